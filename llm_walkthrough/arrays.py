@@ -1,0 +1,35 @@
+"""What do we call the arrays, with which shape and dtype?
+
+Read `Float32[np.ndarray, "vocab"]` as: float32, one axis, as long as the vocabulary.
+The axis names are those of the field and mean the same everywhere:
+
+    sequence   tokens that go through the graph in one run
+    past       tokens that the KV cache holds already
+    vocab      one entry for each token the model knows (49,152 in SmolLM2)
+    kv_heads   heads that own a key and a value; several query heads may share one
+    head_dim   numbers in one key or value (64 in SmolLM2)
+
+These names are for people and type checkers; nothing is checked while running, so no
+module pays for importing them.
+"""
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64, Int64
+
+# --- tokens -----------------------------------------------------------------------
+TokenIds = Int64[np.ndarray, " sequence"]
+"""Token ids in reading order, each in 0 … vocab-1."""
+
+# --- what comes out of the graph ----------------------------------------------------
+Logits = Float32[np.ndarray, " vocab"]
+"""One score for each token of the vocabulary: any real number, -inf for "never"."""
+
+LogitsRows = Float32[np.ndarray, "sequence vocab"]
+"""Row `i` scores what may follow token `i` of the run."""
+
+Probabilities = Float64[np.ndarray, " vocab"]
+"""Softmax of the logits: each at least 0, together 1."""
+
+# --- what the cache holds -----------------------------------------------------------
+KeyOrValue = Float[np.ndarray, "batch kv_heads past head_dim"]
+"""The keys, or the values, of one layer; batch is 1 in this package."""

@@ -1,0 +1,215 @@
+"""How does a conversation become the one text that a chat model was trained on?
+
+A chat template is a jinja2 program that comes with the model; it is run in a sandbox,
+since it was written by somebody else. Knows nothing of tokens: the text that it gives
+names special tokens such as `<|im_end|>`, and `tokenizer` turns them into ids.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, NoReturn, TypeGuard
+
+from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.ext import Extension
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from llm_walkthrough.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jinja2 import Environment, Template, nodes
+    from jinja2.parser import Parser
+
+Message = Mapping[str, str]
+"""One turn of a conversation: `{"role": "user", "content": "Hello"}`."""
+
+# What a template may raise beside TemplateError, e.g. for `None + "text"`.
+_PROGRAM_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A chat template and the special tokens that it may name.
+
+    Attributes:
+        program: the jinja2 text.
+        origin: the file that it was read from, for error messages.
+        special_texts: such as `{"bos_token": "<s>"}`, names of the template.
+    """
+
+    program: str
+    origin: Path
+    special_texts: Mapping[str, str]
+
+    def render(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = True
+    ) -> str:
+        """Write the conversation as the model expects it.
+
+        Args:
+            messages: the turns, oldest first, at least one.
+            add_generation_prompt: end with the opening of the assistant's turn.
+
+        Raises:
+            InputError: a message of a wrong form, or a template that is broken, refuses
+                these messages or reaches outside its sandbox.
+        """
+        turns = _checked(messages)
+        try:
+            return _compiled(self.program).render(
+                messages=turns,
+                add_generation_prompt=add_generation_prompt,
+                # Templates ask `tools is not none`, which an undefined name would pass.
+                tools=None,
+                documents=None,
+                **self.special_texts,
+            )
+        except SecurityError as error:
+            raise InputError(
+                f"the chat template in {self.origin} reaches outside its sandbox "
+                f"({error}), so it was stopped: do not trust this model folder, or "
+                "encode your text without the template"
+            ) from error
+        except (TemplateError, *_PROGRAM_ERRORS) as error:
+            raise InputError(
+                f"the chat template in {self.origin} cannot write these messages: "
+                f"{error}; change them, or encode your text without the template"
+            ) from error
+
+
+def read_chat_template(folder: Path) -> ChatTemplate | None:
+    """Read the template of a model folder, None where it has none.
+
+    `chat_template.jinja` goes before the `chat_template` of `tokenizer_config.json`,
+    which is one text, or a list of named ones of which "default" is taken.
+
+    Raises:
+        InputError: a file that cannot be read, or no template named "default".
+    """
+    config_file = folder / "tokenizer_config.json"
+    config = _read_config(config_file)
+    special_texts = {
+        name: text
+        for name, value in config.items()
+        if name.endswith("_token") and (text := _special_text(value)) is not None
+    }
+    template_file = folder / "chat_template.jinja"
+    if template_file.is_file():
+        return ChatTemplate(_read(template_file), template_file, special_texts)
+    program = _default_program(config.get("chat_template"), config_file)
+    return ChatTemplate(program, config_file, special_texts) if program else None
+
+
+def _default_program(value: object, origin: Path) -> str | None:
+    if isinstance(value, list):
+        named = {one["name"]: one["template"] for one in value if _is_named(one)}
+        value = named.get("default", value)
+    if value is None or isinstance(value, str):
+        return value or None
+    raise InputError(
+        f"chat_template in {origin} is neither a text nor a list of named texts with "
+        'one called "default"; add one, or encode your text without a template'
+    )
+
+
+def _is_named(entry: object) -> TypeGuard[dict[str, str]]:
+    return isinstance(entry, dict) and {"name", "template"} <= entry.keys()
+
+
+def _special_text(value: object) -> str | None:
+    """The text of a special token, written as "<s>" or as {"content": "<s>", ...}."""
+    text = value.get("content") if isinstance(value, dict) else value
+    return text if isinstance(text, str) else None
+
+
+def _read_config(file: Path) -> dict[str, object]:
+    if not file.is_file():
+        return {}
+    try:
+        config = json.loads(_read(file))
+    except ValueError as error:
+        raise InputError(
+            f"{file} is not JSON ({error}); fetch the model again"
+        ) from error
+    if not isinstance(config, dict):
+        raise InputError(f"{file} holds no JSON object; fetch the model again")
+    return config
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{file} cannot be read ({error}); fetch the model again"
+        ) from error
+
+
+def _checked(messages: Sequence[Message]) -> list[dict[str, str]]:
+    if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
+        raise InputError(
+            'messages must be a list such as [{"role": "user", "content": "Hello"}] '
+            f"with at least one message, got {messages!r:.60}"
+        )
+    for number, message in enumerate(messages):
+        for name in ("role", "content"):
+            text = message.get(name) if isinstance(message, Mapping) else None
+            if not isinstance(text, str):
+                raise InputError(
+                    f'message {number} must have a text under "{name}", as in '
+                    f'{{"role": "user", "content": "Hello"}}, got {message!r:.60}'
+                )
+    return [dict(message) for message in messages]
+
+
+class _GenerationBlock(Extension):
+    """`{% generation %}` marks what to train on; for inference it has no effect."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.tags = {"generation"}
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+@lru_cache(maxsize=8)
+def _compiled(program: str) -> Template:
+    # The settings and names that templates on the Hugging Face hub are written for.
+    sandbox = ImmutableSandboxedEnvironment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.loopcontrols", _GenerationBlock],
+    )
+    sandbox.filters["tojson"] = _to_json
+    sandbox.globals["raise_exception"] = _raise_exception
+    sandbox.globals["strftime_now"] = _strftime_now
+    return sandbox.from_string(program)
+
+
+def _to_json(value: object, indent: int | None = None) -> str:
+    # jinja2's own filter writes "<" as "\u003c", which the model has never seen.
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _raise_exception(message: str) -> NoReturn:
+    raise TemplateError(message)
+
+
+def _strftime_now(form: str) -> str:
+    return datetime.now().astimezone().strftime(form)

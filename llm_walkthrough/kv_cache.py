@@ -1,0 +1,275 @@
+"""What does the cache hold, how big is it, how is it cut back or forked?
+
+Attention looks back at the key and the value of every earlier token. The cache holds
+them, so that a token goes through the model only once. It grows along one axis, so an
+earlier cache is a prefix of a later one.
+
+Two ways to keep it, with the same few methods. `GrownCache`: every run returns new,
+longer arrays; nothing is ever overwritten, and every run copies the whole cache.
+`SharedCache`: one buffer per key and value, as long as the context may get; a run
+writes only its own rows, and what a learner holds is a handle: which buffer, how many
+rows, and since when. When somebody writes over those rows, the handle is stale and says
+so. This file knows nothing of ONNX: `model` does the running.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, Self
+
+import numpy as np
+
+from llm_walkthrough.errors import InputError, StaleCacheError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llm_walkthrough.arrays import KeyOrValue
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a cache, taken out so that they can be put back bit for bit.
+
+    Attributes:
+        arrays: cache input name to keys or values [1, kv_heads, rows, head_dim].
+    """
+
+    arrays: Mapping[str, KeyOrValue]
+
+    @property
+    def length(self) -> int:
+        """How many rows there are."""
+        return _length(self.arrays)
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes they take."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+class KVCache(Protocol):
+    """What both caches can do; each method leaves the cache itself as it was."""
+
+    @property
+    def length(self) -> int:
+        """How many tokens the cache holds."""
+        ...
+
+    @property
+    def capacity(self) -> int:
+        """How many tokens it can hold at most."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows that it holds."""
+        ...
+
+    def arrays(self) -> Mapping[str, KeyOrValue]:
+        """Return each cache input's array [1, kv_heads, length, head_dim]."""
+        ...
+
+    def truncated(self, length: int) -> Self:
+        """Return the cache of the first `length` tokens."""
+        ...
+
+    def rows(self, start: int) -> Rows:
+        """Return the rows from `start` on, safe from later writes."""
+        ...
+
+    def with_rows(self, rows: Rows) -> Self:
+        """Return the cache with `rows` after its own."""
+        ...
+
+
+@dataclass(frozen=True)
+class GrownCache:
+    """Arrays that are never written again; the next run returns longer ones.
+
+    Attributes:
+        held: cache input name to array [1, kv_heads, length, head_dim].
+        capacity: how many tokens it can hold at most.
+    """
+
+    held: Mapping[str, KeyOrValue]
+    capacity: int
+
+    @property
+    def length(self) -> int:
+        """How many tokens the cache holds, read off its arrays."""
+        return _length(self.held)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows that it holds."""
+        return sum(array.nbytes for array in self.held.values())
+
+    def arrays(self) -> Mapping[str, KeyOrValue]:
+        """Return each cache input's array [1, kv_heads, length, head_dim]."""
+        return self.held
+
+    def truncated(self, length: int) -> Self:
+        """Return the cache of the first `length` tokens, without a copy.
+
+        Raises:
+            InputError: there are fewer tokens than that.
+        """
+        _require_within(length, self.length)
+        return replace(self, held=_cut(self.held, 0, length))
+
+    def rows(self, start: int) -> Rows:
+        """Return the rows from `start` on, without a copy: nobody writes over them.
+
+        Raises:
+            InputError: `start` is past the end.
+        """
+        _require_within(start, self.length)
+        return Rows(_cut(self.held, start, self.length))
+
+    def with_rows(self, rows: Rows) -> Self:
+        """Return a longer cache; both parts are copied."""
+        joined = {
+            name: np.concatenate([array, rows.arrays[name]], axis=2)
+            for name, array in self.held.items()
+        }
+        return replace(self, held=joined)
+
+
+class SharedBuffer:
+    """The arrays that all handles of one cache write to: the one mutable thing here.
+
+    Attributes:
+        whole: cache input name to array [1, kv_heads, capacity, head_dim].
+        written: [capacity] int64, the number of the write that made each row; 0: none.
+    """
+
+    def __init__(self, whole: Mapping[str, KeyOrValue]) -> None:
+        self.whole = whole
+        self.written = np.zeros(_length(whole), dtype=np.int64)
+
+    @property
+    def capacity(self) -> int:
+        """How many rows there is room for."""
+        return len(self.written)
+
+    def note_write(self, start: int, stop: int) -> int:
+        """Note that the rows `start` to `stop` were written; return the write's number.
+
+        Every handle that reaches past `start` is stale from now on.
+        """
+        generation = int(self.written.max()) + 1
+        self.written[start:stop] = generation
+        return generation
+
+
+@dataclass(frozen=True)
+class SharedCache:
+    """A handle on the first rows of a shared buffer.
+
+    Attributes:
+        buffer: where the rows are.
+        length: how many tokens the cache holds.
+        generation: the newest write that this handle has seen.
+    """
+
+    buffer: SharedBuffer
+    length: int = 0
+    generation: int = 0
+
+    @property
+    def capacity(self) -> int:
+        """How many tokens it can hold at most."""
+        return self.buffer.capacity
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows that it holds, not of the whole buffer."""
+        whole = sum(array.nbytes for array in self.buffer.whole.values())
+        return whole // max(1, self.capacity) * self.length
+
+    def arrays(self) -> Mapping[str, KeyOrValue]:
+        """Return views [1, kv_heads, length, head_dim] that later writes may change.
+
+        Raises:
+            StaleCacheError: somebody wrote over these rows.
+        """
+        self.require_fresh()
+        return _cut(self.buffer.whole, 0, self.length)
+
+    def require_fresh(self) -> None:
+        """Make sure that no row of this handle was overwritten.
+
+        Raises:
+            StaleCacheError: one was.
+        """
+        overwritten = np.flatnonzero(
+            self.buffer.written[: self.length] > self.generation
+        )
+        if len(overwritten):
+            raise StaleCacheError(
+                f"this cache of {self.length} tokens is stale: row "
+                f"{overwritten[0]} was overwritten by another run; keep rows() before "
+                "going another way, or start from truncated()"
+            )
+
+    def truncated(self, length: int) -> Self:
+        """Return a handle on the first `length` tokens; nothing is copied.
+
+        Raises:
+            InputError: there are fewer tokens than that.
+        """
+        _require_within(length, self.length)
+        return replace(self, length=length)
+
+    def extended(self, count: int) -> Self:
+        """Return the handle after a run has written `count` rows behind this one.
+
+        The caller has made sure that the handle is fresh and that there is room.
+        """
+        stop = self.length + count
+        generation = self.buffer.note_write(self.length, stop)
+        return replace(self, length=stop, generation=generation)
+
+    def rows(self, start: int) -> Rows:
+        """Return a copy of the rows from `start` on.
+
+        Raises:
+            InputError: `start` is past the end.
+            StaleCacheError: somebody wrote over these rows.
+        """
+        _require_within(start, self.length)
+        self.require_fresh()
+        views = _cut(self.buffer.whole, start, self.length)
+        return Rows({name: view.copy() for name, view in views.items()})
+
+    def with_rows(self, rows: Rows) -> Self:
+        """Write `rows` behind this handle's own and return the longer handle.
+
+        Raises:
+            InputError: the buffer has no room for them.
+            StaleCacheError: somebody wrote over this handle's rows.
+        """
+        self.require_fresh()
+        _require_within(self.length + rows.length, self.capacity)
+        for name, array in rows.arrays.items():
+            stop = self.length + rows.length
+            self.buffer.whole[name][:, :, self.length : stop] = array
+        return self.extended(rows.length)
+
+
+def _length(arrays: Mapping[str, KeyOrValue]) -> int:
+    return int(next(iter(arrays.values())).shape[2])
+
+
+def _cut(
+    arrays: Mapping[str, KeyOrValue], start: int, stop: int
+) -> dict[str, KeyOrValue]:
+    return {name: array[:, :, start:stop] for name, array in arrays.items()}
+
+
+def _require_within(position: int, end: int) -> None:
+    if not 0 <= position <= end:
+        raise InputError(
+            f"the cache position must be between 0 and {end}, got {position}"
+        )

@@ -1,0 +1,78 @@
+"""What do the small files beside a graph tell of the model?
+
+Reads `genai_config.json` (onnxruntime-genai), `config.json` and
+`generation_config.json` (Hugging Face). Knows nothing of ONNX: `graph` asks here for
+what the graph leaves open.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llm_walkthrough.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FILES = ("genai_config.json", "config.json", "generation_config.json")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The settings of a model, from one or several files, the first found first."""
+
+    settings: tuple[dict[str, Any], ...]
+
+    def number(self, *keys: str) -> int | None:
+        """Return the first whole number that stands under one of these keys."""
+        found = (setting.get(key) for setting in self.settings for key in keys)
+        return next((value for value in found if isinstance(value, int)), None)
+
+    def end_tokens(self) -> tuple[int, ...]:
+        """Return every id that ends an answer; files name one, or a list."""
+        found = [setting.get("eos_token_id") for setting in self.settings]
+        listed = [ids if isinstance(ids, list) else [ids] for ids in found]
+        return tuple(dict.fromkeys(i for ids in listed for i in ids if i is not None))
+
+
+def read_model_config(folder: Path) -> ModelConfig:
+    """Read what stands in the graph's folder, or above it when that is named `onnx`.
+
+    Raises:
+        InputError: a file is not JSON, or holds no JSON object.
+    """
+    folders = [folder, folder.parent] if folder.name == "onnx" else [folder]
+    return ModelConfig(tuple(_settings(folders)))
+
+
+def _settings(folders: list[Path]) -> Iterator[dict[str, Any]]:
+    for folder in folders:
+        for name in _FILES:
+            if (folder / name).is_file():
+                config = _read_json(folder / name)
+                # genai_config.json nests what config.json has at the top
+                model = _nested(config, "model")
+                yield {**config, **model, **_nested(model, "decoder")}
+
+
+def _nested(config: dict[str, Any], key: str) -> dict[str, Any]:
+    value = config.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"{file} is not valid JSON ({error}); fetch or convert the model again"
+        ) from error
+    if not isinstance(config, dict):
+        raise InputError(
+            f"{file} should hold a JSON object, not a {type(config).__name__}; fetch "
+            "or convert the model again"
+        )
+    return config

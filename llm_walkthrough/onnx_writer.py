@@ -1,0 +1,151 @@
+"""How are nodes and weights written to model.onnx and model.onnx.data?
+
+Weights go to the data file one by one, so that memory holds one at a time; the graph
+beside it says where each one lies. Knows nothing of decoders.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from jaxtyping import Shaped
+
+GRAPH_FILE = "model.onnx"
+DATA_FILE = "model.onnx.data"
+
+MICROSOFT = "com.microsoft"
+"""Domain of the operators that onnxruntime adds to those of the ONNX standard."""
+
+MICROSOFT_OPERATORS = {
+    "GatherBlockQuantized",
+    "GroupQueryAttention",
+    "FusedMatMul",
+    "MatMulNBits",
+    "SkipSimplifiedLayerNormalization",
+}
+OPERATOR_SETS = {"": 21, MICROSOFT: 1}
+IR_VERSION = 10  # the file format that goes with operator set 21
+
+PAGE = 4096  # bytes; a large weight that starts on a page can be mapped as it is
+CACHE_LINE = 64  # bytes
+
+Axes = "Sequence[int | str]"
+
+
+class OnnxWriter:
+    """A model under construction in a folder; `save` completes it.
+
+    Used in a `with` statement, which closes the data file.
+
+    Args:
+        folder: where the two files go; it exists.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._data = (folder / DATA_FILE).open("wb")
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: dict[str, TensorProto] = {}
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._data.close()
+
+    def input(self, name: str, element_type: int, axes: Axes) -> str:
+        """Declare an input; an axis of open length has a name. Returns `name`."""
+        self._inputs.append(helper.make_tensor_value_info(name, element_type, axes))
+        return name
+
+    def output(self, name: str, element_type: int, axes: Axes) -> str:
+        """Declare an output that some node makes; returns `name`."""
+        self._outputs.append(helper.make_tensor_value_info(name, element_type, axes))
+        return name
+
+    def node(
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        name: str,
+        outputs: Sequence[str] = (),
+        **attributes: float | Sequence[int],
+    ) -> str:
+        """Add a node; returns its first output, called {name}/output_0 unless named."""
+        outputs = outputs or [f"{name}/output_0"]
+        domain = MICROSOFT if operator in MICROSOFT_OPERATORS else ""
+        self._nodes.append(
+            helper.make_node(
+                operator, inputs, outputs, name=name, domain=domain, **attributes
+            )
+        )
+        return outputs[0]
+
+    def constant(self, name: str, values: Shaped[np.ndarray, "..."]) -> str:
+        """Keep a few numbers in the graph file itself; returns `name`."""
+        self._initializers[name] = numpy_helper.from_array(values, name)
+        return name
+
+    def weight(self, name: str, values: Shaped[np.ndarray, "..."]) -> str:
+        """Append `values` to the data file; returns `name`."""
+        alignment = PAGE if values.nbytes >= PAGE else CACHE_LINE
+        offset = -(-self._data.tell() // alignment) * alignment
+        self._data.seek(offset)
+        self._data.write(np.ascontiguousarray(values).data)
+        self._initializers[name] = tensor = TensorProto(
+            name=name,
+            data_type=helper.np_dtype_to_tensor_dtype(values.dtype),
+            dims=values.shape,
+            data_location=TensorProto.EXTERNAL,
+        )
+        for key, value in (
+            ("location", DATA_FILE),
+            ("offset", str(offset)),
+            ("length", str(values.nbytes)),
+        ):
+            tensor.external_data.add(key=key, value=value)
+        return name
+
+    def same_bytes(self, name: str, weight: str, dims: Sequence[int]) -> str:
+        """Give the bytes of `weight` a second name and shape; returns `name`."""
+        self._initializers[name] = tensor = TensorProto()
+        tensor.CopyFrom(self._initializers[weight])
+        tensor.name = name
+        tensor.dims[:] = dims
+        return name
+
+    def save(self) -> None:
+        """Write the graph file; the model is then complete."""
+        graph = helper.make_graph(
+            self._nodes,
+            "decoder",
+            self._inputs,
+            self._outputs,
+            initializer=list(self._initializers.values()),
+        )
+        model = helper.make_model(
+            graph,
+            opset_imports=[
+                helper.make_opsetid(*pair) for pair in OPERATOR_SETS.items()
+            ],
+            ir_version=IR_VERSION,
+            producer_name="llm_walkthrough",
+        )
+        self._data.flush()
+        (self._folder / GRAPH_FILE).write_bytes(model.SerializeToString())

@@ -1,0 +1,286 @@
+"""Which tokens survive, and which one is drawn?
+
+Logits go through a row of processors, each of which gives new logits and leaves its
+argument alone; softmax makes probabilities of what is left; one number `u` in [0, 1)
+picks the token. Pure numpy: this file knows nothing of models, caches or text.
+
+References differ on two points. Here temperature comes before the filters (llama.cpp
+filters first), and top-k keeps exactly k tokens, the lowest id first among equals
+(others keep all equals).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from llm_walkthrough.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
+
+
+class Processor(Protocol):
+    """Reshapes logits; the context is all tokens so far, those of the prompt included."""
+
+    def __call__(self, logits: Logits, context: TokenIds, /) -> Logits:
+        """Return new logits of the same shape and dtype."""
+        ...
+
+
+@dataclass(frozen=True)
+class RepetitionPenalty:
+    """Make tokens that stand in the context already less likely.
+
+    A positive logit is divided by the penalty and a negative one multiplied, so that
+    both sink; 1 changes nothing. Formula: Keskar et al. 2019 (CTRL), section 4.1, with
+    the multiplication that later implementations added for negative logits.
+
+    Raises:
+        InputError: the penalty is not between 0.1 and 10.
+    """
+
+    penalty: float
+
+    def __post_init__(self) -> None:
+        way_out = "use 1 for no penalty, or something like 1.1"
+        _require_between("repetition penalty", self.penalty, (0.1, 10), way_out)
+
+    def __call__(self, logits: Logits, context: TokenIds, /) -> Logits:
+        """Return logits [vocab] float32 with every token of `context` penalised."""
+        scores = logits[context]
+        penalised = logits.copy()
+        penalised[context] = np.where(
+            scores > 0, scores / self.penalty, scores * self.penalty
+        )
+        return penalised
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """Divide all logits: below 1 the likely gets likelier, above 1 all draw level.
+
+    Formula: `logits / T`, Hinton et al. 2015, equation 1.
+
+    Raises:
+        InputError: the temperature is not between 0.001 and 100.
+    """
+
+    temperature: float
+
+    def __post_init__(self) -> None:
+        way_out = "for greedy decoding use TopK(1)"
+        _require_between("temperature", self.temperature, (0.001, 100), way_out)
+
+    def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
+        """Return logits [vocab] float32, each divided by the temperature."""
+        return logits / np.float32(self.temperature)
+
+
+@dataclass(frozen=True)
+class TopK:
+    """Keep the k likeliest tokens, exactly k; TopK(1) is greedy decoding.
+
+    Source: Fan et al. 2018, section 5.
+
+    Raises:
+        InputError: k is not a whole number of at least 1.
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
+            raise InputError(
+                f"top-k must be a whole number of at least 1, got {self.k!r}; "
+                "leave TopK out to keep every token"
+            )
+
+    def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
+        """Return logits [vocab] float32, -inf for all but the k highest."""
+        if self.k >= len(logits):
+            return logits
+        kth_highest = np.partition(logits, -self.k)[-self.k]
+        above = np.flatnonzero(logits > kth_highest)
+        equal = np.flatnonzero(logits == kth_highest)  # ascending: lowest id first
+        return _keep_only(logits, [above, equal[: self.k - len(above)]])
+
+
+@dataclass(frozen=True)
+class TopP:
+    """Keep the smallest set of likeliest tokens that together reach p (the nucleus).
+
+    Source: Holtzman et al. 2020, section 3.1.
+
+    Raises:
+        InputError: p is not above 0 and at most 1.
+    """
+
+    p: float
+
+    def __post_init__(self) -> None:
+        way_out = "use 1 to keep every token"
+        _require_between("top-p", self.p, (1e-6, 1), way_out)
+
+    def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
+        """Return logits [vocab] float32, -inf outside the nucleus."""
+        probabilities = softmax(logits)
+        ranked = likeliest_first(probabilities)
+        reached = np.cumsum(probabilities[ranked])
+        return _keep_only(logits, [ranked[: np.searchsorted(reached, self.p) + 1]])
+
+
+@dataclass(frozen=True)
+class MinP:
+    """Keep tokens at least p times as probable as the likeliest one.
+
+    Probabilities differ by the factor p where logits differ by log p, so no softmax is
+    needed. Source: Nguyen et al. 2024.
+
+    Raises:
+        InputError: p is not above 0 and at most 1.
+    """
+
+    p: float
+
+    def __post_init__(self) -> None:
+        way_out = "leave MinP out to keep every token"
+        _require_between("min-p", self.p, (1e-6, 1), way_out)
+
+    def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
+        """Return logits [vocab] float32, -inf below the threshold."""
+        threshold = logits.max() + np.float32(math.log(self.p))
+        return np.where(logits >= threshold, logits, np.float32(-np.inf))
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The usual settings, by the names that most tools use.
+
+    The defaults keep a small model from repeating itself and read well. Temperature 0
+    is greedy decoding; top_k 0, top_p 1, min_p 0 and repetition_penalty 1 switch that
+    processor off.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.9
+    min_p: float = 0.0
+    repetition_penalty: float = 1.1
+
+    def __post_init__(self) -> None:
+        self.processors()  # each one checks its own value
+
+    def processors(self) -> tuple[Processor, ...]:
+        """Return the processors that are on, in the order in which they are applied."""
+        penalty = RepetitionPenalty(self.repetition_penalty)
+        penalties = () if self.repetition_penalty == 1 else (penalty,)
+        if self.temperature == 0:
+            return (*penalties, TopK(1))
+        return (*penalties, Temperature(self.temperature), *self._filters())
+
+    def _filters(self) -> tuple[Processor, ...]:
+        top_k = () if self.top_k == 0 else (TopK(self.top_k),)
+        top_p = (TopP(self.top_p),)
+        min_p = () if self.min_p == 0 else (MinP(self.min_p),)
+        return (*top_k, *(() if self.top_p == 1 else top_p), *min_p)
+
+
+def process(
+    logits: Logits, context: TokenIds, processors: Iterable[Processor]
+) -> Logits:
+    """Return logits [vocab] float32 after all processors, applied in order."""
+    for processor in processors:
+        logits = processor(logits, context)
+    return logits
+
+
+def softmax(logits: Logits) -> Probabilities:
+    """Turn logits [vocab] into probabilities [vocab] float64 that sum to 1.
+
+    `exp(x_i - max x) / sum_j exp(x_j - max x)`; a token at -inf gets exactly 0.
+
+    Raises:
+        InputError: no token is left, since all logits are -inf.
+    """
+    highest = logits.max()
+    if highest == -np.inf:
+        raise InputError(
+            "no token is left to choose from: every logit is -inf; loosen a filter"
+        )
+    possible = np.flatnonzero(logits > -np.inf)
+    # exp() of a large logit would overflow, so the highest becomes 0
+    weights = np.exp(logits[possible].astype(np.float64) - highest)
+    probabilities = np.zeros(len(logits))
+    probabilities[possible] = weights / weights.sum()
+    return probabilities
+
+
+def log_probability(logits: Logits, token: int) -> float:
+    """Return the natural logarithm of the softmax at `token` (nats, at most 0)."""
+    shifted = logits - logits.max()
+    return float(shifted[token] - np.log(np.exp(shifted).sum(dtype=np.float64)))
+
+
+def likeliest_first(probabilities: Probabilities) -> TokenIds:
+    """Return the ids whose probability is above 0, likeliest first, ties by id."""
+    possible = np.flatnonzero(probabilities > 0)
+    return possible[np.argsort(-probabilities[possible], kind="stable")]
+
+
+def pick(probabilities: Probabilities, u: float) -> int:
+    """Return the token at the point `u` of a bar on which tokens lie end to end.
+
+    The bar starts with the likeliest token; each is as wide as its probability.
+
+    Raises:
+        InputError: `u` is not at least 0 and below 1.
+    """
+    if not 0 <= u < 1:
+        raise InputError(f"u must be at least 0 and below 1, got {u}; draw another")
+    ranked = likeliest_first(probabilities)
+    ends = np.cumsum(probabilities[ranked])
+    # a sum of rounded numbers may end a hair away from 1, so u is scaled to it
+    place = np.searchsorted(ends, u * ends[-1], side="right")
+    return int(ranked[min(int(place), len(ranked) - 1)])
+
+
+def uniform(seed: int, position: int) -> float:
+    """Return the number in [0, 1) that belongs to this seed and position.
+
+    It does not depend on what was drawn before, so going back and stepping again
+    meets the same luck.
+
+    Raises:
+        InputError: the seed is negative.
+    """
+    if seed < 0:
+        raise InputError(
+            f"seed must be 0 or more, got {seed}; any whole number will do"
+        )
+    return float(np.random.default_rng((seed, position)).random())
+
+
+def _keep_only(logits: Logits, survivors: list[TokenIds]) -> Logits:
+    kept = np.full_like(logits, -np.inf)
+    for tokens in survivors:
+        kept[tokens] = logits[tokens]
+    return kept
+
+
+def _require_between(
+    name: str, value: float, bounds: tuple[float, float], way_out: str
+) -> None:
+    low, high = bounds
+    if not low <= value <= high:  # also refuses NaN
+        raise InputError(
+            f"{name} must be between {low:g} and {high:g}, got {value}; {way_out}"
+        )

@@ -1,0 +1,377 @@
+"""The only decode loop: step, undo, force, branch, run.
+
+Feed every token that the cache has not seen, look at the last row of logits, choose a
+token, append it. The first time the unseen tokens are the prompt (prefill), afterwards
+the one token that was chosen (decode); a second chat turn is the same line again. Knows
+token ids only: not text, not ONNX, not how anything is shown.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from llm_walkthrough.branch import Branch, Run, Step
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.sampling import (
+    Processor,
+    log_probability,
+    pick,
+    process,
+    softmax,
+    uniform,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from llm_walkthrough.arrays import Logits, LogitsRows, Probabilities, TokenIds
+    from llm_walkthrough.kv_cache import KVCache
+
+    StopRule = Callable[[TokenIds], bool]
+    """Told the new tokens, the prompt left out: is it time to stop?"""
+
+CHUNK = 256
+"""Tokens per run of a long prompt: its logits take 4 bytes x vocab for each token."""
+
+
+class LanguageModel(Protocol):
+    """What the stepper needs of a model; `model.Model` has it, and so has a toy."""
+
+    @property
+    def vocab(self) -> int:
+        """How many tokens the logits score."""
+        ...
+
+    def new_cache(self) -> KVCache:
+        """Return an empty cache."""
+        ...
+
+    def run(self, unseen: TokenIds, cache: KVCache) -> tuple[LogitsRows, KVCache]:
+        """Return logits [sequence, vocab] and the cache that holds `unseen` too."""
+        ...
+
+
+@dataclass(frozen=True)
+class EndTokens:
+    """Stop when the newest token is one of these."""
+
+    tokens: tuple[int, ...]
+
+    def __call__(self, new_tokens: TokenIds) -> bool:
+        """Tell whether the last of `new_tokens` ends the answer."""
+        return bool(len(new_tokens)) and int(new_tokens[-1]) in self.tokens
+
+
+class Stepper:
+    """Decodes token by token, and can go back, choose differently and branch.
+
+    Every public method holds one lock, so a cell may call it while a panel runs, and
+    returns values that never change afterwards.
+
+    Args:
+        model: runs tokens against a cache.
+        prompt: token ids [sequence] int64 to begin with, at least one.
+        processors: what reshapes the logits before a token is drawn; none means the
+            model's own distribution. May be set anew at any time.
+        seed: decides, together with the position, the number that draws a token.
+        cache: an empty cache of the model (default: `model.new_cache()`).
+
+    Raises:
+        InputError: the prompt is empty or leaves no room for a new token.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        prompt: TokenIds,
+        *,
+        processors: Sequence[Processor] = (),
+        seed: int = 0,
+        cache: KVCache | None = None,
+    ) -> None:
+        self.processors = tuple(processors)
+        self.seed = seed
+        self.stop_reason: str | None = None
+        self._model = model
+        self._lock = threading.RLock()
+        self._branches = [Branch(np.empty(0, np.int64), cache or model.new_cache())]
+        self._active = 0
+        self.extend(prompt)
+        self.prompt_length = len(self.tokens)
+
+    # --- what can be seen ----------------------------------------------------------
+
+    @property
+    def tokens(self) -> TokenIds:
+        """All tokens of the active branch, the prompt first; [sequence] int64."""
+        with self._lock:
+            return self._branch.tokens
+
+    @property
+    def new_tokens(self) -> TokenIds:
+        """The tokens after the prompt."""
+        return self.tokens[self.prompt_length :]
+
+    @property
+    def position(self) -> int:
+        """The place of the token that comes next."""
+        return len(self.tokens)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps that led here on the active branch."""
+        with self._lock:
+            return tuple(self._branch.steps)
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs of the graph that filled this branch's cache, with their times."""
+        with self._lock:
+            return tuple(self._branch.runs)
+
+    @property
+    def cache(self) -> KVCache:
+        """The active branch's cache."""
+        with self._lock:
+            return self._branch.cache
+
+    @property
+    def unseen(self) -> TokenIds:
+        """The tokens that the next run feeds to the graph."""
+        with self._lock:
+            return self._branch.tokens[self._branch.cache.length :]
+
+    @property
+    def logits(self) -> Logits:
+        """The model's logits [vocab] float32 for the next token.
+
+        Runs the model if there are unseen tokens.
+        """
+        with self._lock:
+            self._run_unseen()
+            length = len(self._branch.tokens)
+            if length not in self._branch.last_rows:
+                self._repeat_run(length)
+            return self._branch.last_rows[length]
+
+    @property
+    def probabilities(self) -> Probabilities:
+        """What the next token is drawn from [vocab] float64: processed logits."""
+        with self._lock:
+            return softmax(process(self.logits, self.tokens, self.processors))
+
+    @property
+    def u(self) -> float:
+        """The number that draws the next token: the one set here, or the seed's."""
+        with self._lock:
+            own = self._branch.chosen_u.get(self.position)
+            return uniform(self.seed, self.position) if own is None else own
+
+    def set_u(self, u: float | None) -> None:
+        """Set the number that draws the next token; None gives the seed's back.
+
+        Raises:
+            InputError: `u` is not at least 0 and below 1.
+        """
+        with self._lock:
+            if u is None:
+                self._branch.chosen_u.pop(self.position, None)
+            elif 0 <= u < 1:
+                self._branch.chosen_u[self.position] = u
+            else:
+                raise InputError(f"u must be at least 0 and below 1, got {u}")
+
+    # --- going on and back -----------------------------------------------------------
+
+    def step(self, token: int | None = None) -> Step:
+        """Append one token: the drawn one, or `token` if it is given.
+
+        Raises:
+            InputError: the context is full, or `token` is not in the vocabulary.
+        """
+        with self._lock:
+            self._require_room(1)
+            if token is None:
+                step = self._step_to(pick(self.probabilities, self.u), self.u)
+            else:
+                self._require_known(np.array([token]))
+                step = self._step_to(token, None)
+            self._branch.tokens = np.append(self._branch.tokens, step.token)
+            self._branch.steps.append(step)
+            return step
+
+    def run(
+        self, max_new_tokens: int, stop_rules: Mapping[str, StopRule] | None = None
+    ) -> Iterator[Step]:
+        """Step until a rule says stop, the limit is reached or the context is full.
+
+        Args:
+            max_new_tokens: the most steps to make.
+            stop_rules: name to rule; the name of the rule that stopped the run is
+                then found in `stop_reason`, else "limit" or "context full".
+
+        Yields:
+            Each step as soon as it is made.
+
+        Raises:
+            InputError: the limit is below 1, or the context is full already.
+        """
+        if max_new_tokens < 1:
+            raise InputError(
+                f"max_new_tokens must be at least 1, got {max_new_tokens}; each step "
+                "makes one token"
+            )
+        self.stop_reason = None
+        for remaining in reversed(range(max_new_tokens)):
+            step = self.step()
+            self.stop_reason = self._reason_to_stop(stop_rules or {}, remaining)
+            yield step
+            if self.stop_reason is not None:
+                return
+
+    def extend(self, tokens: TokenIds) -> None:
+        """Append tokens that nobody drew, such as the next turn of a chat.
+
+        Raises:
+            InputError: there are none, or the context has no room for one more.
+        """
+        with self._lock:
+            if len(tokens) == 0:
+                raise InputError("there are no tokens; give a text that is not empty")
+            added = np.asarray(tokens, np.int64)
+            self._require_known(added)
+            self._require_room(len(added) + 1)
+            self._branch.tokens = np.concatenate([self._branch.tokens, added])
+
+    def undo(self, count: int = 1) -> None:
+        """Take back the last `count` steps, and what was appended after them.
+
+        Raises:
+            InputError: fewer steps were made.
+        """
+        with self._lock:
+            branch = self._branch
+            if not 0 <= count <= len(branch.steps):
+                raise InputError(
+                    f"{len(branch.steps)} steps can be taken back, not {count}; "
+                    "the prompt stays"
+                )
+            branch.cut(branch.steps[-count].position if count else self.position)
+
+    # --- branches --------------------------------------------------------------------
+
+    @property
+    def branches(self) -> tuple[tuple[Step, ...], ...]:
+        """The steps of each branch, in the order in which the branches were made."""
+        with self._lock:
+            return tuple(tuple(branch.steps) for branch in self._branches)
+
+    @property
+    def active(self) -> int:
+        """Which of `branches` goes on with the next step."""
+        return self._active
+
+    def fork(self) -> int:
+        """Make a branch that begins as the active one is now, and go on with it.
+
+        Returns:
+            Its place in `branches`. The branch that was left keeps everything.
+        """
+        with self._lock:
+            self._branches.append(self._branch.fork())
+            self._active = len(self._branches) - 1
+            return self._active
+
+    def switch(self, branch: int) -> None:
+        """Go on with another branch.
+
+        Raises:
+            InputError: there is no such branch.
+        """
+        with self._lock:
+            if not 0 <= branch < len(self._branches):
+                raise InputError(
+                    f"branch must be 0 … {len(self._branches) - 1}, got {branch}; "
+                    "fork() makes another"
+                )
+            self._active = branch
+            self._put_rows_back()
+
+    # --- how it is done --------------------------------------------------------------
+
+    @property
+    def _branch(self) -> Branch:
+        return self._branches[self._active]
+
+    def _step_to(self, token: int, u: float | None) -> Step:
+        return Step(self.position, token, u, log_probability(self.logits, token))
+
+    def _run_unseen(self) -> None:
+        branch = self._branch
+        while branch.cache.length < len(branch.tokens):
+            start = branch.cache.length
+            unseen = branch.tokens[start : start + CHUNK]
+            began = time.perf_counter()
+            rows, cache = self._run_model(unseen, start)
+            branch.runs.append(Run(start, unseen, time.perf_counter() - began))
+            branch.keep_row(cache.length, rows[-1], for_good=self.prompt_length)
+            branch.cache = cache  # last: interrupted before, the run is made again
+
+    def _run_model(self, tokens: TokenIds, start: int) -> tuple[LogitsRows, KVCache]:
+        self._protect_others(start)
+        return self._model.run(tokens, self._branch.cache.truncated(start))
+
+    def _repeat_run(self, length: int) -> None:
+        """Make the logits after `length` tokens again, to the last bit.
+
+        Only the very same run gives the same bits: as many tokens at once, against as
+        long a cache. So a run is kept whole, even if some of its tokens were undone.
+        """
+        run = self._branch.run_that_reached(length)
+        rows, cache = self._run_model(run.tokens, run.start)
+        row = rows[length - run.start - 1]
+        self._branch.keep_row(length, row, for_good=self.prompt_length)
+        self._branch.cache = cache.truncated(length)
+
+    def _protect_others(self, start: int) -> None:
+        for branch in self._branches:
+            if branch is not self._branch:
+                branch.give_up_rows(start)
+
+    def _put_rows_back(self) -> None:
+        branch = self._branch
+        while branch.kept:
+            self._protect_others(branch.cache.length)
+            cache = branch.cache.with_rows(branch.kept[0])
+            branch.kept, branch.cache = branch.kept[1:], cache
+
+    def _require_room(self, count: int) -> None:
+        capacity = self._branch.cache.capacity
+        if len(self._branch.tokens) + count > capacity:
+            raise InputError(
+                f"{len(self._branch.tokens)} tokens and {count} more do not fit into a "
+                f"context of {capacity}; shorten the prompt or undo some steps"
+            )
+
+    def _require_known(self, tokens: TokenIds) -> None:
+        wrong = tokens[(tokens < 0) | (tokens >= self._model.vocab)]
+        if len(wrong):
+            raise InputError(
+                f"token id {wrong[0]} is not in 0 … {self._model.vocab - 1}; encode "
+                "the text with the tokenizer of this very model"
+            )
+
+    def _reason_to_stop(
+        self, stop_rules: Mapping[str, StopRule], remaining: int
+    ) -> str | None:
+        for name, rule in stop_rules.items():
+            if rule(self.new_tokens):
+                return name
+        if len(self.tokens) >= self.cache.capacity:
+            return "context full"
+        return "limit" if remaining == 0 else None

@@ -1,0 +1,317 @@
+"""How do text and token ids turn into each other, also one token at a time?
+
+`Tokenizer` is for a whole text, `TextStream` for text that is shown while it is made,
+and `StopText` tells a decode loop that a text is complete on which it shall stop. How a
+vocabulary spells its tokens is in `token_text`, how a conversation becomes a text in
+`chat_template`. Knows nothing of models or of choosing tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tokenizers
+
+from llm_walkthrough.chat_template import ChatTemplate, Message, read_chat_template
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.token_text import TokenText, token_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from llm_walkthrough.arrays import TokenIds
+
+_VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥"}
+
+
+def open_tokenizer(folder: Path) -> Tokenizer:
+    """Open the tokenizer of a model folder.
+
+    Args:
+        folder: holds `tokenizer.json`, and for chats a template as
+            `chat_template.read_chat_template` finds it.
+
+    Raises:
+        InputError: a file is missing, broken, or of a style that is not read here.
+    """
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise InputError(
+            f"no tokenizer.json in {folder}; fetch the model again, or name a folder "
+            "that has one"
+        )
+    try:
+        library = tokenizers.Tokenizer.from_str(file.read_text(encoding="utf-8"))
+        style = token_text(library.decoder)
+    except Exception as error:  # the library raises no narrower class
+        raise InputError(
+            f"{file} is not a tokenizer that can be read here ({error}); fetch the "
+            "model again"
+        ) from error
+    # A file may ask to cut or fill every text to a length, as used in training.
+    library.no_truncation()
+    library.no_padding()
+    return Tokenizer(folder, library, style, read_chat_template(folder))
+
+
+@dataclass(frozen=True, eq=False)
+class Tokenizer:
+    """Text to ids and back. Immutable: any number of threads may use one at once."""
+
+    folder: Path
+    library: tokenizers.Tokenizer = field(repr=False)
+    style: TokenText = field(repr=False)
+    template: ChatTemplate | None = field(repr=False)
+
+    @cached_property
+    def vocab(self) -> int:
+        """One more than the largest token id."""
+        return max(self.library.get_vocab(with_added_tokens=True).values()) + 1
+
+    @cached_property
+    def special_tokens(self) -> frozenset[int]:
+        """Ids of the tokens that steer the model and are no part of the text."""
+        added = self.library.get_added_tokens_decoder()
+        return frozenset(token for token, entry in added.items() if entry.special)
+
+    def check_vocab(self, vocab: int) -> None:
+        """Raise InputError if some token has no row in a graph of `vocab` logits."""
+        if self.vocab > vocab:
+            raise InputError(
+                f"the tokenizer in {self.folder} has token ids up to {self.vocab - 1}, "
+                f"but the graph gives only {vocab} logits; put the graph and the "
+                "tokenizer of one model into the folder"
+            )
+
+    def chat(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = True
+    ) -> str:
+        """Write a conversation in the model's own form, see `ChatTemplate.render`.
+
+        Raises:
+            InputError: the folder has no template, or as `ChatTemplate.render`.
+        """
+        if self.template is None:
+            raise InputError(
+                f"{self.folder} has no chat template, neither in tokenizer_config.json "
+                "nor as chat_template.jinja; give the text as it is (--raw)"
+            )
+        return self.template.render(
+            messages, add_generation_prompt=add_generation_prompt
+        )
+
+    def encode(self, text: str) -> TokenIds:
+        """Split a text into tokens.
+
+        No special token is added, since the chat template writes those that it wants:
+        a text such as "<|im_end|>" is recognised as one, whoever wrote it.
+
+        Raises:
+            InputError: not a string, or one that UTF-8 cannot write.
+        """
+        _check_text("text", text)
+        encoding = self.library.encode(text, add_special_tokens=False)
+        return np.array(encoding.ids, dtype=np.int64)
+
+    def decode(
+        self, ids: TokenIds | Sequence[int], *, show_special: bool = False
+    ) -> str:
+        """Give the text of the tokens; bytes that are no UTF-8 become "\ufffd".
+
+        Raises:
+            InputError: an id is not in 0 … vocab-1.
+        """
+        tokens = [self._checked(token) for token in ids]
+        text: str = self.library.decode(tokens, skip_special_tokens=not show_special)
+        return text
+
+    def piece(self, token: int) -> str:
+        """Show one token such that nothing in it is invisible.
+
+        "␣the", "⏎" for a newline, "⇥" for a tab, "<0xF0><0x9F>" for bytes that are not
+        yet a character, "<U+200B>" for a character without a shape, a special token as
+        it is, "<no text 7>" for an id that the vocabulary skips.
+
+        Raises:
+            InputError: the id is not in 0 … vocab-1.
+        """
+        written = self.written(token)
+        if token in self.special_tokens:
+            return written
+        # surrogateescape turns a byte that is no UTF-8 into one character of its own.
+        characters = self.token_bytes(token).decode(errors="surrogateescape")
+        return "".join(map(_visible, characters)) or f"<no text {token}>"
+
+    def written(self, token: int) -> str:
+        """Give the token as the vocabulary writes it ("Ġthe"); "" for a skipped id.
+
+        Raises:
+            InputError: the id is not in 0 … vocab-1.
+        """
+        return self.library.id_to_token(self._checked(token)) or ""
+
+    def token_bytes(self, token: int) -> bytes:
+        """Give the bytes that a token stands for in the middle of a text.
+
+        Raises:
+            InputError: the id is not in 0 … vocab-1.
+        """
+        return self.style.token_bytes(self.written(token))
+
+    def _checked(self, token: int) -> int:
+        if not 0 <= token < self.vocab:
+            raise InputError(
+                f"token id {token} has no text: the tokenizer in {self.folder} knows "
+                f"0 to {self.vocab - 1}; take ids from `encode` of the same tokenizer"
+            )
+        return int(token)
+
+
+class TextStream:
+    """Text that is shown while its tokens are made.
+
+    Everything that `feed` gave and then `flush`, joined, equals `Tokenizer.decode` of
+    all tokens; with stop texts, only up to the first of them to be complete. A feed
+    costs the same after a million tokens as after ten.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        stop_texts: Sequence[str] = (),
+        show_special: bool = False,
+    ) -> None:
+        """Start an empty text.
+
+        Raises:
+            InputError: a stop text that is empty or not a string.
+        """
+        self._tokenizer = tokenizer
+        self._hidden = frozenset() if show_special else tokenizer.special_tokens
+        _check_stop_texts(stop_texts)
+        self._stop_texts = tuple(stop_texts)
+        self._join = tokenizer.style.new_join()
+        self._held = ""
+        self.stopped = False
+        """Whether a stop text is complete; it and what follows is never given."""
+
+    @property
+    def pending(self) -> bytes:
+        """What is held back: a possible start of a stop text, unfinished characters."""
+        return b"" if self.stopped else self._held.encode() + self._join.pending
+
+    def feed(self, token: int) -> str:
+        """Take the next token, give the text that became certain.
+
+        Raises:
+            InputError: the id is not in 0 … vocab-1.
+        """
+        written = self._tokenizer.written(token)
+        return "" if token in self._hidden else self._release(self._join.feed(written))
+
+    def flush(self) -> str:
+        """Give what is held back, at the end of all tokens."""
+        text = self._release(self._join.flush())
+        held, self._held = self._held, ""
+        return text + held
+
+    def _release(self, certain: str) -> str:
+        if self.stopped:
+            return ""
+        text = self._held + certain
+        ends = [
+            (start + len(stop), start)
+            for stop in self._stop_texts
+            if (start := text.find(stop)) >= 0
+        ]
+        self.stopped = bool(ends)
+        # The first to be complete counts, however the text was cut into tokens.
+        shown = min(ends)[1] if ends else len(text) - self._may_become_stop(text)
+        self._held = "" if self.stopped else text[shown:]
+        return text[:shown]
+
+    def _may_become_stop(self, text: str) -> int:
+        """Length of the longest end of the text that starts a stop text."""
+        longest = max(map(len, self._stop_texts), default=0)
+        lengths = range(min(longest - 1, len(text)), 0, -1)
+        starts = (
+            n for n in lengths for s in self._stop_texts if s.startswith(text[-n:])
+        )
+        return next(starts, 0)
+
+
+@dataclass(frozen=True)
+class StopText:
+    """A stop rule for `stepper`: does the newest token complete one of the texts?
+
+    The texts are compared in bytes, so one that ends in the middle of a token, or is
+    spelled by byte tokens, stops at once. Only as many tokens are looked at as the
+    longest text has bytes, so the cost does not grow with the length.
+    """
+
+    tokenizer: Tokenizer
+    texts: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Raise InputError if a text is empty or not a string."""
+        _check_stop_texts(self.texts)
+
+    def __call__(self, new_tokens: TokenIds) -> bool:
+        """Whether to stop after the last of the tokens that follow the prompt."""
+        stops = [text.encode() for text in self.texts]
+        tail = self._tail(new_tokens, max(map(len, stops), default=0) + 1)
+        if not tail or int(new_tokens[-1]) in self.tokenizer.special_tokens:
+            return False
+        before = len(self.tokenizer.style.text_bytes(tail[:-1]))
+        spelled = self.tokenizer.style.text_bytes(tail)
+        return any(
+            spelled.find(stop, max(0, before + 1 - len(stop))) >= 0 for stop in stops
+        )
+
+    def _tail(self, new_tokens: TokenIds, count: int) -> list[str]:
+        """The last tokens that have a text, oldest first."""
+        special = self.tokenizer.special_tokens
+        spoken = (int(token) for token in new_tokens[::-1] if int(token) not in special)
+        return [self.tokenizer.written(token) for token in islice(spoken, count)][::-1]
+
+
+def _visible(character: str) -> str:
+    code = ord(character)
+    if character in _VISIBLE or character.isprintable():
+        return _VISIBLE.get(character, character)
+    if character.isascii() or "\udc80" <= character <= "\udcff":
+        return f"<0x{code & 0xFF:02X}>"
+    return f"<U+{code:04X}>"
+
+
+def _check_text(name: str, text: str) -> None:
+    if not isinstance(text, str):
+        raise InputError(f"{name} must be a string, got {text!r:.60}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{name} holds half a character at position {error.start} "
+            f"({text[error.start]!r}), which UTF-8 cannot write; leave it out"
+        ) from error
+
+
+def _check_stop_texts(texts: Sequence[str]) -> None:
+    if isinstance(texts, str):
+        raise InputError(
+            f"stop texts must be a sequence of strings, got the string {texts!r}; "
+            f"write ({texts!r},)"
+        )
+    for text in texts:
+        _check_text("a stop text", text)
+        if not text:
+            raise InputError(
+                "a stop text must not be empty, since every text contains it; "
+                "leave it out"
+            )

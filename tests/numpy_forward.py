@@ -1,0 +1,119 @@
+"""What does the model compute, in plain numpy and float32, without ONNX or a cache?
+
+An oracle: it reads the GGUF file with the gguf library alone and shares no code with the
+package. Rows of queries and keys stay in the order of the file, so the rotary embedding
+turns neighbours (0, 1), (2, 3), … here and pairs (0, 32), (1, 33), … in the ONNX graph.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gguf
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jaxtyping import Float32, Float64
+
+    from llm_walkthrough.arrays import LogitsRows, TokenIds
+
+    Vectors = Float32[np.ndarray, "sequence hidden"]
+    Heads = Float32[np.ndarray, "heads sequence head_dim"]
+
+
+class NumpyModel:
+    """A llama decoder with every weight dequantised to float32.
+
+    Args:
+        path: a GGUF file of the llama architecture.
+    """
+
+    def __init__(self, path: Path) -> None:
+        reader = gguf.GGUFReader(path)
+        self._weights = {
+            tensor.name.removesuffix(".weight"): gguf.dequantize(
+                tensor.data, tensor.tensor_type
+            )
+            for tensor in reader.tensors
+        }
+        self._numbers = {
+            key.removeprefix("llama."): field.contents()
+            for key, field in reader.fields.items()
+            if key.startswith("llama.")
+        }
+        self.num_layers = self._numbers["block_count"]
+        self.num_heads = self._numbers["attention.head_count"]
+        self.kv_heads = self._numbers["attention.head_count_kv"]
+
+    def logits(self, tokens: TokenIds) -> LogitsRows:
+        """Logits after each of `tokens`: [sequence, vocab]."""
+        stream = self._weights["token_embd"][tokens]
+        for layer in range(self.num_layers):
+            name = f"blk.{layer}"
+            normed = self._norm(stream, f"{name}.attn_norm")
+            stream = stream + self._attention(normed, name)
+            normed = self._norm(stream, f"{name}.ffn_norm")
+            stream = stream + self._mlp(normed, name)
+        head = self._weights.get("output", self._weights["token_embd"])
+        logits: LogitsRows = self._norm(stream, "output_norm") @ head.T
+        return logits
+
+    def _norm(self, vectors: Vectors, name: str) -> Vectors:
+        square = np.mean(vectors**2, axis=-1, keepdims=True)
+        epsilon = np.float32(self._numbers["attention.layer_norm_rms_epsilon"])
+        return vectors / np.sqrt(square + epsilon) * self._weights[name]
+
+    def _attention(self, vectors: Vectors, name: str) -> Vectors:
+        queries, keys, values = (
+            self._heads(vectors @ self._weights[f"{name}.attn_{part}"].T, heads)
+            for part, heads in (
+                ("q", self.num_heads),
+                ("k", self.kv_heads),
+                ("v", self.kv_heads),
+            )
+        )
+        shared = self.num_heads // self.kv_heads
+        keys = np.repeat(self._rotate(keys), shared, axis=0)
+        scores = self._rotate(queries) @ keys.swapaxes(1, 2)
+        scores = scores / np.sqrt(np.float32(queries.shape[-1]))
+        future = np.triu(np.ones(scores.shape[1:], bool), k=1)
+        weights = _softmax(np.where(future, -np.inf, scores))
+        mixed = weights @ np.repeat(values, shared, axis=0)
+        joined = mixed.swapaxes(0, 1).reshape(len(vectors), -1)
+        output: Vectors = joined @ self._weights[f"{name}.attn_output"].T
+        return output
+
+    def _heads(self, vectors: Vectors, heads: int) -> Heads:
+        return vectors.reshape(len(vectors), heads, -1).swapaxes(0, 1)
+
+    def _rotate(self, heads: Heads) -> Heads:
+        """Turn pair i of the vector at position p by p * theta ** (-2 i / head_dim)."""
+        head_dim = heads.shape[-1]
+        theta = self._numbers["rope.freq_base"]
+        turns: Float64[np.ndarray, " pair"] = theta ** (
+            -np.arange(0, head_dim, 2) / head_dim
+        )
+        angles = np.arange(heads.shape[1])[:, None] * turns
+        pairs = heads[..., 0::2] + 1j * heads[..., 1::2]
+        turned = pairs * np.exp(1j * angles)
+        rotated = np.stack([turned.real, turned.imag], axis=-1)
+        return rotated.reshape(heads.shape).astype(np.float32)
+
+    def _mlp(self, vectors: Vectors, name: str) -> Vectors:
+        gate = vectors @ self._weights[f"{name}.ffn_gate"].T
+        up = vectors @ self._weights[f"{name}.ffn_up"].T
+        gated = gate / (1 + np.exp(-gate)) * up
+        output: Vectors = gated @ self._weights[f"{name}.ffn_down"].T
+        return output
+
+
+def _softmax(
+    scores: Float32[np.ndarray, "*axes past"],
+) -> Float32[np.ndarray, "*axes past"]:
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    share: Float32[np.ndarray, "*axes past"] = weights / weights.sum(
+        axis=-1, keepdims=True
+    )
+    return share

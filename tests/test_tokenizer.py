@@ -1,0 +1,418 @@
+from __future__ import annotations
+
+import json
+import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tiny_tokenizer
+from tokenizers import Tokenizer as LibraryTokenizer
+from tokenizers import decoders
+
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.tokenizer import StopText, TextStream, Tokenizer, open_tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+STYLES = {
+    "byte-level": tiny_tokenizer.byte_level,
+    "sentencepiece": tiny_tokenizer.sentencepiece,
+}
+TEXTS = (
+    "the  a\n\n\tthe",
+    "  two spaces before",
+    "🙂 and 👨‍👩‍👧, 🧑🏽‍🚀",
+    "你好，世界 the",
+    "e\u0301 ไทย العربية",
+    " ",
+    "\n",
+    "",
+)
+
+
+@pytest.fixture(params=STYLES)
+def tokenizer(request: pytest.FixtureRequest, tmp_path: Path) -> Tokenizer:
+    return opened(tmp_path, request.param)
+
+
+def opened(folder: Path, style: str, **config: object) -> Tokenizer:
+    return open_tokenizer(
+        tiny_tokenizer.write_folder(folder, STYLES[style](), **config)
+    )
+
+
+def streamed(
+    tokenizer: Tokenizer,
+    ids: Sequence[int],
+    stop_texts: Sequence[str] = (),
+    *,
+    show_special: bool = False,
+) -> str:
+    stream = TextStream(tokenizer, stop_texts=stop_texts, show_special=show_special)
+    return "".join([stream.feed(token) for token in ids]) + stream.flush()
+
+
+def ids_of(tokenizer: Tokenizer, *written: str) -> list[int]:
+    ids = [tokenizer.library.token_to_id(one) for one in written]
+    assert None not in ids
+    return ids
+
+
+# --- whole texts --------------------------------------------------------------------
+@pytest.mark.parametrize("text", TEXTS)
+def test_decode_gives_back_the_encoded_text(tokenizer: Tokenizer, text: str) -> None:
+    ids = tokenizer.encode(text)
+    assert ids.dtype == np.int64
+    assert ids.ndim == 1
+    assert tokenizer.decode(ids) == text
+
+
+def test_encode_adds_no_special_token_of_its_own(tmp_path: Path) -> None:
+    folder = tiny_tokenizer.write_folder(tmp_path, tiny_tokenizer.sentencepiece())
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text())
+    content["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [
+            {"SpecialToken": {"id": "<s>", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": 0}},
+        ],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}},
+    }
+    file.write_text(json.dumps(content))
+    library = LibraryTokenizer.from_file(str(file))
+    assert library.encode("the").ids[0] == 1, "the file does ask for <s>"
+    assert 1 not in open_tokenizer(folder).encode("the")
+
+
+def test_encode_recognises_the_text_of_special_tokens(tmp_path: Path) -> None:
+    tokenizer = opened(tmp_path, "byte-level")
+    ids = tokenizer.encode("<|im_start|>a<|im_end|>")
+    assert list(ids) == ids_of(tokenizer, "<|im_start|>", "a", "<|im_end|>")
+
+
+def test_encode_ignores_a_length_that_the_file_asks_for(tmp_path: Path) -> None:
+    library = tiny_tokenizer.byte_level()
+    library.enable_truncation(2)
+    library.enable_padding(length=9)
+    tokenizer = open_tokenizer(tiny_tokenizer.write_folder(tmp_path, library))
+    assert tokenizer.decode(tokenizer.encode("abcdef"), show_special=True) == "abcdef"
+    assert len(tokenizer.encode("a")) == 1
+
+
+def test_decode_shows_special_tokens_only_when_asked(tmp_path: Path) -> None:
+    tokenizer = opened(tmp_path, "byte-level")
+    ids = tokenizer.encode("a<|im_end|>")
+    assert tokenizer.decode(ids) == "a"
+    assert tokenizer.decode(ids, show_special=True) == "a<|im_end|>"
+
+
+def test_vocab_and_special_tokens_come_from_the_file(tmp_path: Path) -> None:
+    tokenizer = opened(tmp_path, "byte-level")
+    assert tokenizer.vocab == 256 + 6 + 2
+    assert tokenizer.special_tokens == {262, 263}
+
+
+def test_check_vocab_accepts_padded_logits_but_no_token_without_one(
+    tokenizer: Tokenizer,
+) -> None:
+    tokenizer.check_vocab(tokenizer.vocab)
+    tokenizer.check_vocab(tokenizer.vocab + 64)
+    largest = tokenizer.vocab - 1
+    with pytest.raises(InputError, match=f"up to {largest}, .* only {largest} logits"):
+        tokenizer.check_vocab(largest)
+
+
+def test_two_threads_decode_at_once(tokenizer: Tokenizer) -> None:
+    ids = [tokenizer.encode(text) for text in TEXTS * 50]
+    with ThreadPoolExecutor(2) as threads:
+        texts = list(threads.map(tokenizer.decode, ids))
+        streams = list(threads.map(lambda one: streamed(tokenizer, one), ids))
+    assert texts == list(TEXTS * 50)
+    assert streams == texts
+
+
+# --- one token ----------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("written", "piece"),
+    [
+        ("Ġthe", "␣the"),
+        ("Ċ", "⏎"),
+        ("ĉ", "⇥"),
+        ("ðŁ", "<0xF0><0x9F>"),
+        ("č", "<0x0D>"),
+        ("<|im_end|>", "<|im_end|>"),
+    ],
+)
+def test_piece_of_a_byte_level_token(tmp_path: Path, written: str, piece: str) -> None:
+    tokenizer = opened(tmp_path, "byte-level")
+    assert tokenizer.piece(*ids_of(tokenizer, written)) == piece
+
+
+@pytest.mark.parametrize(
+    ("written", "piece"),
+    [
+        ("▁the", "␣the"),
+        ("▁▁", "␣␣"),
+        ("the", "the"),
+        ("<0x0A>", "⏎"),
+        ("<0xF0>", "<0xF0>"),
+        ("<0x41>", "A"),
+        ("</s>", "</s>"),
+    ],
+)
+def test_piece_of_a_sentencepiece_token(
+    tmp_path: Path, written: str, piece: str
+) -> None:
+    tokenizer = opened(tmp_path, "sentencepiece")
+    assert tokenizer.piece(*ids_of(tokenizer, written)) == piece
+
+
+def test_piece_names_characters_without_a_shape_and_ids_without_text(
+    tmp_path: Path,
+) -> None:
+    library = tiny_tokenizer.byte_level()
+    library.add_tokens(["\u200b"])
+    content = json.loads(library.to_str())
+    content["added_tokens"][-1]["id"] += 1  # skips one id
+    folder = tiny_tokenizer.write_folder(tmp_path, library)
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    tokenizer = open_tokenizer(folder)
+    assert tokenizer.vocab == 266
+    assert tokenizer.piece(265) == "<U+200B>"
+    assert tokenizer.piece(264) == "<no text 264>"
+    assert tokenizer.decode([65, 264]) == tokenizer.decode([65])
+
+
+def test_no_piece_is_empty_or_holds_an_unprintable_character(
+    tokenizer: Tokenizer,
+) -> None:
+    pieces = [tokenizer.piece(token) for token in range(tokenizer.vocab)]
+    assert all(piece and piece.isprintable() and " " not in piece for piece in pieces)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_bytes_of_the_tokens_are_the_utf8_of_the_text(
+    tokenizer: Tokenizer, text: str
+) -> None:
+    spelled = b"".join(
+        tokenizer.token_bytes(int(token)) for token in tokenizer.encode(text)
+    )
+    added = b" " if spelled.startswith(b" ") and not text.startswith(" ") else b""
+    assert spelled in (text.encode(), b" " + text.encode()), added
+
+
+# --- text as it is made -------------------------------------------------------------
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_stream_gives_the_text_that_decode_gives(
+    tokenizer: Tokenizer, text: str
+) -> None:
+    ids = list(tokenizer.encode(text))
+    for end in range(len(ids) + 1):
+        assert streamed(tokenizer, ids[:end]) == tokenizer.decode(ids[:end])
+
+
+@pytest.mark.parametrize("show_special", [False, True])
+def test_a_stream_of_random_tokens_gives_the_text_that_decode_gives(
+    tokenizer: Tokenizer, *, show_special: bool
+) -> None:
+    chance = random.Random(2)  # noqa: S311 - tests need no secrets
+    invalid = 0
+    for _ in range(2000):
+        ids = chance.choices(range(tokenizer.vocab), k=chance.randrange(8))
+        text = tokenizer.decode(ids, show_special=show_special)
+        assert streamed(tokenizer, ids, show_special=show_special) == text
+        invalid += "\ufffd" in text
+    assert invalid > 500, "most of these sequences are no UTF-8"
+
+
+def test_a_stream_gives_a_character_with_its_last_byte(tmp_path: Path) -> None:
+    tokenizer = opened(tmp_path, "byte-level")
+    stream = TextStream(tokenizer)
+    fed = [stream.feed(token) for token in ids_of(tokenizer, "a", "ðŁ", "Ļ", "Ĥ", "a")]
+    assert fed == ["a", "", "", "🙂", "a"]
+
+
+def test_a_stream_holds_a_run_of_byte_tokens_that_may_still_become_invalid(
+    tmp_path: Path,
+) -> None:
+    tokenizer = opened(tmp_path, "sentencepiece")
+    good, bad = TextStream(tokenizer), TextStream(tokenizer)
+    run = ids_of(tokenizer, "a", "<0xE4>", "<0xBD>", "<0xA0>")
+    for token in run:
+        good.feed(token)
+        bad.feed(token)
+    assert good.pending == "你".encode()
+    assert good.feed(*ids_of(tokenizer, "b")) == "你b"
+    assert bad.feed(*ids_of(tokenizer, "<0xFF>")) == ""
+    assert bad.feed(*ids_of(tokenizer, "b")) == "\ufffd\ufffd\ufffd\ufffdb"
+    assert good.pending == bad.pending == b""
+
+
+def test_pending_shows_unfinished_bytes_until_flush(tokenizer: Tokenizer) -> None:
+    stream = TextStream(tokenizer)
+    for token in tokenizer.encode("a🙂")[:-2]:
+        stream.feed(int(token))
+    assert stream.pending == "🙂".encode()[:2]
+    assert stream.flush() == tokenizer.decode(tokenizer.encode("a🙂")[:-2])[1:]
+    assert stream.pending == b""
+
+
+# --- stop texts ---------------------------------------------------------------------
+def test_a_stream_holds_back_what_may_become_a_stop_text(tmp_path: Path) -> None:
+    tokenizer = opened(tmp_path, "byte-level")
+    stream = TextStream(tokenizer, stop_texts=("END",))
+    fed = [stream.feed(token) for token in ids_of(tokenizer, *"aENaEN")]
+    assert fed == ["a", "", "", "ENa", "", ""]
+    assert stream.pending == b"EN"
+    assert stream.feed(*ids_of(tokenizer, "D")) == ""
+    assert stream.stopped
+    assert stream.feed(*ids_of(tokenizer, "a")) == stream.flush() == ""
+    assert stream.pending == b""
+
+
+def test_a_stream_that_ends_without_its_stop_text_gives_all(
+    tokenizer: Tokenizer,
+) -> None:
+    ids = list(tokenizer.encode("the E"))
+    stream = TextStream(tokenizer, stop_texts=("END",))
+    assert "".join(map(stream.feed, ids)) + stream.flush() == "the E"
+    assert not stream.stopped
+
+
+@pytest.mark.parametrize(
+    ("text", "stop_texts", "shown"),
+    [
+        ("the a the", (" the",), "the a"),  # not the first word, which has no space
+        ("a\n\nthe", ("\n\n",), "a"),
+        ("a 🙂 b", ("🙂",), "a "),
+        ("abel", ("elx", "be"), "a"),
+        ("the the", ("xyz", "he t"), "t"),
+        ("hello", ("ell", "el"), "h"),
+        ("bell.", ("bell", "el"), "b"),  # "el" is complete before "bell" is
+    ],
+)
+def test_a_stop_text_and_what_follows_is_never_shown(
+    tokenizer: Tokenizer, text: str, stop_texts: tuple[str, ...], shown: str
+) -> None:
+    assert streamed(tokenizer, list(tokenizer.encode(text)), stop_texts) == shown
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("stop_text", ["the", " ", "\n\n", "🙂", "界", " two", "es b"])
+def test_a_stop_rule_stops_with_the_token_that_completes_the_stop_text(
+    tokenizer: Tokenizer, text: str, stop_text: str
+) -> None:
+    ids = tokenizer.encode(text)
+    rule = StopText(tokenizer, (stop_text,))
+    counts = range(1, len(ids) + 1)
+    complete = [tokenizer.decode(ids[:n]).count(stop_text) for n in counts]
+    completed = [now > was for was, now in zip([0, *complete], complete, strict=False)]
+    assert [rule(ids[:n]) for n in counts] == completed
+
+
+def test_a_stop_rule_is_not_repeated_by_tokens_after_it(tmp_path: Path) -> None:
+    tokenizer = opened(tmp_path, "byte-level")
+    rule = StopText(tokenizer, ("END",))
+    ids = np.array(ids_of(tokenizer, *"END", "<|im_end|>", "a"))
+    assert [rule(ids[:n]) for n in range(6)] == [
+        False,
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_a_stop_rule_looks_at_a_tail_however_long_the_text_is(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = StopText(tokenizer, ("🙂", "a"))
+    ids = np.concatenate([tokenizer.encode("the b " * 500), tokenizer.encode("🙂")])
+    looked_at: list[int] = []
+    written = Tokenizer.written
+    monkeypatch.setattr(
+        Tokenizer,
+        "written",
+        lambda self, token: looked_at.append(token) or written(self, token),
+    )
+    assert rule(ids)
+    assert len(looked_at) <= len("🙂".encode()) + 1
+
+
+# --- bad input ----------------------------------------------------------------------
+@pytest.mark.parametrize("stop_texts", ["END", ("",), (3,), ("\ud83d",)])
+def test_stop_texts_must_be_a_sequence_of_texts(
+    tokenizer: Tokenizer,
+    stop_texts: tuple[str, ...],
+) -> None:
+    with pytest.raises(InputError, match="stop text"):
+        TextStream(tokenizer, stop_texts=stop_texts)
+    with pytest.raises(InputError, match="stop text"):
+        StopText(tokenizer, stop_texts)
+
+
+@pytest.mark.parametrize("text", [None, 7, b"bytes", ["a"], "half \ud83d"])
+def test_encode_refuses_what_is_no_text(tokenizer: Tokenizer, text: str) -> None:
+    with pytest.raises(InputError, match="text"):
+        tokenizer.encode(text)
+
+
+@pytest.mark.parametrize("token", [-1, 100_000, 1 << 40])
+def test_an_id_out_of_range_is_named(tokenizer: Tokenizer, token: int) -> None:
+    expected = f"token id {token} .* 0 to {tokenizer.vocab - 1}"
+    for use in (
+        lambda: tokenizer.decode([0, token]),
+        lambda: tokenizer.piece(token),
+        lambda: tokenizer.token_bytes(token),
+        lambda: TextStream(tokenizer).feed(token),
+    ):
+        with pytest.raises(InputError, match=expected):
+            use()
+
+
+def test_a_missing_tokenizer_names_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no tokenizer\.json in .*; fetch the model"):
+        open_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[]", b"\xff\xfe", b'{"a": 1}'])
+def test_a_broken_tokenizer_names_the_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "tokenizer.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"tokenizer\.json is not a tokenizer .*fetch"):
+        open_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("decoder", [None, decoders.WordPiece(), decoders.CTC()])
+def test_a_style_that_cannot_be_streamed_is_refused(
+    tmp_path: Path, decoder: decoders.Decoder | None
+) -> None:
+    library = tiny_tokenizer.byte_level()
+    content = json.loads(library.to_str())
+    content["decoder"] = decoder and json.loads(decoder.__getstate__())
+    folder = tiny_tokenizer.write_folder(tmp_path, library)
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="decoder .*wanted ByteLevel or"):
+        open_tokenizer(folder)
+
+
+def test_a_chat_without_a_template_says_what_to_do_instead(
+    tokenizer: Tokenizer,
+) -> None:
+    with pytest.raises(InputError, match="no chat template.*--raw"):
+        tokenizer.chat([{"role": "user", "content": "the"}])
+
+
+def test_a_chat_goes_through_the_template_of_the_folder(tmp_path: Path) -> None:
+    tokenizer = opened(tmp_path, "byte-level", chat_template=tiny_tokenizer.CHATML)
+    messages = [{"role": "user", "content": "the a"}]
+    assert tokenizer.chat(messages, add_generation_prompt=False) == (
+        "<|im_start|>user\nthe a<|im_end|>\n"
+    )
+    assert tokenizer.chat(messages).endswith("<|im_end|>\n<|im_start|>assistant\n")
