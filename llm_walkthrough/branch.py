@@ -1,17 +1,25 @@
 """What is remembered of one way through the tokens, so that it can be gone back?
 
 Tokens, the steps that appended them, the runs that filled the cache, the newest logits.
-Knows nothing of models: `stepper` decides when something is run.
+A branch never changes: each method returns the next one, so a call that is interrupted
+leaves the old branch or the new one, never half of each. Knows nothing of models:
+`stepper` decides when something is run.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llm_walkthrough.arrays import Logits, TokenIds
     from llm_walkthrough.kv_cache import KVCache, Rows
+
+Shaped = TypeVar("Shaped", bound=np.ndarray[Any, Any])
 
 KEPT_LOGITS = 64
 """Rows of logits kept for undo; older ones come back by repeating their run."""
@@ -54,7 +62,7 @@ class Run:
         return self.start + len(self.tokens)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Branch:
     """One way to go on.
 
@@ -73,46 +81,73 @@ class Branch:
 
     tokens: TokenIds
     cache: KVCache
-    kept: list[Rows] = field(default_factory=list)
-    runs: list[Run] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
-    last_rows: dict[int, Logits] = field(default_factory=dict)
-    chosen_u: dict[int, float] = field(default_factory=dict)
+    kept: tuple[Rows, ...] = ()
+    runs: tuple[Run, ...] = ()
+    steps: tuple[Step, ...] = ()
+    last_rows: Mapping[int, Logits] = field(default_factory=dict)
+    chosen_u: Mapping[int, float] = field(default_factory=dict)
 
-    def fork(self) -> Branch:
-        """Return an active branch that goes on from here by itself."""
+    def extended(self, tokens: TokenIds) -> Branch:
+        """Return the branch with more tokens, which its cache has not seen."""
+        longer = np.concatenate([self.tokens, tokens])
+        return replace(self, tokens=read_only_copy(longer))
+
+    def stepped(self, step: Step) -> Branch:
+        """Return the branch with one more step and its token."""
+        longer = self.extended(np.array([step.token]))
+        return replace(longer, steps=(*self.steps, step))
+
+    def ran(self, run: Run, cache: KVCache, last_row: Logits) -> Branch:
+        """Return the branch after a run, which gave a longer cache and these logits.
+
+        Only the newest logits are kept, and those that the first step was drawn from.
+        """
+        rows = {**self.last_rows, run.stop: read_only_copy(last_row)}
+        first = self.steps[0].position if self.steps else run.stop
+        for length in list(rows)[:-KEPT_LOGITS]:
+            if length != first:
+                del rows[length]
+        return replace(self, runs=(*self.runs, run), cache=cache, last_rows=rows)
+
+    def cut(self, length: int) -> Branch:
+        """Return the branch of the first `length` tokens; numbers set by hand stay."""
         return replace(
             self,
-            kept=[],
-            runs=[*self.runs],
-            steps=[*self.steps],
-            last_rows={**self.last_rows},
-            chosen_u={**self.chosen_u},
+            tokens=self.tokens[:length],
+            cache=self.cache.truncated(min(length, self.cache.length)),
+            runs=tuple(run for run in self.runs if run.start < length),
+            steps=tuple(step for step in self.steps if step.position < length),
+            last_rows={p: row for p, row in self.last_rows.items() if p <= length},
         )
 
-    def cut(self, length: int) -> None:
-        """Forget everything after the first `length` tokens, but for numbers set."""
-        self.tokens = self.tokens[:length]
-        self.cache = self.cache.truncated(min(length, self.cache.length))
-        self.runs = [run for run in self.runs if run.start < length]
-        self.steps = [step for step in self.steps if step.position < length]
-        self.last_rows = {p: row for p, row in self.last_rows.items() if p <= length}
+    def before_last_run(self) -> Branch:
+        """Return the branch whose cache has not seen the tokens of its last run."""
+        *earlier, last = self.runs
+        return replace(
+            self, runs=tuple(earlier), cache=self.cache.truncated(last.start)
+        )
 
-    def keep_row(self, length: int, row: Logits, *, for_good: int) -> None:
-        """Keep the logits after `length` tokens; drop old ones but that `for_good`."""
-        kept = row.copy()  # a view would hold the logits of the whole run
-        kept.flags.writeable = False
-        self.last_rows[length] = kept
-        old = [place for place in self.last_rows if place != for_good]
-        for place in old[:-KEPT_LOGITS]:
-            del self.last_rows[place]
+    def with_u(self, u: float | None) -> Branch:
+        """Return the branch that draws its next token with `u`, None: the seed's."""
+        others = {p: own for p, own in self.chosen_u.items() if p != len(self.tokens)}
+        own = {} if u is None else {len(self.tokens): u}
+        return replace(self, chosen_u={**others, **own})
 
-    def run_that_reached(self, length: int) -> Run:
-        """Return the run whose logits follow the first `length` tokens."""
-        return next(run for run in reversed(self.runs) if run.start < length)
+    def without_rows(self, start: int) -> Branch:
+        """Return the branch that keeps its rows from `start` on out of the buffer."""
+        if start >= self.cache.length:
+            return self
+        kept = (self.cache.rows(start), *self.kept)
+        return replace(self, kept=kept, cache=self.cache.truncated(start))
 
-    def give_up_rows(self, start: int) -> None:
-        """Copy out the rows from `start` on, as another branch is about to write."""
-        if start < self.cache.length:
-            self.kept = [self.cache.rows(start), *self.kept]
-            self.cache = self.cache.truncated(start)
+    def with_rows(self) -> Branch:
+        """Return the branch with the first of its kept rows back in the buffer."""
+        first, *others = self.kept
+        return replace(self, kept=tuple(others), cache=self.cache.with_rows(first))
+
+
+def read_only_copy(array: Shaped) -> Shaped:
+    """Return a copy that nobody can write to, and that keeps no larger array alive."""
+    copied = array.copy()
+    copied.flags.writeable = False
+    return copied

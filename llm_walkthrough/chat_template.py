@@ -68,10 +68,10 @@ class ChatTemplate:
             InputError: a message of a wrong form, or a template that is broken, refuses
                 these messages or reaches outside its sandbox.
         """
-        turns = _checked(messages)
+        _check_messages(messages)
         try:
             return _compiled(self.program).render(
-                messages=turns,
+                messages=messages,
                 add_generation_prompt=add_generation_prompt,
                 # Templates ask `tools is not none`, which an undefined name would pass.
                 tools=None,
@@ -159,7 +159,7 @@ def _read(file: Path) -> str:
         ) from error
 
 
-def _checked(messages: Sequence[Message]) -> list[dict[str, str]]:
+def _check_messages(messages: Sequence[Message]) -> None:
     if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
         raise InputError(
             'messages must be a list such as [{"role": "user", "content": "Hello"}] '
@@ -173,7 +173,6 @@ def _checked(messages: Sequence[Message]) -> list[dict[str, str]]:
                     f'message {number} must have a text under "{name}", as in '
                     f'{{"role": "user", "content": "Hello"}}, got {message!r:.60}'
                 )
-    return [dict(message) for message in messages]
 
 
 class _GenerationBlock(Extension):

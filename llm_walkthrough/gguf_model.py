@@ -3,14 +3,9 @@
 Reads the shape of the decoder, its metadata and its weights, each weight in the form in
 which the file keeps it: nothing is rounded on the way. Knows nothing of ONNX.
 
-The two quantisations of the default model, for a block of 32 weights in one row:
-
-    Q4_1    w = d * q + m     q in 0 … 15,      d and m float16
-    Q8_0    w = d * q         q in -128 … 127,  d float16
-
 Rows of the query and key matrices are stored for a rotary embedding that turns the
-neighbours (0, 1), (2, 3), …; they are handed out in the order of the original model, which
-turns (0, 32), (1, 33), … of a head of 64.
+neighbours (0, 1), (2, 3), … of a head; they are handed out in the order of the original
+model, which turns (0, 32), (1, 33), … of a head of 64.
 """
 
 from __future__ import annotations
@@ -23,15 +18,15 @@ import gguf
 import numpy as np
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.quantised import Q4Matrix, Q8Matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from jaxtyping import Float32, Shaped, UInt8
 
-BLOCK = 32
-"""Weights that share one scale, in Q4_1 and Q8_0 alike."""
+Metadata = Any
+"""Text, a number, a truth value or a list of them: the file decides."""
 
 READABLE = ("F32", "F16", "Q8_0", "Q4_1")
 """Names of the tensor types that can be read."""
@@ -47,7 +42,7 @@ LAYER_TENSORS = (
     "ffn_up",
     "ffn_down",
 )
-"""What each layer consists of, in the order of use; stored as blk.{layer}.{name}.weight."""
+"""The tensors blk.{layer}.{name}.weight of each layer, in the order of use."""
 
 UNREADABLE = (
     ValueError,
@@ -76,43 +71,6 @@ class DecoderShape:
     norm_epsilon: float
 
 
-@dataclass(frozen=True)
-class Q4Matrix:
-    """A Q4_1 matrix as stored: weight = scale * code + minimum.
-
-    Attributes:
-        codes: 0 … 15, two in a byte, the earlier column in the lower half.
-        scales: d of each block, exactly.
-        minimums: m of each block, exactly.
-    """
-
-    codes: UInt8[np.ndarray, "rows blocks 16"]
-    scales: Float32[np.ndarray, "rows blocks"]
-    minimums: Float32[np.ndarray, "rows blocks"]
-
-    @classmethod
-    def stacked(cls, matrices: Sequence[Q4Matrix]) -> Q4Matrix:
-        """One matrix with the rows of all, in their order."""
-        return cls(
-            codes=np.concatenate([matrix.codes for matrix in matrices]),
-            scales=np.concatenate([matrix.scales for matrix in matrices]),
-            minimums=np.concatenate([matrix.minimums for matrix in matrices]),
-        )
-
-
-@dataclass(frozen=True)
-class Q8Matrix:
-    """A Q8_0 matrix as stored: weight = scale * (code - 128).
-
-    Attributes:
-        codes: 0 … 255; the file has -128 … 127, so 128 is added here.
-        scales: d of each block, exactly.
-    """
-
-    codes: UInt8[np.ndarray, "rows blocks 32"]
-    scales: Float32[np.ndarray, "rows blocks"]
-
-
 class GgufModel:
     """A llama decoder in a GGUF file, checked when it is opened.
 
@@ -121,7 +79,7 @@ class GgufModel:
 
     Raises:
         InputError: if the file is not a complete GGUF file, or holds another
-            architecture, another quantisation, or not the tensors of a plain llama decoder.
+            architecture, another quantisation, or not a plain llama decoder's tensors.
     """
 
     def __init__(self, path: Path) -> None:
@@ -133,8 +91,8 @@ class GgufModel:
         self.shape = self._read_shape()
         self._check_tensors()
 
-    def field(self, key: str) -> Any:  # noqa: ANN401 - the file decides the type
-        """What the metadata says under `key`: text, a number or a list; None if nothing."""
+    def field(self, key: str) -> Metadata:
+        """What the metadata says under `key`; None if nothing."""
         field = self._fields.get(key)
         return None if field is None else field.contents()
 
@@ -148,7 +106,7 @@ class GgufModel:
         return str(self._tensors[name].tensor_type.name)
 
     def dense(self, name: str) -> Float32[np.ndarray, "..."]:
-        """Tensor `name` in float32: exact, but for one rounding of d * q + m in Q4_1."""
+        """Tensor `name` in float32: exact; d * q + m of Q4_1 is rounded once."""
         rows = self._rows(name)
         return gguf.dequantize(rows, self._tensors[name].tensor_type).astype(
             np.float32, copy=False
@@ -160,14 +118,7 @@ class GgufModel:
         Raises:
             InputError: if its type is not Q4_1.
         """
-        blocks = self._blocks(name, "Q4_1")
-        stored = blocks[..., 4:]  # byte i: column i below, column i + 16 above
-        codes = np.concatenate([stored & 15, stored >> 4], axis=-1)
-        return Q4Matrix(
-            codes=codes[..., 0::2] | codes[..., 1::2] << 4,
-            scales=_float16(blocks[..., 0:2]),
-            minimums=_float16(blocks[..., 2:4]),
-        )
+        return Q4Matrix.from_blocks(self._blocks(name, "Q4_1"))
 
     def q8(self, name: str) -> Q8Matrix:
         """The matrix `name` in its stored form.
@@ -175,15 +126,13 @@ class GgufModel:
         Raises:
             InputError: if its type is not Q8_0.
         """
-        blocks = self._blocks(name, "Q8_0")
-        flipped = blocks[..., 2:] ^ 0x80  # int8 + 128 is the same byte, top bit flipped
-        return Q8Matrix(codes=flipped, scales=_float16(blocks[..., 0:2]))
+        return Q8Matrix.from_blocks(self._blocks(name, "Q8_0"))
 
     def _blocks(self, name: str, kind: str) -> UInt8[np.ndarray, "rows blocks bytes"]:
         if self.kind(name) != kind:
             raise InputError(
-                f"{self.path.name}: tensor {name} is {self.kind(name)}, but the int4 variant "
-                f"wants {kind} here; convert this file to float32 instead"
+                f"{self.path.name}: tensor {name} is {self.kind(name)}, but the int4 "
+                f"variant wants {kind} there; use the float32 variant"
             )
         rows = self._rows(name)
         block_bytes = gguf.GGML_QUANT_SIZES[self._tensors[name].tensor_type][1]
@@ -241,12 +190,12 @@ class GgufModel:
         for name in self._tensors:
             if self.kind(name) not in READABLE:
                 raise InputError(
-                    f"{self.path.name}: tensor {name} is quantised as {self.kind(name)}; "
-                    f"only {', '.join(READABLE)} can be converted"
+                    f"{self.path.name}: tensor {name} is quantised as "
+                    f"{self.kind(name)}; only {', '.join(READABLE)} can be converted"
                 )
 
 
-def _open(path: Path) -> Any:  # noqa: ANN401 - gguf has no types
+def _open(path: Path) -> gguf.GGUFReader:
     if not path.is_file():
         raise InputError(f"there is no file {path}; name a GGUF file")
     try:
@@ -260,10 +209,6 @@ def _open(path: Path) -> Any:  # noqa: ANN401 - gguf has no types
 def _check_architecture(path: Path, architecture: str | None) -> None:
     if architecture != "llama":
         raise InputError(
-            f"{path.name} has the architecture {architecture}; only llama can be converted"
+            f"{path.name} has the architecture {architecture!r}, but only llama can be "
+            "converted"
         )
-
-
-def _float16(two_bytes: UInt8[np.ndarray, "*axes 2"]) -> Float32[np.ndarray, " *axes"]:
-    numbers = np.ascontiguousarray(two_bytes).view("<f2")[..., 0]
-    return numbers.astype(np.float32)

@@ -128,7 +128,12 @@ class GrownCache:
         return Rows(_cut(self.held, start, self.length))
 
     def with_rows(self, rows: Rows) -> Self:
-        """Return a longer cache; both parts are copied."""
+        """Return a longer cache; both parts are copied.
+
+        Raises:
+            InputError: the cache has no room for them.
+        """
+        _require_within(self.length + rows.length, self.capacity)
         joined = {
             name: np.concatenate([array, rows.arrays[name]], axis=2)
             for name, array in self.held.items()
@@ -223,9 +228,11 @@ class SharedCache:
         return replace(self, length=length)
 
     def extended(self, count: int) -> Self:
-        """Return the handle after a run has written `count` rows behind this one.
+        """Return the handle on `count` more rows, which the caller writes right away.
 
-        The caller has made sure that the handle is fresh and that there is room.
+        The write is noted first: were it interrupted, the handles on rows that are
+        half overwritten would know. The caller has made sure that this handle is fresh
+        and that there is room.
         """
         stop = self.length + count
         generation = self.buffer.note_write(self.length, stop)
@@ -252,10 +259,10 @@ class SharedCache:
         """
         self.require_fresh()
         _require_within(self.length + rows.length, self.capacity)
+        longer = self.extended(rows.length)
         for name, array in rows.arrays.items():
-            stop = self.length + rows.length
-            self.buffer.whole[name][:, :, self.length : stop] = array
-        return self.extended(rows.length)
+            self.buffer.whole[name][:, :, self.length : longer.length] = array
+        return longer
 
 
 def _length(arrays: Mapping[str, KeyOrValue]) -> int:
@@ -271,5 +278,6 @@ def _cut(
 def _require_within(position: int, end: int) -> None:
     if not 0 <= position <= end:
         raise InputError(
-            f"the cache position must be between 0 and {end}, got {position}"
+            f"the position in the cache must be between 0 and {end}, got {position}; "
+            "a cache can be cut back to any shorter length and filled to its capacity"
         )

@@ -7,22 +7,30 @@ with many tokens or with one. Knows nothing of text, nor what the logits are use
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.graph import Graph, Port, read_graph
+from llm_walkthrough.graph import Graph, read_graph
 from llm_walkthrough.kv_cache import GrownCache, KVCache, SharedBuffer, SharedCache
+from llm_walkthrough.run_checks import (
+    check_capacity,
+    check_grown,
+    check_logits,
+    check_tokens,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from llm_walkthrough.arrays import KeyOrValue, LogitsRows, TokenIds
+    from llm_walkthrough.ports import Port, Role
 
-_ERRORS_ONLY = 3  # onnxruntime's log severity: 0 verbose … 3 error, 4 fatal
+_FATAL_ONLY = 4  # onnxruntime's log severity; what is an error is raised as well
 
 
 class Model:
@@ -37,6 +45,8 @@ class Model:
         _require_agreement(graph, session)
         self.graph = graph
         self.session = session
+        self._small_ports = tuple(port for port in graph.inputs if port.layer is None)
+        self._logits = next(port for port in graph.outputs if port.role == "logits")
 
     @property
     def vocab(self) -> int:
@@ -62,7 +72,7 @@ class Model:
         Raises:
             InputError: the capacity is not between 1 and the context length.
         """
-        return GrownCache(self._zeros(0), self._checked_capacity(capacity))
+        return _OwnedCache(self._zeros(0), self._checked_capacity(capacity), self)
 
     def new_shared_cache(self, capacity: int | None = None) -> SharedCache:
         """Return an empty handle on a new shared buffer.
@@ -93,70 +103,68 @@ class Model:
 
         Raises:
             InputError: no token, an id that is not in the vocabulary, more tokens than
-                the cache has room for, or logits that hold NaN.
+                the cache has room for, a cache of another model, a graph that
+                onnxruntime cannot run, or logits that end in NaN or infinity.
             StaleCacheError: the rows of this handle were overwritten.
         """
-        self._check_tokens(unseen, cache)
-        logits, longer = self._run(unseen, cache)
+        tokens = np.asarray(unseen)
+        check_tokens(self.graph, tokens, cache)
+        logits, longer = self._run(tokens, cache)
         rows: LogitsRows = logits[0].astype(np.float32, copy=False)
-        if np.isnan(rows[-1].max()):
-            raise InputError(
-                f"the logits after {longer.length} tokens hold NaN; the weights in "
-                f"{self.graph.path.parent} are damaged or overflow their type: fetch "
-                "or convert the model again"
-            )
+        check_logits(self.graph, tokens, rows)
         return rows, longer
 
     def feed(self, unseen: TokenIds, cache: KVCache) -> dict[str, np.ndarray]:
-        """Return the exact dictionary that a run of these tokens gives to the graph.
+        """Return the dictionary that a run of these tokens gives to the graph.
 
         The mask covers the past and the new tokens. GroupQueryAttention reads only its
-        width and its sum, and accepts a wrong one without a word.
+        width and its sum, and accepts a wrong one without a word. A shared buffer is
+        bound as a whole, past and present as one; here stand the rows that count.
         """
         return {**self._small_feed(unseen, cache.length), **cache.arrays()}
 
     def _small_feed(self, unseen: TokenIds, past: int) -> dict[str, np.ndarray]:
-        total = past + len(unseen)
-        arrays = {
-            "token ids": np.ascontiguousarray(unseen)[np.newaxis],
-            "attention mask": np.ones((1, total), np.int64),
-            "position ids": np.arange(past, total)[np.newaxis],
-            "cache branch": np.array([past > 0]),
-        }
-        small = (port for port in self.graph.inputs if port.layer is None)
+        """Return what is fed besides the cache, as wide and as typed as it must be."""
         return {
-            port.name: arrays[port.role].astype(port.dtype, copy=False)
-            for port in small
+            port.name: _fed(port.role, unseen, past).astype(port.dtype, copy=False)
+            for port in self._small_ports
         }
 
     def _run(self, unseen: TokenIds, cache: KVCache) -> tuple[np.ndarray, KVCache]:
+        if isinstance(cache, _OwnedCache) and cache.model is self:
+            return self._run_grown(unseen, cache)
         if isinstance(cache, SharedCache):
-            return self._run_shared(unseen, cache)
-        return self._run_grown(unseen, cache)
+            buffer = cache.buffer
+            if isinstance(buffer, _BoundBuffer) and buffer.model is self:
+                return self._run_shared(unseen, cache, buffer)
+        raise InputError("this cache was not made by this model; use its new_cache()")
 
     def _run_grown(
-        self, unseen: TokenIds, cache: KVCache
-    ) -> tuple[np.ndarray, GrownCache]:
+        self, unseen: TokenIds, cache: _OwnedCache
+    ) -> tuple[np.ndarray, _OwnedCache]:
         names = [self._logits.name, *(port.name for port in self.graph.present)]
-        logits, *present = self.session.run(names, self.feed(unseen, cache))
+        feed = self.feed(unseen, cache)
+        try:
+            logits, *present = self.session.run(names, feed)
+        except Exception as error:  # see _refused
+            raise _refused(self.graph, "run", error) from error
         past = (port.name for port in self.graph.past)
-        return logits, GrownCache(dict(zip(past, present, strict=True)), cache.capacity)
+        longer = replace(cache, held=dict(zip(past, present, strict=True)))
+        check_grown(self.graph, unseen, cache, longer)
+        return logits, longer
 
     def _run_shared(
-        self, unseen: TokenIds, cache: SharedCache
+        self, unseen: TokenIds, cache: SharedCache, buffer: _BoundBuffer
     ) -> tuple[np.ndarray, SharedCache]:
         cache.require_fresh()
-        buffer = cache.buffer
-        if not isinstance(buffer, _BoundBuffer) or buffer.model is not self:
-            raise InputError("this cache belongs to another model; use new_cache()")
-        shape = (1, len(unseen), self.graph.vocab)
-        logits = np.empty(shape, self._logits.dtype)
-        buffer.run(self._small_feed(unseen, cache.length), self._logits.name, logits)
-        return logits, cache.extended(len(unseen))
-
-    @property
-    def _logits(self) -> Port:
-        return next(port for port in self.graph.outputs if port.role == "logits")
+        logits = np.empty((1, len(unseen), self.graph.vocab), self._logits.dtype)
+        small = self._small_feed(unseen, cache.length)
+        longer = cache.extended(len(unseen))
+        try:
+            buffer.run(small, self._logits.name, logits)
+        except Exception as error:  # see _refused
+            raise _refused(self.graph, "run", error) from error
+        return logits, longer
 
     def _zeros(self, length: int) -> dict[str, KeyOrValue]:
         shape = (1, self.graph.kv_heads, length, self.graph.head_dim)
@@ -164,32 +172,17 @@ class Model:
         return {port.name: np.zeros(shape, dtype) for port in self.graph.past}
 
     def _checked_capacity(self, capacity: int | None) -> int:
-        longest = self.graph.context_length
         if capacity is None:
-            return longest
-        if not 1 <= capacity <= longest:
-            raise InputError(
-                f"the capacity must be between 1 and the context of {longest:,}, got "
-                f"{capacity:,}; leave it out for the whole context"
-            )
+            return self.graph.context_length
+        check_capacity(self.graph, capacity)
         return capacity
 
-    def _check_tokens(self, unseen: TokenIds, cache: KVCache) -> None:
-        if len(unseen) == 0:
-            raise InputError("there is no token to run; give at least one token id")
-        lowest, highest = int(unseen.min()), int(unseen.max())
-        if lowest < 0 or highest >= self.graph.vocab:
-            wrong = lowest if lowest < 0 else highest
-            raise InputError(
-                f"token id {wrong} is not in 0 … {self.graph.vocab - 1}; encode the "
-                "text with the tokenizer of this very model"
-            )
-        total = cache.length + len(unseen)
-        if total > cache.capacity:
-            raise InputError(
-                f"{total:,} tokens do not fit into {cache.capacity:,}; shorten the "
-                "prompt or make the cache larger, if the model's context allows"
-            )
+
+@dataclass(frozen=True)
+class _OwnedCache(GrownCache):
+    """Grown arrays of one model; in another they might fit, and mean nothing."""
+
+    model: Model = field(repr=False)
 
 
 class _BoundBuffer(SharedBuffer):
@@ -230,21 +223,49 @@ def open_model(folder: Path, *, threads: int | None = None) -> Model:
     Raises:
         InputError: the model cannot be read, or onnxruntime cannot run it.
     """
+    if threads is not None and threads < 1:
+        raise InputError(
+            f"threads must be at least 1, got {threads}; leave it out for one per core"
+        )
     graph = read_graph(folder)
     options = ort.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _FATAL_ONLY
     if threads is not None:
         options.intra_op_num_threads = threads
     try:
         session = ort.InferenceSession(
-            graph.path, options, providers=["CPUExecutionProvider"]
+            graph.path,
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # it would print, and try the same once more
         )
-    except Exception as error:  # onnxruntime has eleven, with no base of their own
-        raise InputError(
-            f"onnxruntime {ort.__version__} cannot open {graph.path} ({error}); fetch "
-            "or convert the model again"
-        ) from error
+    except Exception as error:  # see _refused
+        raise _refused(graph, "open", error) from error
     return Model(graph, session)
+
+
+def _refused(graph: Graph, doing: str, error: Exception) -> InputError:
+    """Make one sentence of what onnxruntime raised.
+
+    It has eleven exceptions with no base of their own, and messages of several lines.
+    """
+    reason = " ".join(str(error).split())
+    return InputError(
+        f"onnxruntime {ort.__version__} cannot {doing} {graph.path} ({reason}); fetch "
+        "or convert the model again"
+    )
+
+
+def _fed(role: Role, unseen: TokenIds, past: int) -> np.ndarray:
+    """Return what a port with this role wants when `past` tokens are in the cache."""
+    total = past + len(unseen)
+    if role == "token ids":
+        return np.asarray(unseen)[np.newaxis]
+    if role == "attention mask":
+        return np.ones((1, total), np.int64)
+    if role == "position ids":
+        return np.arange(past, total)[np.newaxis]
+    return np.array([past > 0])  # the cache branch: is there anything to look back at?
 
 
 def _require_agreement(graph: Graph, session: ort.InferenceSession) -> None:

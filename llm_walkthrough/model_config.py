@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from llm_walkthrough.errors import InputError
 
@@ -27,15 +27,32 @@ class ModelConfig:
     settings: tuple[dict[str, Any], ...]
 
     def number(self, *keys: str) -> int | None:
-        """Return the first whole number that stands under one of these keys."""
+        """Return the first whole number above 0 that stands under one of these keys."""
         found = (setting.get(key) for setting in self.settings for key in keys)
-        return next((value for value in found if isinstance(value, int)), None)
+        return next((value for value in found if _is_whole(value) and value > 0), None)
+
+    def text(self, key: str) -> str | None:
+        """Return the first text that stands under this key."""
+        found = (setting.get(key) for setting in self.settings)
+        return next(
+            (value for value in found if value and isinstance(value, str)), None
+        )
 
     def end_tokens(self) -> tuple[int, ...]:
-        """Return every id that ends an answer; files name one, or a list."""
+        """Return every id that ends an answer; files name one, or a list.
+
+        Raises:
+            InputError: something else than ids stands there.
+        """
         found = [setting.get("eos_token_id") for setting in self.settings]
         listed = [ids if isinstance(ids, list) else [ids] for ids in found]
-        return tuple(dict.fromkeys(i for ids in listed for i in ids if i is not None))
+        tokens = [token for ids in listed for token in ids if token is not None]
+        for wrong in (token for token in tokens if not _is_whole(token)):
+            raise InputError(
+                f"eos_token_id must be a token id or a list of them, got {wrong!r}; "
+                f"mend it in {' or '.join(_FILES)}"
+            )
+        return tuple(dict.fromkeys(tokens))
 
 
 def read_model_config(folder: Path) -> ModelConfig:
@@ -63,10 +80,14 @@ def _nested(config: dict[str, Any], key: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{file} is not valid JSON ({error}); fetch or convert the model again"
         ) from error

@@ -1,6 +1,6 @@
 """What stands beside the graph in a model folder, and how is it made from a GGUF file?
 
-    tokenizer.json         vocabulary, merges and how text is split (library `tokenizers`)
+    tokenizer.json         vocabulary, merges and how text is split
     tokenizer_config.json  chat template and the names of the special tokens
     genai_config.json      the model's numbers and ports, in onnxruntime-genai's layout
 
@@ -35,7 +35,7 @@ END_TEXTS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</
 def write_tokenizer(model: GgufModel, folder: Path) -> None:
     """Write tokenizer.json and tokenizer_config.json.
 
-    Text is split before every digit and then as GPT-2 does; special tokens are never split.
+    Text is split at every digit and then as GPT-2 does; special tokens stay whole.
 
     Raises:
         InputError: if the file's vocabulary is not byte-level BPE of that kind.

@@ -38,8 +38,6 @@ IR_VERSION = 10  # the file format that goes with operator set 21
 PAGE = 4096  # bytes; a large weight that starts on a page can be mapped as it is
 CACHE_LINE = 64  # bytes
 
-Axes = "Sequence[int | str]"
-
 
 class OnnxWriter:
     """A model under construction in a folder; `save` completes it.
@@ -69,12 +67,12 @@ class OnnxWriter:
     ) -> None:
         self._data.close()
 
-    def input(self, name: str, element_type: int, axes: Axes) -> str:
+    def input(self, name: str, element_type: int, axes: Sequence[int | str]) -> str:
         """Declare an input; an axis of open length has a name. Returns `name`."""
         self._inputs.append(helper.make_tensor_value_info(name, element_type, axes))
         return name
 
-    def output(self, name: str, element_type: int, axes: Axes) -> str:
+    def output(self, name: str, element_type: int, axes: Sequence[int | str]) -> str:
         """Declare an output that some node makes; returns `name`."""
         self._outputs.append(helper.make_tensor_value_info(name, element_type, axes))
         return name
@@ -90,11 +88,10 @@ class OnnxWriter:
         """Add a node; returns its first output, called {name}/output_0 unless named."""
         outputs = outputs or [f"{name}/output_0"]
         domain = MICROSOFT if operator in MICROSOFT_OPERATORS else ""
-        self._nodes.append(
-            helper.make_node(
-                operator, inputs, outputs, name=name, domain=domain, **attributes
-            )
-        )
+        node = helper.make_node(operator, inputs, outputs, name=name, domain=domain)
+        for key, value in attributes.items():
+            node.attribute.append(helper.make_attribute(key, value))
+        self._nodes.append(node)
         return outputs[0]
 
     def constant(self, name: str, values: Shaped[np.ndarray, "..."]) -> str:
@@ -108,26 +105,24 @@ class OnnxWriter:
         offset = -(-self._data.tell() // alignment) * alignment
         self._data.seek(offset)
         self._data.write(np.ascontiguousarray(values).data)
-        self._initializers[name] = tensor = TensorProto(
+        tensor = TensorProto(
             name=name,
             data_type=helper.np_dtype_to_tensor_dtype(values.dtype),
             dims=values.shape,
             data_location=TensorProto.EXTERNAL,
         )
-        for key, value in (
-            ("location", DATA_FILE),
-            ("offset", str(offset)),
-            ("length", str(values.nbytes)),
-        ):
-            tensor.external_data.add(key=key, value=value)
+        where = {"location": DATA_FILE, "offset": offset, "length": values.nbytes}
+        for key, value in where.items():
+            tensor.external_data.add(key=key, value=str(value))
+        self._initializers[name] = tensor
         return name
 
     def same_bytes(self, name: str, weight: str, dims: Sequence[int]) -> str:
         """Give the bytes of `weight` a second name and shape; returns `name`."""
-        self._initializers[name] = tensor = TensorProto()
+        tensor = TensorProto()
         tensor.CopyFrom(self._initializers[weight])
-        tensor.name = name
-        tensor.dims[:] = dims
+        tensor.name, tensor.dims[:] = name, dims
+        self._initializers[name] = tensor
         return name
 
     def save(self) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Processor(Protocol):
-    """Reshapes logits; the context is all tokens so far, those of the prompt included."""
+    """Reshapes logits; the context is all tokens so far, with those of the prompt."""
 
     def __call__(self, logits: Logits, context: TokenIds, /) -> Logits:
         """Return new logits of the same shape and dtype."""
@@ -118,7 +118,7 @@ class TopP:
     Source: Holtzman et al. 2020, section 3.1.
 
     Raises:
-        InputError: p is not above 0 and at most 1.
+        InputError: p is not between 0.000001 and 1.
     """
 
     p: float
@@ -129,6 +129,8 @@ class TopP:
 
     def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
         """Return logits [vocab] float32, -inf outside the nucleus."""
+        if self.p == 1:  # rounded sums may reach 1 before the last token
+            return logits
         probabilities = softmax(logits)
         ranked = likeliest_first(probabilities)
         reached = np.cumsum(probabilities[ranked])
@@ -143,7 +145,7 @@ class MinP:
     needed. Source: Nguyen et al. 2024.
 
     Raises:
-        InputError: p is not above 0 and at most 1.
+        InputError: p is not between 0.000001 and 1.
     """
 
     p: float
@@ -183,9 +185,10 @@ class Sampling:
         """Return the processors that are on, in the order in which they are applied."""
         penalty = RepetitionPenalty(self.repetition_penalty)
         penalties = () if self.repetition_penalty == 1 else (penalty,)
+        filters = self._filters()
         if self.temperature == 0:
             return (*penalties, TopK(1))
-        return (*penalties, Temperature(self.temperature), *self._filters())
+        return (*penalties, Temperature(self.temperature), *filters)
 
     def _filters(self) -> tuple[Processor, ...]:
         top_k = () if self.top_k == 0 else (TopK(self.top_k),)
@@ -209,12 +212,17 @@ def softmax(logits: Logits) -> Probabilities:
     `exp(x_i - max x) / sum_j exp(x_j - max x)`; a token at -inf gets exactly 0.
 
     Raises:
-        InputError: no token is left, since all logits are -inf.
+        InputError: no token is left, since all logits are -inf, or one is NaN or +inf.
     """
     highest = logits.max()
     if highest == -np.inf:
         raise InputError(
             "no token is left to choose from: every logit is -inf; loosen a filter"
+        )
+    if not math.isfinite(highest):
+        raise InputError(
+            f"a logit must be a number or -inf, got {highest}; look at the logits "
+            "before and after each processor"
         )
     possible = np.flatnonzero(logits > -np.inf)
     # exp() of a large logit would overflow, so the highest becomes 0

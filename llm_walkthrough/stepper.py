@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from llm_walkthrough.branch import Branch, Run, Step
+from llm_walkthrough.branch import Branch, Run, Step, read_only_copy
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.sampling import (
     Processor,
@@ -99,7 +99,8 @@ class Stepper:
         self.stop_reason: str | None = None
         self._model = model
         self._lock = threading.RLock()
-        self._branches = [Branch(np.empty(0, np.int64), cache or model.new_cache())]
+        empty = model.new_cache() if cache is None else _require_empty(cache)
+        self._branches = [Branch(np.empty(0, np.int64), empty)]
         self._active = 0
         self.extend(prompt)
         self.prompt_length = len(self.tokens)
@@ -126,13 +127,13 @@ class Stepper:
     def steps(self) -> tuple[Step, ...]:
         """The steps that led here on the active branch."""
         with self._lock:
-            return tuple(self._branch.steps)
+            return self._branch.steps
 
     @property
     def runs(self) -> tuple[Run, ...]:
         """The runs of the graph that filled this branch's cache, with their times."""
         with self._lock:
-            return tuple(self._branch.runs)
+            return self._branch.runs
 
     @property
     def cache(self) -> KVCache:
@@ -150,13 +151,15 @@ class Stepper:
     def logits(self) -> Logits:
         """The model's logits [vocab] float32 for the next token.
 
-        Runs the model if there are unseen tokens.
+        Runs the model if there are unseen tokens. After an undo to where the logits
+        are no longer kept, the last run is made again: only the very same run, as many
+        tokens against as long a cache, gives the same logits to the last bit.
         """
         with self._lock:
+            length = self.position
+            if len(self.unseen) == 0 and length not in self._branch.last_rows:
+                self._branch = self._branch.before_last_run()
             self._run_unseen()
-            length = len(self._branch.tokens)
-            if length not in self._branch.last_rows:
-                self._repeat_run(length)
             return self._branch.last_rows[length]
 
     @property
@@ -179,12 +182,12 @@ class Stepper:
             InputError: `u` is not at least 0 and below 1.
         """
         with self._lock:
-            if u is None:
-                self._branch.chosen_u.pop(self.position, None)
-            elif 0 <= u < 1:
-                self._branch.chosen_u[self.position] = u
-            else:
-                raise InputError(f"u must be at least 0 and below 1, got {u}")
+            if u is not None and not 0 <= u < 1:
+                raise InputError(
+                    f"u must be at least 0 and below 1, got {u}; None gives the "
+                    "seed's number back"
+                )
+            self._branch = self._branch.with_u(u)
 
     # --- going on and back -----------------------------------------------------------
 
@@ -197,12 +200,11 @@ class Stepper:
         with self._lock:
             self._require_room(1)
             if token is None:
-                step = self._step_to(pick(self.probabilities, self.u), self.u)
+                u = self.u
+                step = self._step_to(pick(self.probabilities, u), u)
             else:
-                self._require_known(np.array([token]))
-                step = self._step_to(token, None)
-            self._branch.tokens = np.append(self._branch.tokens, step.token)
-            self._branch.steps.append(step)
+                step = self._step_to(int(self._checked([token])[0]), None)
+            self._branch = self._branch.stepped(step)
             return step
 
     def run(
@@ -219,34 +221,28 @@ class Stepper:
             Each step as soon as it is made.
 
         Raises:
-            InputError: the limit is below 1, or the context is full already.
+            InputError: the limit is below 1; at the first step, the context is full.
         """
         if max_new_tokens < 1:
             raise InputError(
                 f"max_new_tokens must be at least 1, got {max_new_tokens}; each step "
                 "makes one token"
             )
-        self.stop_reason = None
-        for remaining in reversed(range(max_new_tokens)):
-            step = self.step()
-            self.stop_reason = self._reason_to_stop(stop_rules or {}, remaining)
-            yield step
-            if self.stop_reason is not None:
-                return
+        return self._steps(max_new_tokens, stop_rules or {})
 
     def extend(self, tokens: TokenIds) -> None:
         """Append tokens that nobody drew, such as the next turn of a chat.
 
         Raises:
-            InputError: there are none, or the context has no room for one more.
+            InputError: there are none, one is not in the vocabulary, or the context
+                has no room for them and the next.
         """
         with self._lock:
             if len(tokens) == 0:
                 raise InputError("there are no tokens; give a text that is not empty")
-            added = np.asarray(tokens, np.int64)
-            self._require_known(added)
+            added = self._checked(tokens)
             self._require_room(len(added) + 1)
-            self._branch.tokens = np.concatenate([self._branch.tokens, added])
+            self._branch = self._branch.extended(added)
 
     def undo(self, count: int = 1) -> None:
         """Take back the last `count` steps, and what was appended after them.
@@ -255,13 +251,14 @@ class Stepper:
             InputError: fewer steps were made.
         """
         with self._lock:
-            branch = self._branch
-            if not 0 <= count <= len(branch.steps):
+            steps = self.steps
+            if count not in range(len(steps) + 1):
                 raise InputError(
-                    f"{len(branch.steps)} steps can be taken back, not {count}; "
-                    "the prompt stays"
+                    f"undo takes back 0 … {len(steps)} steps here, got {count}; the "
+                    "prompt stays"
                 )
-            branch.cut(branch.steps[-count].position if count else self.position)
+            if count:
+                self._branch = self._branch.cut(steps[-count].position)
 
     # --- branches --------------------------------------------------------------------
 
@@ -269,7 +266,7 @@ class Stepper:
     def branches(self) -> tuple[tuple[Step, ...], ...]:
         """The steps of each branch, in the order in which the branches were made."""
         with self._lock:
-            return tuple(tuple(branch.steps) for branch in self._branches)
+            return tuple(branch.steps for branch in self._branches)
 
     @property
     def active(self) -> int:
@@ -283,8 +280,8 @@ class Stepper:
             Its place in `branches`. The branch that was left keeps everything.
         """
         with self._lock:
-            self._branches.append(self._branch.fork())
-            self._active = len(self._branches) - 1
+            forked = [*self._branches, self._branch]  # never changes: both may have it
+            self._branches, self._active = forked, len(forked) - 1
             return self._active
 
     def switch(self, branch: int) -> None:
@@ -294,77 +291,82 @@ class Stepper:
             InputError: there is no such branch.
         """
         with self._lock:
-            if not 0 <= branch < len(self._branches):
+            if branch not in range(len(self._branches)):
                 raise InputError(
                     f"branch must be 0 … {len(self._branches) - 1}, got {branch}; "
                     "fork() makes another"
                 )
-            self._active = branch
-            self._put_rows_back()
+            self._active = int(branch)
 
     # --- how it is done --------------------------------------------------------------
 
     @property
     def _branch(self) -> Branch:
-        return self._branches[self._active]
+        """The active branch, all its rows in the cache, whatever others wrote there."""
+        while (branch := self._branches[self._active]).kept:
+            self._protect_others(branch.cache.length)
+            self._branches[self._active] = branch.with_rows()
+        return branch
+
+    @_branch.setter
+    def _branch(self, changed: Branch) -> None:
+        self._branches[self._active] = changed
 
     def _step_to(self, token: int, u: float | None) -> Step:
         return Step(self.position, token, u, log_probability(self.logits, token))
 
+    def _steps(
+        self, max_new_tokens: int, stop_rules: Mapping[str, StopRule]
+    ) -> Iterator[Step]:
+        self.stop_reason = None
+        for remaining in reversed(range(max_new_tokens)):
+            with self._lock:
+                step = self.step()
+                reason = self._reason_to_stop(stop_rules, remaining)
+            self.stop_reason = reason
+            yield step
+            if reason is not None:
+                return
+
     def _run_unseen(self) -> None:
-        branch = self._branch
-        while branch.cache.length < len(branch.tokens):
-            start = branch.cache.length
-            unseen = branch.tokens[start : start + CHUNK]
+        while len(unseen := self.unseen):
+            branch = self._branch
+            self._protect_others(branch.cache.length)
+            chunk = read_only_copy(unseen[:CHUNK])
             began = time.perf_counter()
-            rows, cache = self._run_model(unseen, start)
-            branch.runs.append(Run(start, unseen, time.perf_counter() - began))
-            branch.keep_row(cache.length, rows[-1], for_good=self.prompt_length)
-            branch.cache = cache  # last: interrupted before, the run is made again
-
-    def _run_model(self, tokens: TokenIds, start: int) -> tuple[LogitsRows, KVCache]:
-        self._protect_others(start)
-        return self._model.run(tokens, self._branch.cache.truncated(start))
-
-    def _repeat_run(self, length: int) -> None:
-        """Make the logits after `length` tokens again, to the last bit.
-
-        Only the very same run gives the same bits: as many tokens at once, against as
-        long a cache. So a run is kept whole, even if some of its tokens were undone.
-        """
-        run = self._branch.run_that_reached(length)
-        rows, cache = self._run_model(run.tokens, run.start)
-        row = rows[length - run.start - 1]
-        self._branch.keep_row(length, row, for_good=self.prompt_length)
-        self._branch.cache = cache.truncated(length)
+            rows, cache = self._model.run(chunk, branch.cache)
+            run = Run(branch.cache.length, chunk, time.perf_counter() - began)
+            self._branch = branch.ran(run, cache, rows[-1])
 
     def _protect_others(self, start: int) -> None:
-        for branch in self._branches:
-            if branch is not self._branch:
-                branch.give_up_rows(start)
-
-    def _put_rows_back(self) -> None:
-        branch = self._branch
-        while branch.kept:
-            self._protect_others(branch.cache.length)
-            cache = branch.cache.with_rows(branch.kept[0])
-            branch.kept, branch.cache = branch.kept[1:], cache
+        """Have the other branches take their rows out, as `start` … are written."""
+        for place, branch in enumerate(self._branches):
+            if place != self._active:
+                self._branches[place] = branch.without_rows(start)
 
     def _require_room(self, count: int) -> None:
-        capacity = self._branch.cache.capacity
-        if len(self._branch.tokens) + count > capacity:
+        taken, capacity = len(self.tokens), self.cache.capacity
+        if taken + count > capacity:
             raise InputError(
-                f"{len(self._branch.tokens)} tokens and {count} more do not fit into a "
-                f"context of {capacity}; shorten the prompt or undo some steps"
+                f"{taken} of {capacity} places in the context are taken and {count} "
+                "more are needed, the next token's included; shorten the prompt or "
+                "undo some steps"
             )
 
-    def _require_known(self, tokens: TokenIds) -> None:
-        wrong = tokens[(tokens < 0) | (tokens >= self._model.vocab)]
+    def _checked(self, tokens: Sequence[int] | TokenIds) -> TokenIds:
+        ids = np.asarray(tokens)
+        if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
+            raise InputError(
+                f"token ids must be whole numbers in one row, got {tokens!r:.60}; "
+                "encode the text with the tokenizer"
+            )
+        wrong = ids[(ids < 0) | (ids >= self._model.vocab)]
         if len(wrong):
             raise InputError(
                 f"token id {wrong[0]} is not in 0 … {self._model.vocab - 1}; encode "
                 "the text with the tokenizer of this very model"
             )
+        return ids.astype(np.int64)
 
     def _reason_to_stop(
         self, stop_rules: Mapping[str, StopRule], remaining: int
@@ -375,3 +377,12 @@ class Stepper:
         if len(self.tokens) >= self.cache.capacity:
             return "context full"
         return "limit" if remaining == 0 else None
+
+
+def _require_empty(cache: KVCache) -> KVCache:
+    if cache.length:
+        raise InputError(
+            f"the cache must be empty, got one with {cache.length} tokens; give "
+            "cache.truncated(0) or leave it out"
+        )
+    return cache

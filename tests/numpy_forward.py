@@ -1,6 +1,6 @@
 """What does the model compute, in plain numpy and float32, without ONNX or a cache?
 
-An oracle: it reads the GGUF file with the gguf library alone and shares no code with the
+An oracle: it reads the GGUF file with the gguf library and shares no code with the
 package. Rows of queries and keys stay in the order of the file, so the rotary embedding
 turns neighbours (0, 1), (2, 3), … here and pairs (0, 32), (1, 33), … in the ONNX graph.
 """
@@ -63,7 +63,8 @@ class NumpyModel:
     def _norm(self, vectors: Vectors, name: str) -> Vectors:
         square = np.mean(vectors**2, axis=-1, keepdims=True)
         epsilon = np.float32(self._numbers["attention.layer_norm_rms_epsilon"])
-        return vectors / np.sqrt(square + epsilon) * self._weights[name]
+        normed: Vectors = vectors / np.sqrt(square + epsilon) * self._weights[name]
+        return normed
 
     def _attention(self, vectors: Vectors, name: str) -> Vectors:
         queries, keys, values = (

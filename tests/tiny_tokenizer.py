@@ -42,7 +42,6 @@ def sentencepiece() -> Tokenizer:
         models.BPE(
             {word: i for i, word in enumerate(words)},
             merges,
-            unk_token="<unk>",
             byte_fallback=True,
         )
     )

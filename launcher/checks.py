@@ -1,0 +1,73 @@
+"""Is everything in order? Runs every check there is, and says so in a line for each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from launcher.places import PYTHON, ROOT
+from launcher.words import say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def checks() -> dict[str, list[str]]:
+    """List every check: its name, and what follows `python -m`."""
+    found = {
+        "pins fit together": ["pip", "check"],
+        "ruff check": ["ruff", "check"],
+        "ruff format": ["ruff", "format", "--check"],
+        "mypy": ["mypy"],
+        "tests": ["pytest"],
+    }
+    if notebooks():
+        found["notebooks"] = ["pytest", "--nbval", "--nbval-current-env", *notebooks()]
+    return found
+
+
+def notebooks() -> list[str]:
+    """List the notebooks, the solutions among them, in reading order."""
+    found = sorted((ROOT / "notebooks").rglob("*.ipynb"))
+    return [str(path) for path in found if ".ipynb_checkpoints" not in path.parts]
+
+
+def run_checks() -> int:
+    """Run every check, even after a red one; returns 1 if any is red."""
+    lines = []
+    for name, command in checks().items():
+        say(f"\n--- {name}")
+        began = time.monotonic()
+        fault = run_check(command)
+        seconds = time.monotonic() - began
+        lines.append(f"{'red  ' if fault else 'green'} {seconds:6.1f} s  {name}{fault}")
+    red = sum(line.startswith("red") for line in lines)
+    say("\n" + "\n".join(lines))
+    say(f"checks: {len(lines) - red} passed, {red} failed")
+    return 1 if red else 0
+
+
+def run_check(command: Sequence[str]) -> str:
+    """Run one check; returns what is wrong, empty if nothing is."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.xml")
+        counting = [f"--junitxml={report}"] if command[0] == "pytest" else []
+        line = [str(PYTHON), "-m", *command, *counting]
+        status = subprocess.call(line, stdin=subprocess.DEVNULL, cwd=str(ROOT))
+        skipped = count_skips(report) if report.exists() else 0
+    if status:
+        return f": exit status {status}"
+    if skipped and os.environ.get("CI"):
+        return f": {skipped} skipped, and under CI a skip is a failure"
+    return ""
+
+
+def count_skips(report: Path) -> int:
+    """Count the skipped tests in pytest's report."""
+    suites = ET.parse(str(report)).iter("testsuite")  # noqa: S314 - pytest's own file
+    return sum(int(suite.get("skipped", 0)) for suite in suites)

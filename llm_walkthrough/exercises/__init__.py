@@ -1,0 +1,1 @@
+"""Is this answer right, and which typical mistake is it? One file per notebook."""

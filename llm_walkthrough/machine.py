@@ -1,0 +1,247 @@
+"""What does this machine look like? One function for each fact.
+
+Knows nothing of what is good or bad about a fact: `readiness` judges. A function raises
+whatever goes wrong in it, and its caller decides what that means. This file needs only
+the standard library itself, since it describes machines on which packages are missing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import platform
+import shutil
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_ARCHITECTURES = {
+    "amd64": "x64",
+    "x86_64": "x64",
+    "arm64": "Arm64",
+    "aarch64": "Arm64",
+    "win32": "x86",
+    "i386": "x86",
+    "i686": "x86",
+}
+# What int4 and int8 products are fast with: name here to name in /proc/cpuinfo.
+_LINUX_INSTRUCTIONS = {
+    "AVX2": "avx2",
+    "AVX512_VNNI": "avx512_vnni",
+    "AVX_VNNI": "avx_vnni",
+    "dotprod": "asimddp",
+    "i8mm": "i8mm",
+}
+_MACOS_INSTRUCTIONS = {
+    "AVX2": "hw.optional.avx2_0",
+    "dotprod": "hw.optional.arm.FEAT_DotProd",
+    "i8mm": "hw.optional.arm.FEAT_I8MM",
+}
+# PF_AVX2_INSTRUCTIONS_AVAILABLE and PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE of winnt.h
+_WINDOWS_INSTRUCTIONS = {"AVX2": 40, "dotprod": 43}
+_WINDOWS_MACHINES = {0x8664: "x64", 0xAA64: "Arm64", 0x014C: "x86"}
+
+_PLACES = {
+    "COLAB_RELEASE_TAG": "Google Colab",
+    "KAGGLE_KERNEL_RUN_TYPE": "Kaggle",
+    "BINDER_SERVICE_HOST": "Binder",
+    "CODESPACES": "GitHub Codespaces",
+    "JUPYTERHUB_API_URL": "JupyterHub",
+}
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Processor cores: of the machine, and those that this process may use."""
+
+    physical: int | None
+    logical: int
+    usable: int
+    quota: float | None
+    """Cores' worth of time that a container grants, None without such a limit."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Main memory in bytes; `limit` is that of a container, None without one."""
+
+    total: int
+    available: int
+    limit: int | None
+
+
+def interpreter_architecture() -> str:
+    """Tell what this Python was built for: "x64", "Arm64", "x86" or as it says."""
+    return architecture_of(
+        sysconfig.get_platform(),
+        platform.machine(),
+        bits=64 if sys.maxsize >> 32 else 32,
+    )
+
+
+def architecture_of(build: str, machine: str, *, bits: int) -> str:
+    """Name the architecture of a Python.
+
+    Args:
+        build: `sysconfig.get_platform()`, such as "win-amd64"; it says what was built,
+            while `platform.machine()` may describe the host of an emulated Python.
+        machine: `platform.machine()`; decides for "universal2", which holds two.
+        bits: of a pointer; 32 on a 64-bit Linux is a Python without wheels.
+    """
+    name = build.rpartition("-")[2].lower()
+    name = machine.lower() if name.startswith("universal") else name
+    architecture = _ARCHITECTURES.get(name, name)
+    return "x86" if (architecture, bits) == ("x64", 32) else architecture
+
+
+def host_architecture() -> str:
+    """Tell what the processor is, also when this Python is being emulated."""
+    if sys.platform == "win32":
+        process, native = ctypes.c_ushort(), ctypes.c_ushort()
+        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+        kernel.GetCurrentProcess.restype = ctypes.c_void_p
+        current = ctypes.c_void_p(kernel.GetCurrentProcess())
+        if not kernel.IsWow64Process2(
+            current, ctypes.byref(process), ctypes.byref(native)
+        ):
+            raise ctypes.WinError(ctypes.get_last_error())
+        return _WINDOWS_MACHINES.get(native.value, hex(native.value))
+    if sys.platform == "darwin" and _sysctl_number("hw.optional.arm64"):
+        return "Arm64"
+    if "VirtualApple" in processor_name():  # an x64 container on an Apple processor
+        return "Arm64"
+    return _ARCHITECTURES.get(platform.machine().lower(), platform.machine())
+
+
+def processor_name() -> str:
+    """Give the name that the maker gave the processor, "" where it has none."""
+    if sys.platform == "win32":
+        import winreg  # noqa: PLC0415 - exists on Windows only
+
+        path = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, path) as key:
+            return str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()
+    if sys.platform == "darwin":
+        return _sysctl("machdep.cpu.brand_string").rstrip(b"\0").decode()
+    return _cpuinfo().get("model name", "")
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """Name the instructions that small integers profit from, as far as can be read."""
+    if sys.platform == "win32":
+        has = ctypes.WinDLL("kernel32").IsProcessorFeaturePresent
+        return tuple(
+            name for name, number in _WINDOWS_INSTRUCTIONS.items() if has(number)
+        )
+    if sys.platform == "darwin":
+        known = _MACOS_INSTRUCTIONS.items()
+        return tuple(name for name, entry in known if _sysctl_number(entry))
+    cpuinfo = _cpuinfo()
+    flags = set(cpuinfo.get("flags", cpuinfo.get("Features", "")).split())
+    return tuple(name for name, flag in _LINUX_INSTRUCTIONS.items() if flag in flags)
+
+
+def cores() -> Cores:
+    """Count the cores."""
+    psutil = importlib.import_module("psutil")
+    logical = psutil.cpu_count() or 1
+    process = psutil.Process()
+    usable = (
+        len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else logical
+    )
+    return Cores(psutil.cpu_count(logical=False), logical, usable, cpu_quota())
+
+
+def memory() -> Memory:
+    """Measure the memory."""
+    measured = importlib.import_module("psutil").virtual_memory()
+    limit = memory_limit(measured.total)
+    available = min(measured.available, limit or measured.available)
+    return Memory(measured.total, available, limit)
+
+
+def free_disk(folder: Path) -> int:
+    """Count the free bytes where a folder is, or will be once it is made."""
+    existing = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    return shutil.disk_usage(existing).free
+
+
+def place(variables: Mapping[str, str] = os.environ) -> str:
+    """Name the service that runs this Python, "" on a machine of one's own."""
+    return next((name for key, name in _PLACES.items() if key in variables), "")
+
+
+# --- container limits ---------------------------------------------------------------
+_CGROUPS = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def cpu_quota(root: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> float | None:
+    """Read how many cores' worth of time the container grants (cgroup v2 and v1)."""
+    quotas = [text.split() for text in _limits("", "cpu.max", root, membership)]
+    old = (
+        _limits("cpu", f"cpu.cfs_{name}_us", root, membership)
+        for name in ("quota", "period")
+    )
+    quotas += map(list, zip(*old, strict=True))
+    granted = [int(time) / int(period) for time, period in quotas if time.isdecimal()]
+    return min(granted, default=None)
+
+
+def memory_limit(
+    total: int, root: Path = _CGROUPS, membership: Path = _MEMBERSHIP
+) -> int | None:
+    """Read how many bytes the container may use, None if that is all of `total`."""
+    texts = [
+        *_limits("", "memory.max", root, membership),
+        *_limits("memory", "memory.limit_in_bytes", root, membership),
+    ]
+    limits = [int(text) for text in texts if text.isdecimal()]
+    return min((limit for limit in limits if limit < total), default=None)
+
+
+def _limits(controller: str, name: str, root: Path, membership: Path) -> Iterator[str]:
+    """Contents of a cgroup file for this process's group and the groups around it.
+
+    The controller is "" in version 2, where the mount is the root itself.
+    """
+    lines = membership.read_text().splitlines() if membership.is_file() else []
+    for _, controllers, group in (line.split(":", 2) for line in lines):
+        if controller in controllers.split(","):
+            mount = root / controller
+            inner = mount / group.lstrip("/")
+            for folder in (inner, *inner.parents):
+                if folder.is_relative_to(mount) and (folder / name).is_file():
+                    yield (folder / name).read_text().strip()
+
+
+# --- sources of facts ---------------------------------------------------------------
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def _cpuinfo() -> dict[str, str]:
+    """What Linux says about the first processor."""
+    first = _CPUINFO.read_text(encoding="utf-8").partition("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): text.strip() for name, _, text in pairs}
+
+
+def _sysctl(name: str) -> bytes:
+    """A value that the macOS kernel holds under this name, b"" if it knows none."""
+    buffer = ctypes.create_string_buffer(256)
+    size = ctypes.c_size_t(len(buffer))
+    library = ctypes.CDLL(None)
+    failed = library.sysctlbyname(
+        name.encode(), buffer, ctypes.byref(size), None, ctypes.c_size_t(0)
+    )
+    return b"" if failed else buffer.raw[: size.value]
+
+
+def _sysctl_number(name: str) -> int:
+    return int.from_bytes(_sysctl(name), sys.byteorder)

@@ -1,0 +1,99 @@
+"""How does something appear on disk whole, or not at all?
+
+New things are made in a scratch folder beside their place and renamed into it. Scratch
+folders of killed processes are recognised by their name and removed. Knows nothing of
+what is stored.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from llm_walkthrough.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SCRATCH = ".{name}.{process}.partial"
+LOCK_FILE = ".lock"
+FULL = (errno.ENOSPC, errno.EDQUOT)
+FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def scratch_folder(target: Path) -> Iterator[Path]:
+    """A new folder beside `target`, in which to make it; removed at the end."""
+    name = SCRATCH.format(name=target.name, process=os.getpid())
+    scratch = target.with_name(name)
+    shutil.rmtree(scratch, ignore_errors=True)  # of a dead process with our number
+    scratch.mkdir(parents=True)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left in `folder`; call it under `exclusive`."""
+    for scratch in folder.glob(SCRATCH.format(name="*", process="*")):
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def exclusive(folder: Path, tell: Callable[[], None]) -> Iterator[None]:
+    """Let one process at a time work in `folder`, which is made if needed.
+
+    Args:
+        folder: holds the lock file; the system frees the lock of a killed process.
+        tell: called once if another process must be waited for.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        tell()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def refusals_explained(folder: Path) -> Iterator[None]:
+    """A full disk or a folder that may not be written becomes an `InputError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise InputError(full_disk(folder)) from error
+        if error.errno in FORBIDDEN:
+            raise InputError(
+                f"{folder} is read-only; set LLM_WALKTHROUGH_MODELS to a folder that "
+                "you may write, or have the model put there"
+            ) from error
+        raise
+
+
+def full_disk(folder: Path) -> str:
+    """What to say when nothing more fits into `folder`."""
+    free = shutil.disk_usage(folder).free / 1e6
+    return (
+        f"the disk of {folder} is full ({free:.0f} MB free); free 1 GB, or set "
+        "LLM_WALKTHROUGH_MODELS to a folder elsewhere, and start again"
+    )

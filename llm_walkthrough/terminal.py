@@ -1,0 +1,99 @@
+"""How do text and Ctrl-C pass between a command and its terminal, pipe or file?
+
+Whatever stands at the other end: text goes out as UTF-8 and at once, a reader that went
+away and a full disk are told apart. Knows nothing of what is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from llm_walkthrough.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+_READER_GONE = (errno.EPIPE, errno.EINVAL)  # EINVAL: what Windows says instead
+
+
+def prepare_output() -> None:
+    """Write UTF-8 wherever the output goes; Windows would use a code page in a pipe.
+
+    Output that was closed before the start is written to nowhere.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+
+
+def write(text: str) -> None:
+    """Write to standard output, at once.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+        InputError: standard output cannot be written.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        discard_output()
+        if error.errno in _READER_GONE:
+            raise BrokenPipeError from error
+        raise InputError(
+            f"standard output cannot be written ({error.strerror}); free some space or "
+            "send it elsewhere"
+        ) from error
+
+
+def note(line: str) -> None:
+    """Write a line to standard error, which nobody needs to read."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
+def discard_output() -> None:
+    """Let what still waits in standard output vanish, so that Python can end."""
+    with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - os.devnull is a name, not a path, on Windows
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def read_input() -> str:
+    """Read standard input to its end, less the line end that `echo` adds.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"standard input is not UTF-8 at byte {error.start}; convert the text first"
+        ) from error
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+@contextlib.contextmanager
+def first_ctrl_c(call: Callable[[], None]) -> Iterator[None]:
+    """Let the first Ctrl-C only call `call`; a second one raises KeyboardInterrupt."""
+
+    def on_first(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        call()
+
+    before = signal.signal(signal.SIGINT, on_first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,100 @@
+"""Sets up everything that the course needs, then does one job.
+
+    python3 run.py                    open JupyterLab on notebooks/
+    python3 run.py ask "a question"   let the model answer in this terminal
+    python3 run.py test               run every check that there is
+    python3 run.py notebooks          execute all notebooks and save them in place
+    python3 run.py pack FOLDER        write all that a class needs without a network
+    python3 run.py WORD ...           any other word: doctor, models, bench, ...
+
+The first start makes .venv, installs the pinned packages into it and fetches the model;
+every later start skips what is done. On Windows, type `py` instead of `python3`.
+
+    --pack FOLDER             before the word: set up from such a folder alone
+    LLM_WALKTHROUGH_PACK      the same as an environment variable
+    LLM_WALKTHROUGH_MODELS    where the models stand; may be a read-only folder
+
+Standard library only. What is done, and how, is in launcher/.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from launcher.checks import run_checks
+from launcher.done import Needs
+from launcher.places import FLOAT32, INT4, PYTHON
+from launcher.prepare import set_up
+from launcher.tools import explain_refusal
+from launcher.words import Stop, say
+from launcher.write_pack import write_pack
+
+NEEDS = {
+    "lab": Needs((INT4, FLOAT32)),
+    "test": Needs((INT4, FLOAT32), tests=True),
+    "notebooks": Needs((INT4, FLOAT32)),
+    "ask": Needs((INT4,)),
+    "bench": Needs((INT4,), tests=True),
+}
+
+
+def needs(word: str, rest: list[str]) -> Needs:
+    """Tell what a job needs; no model if it names its own or only wants help."""
+    names_model = any(argument.split("=")[0] == "--model" for argument in rest)
+    if names_model or {"-h", "--help"} & set(rest):
+        return NEEDS.get(word, Needs())._replace(models=())
+    return NEEDS.get(word, Needs())
+
+
+def hand_over(*words: str) -> int:
+    """Let .venv's Python take our place: its exit status is ours, and so is Ctrl-C."""
+    command = [str(PYTHON), *words]
+    if os.name != "nt":
+        os.execv(command[0], command)
+    process = subprocess.Popen(command)  # on Windows, exec would return at once
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):  # the job has got it too
+            return process.wait()
+
+
+def start(arguments: list[str]) -> int:
+    """Set up what the job needs, then do it; returns the exit status."""
+    if arguments[:1] == ["--pack"] and arguments[1:]:
+        os.environ["LLM_WALKTHROUGH_PACK"] = arguments[1]
+        arguments = arguments[2:]
+    word, *rest = arguments or ["lab"]
+    if word in {"-h", "--help", "help"}:
+        sys.stdout.write(__doc__)
+        return 0
+    if word == "pack":
+        if len(rest) != 1:
+            raise Stop("`pack` wants one folder: python3 run.py pack FOLDER")
+        return write_pack(Path(rest[0]))
+    set_up(needs(word, rest))
+    if word == "test":
+        return run_checks()
+    if word == "notebooks":
+        return hand_over("-m", "llm_walkthrough.notebooks", *rest)
+    return hand_over("-P", "-m", "llm_walkthrough.cli", word, *rest)
+
+
+def main(arguments: list[str]) -> int:
+    """Start, and turn whatever stops it into one sentence; returns the exit status."""
+    try:
+        return start(arguments)
+    except Stop as stop:
+        say(f"run.py: {stop}")
+    except KeyboardInterrupt:
+        say("run.py: stopped; the next start carries on.")
+        return 130
+    except OSError as error:
+        say(f"run.py: {explain_refusal(error)}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from llm_walkthrough import environment, machine
+from llm_walkthrough.environment import check, to_records, to_text
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.readiness import Row, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+ROWS = [
+    Row("Python", "CPython 3.12", "CPython 3.11 to 3.14"),
+    Row("memory", "0.5 GB free", "1 GB free", Severity.PROBLEM, "Close programs."),
+]
+
+
+@pytest.fixture
+def replace(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Give a module another content, for all who import it by name from now on."""
+    real = importlib.import_module
+
+    def replace(module: str, **content: object) -> None:
+        def import_module(name: str) -> ModuleType | SimpleNamespace:
+            return SimpleNamespace(**content) if name == module else real(name)
+
+        monkeypatch.setattr(importlib, "import_module", import_module)
+
+    return replace
+
+
+def answer(name: str) -> Row:
+    (row,) = check({name: environment.QUESTIONS[name]})
+    return row
+
+
+def test_every_question_about_this_machine_gets_one_row_of_its_name() -> None:
+    rows = check()
+    assert [row.name for row in rows] == list(environment.QUESTIONS)
+    assert all(row.found for row in rows)
+    assert all(row.is_ok for row in rows if row.name in ("Python", "providers"))
+
+
+def test_a_probe_that_breaks_tells_so_in_its_row_and_hides_no_other() -> None:
+    def broken() -> Row:
+        raise PermissionError("no access to /proc")
+
+    def missing() -> Row:
+        raise ImportError("DLL load failed")
+
+    first, second, third = check({"a": broken, "b": missing, "c": lambda: ROWS[0]})
+    assert (first.name, first.severity) == ("a", Severity.NOTE)
+    assert "PermissionError: no access to /proc" in first.found
+    assert (second.name, second.severity) == ("b", Severity.PROBLEM)
+    assert "DLL load failed" in second.found
+    assert "run.py" in second.way_out
+    assert third is ROWS[0]
+
+
+def test_text_is_aligned_and_says_what_to_do_only_where_there_is_need() -> None:
+    assert to_text(ROWS).splitlines() == [
+        "ok       Python        CPython 3.12",
+        "problem  memory        0.5 GB free",
+        "                       wanted: 1 GB free. Close programs.",
+    ]
+
+
+def test_records_survive_json() -> None:
+    first, second = json.loads(json.dumps(to_records(ROWS)))
+    assert first["severity"] == "ok"
+    assert second == {
+        "name": "memory",
+        "found": "0.5 GB free",
+        "wanted": "1 GB free",
+        "severity": "problem",
+        "way_out": "Close programs.",
+    }
+
+
+def test_a_missing_model_repeats_what_the_catalogue_says_to_do(
+    replace: Callable[..., None],
+) -> None:
+    def find(name: str) -> Path:
+        raise InputError(f"{name} is not there; run: llm-walkthrough models fetch")
+
+    replace("llm_walkthrough.catalogue", find=find)
+    row = answer("model")
+    assert row.severity is Severity.PROBLEM
+    assert "models fetch" in row.way_out
+
+
+def test_a_full_disk_matters_only_where_the_model_is_not_known_to_be_there(
+    replace: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(name: str) -> Path:
+        raise OSError(name)
+
+    monkeypatch.setattr(machine, "free_disk", lambda _: 0)
+    for find, severity in ((broken, Severity.PROBLEM), (Path, Severity.OK)):
+        replace("llm_walkthrough.catalogue", find=find, models_folder=lambda: Path("m"))
+        assert answer("disk").severity is severity
+
+
+def test_packages_that_are_missing_cost_only_the_rows_that_need_them(
+    tmp_path: Path,
+) -> None:
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from llm_walkthrough.environment import check, to_text\n"
+        "print(to_text(check()))"
+    )
+    root = Path(environment.__file__).parents[1]
+    bare = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program, str(root)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    rows = [line.split()[:2] for line in bare.stdout.splitlines() if line[0] != " "]
+    assert ["ok", "Python"] in rows
+    assert ["problem", "memory"] in rows
+    assert ["problem", "onnxruntime"] in rows
+    assert len(rows) == len(environment.QUESTIONS)
+
+
+def test_a_model_that_is_there_is_named_by_its_folder(
+    replace: Callable[..., None],
+) -> None:
+    replace("llm_walkthrough.catalogue", find=lambda name: Path("models") / name)
+    row = answer("model")
+    assert row.severity is Severity.OK
+    assert row.found == str(Path("models/smollm2-135m-instruct-int4"))
+
+
+def test_devices_are_named_with_their_kind_and_provider(
+    replace: Callable[..., None],
+) -> None:
+    npu = SimpleNamespace(
+        ep_name="QNNExecutionProvider",
+        device=SimpleNamespace(type=SimpleNamespace(name="NPU")),
+    )
+    replace("onnxruntime", get_ep_devices=lambda: [npu])
+    assert answer("devices").found == "QNNExecutionProvider (NPU)"
+
+
+def test_an_onnxruntime_that_knows_no_devices_costs_only_that_row(
+    replace: Callable[..., None],
+) -> None:
+    replace("onnxruntime", get_available_providers=lambda: ["CPUExecutionProvider"])
+    assert answer("devices").severity is Severity.NOTE
+    assert answer("providers").severity is Severity.OK
+
+
+def test_packages_are_compared_with_what_this_package_requires(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = ["numpy>=1", 'old>=1; python_version < "3"', 'netron>=8; extra == "lab"']
+    monkeypatch.setattr(metadata, "requires", lambda _: lines)
+    assert answer("packages").found == "1 of 1 as required"
+    lines.append("no-such-package>=2")
+    assert answer("packages").found == "no-such-package -"

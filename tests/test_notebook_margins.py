@@ -1,0 +1,126 @@
+"""What nbval compares holds on another processor: it survives disturbed logits."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+import numpy as np
+import pytest
+from handicap import FLOAT32, INT4, NONE, handicap_of
+
+from llm_walkthrough.catalogue import find
+from llm_walkthrough.notebooks import FOLDER, execute, find_notebooks, save
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TESTS = Path(__file__).resolve().parent
+
+
+def logits(*first: float) -> np.ndarray:
+    """Return one row [1, 100], the given logits and then many that are low."""
+    return np.array([[*first, *[-20.0] * (100 - len(first))]], np.float32)
+
+
+def test_a_runner_up_within_the_margin_becomes_the_likeliest() -> None:
+    row = logits(5.0, 5.5, 1.0)
+    INT4.disturb(row)
+    assert row.argmax() == 0
+
+
+def test_a_winner_beyond_the_margin_stays_the_likeliest() -> None:
+    row = logits(5.0, 6.1, 1.0)
+    INT4.disturb(row)
+    assert row.argmax() == 1
+
+
+def test_the_noise_is_as_small_as_float32_and_the_same_each_time() -> None:
+    once, again, before = logits(5.0, 6.0), logits(5.0, 6.0), logits(5.0, 6.0)
+    FLOAT32.disturb(once)
+    FLOAT32.disturb(again)
+    assert (once == again).all()
+    assert 0 < np.abs(once - before).max() < 1.1e-4
+
+
+def test_a_graph_without_logits_is_left_alone(tmp_path: Path) -> None:
+    assert handicap_of(tmp_path / "model.onnx", ["sum"]) is NONE
+    assert handicap_of(b"the bytes of a graph", ["logits"]) is NONE
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("variant", ["int4", "float32"])
+@pytest.mark.parametrize("cache", ["new_grown_cache", "new_shared_cache"])
+def test_logits_are_disturbed_through_either_cache(variant: str, cache: str) -> None:
+    row = (
+        "import sys, numpy; from pathlib import Path;"
+        "from llm_walkthrough.model import open_model;"
+        "model = open_model(Path(sys.argv[1]));"
+        f"rows, _ = model.run(numpy.arange(9), model.{cache}(32));"
+        "sys.stdout.buffer.write(rows[-1].tobytes())"
+    )
+    disturbed = f"import runpy; runpy.run_path({str(TESTS / 'handicap.py')!r}, "
+    disturbed += "run_name='__main__');"
+    folder = str(find(f"smollm2-135m-instruct-{variant}"))
+    plain = np.frombuffer(python("-c", row, folder), np.float32).copy()
+    changed = np.frombuffer(python("-c", disturbed + row, folder), np.float32)
+    {"int4": INT4, "float32": FLOAT32}[variant].disturb(plain[np.newaxis])
+    np.testing.assert_array_equal(changed, plain)
+
+
+@pytest.mark.model
+def test_an_output_without_margin_is_found(profile: Path, tmp_path: Path) -> None:
+    code = (
+        "from llm_walkthrough.classroom import open_lesson\n"
+        "lesson = open_lesson()\n"
+        "rows, _ = lesson.model.run(lesson.prompt(), lesson.model.new_cache())\n"
+        "rows[-1].argmax(), float(rows[-1].max())  # all digits: no margin at all"
+    )
+    file = tmp_path / "00_fragile.ipynb"
+    cell = nbformat.v4.new_code_cell(code)
+    save(nbformat.v4.new_notebook(cells=[cell]), file)
+    save(execute(file), file)
+    assert nbval([file]).returncode == 0
+    assert nbval([file], IPYTHONDIR=str(profile)).returncode == 1
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("file", find_notebooks(), ids=lambda f: f.stem)
+def test_nothing_that_is_compared_changes(file: Path, profile: Path) -> None:
+    checked = nbval([file], IPYTHONDIR=str(profile))
+    assert checked.returncode == 0, checked.stdout[-8000:]
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Path:
+    """An IPython folder whose kernels disturb all logits."""
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    shutil.copy(TESTS / "handicap.py", startup / "00-handicap.py")
+    return tmp_path / "ipython"
+
+
+def nbval(
+    files: Sequence[Path], **environment: str
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env"]
+    command += ["--nbval-sanitize-with", str(TESTS / "nbval.cfg"), "--color=no"]
+    command += ["-p", "no:cacheprovider", *map(str, files)]
+    return subprocess.run(
+        command,
+        env={**os.environ, **environment},
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=FOLDER.parent,
+    )
+
+
+def python(*arguments: str) -> bytes:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, check=True, capture_output=True).stdout

@@ -1,0 +1,178 @@
+"""What the plots tell, that they can be read, and that they are small."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+import sys
+import warnings
+from itertools import pairwise
+from subprocess import run
+
+import matplotlib as mpl
+import pytest
+
+from llm_walkthrough.plots import (
+    CARD,
+    HIGHLIGHT,
+    INK,
+    MUTED,
+    SERIES,
+    Plot,
+    candidate_bars,
+    cumulative_bar,
+    lines,
+    stacked_bar,
+    token_columns,
+)
+
+TOKENS = ["␣improve", "⏎", "$x_1$", "🧘"]
+
+
+def every_plot() -> dict[str, Plot]:
+    shares = [0.5, 0.25, 0.15, 0.05]
+    measured = {"copied": [10.0, 20.0, 66.0], "shared": [9.0, 12.0, 33.0]}
+    return {
+        "candidates": candidate_bars(TOKENS, shares),
+        "filtered": candidate_bars(TOKENS, shares, [0.8, 0.2, 0, 0], chosen="⏎"),
+        "lines": lines(
+            [128, 1024, 4096],
+            measured,
+            title="Time",
+            x_label="tokens in the cache",
+            y_label="ms per token",
+        ),
+        "stacked": stacked_bar(
+            {"feed-forward": 60.0, "norms": 0.1}, title="Weights", unit="MB"
+        ),
+        "cumulative": cumulative_bar(TOKENS, shares, u=0.6),
+        "columns": token_columns(
+            TOKENS * 20, list(range(80)), title="Prompt", y_label="surprise in nats"
+        ),
+    }
+
+
+each_plot = pytest.mark.parametrize("plot", every_plot().values(), ids=every_plot())
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2 defines it."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [
+        p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts
+    ]
+    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("colour", {INK, MUTED, HIGHLIGHT, *(c for c, _, _ in SERIES)})
+def test_text_in_each_colour_stands_out_from_the_card(colour: str) -> None:
+    assert (luminance(CARD) + 0.05) / (luminance(colour) + 0.05) >= 4.5
+
+
+def test_no_two_series_differ_by_colour_alone() -> None:
+    assert len({marker for _, marker, _ in SERIES}) == len(SERIES)
+
+
+@each_plot
+def test_the_picture_is_shown_with_its_text_alternative(plot: Plot) -> None:
+    page = plot._repr_html_()
+    alt = re.search(r'alt="([^"]+)"', page)
+    assert alt is not None
+    assert html.unescape(alt.group(1)) == plot.text
+    assert repr(plot) == plot.text
+    source = re.search(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
+    assert source is not None
+    assert base64.b64decode(source.group(1)).decode() == plot.svg
+
+
+@each_plot
+def test_the_picture_is_small(plot: Plot) -> None:
+    assert len(plot._repr_html_()) <= 60_000
+
+
+@each_plot
+def test_the_picture_has_a_light_card_of_its_own(plot: Plot) -> None:
+    assert f"fill: {CARD}" in plot.svg
+
+
+@each_plot
+def test_no_text_is_smaller_than_nine_points(plot: Plot) -> None:
+    sizes = re.findall(r"font-size: ([\d.]+)px", plot.svg)
+    assert min(map(float, sizes)) >= 9
+
+
+def test_the_same_numbers_give_the_same_picture() -> None:
+    for once, again in zip(every_plot().values(), every_plot().values(), strict=True):
+        assert once.svg == again.svg
+
+
+def test_a_character_without_a_shape_in_the_font_causes_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "🧘" in candidate_bars(["🧘"], [1.0]).svg
+
+
+def test_a_token_that_looks_like_mathematics_is_shown_as_it_is() -> None:
+    assert ">$x_1$<" in candidate_bars(["$x_1$"], [1.0]).svg
+
+
+def test_drawing_leaves_matplotlib_as_it_was() -> None:
+    before = dict(mpl.rcParams)
+    assert every_plot()["lines"].svg
+    assert dict(mpl.rcParams) == before
+
+
+def test_drawing_does_not_start_pyplot() -> None:
+    code = "import sys, llm_walkthrough.plots as _; sys.exit('matplotlib.pyplot' in "
+    code += "sys.modules)"
+    assert run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_candidates_are_told_before_and_after_and_with_the_choice() -> None:
+    plot = candidate_bars(["a", "b"], [0.6, 0.4], [1.0, 0.0], chosen="a")
+    assert plot.text == (
+        "What may come next: a 60.0 %, b 40.0 %. After processing: a 100.0 %. "
+        "Chosen: a."
+    )
+    assert ">out<" in plot.svg
+    assert "◀ chosen" in plot.svg
+
+
+def test_lines_are_told_by_where_they_begin_and_end() -> None:
+    plot = every_plot()["lines"]
+    assert plot.text == (
+        "Time — ms per token, tokens in the cache from 128 to 4,096: copied from 10 "
+        "to 66; shared from 9 to 33."
+    )
+    assert ">copied<" in plot.svg
+
+
+def test_names_of_lines_that_end_together_do_not_touch() -> None:
+    series = {name: [0.0, 1.0] for name in "abc"}
+    figure = lines([1, 2], series, title="", x_label="", y_label="").figure
+    heights = sorted(text.xy[1] for text in figure.axes[0].texts)  # type: ignore[attr-defined]
+    assert min(b - a for a, b in pairwise(heights)) > 0.05
+
+
+def test_a_stack_is_told_with_its_sum() -> None:
+    plot = every_plot()["stacked"]
+    assert plot.text == "Weights: feed-forward 60, norms 0.1; together 60.1 MB."
+    assert "0.1 MB · 0.166 %" in plot.svg
+
+
+@pytest.mark.parametrize(
+    ("u", "told"),
+    [
+        (0.0, "falls on a, which lies from 0.000 to 0.500"),
+        (0.5, "falls on b, which lies from 0.500 to 0.900"),
+        (0.95, "falls on a token that is not named here"),
+    ],
+)
+def test_the_bar_tells_on_which_token_u_falls(u: float, told: str) -> None:
+    assert told in cumulative_bar(["a", "b"], [0.5, 0.4], u).text
+
+
+def test_columns_are_told_by_their_mean_and_the_three_highest() -> None:
+    plot = token_columns(["a", "b", "c", "d"], [1, 4, 3, 2], title="T", y_label="nats")
+    assert plot.text == "T — nats: 4 tokens, mean 2.5; highest: b 4.0, c 3.0, d 2.0."

@@ -1,0 +1,451 @@
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.sampling import (
+    MinP,
+    Processor,
+    RepetitionPenalty,
+    Sampling,
+    Temperature,
+    TopK,
+    TopP,
+    likeliest_first,
+    log_probability,
+    pick,
+    process,
+    softmax,
+    uniform,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llm_walkthrough.arrays import Logits, Probabilities
+
+NO_CONTEXT = np.array([], np.int64)
+# ids 0 … 3 have the probabilities 3/16, 8/16, 1/16, 4/16
+FOUR = np.log(np.array([3, 8, 1, 4])).astype(np.float32)
+# a row as a small model gives it, with a few equal logits
+WIDE = np.round(np.random.default_rng(1).normal(0, 3, 2000), 2).astype(np.float32)
+ALL_PROCESSORS: list[Processor] = [
+    RepetitionPenalty(1.3),
+    Temperature(0.7),
+    TopK(3),
+    TopK(5000),
+    TopP(0.6),
+    TopP(1),
+    MinP(0.2),
+]
+
+
+def distribution(
+    *processors: Processor, context: list[int] | None = None
+) -> list[float]:
+    """Four probabilities, in the order of the ids."""
+    tokens = NO_CONTEXT if context is None else np.array(context)
+    return [float(p) for p in softmax(process(FOUR, tokens, processors))]
+
+
+# --- four tokens by hand --------------------------------------------------------------
+
+
+def test_without_processors_the_distribution_is_the_softmax_of_the_logits() -> None:
+    assert distribution() == pytest.approx([3 / 16, 8 / 16, 1 / 16, 4 / 16])
+
+
+def test_temperature_one_half_squares_the_odds() -> None:
+    expected = [9 / 90, 64 / 90, 1 / 90, 16 / 90]
+    assert distribution(Temperature(0.5)) == pytest.approx(expected)
+
+
+def test_temperature_two_takes_the_root_of_the_odds() -> None:
+    roots = [math.sqrt(weight) for weight in (3, 8, 1, 4)]
+    expected = [root / sum(roots) for root in roots]
+    assert distribution(Temperature(2)) == pytest.approx(expected)
+
+
+def test_top_k_two_shares_one_among_the_two_highest() -> None:
+    assert distribution(TopK(2)) == pytest.approx([0, 8 / 12, 0, 4 / 12])
+
+
+def test_top_p_keeps_the_token_that_reaches_p_and_no_other() -> None:
+    # from the likeliest on, the sums are 8/16, 12/16, 15/16 and 1
+    assert distribution(TopP(0.45)) == [0, 1, 0, 0]
+    assert distribution(TopP(0.55)) == pytest.approx([0, 8 / 12, 0, 4 / 12])
+    assert distribution(TopP(0.8)) == pytest.approx([3 / 15, 8 / 15, 0, 4 / 15])
+    assert distribution(TopP(0.95)) == pytest.approx(distribution())
+
+
+def test_min_p_compares_with_the_likeliest_token() -> None:
+    # 0.45 of 8/16 is 3.6/16, 0.3 of it is 2.4/16
+    assert distribution(MinP(0.45)) == pytest.approx([0, 8 / 12, 0, 4 / 12])
+    assert distribution(MinP(0.3)) == pytest.approx([3 / 15, 8 / 15, 0, 4 / 15])
+
+
+def test_a_penalty_of_two_halves_a_positive_logit_of_the_context() -> None:
+    weights = [3, math.sqrt(8), 1, 4]  # half of log 8 is the log of the root of 8
+    expected = [weight / sum(weights) for weight in weights]
+    assert distribution(RepetitionPenalty(2), context=[1]) == pytest.approx(expected)
+
+
+def test_a_penalty_pushes_a_negative_logit_further_down() -> None:
+    logits = np.array([-1, -2, 0, 3], np.float32)
+    penalised = RepetitionPenalty(2)(logits, np.array([0, 2, 3]))
+    assert penalised.tolist() == [-2, -2, 0, 1.5]
+
+
+def test_a_penalty_counts_a_token_once_however_often_it_stands_there() -> None:
+    once = RepetitionPenalty(1.5)(FOUR, np.array([1, 3]))
+    often = RepetitionPenalty(1.5)(FOUR, np.array([1, 3, 1, 1, 3]))
+    np.testing.assert_array_equal(once, often)
+
+
+def test_a_penalty_below_one_favours_what_was_said() -> None:
+    favoured = RepetitionPenalty(0.5)(np.array([1, -1], np.float32), np.array([0, 1]))
+    assert favoured.tolist() == [2, -0.5]
+
+
+def test_processors_are_applied_from_left_to_right() -> None:
+    assert distribution(TopP(0.8), Temperature(100)) == pytest.approx(
+        [1 / 3, 1 / 3, 0, 1 / 3], abs=0.01
+    )
+    hot_first = distribution(Temperature(100), TopP(0.8))
+    assert hot_first == pytest.approx([1 / 4] * 4, abs=0.01)
+
+
+# --- ties and ends --------------------------------------------------------------------
+
+
+def test_top_k_keeps_exactly_k_and_of_equals_the_lowest_ids() -> None:
+    tied = np.array([1, 2, 1, 2, 1], np.float32)
+    kept = [np.flatnonzero(np.isfinite(TopK(k)(tied, NO_CONTEXT))) for k in range(1, 7)]
+    assert [ids.tolist() for ids in kept] == [
+        [1],
+        [1, 3],
+        [0, 1, 3],
+        [0, 1, 2, 3],
+        [0, 1, 2, 3, 4],
+        [0, 1, 2, 3, 4],
+    ]
+
+
+@pytest.mark.parametrize("k", [1, 2, 7, 500, 1999, 2000, 2001])
+def test_top_k_keeps_the_head_of_a_sorted_list(k: int) -> None:
+    by_hand = sorted(range(len(WIDE)), key=lambda token: (-WIDE[token], token))[:k]
+    kept = np.flatnonzero(np.isfinite(TopK(k)(WIDE, NO_CONTEXT)))
+    assert kept.tolist() == sorted(by_hand)
+
+
+@pytest.mark.parametrize("p", [1e-6, 0.1, 0.5, 0.9, 0.99999])
+def test_top_p_keeps_what_a_running_sum_keeps(p: float) -> None:
+    weights = [math.exp(logit) for logit in WIDE.tolist()]
+    total, kept, reached = math.fsum(weights), [], 0.0
+    for token in sorted(range(len(WIDE)), key=lambda token: (-weights[token], token)):
+        if reached >= p:
+            break
+        kept.append(token)
+        reached += weights[token] / total
+    survivors = np.flatnonzero(np.isfinite(TopP(p)(WIDE, NO_CONTEXT)))
+    assert survivors.tolist() == sorted(kept)
+
+
+@pytest.mark.parametrize("p", [1e-6, 0.01, 0.5, 1])
+def test_min_p_keeps_what_a_comparison_of_probabilities_keeps(p: float) -> None:
+    probabilities = softmax(WIDE)
+    expected = np.flatnonzero(probabilities >= p * probabilities.max() * (1 - 1e-6))
+    kept = np.flatnonzero(np.isfinite(MinP(p)(WIDE, NO_CONTEXT)))
+    assert kept.tolist() == expected.tolist()
+
+
+def test_top_p_of_one_keeps_even_a_token_that_rounding_would_lose() -> None:
+    logits = np.array([0, -40, -90], np.float32)  # 1 + e^-40 is 1 in float64
+    np.testing.assert_array_equal(TopP(1)(logits, NO_CONTEXT), logits)
+
+
+@pytest.mark.parametrize("temperature", [0.001, 100])
+def test_the_ends_of_the_temperature_give_neither_inf_nor_nan(
+    temperature: float,
+) -> None:
+    logits = np.array([-80, 80, 79.9, -np.inf], np.float32)
+    with np.errstate(all="raise", under="ignore"):
+        probabilities = softmax(Temperature(temperature)(logits, NO_CONTEXT))
+    assert math.isclose(probabilities.sum(), 1)
+    assert probabilities[3] == 0
+    assert probabilities[1] > probabilities[2] >= probabilities[0] >= 0
+
+
+@pytest.mark.parametrize("processor", ALL_PROCESSORS, ids=str)
+def test_a_processor_changes_neither_its_argument_nor_type_and_shape(
+    processor: Processor,
+) -> None:
+    logits, context = WIDE.copy(), np.array([5, 17, 5])
+    logits.flags.writeable = context.flags.writeable = False
+    processed = processor(logits, context)
+    assert (processed.dtype, processed.shape) == (WIDE.dtype, WIDE.shape)
+
+
+@pytest.mark.parametrize("processor", ALL_PROCESSORS, ids=str)
+def test_a_token_that_is_out_stays_out_and_one_survivor_survives(
+    processor: Processor,
+) -> None:
+    logits = np.full(50, -np.inf, np.float32)
+    logits[17] = -3
+    kept = np.flatnonzero(np.isfinite(processor(logits, np.array([17, 20]))))
+    assert kept.tolist() == [17]
+
+
+def test_a_processor_prints_and_compares_by_its_value() -> None:
+    assert str(TopK(5)) == "TopK(k=5)"
+    assert TopK(5) == TopK(k=5) != TopK(6)
+    assert str(Temperature(0.8)) == "Temperature(temperature=0.8)"
+
+
+# --- softmax --------------------------------------------------------------------------
+
+
+def test_softmax_takes_logits_of_any_size() -> None:
+    expected = [0.5, 0.5, 0]
+    for size in (-3e38, 0, 3e38):
+        logits = np.array([size, size, -np.inf], np.float32)
+        assert softmax(logits).tolist() == expected
+
+
+def test_softmax_sums_to_one_and_is_of_double_precision() -> None:
+    probabilities = softmax(WIDE)
+    assert probabilities.dtype == np.float64
+    assert probabilities.sum() == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("token", [0, 17, 1999])
+def test_log_probability_is_the_logarithm_of_softmax(token: int) -> None:
+    expected = math.log(softmax(WIDE)[token])
+    assert log_probability(WIDE, token) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_certain_token_has_log_probability_zero() -> None:
+    certain = TopK(1)(FOUR, NO_CONTEXT)
+    assert log_probability(certain, 1) == 0
+    assert log_probability(certain, 0) == -math.inf
+
+
+# --- pick -----------------------------------------------------------------------------
+
+
+def test_pick_reads_a_bar_that_is_drawn_by_hand() -> None:
+    bar = "1111111133330002"  # one letter for each sixteenth
+    picked = [pick(softmax(FOUR), (place + 0.5) / 16) for place in range(16)]
+    assert picked == [int(token) for token in bar]
+
+
+def test_a_token_owns_the_left_end_of_its_piece_and_not_the_right() -> None:
+    halves = np.array([0.25, 0.5, 0.25])
+    below = [math.nextafter(end, 0) for end in (0.5, 0.75, 1)]
+    assert [pick(halves, u) for u in (0, 0.5, 0.75)] == [1, 0, 2]
+    assert [pick(halves, u) for u in below] == [1, 0, 2]
+
+
+@pytest.mark.parametrize("logits", [FOUR, WIDE, np.zeros(10, np.float32)])
+def test_the_ends_of_u_pick_the_likeliest_and_the_unlikeliest(logits: Logits) -> None:
+    probabilities = softmax(logits)
+    ranked = likeliest_first(probabilities)
+    assert pick(probabilities, 0) == ranked[0]
+    assert pick(probabilities, math.nextafter(1, 0)) == ranked[-1]
+
+
+def test_no_u_picks_a_token_that_was_filtered_out() -> None:
+    probabilities = softmax(TopK(2)(FOUR, NO_CONTEXT))
+    grid = [i / 1000 for i in range(1000)]
+    assert {pick(probabilities, u) for u in grid} == {1, 3}
+    assert pick(probabilities, math.nextafter(1, 0)) == 3
+
+
+@pytest.mark.parametrize("logits", [FOUR, WIDE[:40], np.zeros(7, np.float32)])
+def test_over_an_even_grid_each_token_is_picked_in_its_proportion(
+    logits: Logits,
+) -> None:
+    probabilities, grid = softmax(logits), 4000
+    counts = Counter(pick(probabilities, (i + 0.5) / grid) for i in range(grid))
+    for token, probability in enumerate(probabilities):
+        assert abs(counts[token] - grid * probability) <= 1
+
+
+def test_likeliest_first_breaks_ties_by_id_and_leaves_out_the_impossible() -> None:
+    probabilities: Probabilities = np.array([0.2, 0, 0.3, 0.2, 0.3])
+    assert likeliest_first(probabilities).tolist() == [2, 4, 0, 3]
+
+
+# --- uniform --------------------------------------------------------------------------
+
+
+def test_the_number_of_a_seed_and_a_position_is_always_the_same() -> None:
+    assert uniform(3, 5) == uniform(3, 5)
+    # documented bits of numpy's PCG64, seeded with the sequence 3, 5
+    assert uniform(3, 5) == np.random.Generator(np.random.PCG64([3, 5])).random()
+
+
+def test_no_two_seeds_or_positions_share_a_number() -> None:
+    numbers = [uniform(seed, place) for seed in range(40) for place in range(40)]
+    assert len(set(numbers)) == 1600
+    assert min(numbers) >= 0
+    assert max(numbers) < 1
+    counts, _ = np.histogram(numbers, bins=8, range=(0, 1))
+    assert counts.min() > 150  # 200 expected in each
+    grid = np.reshape(numbers, (40, 40))
+    assert abs(np.corrcoef(grid[:-1].ravel(), grid[1:].ravel())[0, 1]) < 0.1
+    assert abs(np.corrcoef(grid[:, :-1].ravel(), grid[:, 1:].ravel())[0, 1]) < 0.1
+
+
+# --- the usual settings ---------------------------------------------------------------
+
+
+def test_the_usual_settings_are_applied_in_the_order_of_the_design() -> None:
+    settings = Sampling(0.5, 9, 0.8, 0.05, 1.2)
+    assert settings.processors() == (
+        RepetitionPenalty(1.2),
+        Temperature(0.5),
+        TopK(9),
+        TopP(0.8),
+        MinP(0.05),
+    )
+
+
+def test_the_defaults_are_those_that_read_well() -> None:
+    assert Sampling().processors() == (
+        RepetitionPenalty(1.1),
+        Temperature(0.8),
+        TopK(40),
+        TopP(0.9),
+    )
+
+
+def test_temperature_zero_is_greedy() -> None:
+    settings = Sampling(temperature=0, repetition_penalty=1)
+    assert settings.processors() == (TopK(1),)
+    assert Sampling(temperature=0).processors() == (RepetitionPenalty(1.1), TopK(1))
+
+
+def test_each_setting_can_be_switched_off() -> None:
+    off = Sampling(temperature=1, top_k=0, top_p=1, min_p=0, repetition_penalty=1)
+    assert off.processors() == (Temperature(1),)
+
+
+# --- bad input ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (
+            lambda: Temperature(0.0),
+            (
+                "temperature must be between 0.001 and 100, got 0.0; for greedy "
+                "decoding use TopK(1)"
+            ),
+        ),
+        (
+            lambda: TopK(0),
+            (
+                "top-k must be a whole number of at least 1, got 0; leave TopK out to "
+                "keep every token"
+            ),
+        ),
+        (
+            lambda: TopP(1.1),
+            "top-p must be between 1e-06 and 1, got 1.1; use 1 to keep every token",
+        ),
+        (
+            lambda: MinP(-0.1),
+            (
+                "min-p must be between 1e-06 and 1, got -0.1; leave MinP out to "
+                "keep every token"
+            ),
+        ),
+        (
+            lambda: RepetitionPenalty(0),
+            (
+                "repetition penalty must be between 0.1 and 10, got 0; use 1 for no "
+                "penalty, or something like 1.1"
+            ),
+        ),
+        (
+            lambda: pick(softmax(FOUR), 1.0),
+            "u must be at least 0 and below 1, got 1.0; draw another",
+        ),
+        (
+            lambda: uniform(-1, 0),
+            "seed must be 0 or more, got -1; any whole number will do",
+        ),
+        (
+            lambda: softmax(np.full(4, -np.inf, np.float32)),
+            "no token is left to choose from: every logit is -inf; loosen a filter",
+        ),
+        (
+            lambda: softmax(np.array([1, np.nan], np.float32)),
+            (
+                "a logit must be a number or -inf, got nan; look at the logits before "
+                "and after each processor"
+            ),
+        ),
+    ],
+)
+def test_an_error_names_the_culprit_the_value_the_range_and_the_way_out(
+    make: Callable[[], object], sentence: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        make()
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("make", "value"),
+    [
+        (Temperature, -1),
+        (Temperature, 0.0009),
+        (Temperature, 100.5),
+        (Temperature, math.nan),
+        (Temperature, math.inf),
+        (TopK, -1),
+        (TopK, 2.5),
+        (TopK, True),
+        (TopP, 0),
+        (TopP, math.nan),
+        (MinP, 0),
+        (MinP, 1.5),
+        (RepetitionPenalty, -1),
+        (RepetitionPenalty, 11),
+        (lambda u: pick(softmax(FOUR), u), -0.1),
+        (lambda u: pick(softmax(FOUR), u), math.nan),
+        (lambda logit: softmax(np.array([1, logit], np.float32)), math.inf),
+        (lambda value: Sampling(temperature=value), -0.5),
+        (lambda value: Sampling(top_k=value), -1),
+        (lambda value: Sampling(top_p=value), 0),
+        (lambda value: Sampling(temperature=0, top_k=value), -1),
+        (lambda value: Sampling(temperature=0, min_p=value), 2),
+        (lambda value: Sampling(repetition_penalty=value), 0),
+    ],
+)
+def test_a_value_out_of_range_is_refused_and_named(
+    make: Callable[[Any], object], value: float
+) -> None:
+    with pytest.raises(InputError, match=rf"got {value}(;|$)"):
+        make(value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [Temperature(0.001), Temperature(100)],
+        lambda: [TopK(1), TopP(1e-6), TopP(1), MinP(1e-6), MinP(1)],
+        lambda: [RepetitionPenalty(0.1), RepetitionPenalty(10)],
+    ],
+)
+def test_the_ends_of_a_range_belong_to_it(make: Callable[[], list[Processor]]) -> None:
+    for processor in make():
+        assert softmax(processor(FOUR, np.array([1]))).sum() == pytest.approx(1)

@@ -1,0 +1,203 @@
+"""Tests of the tables that notebooks show."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from llm_walkthrough.graph import Graph
+from llm_walkthrough.ports import Port
+from llm_walkthrough.views import (
+    Chips,
+    Code,
+    Table,
+    arrays_table,
+    byte_count,
+    candidates_table,
+    ports_table,
+    rows_table,
+    stages_table,
+    token_chips,
+    tokens_table,
+    visible,
+)
+
+
+class Letters:
+    """A tokenizer of letters: token 0 is "a"."""
+
+    def piece(self, token: int) -> str:
+        return chr(ord("a") + token)
+
+
+@pytest.fixture
+def logits() -> np.ndarray:
+    return np.array([1.0, 3.0, -np.inf, 2.0], np.float32)
+
+
+# --- tables -------------------------------------------------------------------------
+
+
+def test_numbers_stand_on_the_right_and_words_on_the_left() -> None:
+    table = Table(("name", "bytes"), [("key", 8), ("attention", 1200)])
+    assert repr(table).splitlines() == [
+        "name       bytes",
+        "─────────  ─────",
+        "key            8",
+        "attention   1200",
+    ]
+
+
+def test_a_number_with_a_unit_is_still_a_number() -> None:
+    table = Table(("size",), [("8 B",), ("1,200 B",), (None,)])
+    assert repr(table).splitlines()[2:] == ["    8 B", "1,200 B", "      —"]
+
+
+def test_a_name_of_digits_is_not_a_number() -> None:
+    table = Table(("token",), [(Code("1"),), (Code("365"),)])
+    assert repr(table).splitlines()[2:] == ["1", "365"]
+
+
+def test_values_are_written_for_people() -> None:
+    table = Table(("x",), [(True,), (False,), (None,), (0.123456,)])
+    assert [line.strip() for line in repr(table).splitlines()[2:]] == [
+        "yes",
+        "no",
+        "—",
+        "0.1235",
+    ]
+
+
+def test_wide_characters_keep_the_columns_straight() -> None:
+    table = Table(("token", "id"), [(Code("你好"), 1), (Code("ab"), 2)])
+    assert repr(table).splitlines()[2:] == ["你好    1", "ab      2"]
+
+
+def test_a_caption_stands_above_the_table() -> None:
+    table = Table(("x",), [(1,)], caption="What & why")
+    assert repr(table).splitlines()[0] == "What & why"
+    assert table._repr_html_().index("What &amp; why") < table._repr_html_().index("<t")
+
+
+def test_a_table_without_rows_is_its_headings() -> None:
+    table = Table(("name", "bytes"), [])
+    assert repr(table) == "name  bytes\n────  ─────"
+    assert table._repr_html_().count("<tr>") == 1
+
+
+def test_a_row_of_the_wrong_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        repr(Table(("one",), [(1, 2)]))
+
+
+@pytest.mark.parametrize("kind", ["cell", "heading", "caption", "chip"])
+def test_no_text_can_bring_its_own_markup(kind: str) -> None:
+    evil = "<script>alert('x')</script>"
+    views: dict[str, Table | Chips] = {
+        "cell": Table(("x",), [(evil,)]),
+        "heading": Table((evil,), [("x",)]),
+        "caption": Table(("x",), [("x",)], caption=evil),
+        "chip": Chips([evil]),
+    }
+    shown = views[kind]._repr_html_()
+    assert "<script" not in shown
+    assert "&lt;script&gt;" in shown
+
+
+def test_the_html_survives_a_page_that_is_not_trusted(logits: np.ndarray) -> None:
+    page = candidates_table(Letters(), logits)._repr_html_()
+    assert set(re.findall(r"<(\w+)", page)) <= {"div", "b", "table", "tr", "th", "td"}
+    assert set(re.findall(r" ([\w-]+)=", page)) == {"style"}
+    assert "background" not in page
+    assert "var(" not in page
+
+
+# --- what the tables show ----------------------------------------------------------
+
+
+def test_ports_that_differ_in_the_layer_share_a_row() -> None:
+    shape = (1, 3, "past", 64)
+    past = []
+    for i in range(2):
+        past.append(Port(f"past.{i}.key", "float16", shape, "past key", i))
+        past.append(Port(f"past.{i}.value", "float16", shape, "past value", i))
+    ids = Port("input_ids", "int64", (1, "sequence"), "token ids")
+    out = Port("logits", "float32", (1, "sequence", 9), "logits")
+    graph = Graph(
+        Path("m.onnx"),
+        (ids, *past),
+        (out,),
+        3,
+        64,
+        9,
+        32,
+        (2,),
+        can_share_buffers=False,
+    )
+    rows = ports_table(graph).rows
+    assert rows == [
+        ("in", "input_ids", "int64", "[1, sequence]", "token ids", 1),
+        ("in", "past.{layer}.key", "float16", "[1, 3, past, 64]", "past key", 2),
+        ("in", "past.{layer}.value", "float16", "[1, 3, past, 64]", "past value", 2),
+        ("out", "logits", "float32", "[1, sequence, 9]", "logits", 1),
+    ]
+
+
+def test_arrays_of_equal_shape_share_a_row_with_the_bytes_of_all() -> None:
+    arrays = {f"past.{i}.key": np.zeros((1, 3, 5, 64), np.float32) for i in range(4)}
+    arrays["past.4.key"] = np.zeros((1, 3, 6, 64), np.float32)
+    rows = arrays_table(arrays).rows
+    assert rows[0][2:] == ("[1, 3, 5, 64]", 4, f"{4 * 3 * 5 * 64 * 4:,}")
+    assert rows[1][2:] == ("[1, 3, 6, 64]", 1, f"{3 * 6 * 64 * 4:,}")
+
+
+def test_a_row_about_the_machine_says_in_words_whether_it_will_do() -> None:
+    row = SimpleNamespace(
+        name="Python", found="3.9", wanted="3.11", severity="problem", way_out="Update."
+    )
+    assert rows_table([row]).rows == [("✗ problem", "Python", "3.9", "3.11", "Update.")]
+
+
+def test_tokens_are_shown_by_position_id_and_piece() -> None:
+    table = tokens_table(Letters(), np.array([2, 0]))
+    assert table.rows == [(0, 2, "c"), (1, 0, "a")]
+
+
+def test_chips_are_read_as_words_in_a_row() -> None:
+    assert repr(token_chips(Letters(), np.array([2, 0]), "Prompt")) == "Prompt\nc a"
+
+
+def test_candidates_are_ranked_and_removed_tokens_left_out(logits: np.ndarray) -> None:
+    weights = np.exp([3.0, 2.0, 1.0])
+    shares = [f"{100 * w / weights.sum():.1f} %" for w in weights]
+    assert candidates_table(Letters(), logits).rows == [
+        (1, 1, "b", "3.0", shares[0]),
+        (2, 3, "d", "2.0", shares[1]),
+        (3, 0, "a", "1.0", shares[2]),
+    ]
+    assert len(candidates_table(Letters(), logits, count=2).rows) == 2
+
+
+def test_stages_keep_the_order_of_the_first_and_show_what_is_out(
+    logits: np.ndarray,
+) -> None:
+    only_d = np.where(np.arange(4) == 3, logits, np.float32(-np.inf))
+    table = stages_table(Letters(), {"model": logits, "filtered": only_d}, count=2)
+    assert table.columns == ("token", "model", "filtered")
+    assert [(row[0], row[2]) for row in table.rows] == [("b", "—"), ("d", "100.0 %")]
+
+
+def test_white_space_becomes_visible() -> None:
+    assert visible("a b\n\tc") == "a␣b⏎⇥c"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (2_400_000, "2.40 MB")],
+)
+def test_bytes_are_told_in_the_unit_that_suits_them(count: int, text: str) -> None:
+    assert byte_count(count) == text
