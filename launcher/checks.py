@@ -27,7 +27,8 @@ def checks() -> dict[str, list[str]]:
         "tests": ["pytest"],
     }
     if notebooks():
-        found["notebooks"] = ["pytest", "--nbval", "--nbval-current-env", *notebooks()]
+        nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with"]
+        found["notebooks"] = ["pytest", *nbval, "tests/nbval.cfg", *notebooks()]
     return found
 
 

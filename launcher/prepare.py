@@ -81,7 +81,9 @@ def make_venv(workshop: Workshop) -> None:
     """Make an empty .venv from the interpreter that stands behind this one."""
     say(f"Making .venv with Python {dotted(sys.version_info[:3])}.")
     base = getattr(sys, "_base_executable", None) or sys.executable
-    run_tool([base, "-m", "venv", str(VENV)], workshop, lambda: "copying pip into .venv")
+    run_tool(
+        [base, "-m", "venv", str(VENV)], workshop, lambda: "copying pip into .venv"
+    )
 
 
 def interpreter_facts() -> dict[str, Any]:

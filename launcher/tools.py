@@ -158,8 +158,8 @@ def explain(said: str) -> str:
         if re.search(pattern, said):
             return sentence
     missing = re.search(r"No matching distribution found for (\S+)", said)
-    # Told not to try again, pip calls a silent index an empty one.
-    if missing and "(from versions: none)" in said and said.count("Collecting ") == 1:
+    # Told not to try again, pip calls an index that does not answer an empty one.
+    if missing and "(from versions: none)" in said and "Collecting " not in said:
         return NETWORK
     if missing:
         return (

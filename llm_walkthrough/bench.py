@@ -12,13 +12,13 @@ Knows nothing of how one engine is driven: `bench_engines` does.
 
 from __future__ import annotations
 
-import importlib.util
 import multiprocessing
 import signal
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
@@ -90,8 +90,8 @@ GENAI = "onnxruntime-genai"
 KINDS = {"greedy": engines.GREEDY, "sampled": engines.SAMPLED}
 
 SUBJECTS = (
-    Subject("prefill", RATE, GENAI, Bar("at least", 0.97)),
     Subject("greedy decode", RATE, GENAI, Bar("at least", 0.97)),
+    Subject("prefill", RATE, GENAI, Bar("at least", 0.97)),
     Subject("sampled decode", RATE, GENAI),
     Subject("one step", "ms", "its bare run", Bar("at most", 1.03)),
 )
@@ -194,7 +194,7 @@ class _Bench:
 
     def rows(self, measured: Mapping[str, list[Pair]]) -> list[Row]:
         """Compare what the rounds measured."""
-        prefill, greedy, sampled, overhead = SUBJECTS
+        greedy, prefill, sampled, overhead = SUBJECTS
         context_rows = [
             Subject(_after(n), RATE, "plain loop", PLAIN_BARS.get(n)).row(
                 measured[_after(n)]
@@ -243,7 +243,7 @@ def _ask(
 
 
 def _require_genai() -> None:
-    if importlib.util.find_spec("onnxruntime_genai") is None:
+    if find_spec("onnxruntime_genai") is None:
         raise InputError(
             "bench measures against onnxruntime-genai, which is not installed; run "
             '`python3 run.py bench`, or `pip install "llm-walkthrough[test]"`'

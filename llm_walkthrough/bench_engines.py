@@ -10,9 +10,9 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import time
 from dataclasses import dataclass
 from functools import cache
+from time import perf_counter as now
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
@@ -158,12 +158,12 @@ class BareRun:
             value = ort.OrtValue.ortvalue_from_numpy(whole[past.name])
             self._binding.bind_ortvalue_input(past.name, value)
             self._binding.bind_ortvalue_output(present.name, value)
-        self._logits = np.empty((1, 1, model.vocab), _logits_dtype(model))
-        value = ort.OrtValue.ortvalue_from_numpy(self._logits)
+        self.logits = np.empty((1, 1, model.vocab), _logits_dtype(model))
+        value = ort.OrtValue.ortvalue_from_numpy(self.logits)
         self._binding.bind_ortvalue_output("logits", value)
 
     def prepare(self, unseen: TokenIds, shared: KVCache) -> None:
-        """Bind the inputs that a step would bind now; this is not timed."""
+        """Bind the inputs of a step that begins with this cache; this is not timed."""
         past = {port.name for port in self._model.graph.past}
         for name, array in self._model.feed(unseen, shared).items():
             if name not in past:
@@ -186,17 +186,17 @@ class PlainLoop:
 
     def __init__(self, model: Model, stepper: Stepper) -> None:
         self._model = model
-        self._token = int(stepper.logits.argmax())
+        self.token = int(stepper.logits.argmax())
         held = {name: array.copy() for name, array in stepper.cache.arrays().items()}
         self._past = GrownCache(held, stepper.cache.capacity)
         self._outputs = [port.name for port in model.graph.outputs]
 
     def step(self) -> None:
         """Run the graph on the newest token and take the likeliest one."""
-        feed = self._model.feed(np.array([self._token]), self._past)
+        feed = self._model.feed(np.array([self.token]), self._past)
         out = self._model.session.run(self._outputs, feed)
         found = dict(zip(self._outputs, out, strict=True))
-        self._token = int(found["logits"][0, -1].argmax())
+        self.token = int(found["logits"][0, -1].argmax())
         graph = self._model.graph
         pairs = zip(graph.past, graph.present, strict=True)
         held = {past.name: found[present.name] for past, present in pairs}
@@ -223,9 +223,9 @@ def engine_at(place: Place) -> Any:  # noqa: ANN401 - whichever engine it names
 
 def seconds(work: Callable[[], object]) -> float:
     """Return how long the work takes."""
-    began = time.perf_counter()
+    began = now()
     work()
-    return time.perf_counter() - began
+    return now() - began
 
 
 def repeated(work: Callable[[], object], count: int) -> Callable[[], None]:
@@ -258,7 +258,9 @@ def time_answer(
 def time_bare_run(place: Place, prompt: TokenIds, count: int) -> tuple[float, float]:
     """Time whole steps and bare runs in turn, with the same session and inputs.
 
-    Each step comes after a bare run and each bare run after a step.
+    Of a step everything counts, of a bare run only `run_with_iobinding`: binding the
+    inputs, checking and drawing are what a step adds. Each bare run repeats the run of
+    the step before it, and writes the same rows once more.
 
     Returns:
         Median milliseconds of a step, of a bare run.
@@ -269,8 +271,11 @@ def time_bare_run(place: Place, prompt: TokenIds, count: int) -> tuple[float, fl
     bare = BareRun(ours.model, stepper.cache)
     pairs = []
     for _ in range(count):
-        bare.prepare(stepper.unseen, stepper.cache)
-        pairs.append((seconds(stepper.step), seconds(bare.run)))
+        unseen, shared = stepper.unseen, stepper.cache
+        step = seconds(stepper.step)
+        # afterwards: before the step it would warm the processor's caches for it
+        bare.prepare(unseen, shared)
+        pairs.append((step, seconds(bare.run)))
     step, run = np.median(pairs, axis=0) * 1000
     return float(step), float(run)
 

@@ -83,7 +83,7 @@ class Report:
     rows: tuple[Row, ...]
 
     def __str__(self) -> str:
-        head = f"{self.model}, threads: {self.threads}, medians of {self.rounds} rounds"
+        head = f"{self.model}, threads: {self.threads}, rounds: {self.rounds}"
         names = ("", "ours", "theirs", "", "against", "ours/theirs", "")
         table = [names, *(_cells(row) for row in self.rows)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]

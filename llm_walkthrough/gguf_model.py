@@ -148,10 +148,11 @@ class GgufModel:
         return heads.swapaxes(1, 2).reshape(rows.shape)
 
     def _read_shape(self) -> DecoderShape:
-        num_heads, hidden = (
-            self._number("attention.head_count"),
+        hidden, num_heads = (
             self._number("embedding_length"),
+            self._number("attention.head_count"),
         )
+        self._check_rotary(hidden // num_heads)
         return DecoderShape(
             num_layers=self._number("block_count"),
             hidden=hidden,
@@ -164,6 +165,20 @@ class GgufModel:
             rope_theta=float(self.field("llama.rope.freq_base") or 10_000.0),
             norm_epsilon=self.field("llama.attention.layer_norm_rms_epsilon"),
         )
+
+    def _check_rotary(self, head_dim: int) -> None:
+        plain = {
+            "attention.key_length": head_dim,
+            "rope.dimension_count": head_dim,
+            "rope.scaling.type": "none",
+        }
+        for key, wanted in plain.items():
+            found = self.field(f"llama.{key}")
+            if found not in (None, wanted):
+                raise InputError(
+                    f"{self.path.name}: llama.{key} is {found!r}, but only {wanted!r} "
+                    "can be converted"
+                )
 
     def _number(self, key: str) -> int:
         number = self.field(f"llama.{key}")

@@ -146,7 +146,8 @@ class SharedBuffer:
 
     Attributes:
         whole: cache input name to array [1, kv_heads, capacity, head_dim].
-        written: [capacity] int64, the number of the write that made each row; 0: none.
+        written: [capacity] int64, for each row the newest write that began at it or
+            before it; so it never falls along the buffer. 0: no write yet.
     """
 
     def __init__(self, whole: Mapping[str, KeyOrValue]) -> None:
@@ -158,13 +159,13 @@ class SharedBuffer:
         """How many rows there is room for."""
         return len(self.written)
 
-    def note_write(self, start: int, stop: int) -> int:
-        """Note that the rows `start` to `stop` were written; return the write's number.
+    def note_write(self, start: int) -> int:
+        """Note that rows from `start` on are written; return the write's number.
 
         Every handle that reaches past `start` is stale from now on.
         """
-        generation = int(self.written.max()) + 1
-        self.written[start:stop] = generation
+        generation = int(self.written[-1]) + 1
+        self.written[start:] = generation
         return generation
 
 
@@ -208,13 +209,11 @@ class SharedCache:
         Raises:
             StaleCacheError: one was.
         """
-        overwritten = np.flatnonzero(
-            self.buffer.written[: self.length] > self.generation
-        )
-        if len(overwritten):
+        if self.length and self.buffer.written[self.length - 1] > self.generation:
+            first = np.searchsorted(self.buffer.written, self.generation, side="right")
             raise StaleCacheError(
                 f"this cache of {self.length} tokens is stale: row "
-                f"{overwritten[0]} was overwritten by another run; keep rows() before "
+                f"{first} was overwritten by another run; keep rows() before "
                 "going another way, or start from truncated()"
             )
 
@@ -234,9 +233,8 @@ class SharedCache:
         half overwritten would know. The caller has made sure that this handle is fresh
         and that there is room.
         """
-        stop = self.length + count
-        generation = self.buffer.note_write(self.length, stop)
-        return replace(self, length=stop, generation=generation)
+        generation = self.buffer.note_write(self.length)
+        return type(self)(self.buffer, self.length + count, generation)
 
     def rows(self, start: int) -> Rows:
         """Return a copy of the rows from `start` on.

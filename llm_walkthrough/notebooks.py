@@ -42,7 +42,8 @@ def find_notebooks(names: Sequence[str] = (), folder: Path = FOLDER) -> list[Pat
     Raises:
         InputError: there is no notebook of that name.
     """
-    every = [*sorted(folder.glob("*.ipynb")), *sorted(folder.glob("*/*.ipynb"))]
+    lessons, solutions = folder.glob("*.ipynb"), folder.glob("solutions/*.ipynb")
+    every = [*sorted(lessons), *sorted(solutions)]
     wanted = [name.removesuffix(".ipynb").removeprefix("notebooks/") for name in names]
     for name in wanted:
         if not any(name in _names(file, folder) for file in every):
@@ -109,7 +110,7 @@ def execute_all(files: Sequence[Path], say: Callable[[str], None]) -> None:
     for file in files:
         began = time.perf_counter()
         executed.append(execute(file))
-        say(f"{time.perf_counter() - began:6.1f} s  {file.stem}")
+        say(f"{time.perf_counter() - began:6.1f} s  {file.parent.name}/{file.name}")
     for file, notebook in zip(files, executed, strict=True):
         save(notebook, file)
 

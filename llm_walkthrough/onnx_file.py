@@ -6,6 +6,7 @@ what the graph computes; `graph` looks at that.
 
 from __future__ import annotations
 
+from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING
 
 import onnx
@@ -60,8 +61,8 @@ def load_structure(file: Path) -> onnx.ModelProto:
         InputError: the file is damaged, or a data file is missing or cut short.
     """
     try:
-        proto = onnx.load(file, format="protobuf", load_external_data=False)
-    except (DecodeError, OSError) as error:
+        proto = _parse(file)
+    except (DecodeError, OSError, ValueError) as error:  # ValueError: an empty file
         raise InputError(
             f"{file} is not a readable ONNX graph ({error}); {_AGAIN}"
         ) from error
@@ -81,6 +82,17 @@ def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 yield from all_nodes(attribute.g)
+
+
+def _parse(file: Path) -> onnx.ModelProto:
+    """Parse a mapped file: read first, weights inside it would be in memory twice."""
+    with (
+        file.open("rb") as stream,
+        mmap(stream.fileno(), 0, access=ACCESS_READ) as content,
+        memoryview(content) as view,
+    ):
+        proto: onnx.ModelProto = onnx.ModelProto.FromString(view)
+        return proto
 
 
 def _check_names(file: Path, graph: onnx.GraphProto) -> None:

@@ -67,7 +67,9 @@ class Plot:
         picture = base64.b64encode(self.svg.encode()).decode()
         source = f"data:image/svg+xml;base64,{picture}"
         alt = html.escape(self.text)
-        image = f'<img alt="{alt}" style="max-width:100%;border-radius:6px" src="{source}">'
+        image = (
+            f'<img alt="{alt}" style="max-width:100%;border-radius:6px" src="{source}">'
+        )
         return f'<figure style="margin:.5em 0">{image}</figure>'
 
     def __repr__(self) -> str:

@@ -257,8 +257,7 @@ def pick(probabilities: Probabilities, u: float) -> int:
     ranked = likeliest_first(probabilities)
     ends = np.cumsum(probabilities[ranked])
     # a sum of rounded numbers may end a hair away from 1, so u is scaled to it
-    place = np.searchsorted(ends, u * ends[-1], side="right")
-    return int(ranked[min(int(place), len(ranked) - 1)])
+    return int(ranked[np.searchsorted(ends, u * ends[-1], side="right")])
 
 
 def uniform(seed: int, position: int) -> float:

@@ -339,10 +339,11 @@ class Stepper:
             self._branch = branch.ran(run, cache, rows[-1])
 
     def _protect_others(self, start: int) -> None:
-        """Have the other branches take their rows out, as `start` … are written."""
-        for place, branch in enumerate(self._branches):
-            if place != self._active:
-                self._branches[place] = branch.without_rows(start)
+        """Take the rows of other branches out, before those from `start` are written.
+
+        The active branch has none there.
+        """
+        self._branches = [branch.without_rows(start) for branch in self._branches]
 
     def _require_room(self, count: int) -> None:
         taken, capacity = len(self.tokens), self.cache.capacity

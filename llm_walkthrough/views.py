@@ -12,7 +12,7 @@ import html
 import re
 import unicodedata
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from llm_walkthrough.sampling import likeliest_first, softmax
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _BORDER = "1px solid rgba(128,128,128,.35)"
 _PADDING = "padding:.2em .7em"
 _MONOSPACE = "font-family:ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace"
+_UNBROKEN = 20  # characters; a text up to this length stays on one line
 _NONE = "—"
 _SIGNS = {"ok": "✓", "note": "•", "problem": "✗"}
 _NUMBER = re.compile(rf"[-+]?\d[\d,.]*( ?[%A-Za-z/]{{1,5}})?|{_NONE}")
@@ -266,7 +267,8 @@ def _text(cell: Cell) -> str:
         return _NONE
     if isinstance(cell, bool):
         return "yes" if cell else "no"
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+    is_whole = isinstance(cell, str | Integral)
+    return str(cell) if is_whole else f"{cell:.4g}"
 
 
 def _is_number(cell: Cell) -> bool:
@@ -288,7 +290,13 @@ def _heading(name: str, side: Side) -> str:
 
 def _html_cell(cell: Cell, side: Side) -> str:
     text = _text(cell)
-    space = "pre" if isinstance(cell, Code) else "nowrap" if len(text) < 20 else "normal"
+    space = (
+        "pre"
+        if isinstance(cell, Code)
+        else "nowrap"
+        if len(text) <= _UNBROKEN
+        else "normal"
+    )
     style = f"text-align:{side};{_PADDING};border-bottom:{_BORDER};white-space:{space}"
     font = f";{_MONOSPACE}" if isinstance(cell, Code) else ""
     return f'<td style="{style}{font};vertical-align:top">{html.escape(text)}</td>'

@@ -193,6 +193,14 @@ def test_without_a_clone_models_lie_in_the_users_folder(
         find("smollm2")
 
 
+def test_an_installed_package_knows_its_catalogue(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "REPOSITORY_MODELS", tmp_path / "no-clone")
+    monkeypatch.setattr(catalogue, "INSTALLED_SHARE", models)
+    assert [entry.name for entry in catalogue.entries()] == ["tiny-model"]
+
+
 def test_the_catalogue_in_the_repository_has_the_default_model_first() -> None:
     entry = catalogue.entries()[0]
     assert entry.name == "smollm2-135m-instruct"

@@ -45,7 +45,7 @@ def test_a_wheel_with_another_hash_is_thrown_away(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_the_wheel_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"tiny-model==1\.0 .*wheel into .*nowhere"):
+    with pytest.raises(InputError, match=r"tiny-model==1\.0: .*wheel into .*nowhere"):
         download(tmp_path / "models", tmp_path / "nowhere", "0123")
     assert list((tmp_path / "models").iterdir()) == []
 

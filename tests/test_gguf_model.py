@@ -106,3 +106,10 @@ def test_codes_of_another_width_are_not_taken_for_4_bit(
     path = write_tiny_gguf(tmp_path / "tiny.gguf", kinds={"blk.0.attn_k": kind})
     with pytest.raises(InputError, match=rf"attn_k.weight is {kind.name}.*float32"):
         GgufModel(path).q4("blk.0.attn_k.weight")
+
+
+def test_a_stretched_rotary_embedding_is_named(tmp_path: Path) -> None:
+    texts = {"llama.rope.scaling.type": "yarn"}
+    path = write_tiny_gguf(tmp_path / "tiny.gguf", texts=texts)
+    with pytest.raises(InputError, match=r"rope\.scaling\.type is 'yarn'"):
+        GgufModel(path)

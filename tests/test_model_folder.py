@@ -124,7 +124,8 @@ def test_past_and_present_share_one_buffer(folder: Path) -> None:
 
 
 def test_another_way_to_split_text_is_named(tmp_path: Path) -> None:
-    path = write_tiny_gguf(tmp_path / "tiny.gguf", splitting="llama-bpe")
+    texts = {"tokenizer.ggml.pre": "llama-bpe"}
+    path = write_tiny_gguf(tmp_path / "tiny.gguf", texts=texts)
     with pytest.raises(InputError, match="splits text as 'llama-bpe'"):
         convert(path, tmp_path / "model", variant="int4")
     assert not (tmp_path / "model").exists()

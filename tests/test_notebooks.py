@@ -348,7 +348,7 @@ def test_executing_stores_outputs_and_nothing_that_varies(tmp_path: Path) -> Non
     assert list(first.outputs[0].data) == ["text/plain"]
     assert second.outputs[-1].data["text/plain"] == "42"
     assert "widgets" not in read(file).metadata
-    assert said[0].endswith(" s  00_a")
+    assert said[0].endswith(f" s  {tmp_path.name}/00_a.ipynb")
 
 
 def test_a_failing_cell_is_named_and_nothing_is_saved(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ def test_a_4_bit_block_is_read_as_its_layout_says() -> None:
     stored = [i | i << 4 for i in range(16)]
     block = np.array([[float16_bytes(0.5, -3.0) + stored]], np.uint8)
     matrix = Q4Matrix.from_blocks(block)
-    assert (matrix.scales, matrix.minimums) == (0.5, -3.0)
+    assert matrix.scales == 0.5
+    assert matrix.minimums == -3.0
     neighbours = [(i % 16) | ((i + 1) % 16) << 4 for i in range(0, 32, 2)]
     assert matrix.codes.ravel().tolist() == neighbours
 

@@ -279,6 +279,8 @@ def test_over_an_even_grid_each_token_is_picked_in_its_proportion(
 def test_likeliest_first_breaks_ties_by_id_and_leaves_out_the_impossible() -> None:
     probabilities: Probabilities = np.array([0.2, 0, 0.3, 0.2, 0.3])
     assert likeliest_first(probabilities).tolist() == [2, 4, 0, 3]
+    by_hand = sorted(range(len(WIDE)), key=lambda token: (-WIDE[token], token))
+    assert likeliest_first(softmax(WIDE)).tolist() == by_hand
 
 
 # --- uniform --------------------------------------------------------------------------

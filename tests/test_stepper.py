@@ -549,6 +549,9 @@ def test_a_run_ends_where_the_context_is_full(toy: ToyModel) -> None:
     assert len(stepper.logits) == VOCAB
     with pytest.raises(InputError, match="8 of 8 places in the context are taken"):
         stepper.step()
+    with pytest.raises(InputError, match="8 of 8 places"):
+        next(stepper.run(1))
+    assert stepper.stop_reason is None
     stepper.undo()
     stepper.step()
     assert len(stepper.tokens) == 8

@@ -63,12 +63,13 @@ def test_a_name_of_digits_is_not_a_number() -> None:
 
 
 def test_values_are_written_for_people() -> None:
-    table = Table(("x",), [(True,), (False,), (None,), (0.123456,)])
+    table = Table(("x",), [(True,), (False,), (None,), (0.123456,), (np.float32(2),)])
     assert [line.strip() for line in repr(table).splitlines()[2:]] == [
         "yes",
         "no",
         "—",
         "0.1235",
+        "2",
     ]
 
 

@@ -32,11 +32,21 @@ def write_tiny_gguf(
     architecture: str = "llama",
     kinds: Mapping[str, GGMLQuantizationType | None] = MappingProxyType({}),
     own_head: bool = False,
-    splitting: str = "smollm",
+    texts: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
-    """Write and return `path`; `kinds` changes single tensors, None leaves one out."""
+    """Write and return `path`.
+
+    Args:
+        path: where to.
+        architecture: as the metadata says.
+        kinds: other types for single tensors; None leaves a tensor out.
+        own_head: has the head weights of its own?
+        texts: other texts for the metadata.
+    """
     writer = gguf.GGUFWriter(path, architecture)
-    _write_metadata(writer, splitting)
+    _write_metadata(writer)
+    for key, text in ({"tokenizer.ggml.pre": "smollm"} | dict(texts)).items():
+        writer.add_string(key, text)
     random = np.random.default_rng(7)
     for name, dims in _dims(own_head=own_head).items():
         weights = random.normal(0, 0.2, dims).astype(np.float32)
@@ -91,7 +101,7 @@ def vocabulary() -> list[str]:
     return [*SPECIAL, *(letters[byte] for byte in range(256)), *pairs]
 
 
-def _write_metadata(writer: gguf.GGUFWriter, splitting: str) -> None:
+def _write_metadata(writer: gguf.GGUFWriter) -> None:
     tokens = vocabulary()
     kinds = [TokenType.CONTROL if t in SPECIAL else TokenType.NORMAL for t in tokens]
     writer.add_block_count(LAYERS)
@@ -103,7 +113,6 @@ def _write_metadata(writer: gguf.GGUFWriter, splitting: str) -> None:
     writer.add_rope_freq_base(10_000.0)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(splitting)
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     writer.add_token_merges(MERGES)

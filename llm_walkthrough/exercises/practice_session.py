@@ -1,0 +1,200 @@
+"""What does a graph look like that notices every mistake in what it is fed?
+
+A stand-in for an onnxruntime session: 2 layers, 2 key-value heads, 61 tokens. Its next
+token depends on every array and every row of the cache that comes back in, and where a
+real graph goes on without a word, it says what is wrong. Ports are named as in a real
+graph; inputs and outputs stand in different orders. Knows nothing of the exercises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llm_walkthrough.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from llm_walkthrough.arrays import KeyOrValue
+
+LAYERS, KV_HEADS, HEAD_DIM, VOCAB = 2, 2, 4, 61
+MOST_RUNS = 60
+PAST = [
+    f"past_key_values.{layer}.{part}"
+    for part in ("key", "value")
+    for layer in range(LAYERS)
+]
+PRESENT = [name.replace("past_key_values", "present") for name in PAST]
+
+
+@dataclass(frozen=True)
+class PracticePort:
+    """An input or output, with the attributes that onnxruntime gives it."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    type: str
+
+
+class PracticeSession:
+    """Has the three methods of an `InferenceSession` that a decode loop needs.
+
+    Attributes:
+        num_fed: how many tokens went in, over all runs.
+    """
+
+    def __init__(self, small_inputs: Sequence[str]) -> None:
+        """Make a session whose inputs are these, and the cache.
+
+        Args:
+            small_inputs: some of "input_ids", "attention_mask", "position_ids".
+        """
+        self.num_fed = 0
+        self._num_runs = 0
+        self._small = tuple(small_inputs)
+
+    def get_inputs(self) -> list[PracticePort]:
+        """Return the inputs, the cache first."""
+        axes = {"attention_mask": "past + sequence"}
+        small = [
+            PracticePort(name, (1, axes.get(name, "sequence")), "tensor(int64)")
+            for name in self._small
+        ]
+        return [*_cache_ports(PAST, "past"), *small]
+
+    def get_outputs(self) -> list[PracticePort]:
+        """Return the outputs, the logits last."""
+        logits = PracticePort("logits", (1, "sequence", VOCAB), "tensor(float)")
+        by_layer = sorted(PRESENT)  # the inputs have all keys first, then all values
+        return [*_cache_ports(by_layer, "past + sequence"), logits]
+
+    def run(
+        self, names: Sequence[str] | None, feed: Mapping[str, np.ndarray]
+    ) -> list[np.ndarray]:
+        """Return the outputs of these names, or all of them.
+
+        Raises:
+            InputError: something in `feed` is not as it must be, or far more runs were
+                made than the exercise needs.
+        """
+        mistake = mistake_in(feed, [port.name for port in self.get_inputs()])
+        if mistake is not None:
+            raise InputError(mistake)
+        self._num_runs += 1
+        if self._num_runs > MOST_RUNS:
+            raise InputError(
+                f"{MOST_RUNS} runs were made; does the loop come to an end?"
+            )
+        self.num_fed += feed["input_ids"].size
+        outputs = _outputs(feed)
+        every = [port.name for port in self.get_outputs()]
+        return [outputs[name] for name in names or every]
+
+
+def mistake_in(feed: object, wanted: Sequence[str]) -> str | None:
+    """Say what is wrong with a feed for inputs of these names, or return None."""
+    if not isinstance(feed, dict):
+        return f"a feed is a dictionary from input name to array, not {type(feed)}"
+    for name in wanted:
+        if name not in feed:
+            return f"the graph has an input {name}, which is not in the feed"
+    for name in feed:
+        if name not in wanted:
+            return f"the graph has no input {name}; it refuses names it does not know"
+    return _mistake_in_tokens(feed) or _mistake_in_past(feed) or _mistake_in_rest(feed)
+
+
+def continuation(prompt: Sequence[int], count: int) -> list[int]:
+    """Return the tokens that greedy decoding makes, worked out without any cache."""
+    tokens = list(prompt)
+    for _ in range(count):
+        rows = sum(
+            (place + 1) * _entry(token, position, place)
+            for position, token in enumerate(tokens)
+            for place in range(len(PAST))
+        )
+        tokens.append(_next_token(rows))
+    return tokens[len(prompt) :]
+
+
+def _mistake_in_tokens(feed: Mapping[str, np.ndarray]) -> str | None:
+    tokens = np.asarray(feed["input_ids"])
+    if tokens.ndim != 2 or len(tokens) != 1:  # noqa: PLR2004 - batch and sequence
+        return (
+            f"input_ids has the shape {list(tokens.shape)}; wanted is [1, sequence], "
+            "the batch axis first"
+        )
+    if tokens.size == 0:
+        return "input_ids holds no token; each run needs at least one"
+    return None
+
+
+def _mistake_in_past(feed: Mapping[str, np.ndarray]) -> str | None:
+    lengths = set()
+    for name in PAST:
+        shape = np.shape(feed[name])
+        if len(shape) != 4 or shape[:2] + shape[3:] != (1, KV_HEADS, HEAD_DIM):  # noqa: PLR2004 - the four axes of a cache
+            return (
+                f"{name} has the shape {list(shape)}; wanted is [1, {KV_HEADS}, past, "
+                f"{HEAD_DIM}], as the session's inputs say"
+            )
+        lengths.add(shape[2])
+    if len(lengths) > 1:
+        return f"the past arrays hold different numbers of tokens: {sorted(lengths)}"
+    return None
+
+
+def _mistake_in_rest(feed: Mapping[str, np.ndarray]) -> str | None:
+    new, past = feed["input_ids"].shape[1], feed[PAST[0]].shape[2]
+    total = past + new
+    for name in ("input_ids", "attention_mask", "position_ids"):
+        if name in feed and feed[name].dtype != np.int64:
+            return f"{name} has the dtype {feed[name].dtype}; wanted is int64"
+    mask = feed.get("attention_mask", np.ones((1, total)))
+    if mask.shape != (1, total):
+        return (
+            f"attention_mask has the shape {list(mask.shape)} for {past} tokens in the "
+            f"past and {new} new; it covers both: [1, {total}]"
+        )
+    if not mask.all():
+        return "attention_mask holds zeros; all tokens of one text may be looked at"
+    positions = feed.get("position_ids", np.arange(past, total)[np.newaxis])
+    if not np.array_equal(positions, np.arange(past, total)[np.newaxis]):
+        return (
+            f"position_ids are {positions.tolist()} for {past} tokens in the past and "
+            f"{new} new; positions go on where the past ends, in the shape [1, {new}]"
+        )
+    return None
+
+
+def _cache_ports(names: Sequence[str], length: str) -> list[PracticePort]:
+    shape = (1, KV_HEADS, length, HEAD_DIM)
+    return [PracticePort(name, shape, "tensor(float)") for name in names]
+
+
+def _outputs(feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    tokens, past = feed["input_ids"][0].tolist(), feed[PAST[0]].shape[2]
+    present: dict[str, KeyOrValue] = {}
+    for place, (before, after) in enumerate(zip(PAST, PRESENT, strict=True)):
+        new = [_entry(token, past + i, place) for i, token in enumerate(tokens)]
+        rows = np.zeros((1, KV_HEADS, len(tokens), HEAD_DIM), np.float32)
+        rows[..., 0] = new
+        present[after] = np.concatenate([feed[before], rows], axis=2)
+    held = np.stack([array[0, 0, :, 0] for array in present.values()])
+    rows_so_far = np.cumsum(np.arange(1, len(PAST) + 1) @ held)[past:]
+    logits = np.zeros((1, len(tokens), VOCAB), np.float32)
+    for i, rows in enumerate(rows_so_far):
+        logits[0, i, _next_token(int(rows))] = 1
+    return {**present, "logits": logits}
+
+
+def _entry(token: int, position: int, place: int) -> int:
+    """Return what the array at `place` among the cache's holds for a token."""
+    return (token + 2) * (position + 3 * place + 1) % 97
+
+
+def _next_token(rows: int) -> int:
+    return (7 * rows + 3) % VOCAB
