@@ -8,17 +8,19 @@ leaves the old branch or the new one, never half of each. Knows nothing of model
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from llm_walkthrough.arrays import Logits, TokenIds
+    from llm_walkthrough.arrays import Logits, LogitsRows, TokenIds
     from llm_walkthrough.kv_cache import KVCache, Rows
 
+Entry = TypeVar("Entry")
 Shaped = TypeVar("Shaped", bound=np.ndarray[Any, Any])
 
 KEPT_LOGITS = 64
@@ -33,13 +35,11 @@ class Step:
         position: its place among all tokens, counted from 0.
         token: its id.
         u: the number in [0, 1) that drew it; None if it was forced.
-        log_probability: what the model itself gave it, in nats, before processors.
     """
 
     position: int
     token: int
     u: float | None
-    log_probability: float
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,28 @@ class Run:
         return self.start + len(self.tokens)
 
 
-@dataclass(frozen=True)
-class Branch:
+class Log(NamedTuple, Generic[Entry]):
+    """A list that never changes, and yet is made longer without a copy.
+
+    Branches share one list and look at its beginning only; whoever wants to go on
+    where another one has gone on already takes a copy.
+    """
+
+    shared: list[Entry]
+    length: int = 0
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return the entries, oldest first."""
+        return tuple(self.shared[: self.length])
+
+    def with_entry(self, entry: Entry) -> Log[Entry]:
+        """Return the log with one more entry."""
+        begun = self.shared if len(self.shared) == self.length else [*self.entries()]
+        begun.append(entry)
+        return Log(begun, self.length + 1)
+
+
+class Branch(NamedTuple):
     """One way to go on.
 
     The active branch has all its rows in its cache. A resting one shares the first rows
@@ -72,82 +92,101 @@ class Branch:
     Attributes:
         tokens: all token ids, the prompt first, [sequence] int64.
         cache: what the model has seen of them; at rest, what is still in the buffer.
+        run_log: the runs that filled the cache.
+        step_log: the steps that appended tokens.
         kept: at rest, the rows that follow those in `cache`.
-        runs: the runs that filled the cache.
-        steps: the steps that appended tokens.
         last_rows: cache length to the logits [vocab] float32 for the next token.
         chosen_u: position to a number that was set by hand.
     """
 
     tokens: TokenIds
     cache: KVCache
+    run_log: Log[Run]
+    step_log: Log[Step]
     kept: tuple[Rows, ...] = ()
-    runs: tuple[Run, ...] = ()
-    steps: tuple[Step, ...] = ()
-    last_rows: Mapping[int, Logits] = field(default_factory=dict)
-    chosen_u: Mapping[int, float] = field(default_factory=dict)
+    last_rows: Mapping[int, Logits] = MappingProxyType({})
+    chosen_u: Mapping[int, float] = MappingProxyType({})
+
+    @classmethod
+    def empty(cls, cache: KVCache) -> Branch:
+        """Return a branch without tokens on an empty cache."""
+        return cls(read_only(np.empty(0, np.int64)), cache, Log([]), Log([]))
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs that filled the cache."""
+        return self.run_log.entries()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps that appended tokens."""
+        return self.step_log.entries()
 
     def extended(self, tokens: TokenIds) -> Branch:
         """Return the branch with more tokens, which its cache has not seen."""
         longer = np.concatenate([self.tokens, tokens])
-        return replace(self, tokens=read_only_copy(longer))
+        return self._replace(tokens=read_only(longer))
 
     def stepped(self, step: Step) -> Branch:
         """Return the branch with one more step and its token."""
         longer = self.extended(np.array([step.token]))
-        return replace(longer, steps=(*self.steps, step))
+        return longer._replace(step_log=self.step_log.with_entry(step))
 
-    def ran(self, run: Run, cache: KVCache, last_row: Logits) -> Branch:
+    def ran(self, run: Run, cache: KVCache, logits: LogitsRows) -> Branch:
         """Return the branch after a run, which gave a longer cache and these logits.
 
-        Only the newest logits are kept, and those that the first step was drawn from.
+        Only the newest rows are kept, and that which the first step was drawn from.
         """
-        rows = {**self.last_rows, run.stop: read_only_copy(last_row)}
-        first = self.steps[0].position if self.steps else run.stop
+        # the last of many rows as a view would keep the memory of all
+        last_row = logits[0] if len(logits) == 1 else logits[-1].copy()
+        rows = {**self.last_rows, run.stop: read_only(last_row)}
+        first = self.step_log.shared[0].position if self.step_log.length else run.stop
         for length in list(rows)[:-KEPT_LOGITS]:
             if length != first:
                 del rows[length]
-        return replace(self, runs=(*self.runs, run), cache=cache, last_rows=rows)
+        longer = self.run_log.with_entry(run)
+        return self._replace(run_log=longer, cache=cache, last_rows=rows)
 
     def cut(self, length: int) -> Branch:
         """Return the branch of the first `length` tokens; numbers set by hand stay."""
-        return replace(
-            self,
+        runs = sum(run.start < length for run in self.runs)
+        steps = sum(step.position < length for step in self.steps)
+        return self._replace(
             tokens=self.tokens[:length],
             cache=self.cache.truncated(min(length, self.cache.length)),
-            runs=tuple(run for run in self.runs if run.start < length),
-            steps=tuple(step for step in self.steps if step.position < length),
+            run_log=self.run_log._replace(length=runs),
+            step_log=self.step_log._replace(length=steps),
             last_rows={p: row for p, row in self.last_rows.items() if p <= length},
         )
 
     def before_last_run(self) -> Branch:
         """Return the branch whose cache has not seen the tokens of its last run."""
-        *earlier, last = self.runs
-        return replace(
-            self, runs=tuple(earlier), cache=self.cache.truncated(last.start)
+        last = self.runs[-1]
+        return self._replace(
+            run_log=self.run_log._replace(length=self.run_log.length - 1),
+            cache=self.cache.truncated(last.start),
         )
 
     def with_u(self, u: float | None) -> Branch:
         """Return the branch that draws its next token with `u`, None: the seed's."""
         others = {p: own for p, own in self.chosen_u.items() if p != len(self.tokens)}
         own = {} if u is None else {len(self.tokens): u}
-        return replace(self, chosen_u={**others, **own})
+        return self._replace(chosen_u={**others, **own})
 
     def without_rows(self, start: int) -> Branch:
         """Return the branch that keeps its rows from `start` on out of the buffer."""
         if start >= self.cache.length:
             return self
         kept = (self.cache.rows(start), *self.kept)
-        return replace(self, kept=kept, cache=self.cache.truncated(start))
+        return self._replace(kept=kept, cache=self.cache.truncated(start))
 
     def with_rows(self) -> Branch:
         """Return the branch with the first of its kept rows back in the buffer."""
         first, *others = self.kept
-        return replace(self, kept=tuple(others), cache=self.cache.with_rows(first))
+        return self._replace(kept=tuple(others), cache=self.cache.with_rows(first))
 
 
-def read_only_copy(array: Shaped) -> Shaped:
-    """Return a copy that nobody can write to, and that keeps no larger array alive."""
-    copied = array.copy()
-    copied.flags.writeable = False
-    return copied
+def read_only(array: Shaped) -> Shaped:
+    """Return the array, which nobody can write to through this name any more."""
+    array.flags.writeable = False
+    return array

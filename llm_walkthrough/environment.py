@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import platform
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "llm-walkthrough"
 DEFAULT_MODEL = "smollm2-135m-instruct-int4"
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def check(questions: Mapping[str, Callable[[], Row]] | None = None) -> list[Row]:
@@ -50,6 +51,25 @@ def to_text(rows: Iterable[Row]) -> str:
 def to_records(rows: Iterable[Row]) -> list[dict[str, str]]:
     """Give the rows as plain dicts, ready for JSON."""
     return [asdict(row) for row in rows]
+
+
+def to_share(rows: Iterable[Row]) -> list[Row]:
+    """Give the rows without what tells where this user keeps things.
+
+    Returns:
+        The same rows, in whose texts "{python}" stands for the folder of this Python's
+        environment, "{course}" for that of the course and "~" for the user's own.
+    """
+    places = {sys.prefix: "{python}", str(REPOSITORY): "{course}"}
+    return [_renamed(row, {**places, str(Path.home()): "~"}) for row in rows]
+
+
+def _renamed(row: Row, places: Mapping[str, str]) -> Row:
+    found, way_out = row.found, row.way_out
+    for place in sorted(places, key=len, reverse=True):  # a folder before its parent
+        found = found.replace(place, places[place])
+        way_out = way_out.replace(place, places[place])
+    return replace(row, found=found, way_out=way_out)
 
 
 def _answer(name: str, question: Callable[[], Row]) -> Row:

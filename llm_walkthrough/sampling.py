@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -20,9 +21,11 @@ import numpy as np
 from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
+
+_BLOCK = 64  # positions whose numbers are made together
 
 
 class Processor(Protocol):
@@ -233,9 +236,14 @@ def softmax(logits: Logits) -> Probabilities:
 
 
 def log_probability(logits: Logits, token: int) -> float:
-    """Return the natural logarithm of the softmax at `token` (nats, at most 0)."""
-    shifted = logits - logits.max()
-    return float(shifted[token] - np.log(np.exp(shifted).sum(dtype=np.float64)))
+    """Return the natural logarithm of the softmax at `token` (nats, at most 0).
+
+    `x_token - max x - log sum_j exp(x_j - max x)`, within 1e-5 of the exact number.
+    """
+    highest = logits.max()
+    weights = logits - highest
+    total = np.exp(weights, out=weights).sum()
+    return float(logits[token] - highest) - math.log(total)
 
 
 def likeliest_first(probabilities: Probabilities) -> TokenIds:
@@ -260,11 +268,30 @@ def pick(probabilities: Probabilities, u: float) -> int:
     return int(ranked[np.searchsorted(ends, u * ends[-1], side="right")])
 
 
+def choose(
+    logits: Logits, context: TokenIds, processors: Sequence[Processor], u: float
+) -> int:
+    """Return the token that `u` draws from logits [vocab] after all processors.
+
+    The same as `pick(softmax(process(…)), u)`, but it looks at the survivors only.
+
+    Raises:
+        InputError: no token is left, or `u` is not at least 0 and below 1.
+    """
+    if processors and processors[-1] == TopK(1):  # greedy: nothing is left to draw
+        return int(process(logits, context, processors[:-1]).argmax())
+    processed = process(logits, context, processors)
+    survivors = np.flatnonzero(processed > -np.inf)
+    if len(survivors) == 0:
+        return pick(softmax(processed), u)  # softmax says what is wrong
+    return int(survivors[pick(softmax(processed[survivors]), u)])
+
+
 def uniform(seed: int, position: int) -> float:
     """Return the number in [0, 1) that belongs to this seed and position.
 
-    It does not depend on what was drawn before, so going back and stepping again
-    meets the same luck.
+    `default_rng((seed, position)).random()`: it does not depend on what was drawn
+    before, so going back and stepping again meets the same luck.
 
     Raises:
         InputError: the seed is negative.
@@ -273,7 +300,18 @@ def uniform(seed: int, position: int) -> float:
         raise InputError(
             f"seed must be 0 or more, got {seed}; any whole number will do"
         )
-    return float(np.random.default_rng((seed, position)).random())
+    return _uniforms(seed, position // _BLOCK)[position % _BLOCK]
+
+
+@lru_cache(maxsize=8)
+def _uniforms(seed: int, block: int) -> tuple[float, ...]:
+    """Return the numbers of many positions at once: one by one costs far more.
+
+    Each run of the model pushes everything else out of the processor's caches, so
+    what is called once a step always starts cold.
+    """
+    places = range(block * _BLOCK, (block + 1) * _BLOCK)
+    return tuple(float(np.random.default_rng((seed, p)).random()) for p in places)
 
 
 def _keep_only(logits: Logits, survivors: list[TokenIds]) -> Logits:

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from llm_walkthrough.branch import Branch, Run, Step, read_only_copy
+from llm_walkthrough.branch import Branch, Run, Step, read_only
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.sampling import (
     Processor,
-    log_probability,
-    pick,
+    choose,
     process,
     softmax,
     uniform,
@@ -100,7 +99,7 @@ class Stepper:
         self._model = model
         self._lock = threading.RLock()
         empty = model.new_cache() if cache is None else _require_empty(cache)
-        self._branches = [Branch(np.empty(0, np.int64), empty)]
+        self._branches = [Branch.empty(empty)]
         self._active = 0
         self.extend(prompt)
         self.prompt_length = len(self.tokens)
@@ -199,12 +198,14 @@ class Stepper:
         """
         with self._lock:
             self._require_room(1)
+            logits, branch = self.logits, self._branch
             if token is None:
                 u = self.u
-                step = self._step_to(pick(self.probabilities, u), u)
+                chosen = choose(logits, branch.tokens, self.processors, u)
+                step = Step(len(branch.tokens), chosen, u)
             else:
-                step = self._step_to(int(self._checked([token])[0]), None)
-            self._branch = self._branch.stepped(step)
+                step = Step(len(branch.tokens), int(self._checked([token])[0]), None)
+            self._branch = branch.stepped(step)
             return step
 
     def run(
@@ -312,9 +313,6 @@ class Stepper:
     def _branch(self, changed: Branch) -> None:
         self._branches[self._active] = changed
 
-    def _step_to(self, token: int, u: float | None) -> Step:
-        return Step(self.position, token, u, log_probability(self.logits, token))
-
     def _steps(
         self, max_new_tokens: int, stop_rules: Mapping[str, StopRule]
     ) -> Iterator[Step]:
@@ -332,11 +330,11 @@ class Stepper:
         while len(unseen := self.unseen):
             branch = self._branch
             self._protect_others(branch.cache.length)
-            chunk = read_only_copy(unseen[:CHUNK])
+            chunk = read_only(unseen[:CHUNK].copy())  # a view would keep all tokens
             began = time.perf_counter()
             rows, cache = self._model.run(chunk, branch.cache)
             run = Run(branch.cache.length, chunk, time.perf_counter() - began)
-            self._branch = branch.ran(run, cache, rows[-1])
+            self._branch = branch.ran(run, cache, rows)
 
     def _protect_others(self, start: int) -> None:
         """Take the rows of other branches out, before those from `start` are written.

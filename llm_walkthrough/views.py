@@ -162,6 +162,11 @@ def byte_count(count: float) -> str:
     return f"{count:.0f} B"
 
 
+def columns_table(columns: Mapping[str, Sequence[Cell]], caption: str = "") -> Table:
+    """Return a table of equally long columns, by their headings."""
+    return Table(tuple(columns), list(zip(*columns.values(), strict=True)), caption)
+
+
 def ports_table(graph: Graph) -> Table:
     """Return the graph's inputs and outputs; ports that differ in the layer, once."""
     ports = [("in", port) for port in graph.inputs]

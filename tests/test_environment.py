@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llm_walkthrough import environment, machine
-from llm_walkthrough.environment import check, to_records, to_text
+from llm_walkthrough.environment import REPOSITORY, check, to_records, to_share, to_text
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.readiness import Row, Severity
 
@@ -171,3 +171,21 @@ def test_packages_are_compared_with_what_this_package_requires(
     assert answer("packages").found == "1 of 1 as required"
     lines.append("no-such-package>=2")
     assert answer("packages").found == "no-such-package -"
+
+
+def test_rows_to_share_tell_nothing_of_this_users_folders() -> None:
+    model = Row("model", "not ready", way_out=f"Look into {REPOSITORY}/models.")
+    native = Row("onnxruntime", f"1.32 in {sys.prefix}/lib and {Path.home()}/lib")
+    shared = to_share([model, native])
+    assert shared[0].way_out == "Look into {course}/models."
+    assert shared[1].found == "1.32 in {python}/lib and ~/lib"
+    assert [row.name for row in shared] == ["model", "onnxruntime"]
+
+
+def test_a_folder_inside_another_is_replaced_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inside = str(REPOSITORY / ".venv")
+    monkeypatch.setattr(sys, "prefix", inside)
+    (row,) = to_share([Row("onnxruntime", f"{inside}/lib")])
+    assert row.found == "{python}/lib"

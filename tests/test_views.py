@@ -18,6 +18,7 @@ from llm_walkthrough.views import (
     arrays_table,
     byte_count,
     candidates_table,
+    columns_table,
     ports_table,
     rows_table,
     stages_table,
@@ -93,6 +94,14 @@ def test_a_table_without_rows_is_its_headings() -> None:
 def test_a_row_of_the_wrong_length_is_refused() -> None:
     with pytest.raises(ValueError, match="argument 2 is longer"):
         repr(Table(("one",), [(1, 2)]))
+
+
+def test_a_table_can_be_made_of_columns() -> None:
+    columns = {"word": ["back", "mat"], "share": ["60 %", "40 %"]}
+    rows = [("back", "60 %"), ("mat", "40 %")]
+    assert columns_table(columns, "all") == Table(("word", "share"), rows, "all")
+    with pytest.raises(ValueError, match="shorter"):
+        columns_table({"word": ["back"], "share": []})
 
 
 @pytest.mark.parametrize("kind", ["cell", "heading", "caption", "chip"])

@@ -69,36 +69,32 @@ def check_stream(answer: Stream, tokenizer: Tokenizer) -> Verdict:
 
 def check_tokens_saved(answer: int, tokenizer: Tokenizer) -> Verdict:
     """Judge how many tokens compact JSON of `ROUTINE` saves against `indent=4`."""
-    pretty = json.dumps(ROUTINE, indent=4)
-    spaced = json.dumps(ROUTINE)
-    compact = json.dumps(ROUTINE, separators=(",", ":"))
-    costs = {text: len(tokenizer.encode(text)) for text in (pretty, spaced, compact)}
-    saved = costs[pretty] - costs[compact]
+    texts = _routine_texts()
+    pretty, spaced, compact = (len(tokenizer.encode(text)) for text in texts)
+    alone = "alone; take the difference."
     mistakes = {
-        len(pretty) - len(compact): "That counts characters; the model pays by token.",
-        -saved: "The sign is turned round: a saving is the larger cost minus the "
-        "smaller.",
-        costs[pretty] - costs[spaced]: "One of the two still has a space after each "
-        "comma and colon; see `separators` of json.dumps.",
-        costs[pretty]: "That is the cost of the indented text alone; take the "
-        "difference.",
-        costs[compact]: "That is the cost of the compact text alone; take the "
-        "difference.",
+        len(texts[0]) - len(texts[2]): "That counts characters; count tokens.",
+        compact - pretty: "The sign is turned round: a saving is above 0.",
+        pretty - spaced: "The compact one still has a space after each comma and "
+        "colon; see `separators` of json.dumps.",
+        pretty: f"That is the cost of the indented text {alone}",
+        compact: f"That is the cost of the compact text {alone}",
     }
+    no_match = "That is not the difference; encode both texts and compare the lengths."
 
     def hint(number: int) -> str | None:
-        if number == saved:
-            return None
-        return mistakes.get(
-            number,
-            "That is not the difference; encode both texts and compare the lengths.",
-        )
+        is_saved = number == pretty - compact
+        return None if is_saved else mistakes.get(number, no_match)
 
-    share = f"{saved / costs[pretty]:.0%} of them"
-    praise = (
-        f"{costs[pretty]} tokens against {costs[compact]}: white space cost {share}."
-    )
+    share = f"{(pretty - compact) / pretty:.0%}"
+    praise = f"{pretty} tokens against {compact}: {share} of them were white space."
     return first_failing(answer, [hint], praise)
+
+
+def _routine_texts() -> tuple[str, str, str]:
+    """Return `ROUTINE` as JSON: indented, as `json.dumps` writes it, and compact."""
+    compact = json.dumps(ROUTINE, separators=(",", ":"))
+    return json.dumps(ROUTINE, indent=4), json.dumps(ROUTINE), compact
 
 
 def _chat(chat: Chat, messages: Sequence[Message]) -> str:
