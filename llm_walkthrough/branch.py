@@ -1,13 +1,14 @@
 """What is remembered of one way through the tokens, so that it can be gone back?
 
-Tokens, the steps that appended them, the runs that filled the cache, the newest logits.
-A branch never changes: each method returns the next one, so a call that is interrupted
-leaves the old branch or the new one, never half of each. Knows nothing of models:
-`stepper` decides when something is run.
+Tokens, the steps that appended them, the runs that filled the cache; and, apart from
+them, the newest logits. A branch never changes: each method returns the next one, so a
+call that is interrupted leaves the old branch or the new one, never half of each. Knows
+nothing of models: `stepper` decides when something is run.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -42,9 +43,9 @@ class Step:
     u: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
-    """One run of the graph.
+    """One run of the graph; only itself is equal to it.
 
     Attributes:
         start: how many tokens the cache held before it.
@@ -72,6 +73,11 @@ class Log(NamedTuple, Generic[Entry]):
     shared: list[Entry]
     length: int = 0
 
+    @property
+    def last(self) -> Entry:
+        """The newest entry; there must be one."""
+        return self.shared[self.length - 1]
+
     def entries(self) -> tuple[Entry, ...]:
         """Return the entries, oldest first."""
         return tuple(self.shared[: self.length])
@@ -81,6 +87,34 @@ class Log(NamedTuple, Generic[Entry]):
         begun = self.shared if len(self.shared) == self.length else [*self.entries()]
         begun.append(entry)
         return Log(begun, self.length + 1)
+
+
+class KeptRows:
+    """The logits after the newest runs, whose branch ever they are on.
+
+    The one thing here that changes. What it does not hold any more comes back by
+    repeating the run: only those of the prompt are kept for good.
+    """
+
+    def __init__(self, prompt_length: int) -> None:
+        self._prompt_length = prompt_length
+        self._newest: OrderedDict[Run, Logits] = OrderedDict()
+        self._after_prompt: dict[Run, Logits] = {}
+
+    def after(self, run: Run) -> Logits | None:
+        """Return the logits [vocab] float32 after the run, None if they are lost."""
+        return self._newest.get(run, self._after_prompt.get(run))
+
+    def keep(self, run: Run, logits: LogitsRows) -> Logits:
+        """Keep the last row of what the run returned, and return it."""
+        # the last of many rows as a view would keep the memory of all
+        row = read_only(logits[0] if len(logits) == 1 else logits[-1].copy())
+        if run.stop == self._prompt_length:
+            self._after_prompt = {run: row}
+        self._newest[run] = row
+        while len(self._newest) > KEPT_LOGITS:
+            self._newest.popitem(last=False)
+        return row
 
 
 class Branch(NamedTuple):
@@ -95,7 +129,6 @@ class Branch(NamedTuple):
         run_log: the runs that filled the cache.
         step_log: the steps that appended tokens.
         kept: at rest, the rows that follow those in `cache`.
-        last_rows: cache length to the logits [vocab] float32 for the next token.
         chosen_u: position to a number that was set by hand.
     """
 
@@ -104,7 +137,6 @@ class Branch(NamedTuple):
     run_log: Log[Run]
     step_log: Log[Step]
     kept: tuple[Rows, ...] = ()
-    last_rows: Mapping[int, Logits] = MappingProxyType({})
     chosen_u: Mapping[int, float] = MappingProxyType({})
 
     @classmethod
@@ -132,20 +164,9 @@ class Branch(NamedTuple):
         longer = self.extended(np.array([step.token]))
         return longer._replace(step_log=self.step_log.with_entry(step))
 
-    def ran(self, run: Run, cache: KVCache, logits: LogitsRows) -> Branch:
-        """Return the branch after a run, which gave a longer cache and these logits.
-
-        Only the newest rows are kept, and that which the first step was drawn from.
-        """
-        # the last of many rows as a view would keep the memory of all
-        last_row = logits[0] if len(logits) == 1 else logits[-1].copy()
-        rows = {**self.last_rows, run.stop: read_only(last_row)}
-        first = self.step_log.shared[0].position if self.step_log.length else run.stop
-        for length in list(rows)[:-KEPT_LOGITS]:
-            if length != first:
-                del rows[length]
-        longer = self.run_log.with_entry(run)
-        return self._replace(run_log=longer, cache=cache, last_rows=rows)
+    def ran(self, run: Run, cache: KVCache) -> Branch:
+        """Return the branch after a run, which made its cache this long."""
+        return self._replace(run_log=self.run_log.with_entry(run), cache=cache)
 
     def cut(self, length: int) -> Branch:
         """Return the branch of the first `length` tokens; numbers set by hand stay."""
@@ -156,15 +177,13 @@ class Branch(NamedTuple):
             cache=self.cache.truncated(min(length, self.cache.length)),
             run_log=self.run_log._replace(length=runs),
             step_log=self.step_log._replace(length=steps),
-            last_rows={p: row for p, row in self.last_rows.items() if p <= length},
         )
 
     def before_last_run(self) -> Branch:
         """Return the branch whose cache has not seen the tokens of its last run."""
-        last = self.runs[-1]
         return self._replace(
             run_log=self.run_log._replace(length=self.run_log.length - 1),
-            cache=self.cache.truncated(last.start),
+            cache=self.cache.truncated(self.run_log.last.start),
         )
 
     def with_u(self, u: float | None) -> Branch:

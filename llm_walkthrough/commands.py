@@ -62,8 +62,13 @@ def lab(options: Namespace) -> int:
             f"JupyterLab cannot be loaded ({error}); run `python3 run.py`, or "
             '`pip install "llm-walkthrough[lab]"`'
         ) from error
+    arguments = [
+        "--ServerApp.ip=127.0.0.1",
+        # the whole repository, since the notebooks link to the modules
+        f"--ServerApp.root_dir={NOTEBOOKS.parent}",
+        f"--LabApp.default_url=/lab/tree/{NOTEBOOKS.name}",
+    ]
     # what the user adds comes later and wins
-    arguments = ["--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={NOTEBOOKS}"]
     labapp.LabApp.launch_instance([*arguments, *options.jupyter_arguments])
     return OK
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llm_walkthrough.arrays import KeyOrValue, LogitsRows, TokenIds
-    from llm_walkthrough.ports import Port, Role
+    from llm_walkthrough.ports import Port
 
 _FATAL_ONLY = 4  # onnxruntime's log severity; what is an error is raised as well
 
@@ -126,8 +126,7 @@ class Model:
     def _small_feed(self, unseen: TokenIds, past: int) -> dict[str, np.ndarray]:
         """Return what is fed besides the cache, as wide and as typed as it must be."""
         return {
-            port.name: _fed(port.role, unseen, past).astype(port.dtype, copy=False)
-            for port in self._small_ports
+            port.name: _fed(port, unseen, past) for port in self._small_ports
         }
 
     def _run(self, unseen: TokenIds, cache: KVCache) -> tuple[np.ndarray, KVCache]:
@@ -256,16 +255,17 @@ def _refused(graph: Graph, doing: str, error: Exception) -> InputError:
     )
 
 
-def _fed(role: Role, unseen: TokenIds, past: int) -> np.ndarray:
-    """Return what a port with this role wants when `past` tokens are in the cache."""
+def _fed(port: Port, unseen: TokenIds, past: int) -> np.ndarray:
+    """Return what this port wants when `past` tokens are in the cache."""
     total = past + len(unseen)
-    if role == "token ids":
-        return np.asarray(unseen)[np.newaxis]
-    if role == "attention mask":
-        return np.ones((1, total), np.int64)
-    if role == "position ids":
-        return np.arange(past, total)[np.newaxis]
-    return np.array([past > 0])  # the cache branch: is there anything to look back at?
+    if port.role == "token ids":
+        return np.asarray(unseen, port.dtype)[np.newaxis]
+    if port.role == "attention mask":
+        return np.ones((1, total), port.dtype)
+    if port.role == "position ids":
+        return np.arange(past, total, dtype=port.dtype)[np.newaxis]
+    # the cache branch: is there anything to look back at?
+    return np.array([past > 0], port.dtype)
 
 
 def _require_agreement(graph: Graph, session: ort.InferenceSession) -> None:

@@ -6,9 +6,8 @@ look right, is said here in one sentence. Knows nothing of sessions.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from llm_walkthrough.errors import InputError
 
@@ -46,7 +45,8 @@ def check_tokens(graph: Graph, unseen: TokenIds, cache: KVCache) -> None:
             f"token ids must be whole numbers in one row, got {unseen.dtype} of shape "
             f"{unseen.shape}; encode the text with the model's tokenizer"
         )
-    lowest, highest = int(unseen.min()), int(unseen.max())
+    ids = unseen.tolist()
+    lowest, highest = min(ids), max(ids)
     if lowest < 0 or highest >= graph.vocab:
         wrong = lowest if lowest < 0 else highest
         raise InputError(
@@ -92,7 +92,8 @@ def check_logits(graph: Graph, unseen: TokenIds, logits: LogitsRows) -> None:
             f"{graph.path} returned logits of shape {logits.shape}, wanted {wanted}; "
             "correct vocab_size in the configuration beside it"
         )
-    if not np.isfinite(logits[-1].max()):  # the maximum of NaN and numbers is NaN
+    last = logits[-1]
+    if not math.isfinite(last[last.argmax()]):  # argmax finds a NaN before any number
         raise InputError(
             f"the logits hold NaN or infinity; the weights in {graph.path.parent} are "
             "damaged or overflow their type: fetch or convert the model again"

@@ -114,6 +114,9 @@ class TopK:
         return _keep_only(logits, [above, equal[: self.k - len(above)]])
 
 
+_LIKELIEST = TopK(1)
+
+
 @dataclass(frozen=True)
 class TopP:
     """Keep the smallest set of likeliest tokens that together reach p (the nucleus).
@@ -278,7 +281,7 @@ def choose(
     Raises:
         InputError: no token is left, or `u` is not at least 0 and below 1.
     """
-    if processors and processors[-1] == TopK(1):  # greedy: nothing is left to draw
+    if processors and processors[-1] == _LIKELIEST:  # greedy: nothing is left to draw
         return int(process(logits, context, processors[:-1]).argmax())
     processed = process(logits, context, processors)
     survivors = np.flatnonzero(processed > -np.inf)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from llm_walkthrough.branch import Branch, Run, Step, read_only
+from llm_walkthrough.branch import Branch, KeptRows, Run, Step, read_only
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.sampling import (
     Processor,
@@ -103,6 +103,7 @@ class Stepper:
         self._active = 0
         self.extend(prompt)
         self.prompt_length = len(self.tokens)
+        self._rows = KeptRows(self.prompt_length)
 
     # --- what can be seen ----------------------------------------------------------
 
@@ -155,11 +156,7 @@ class Stepper:
         tokens against as long a cache, gives the same logits to the last bit.
         """
         with self._lock:
-            length = self.position
-            if len(self.unseen) == 0 and length not in self._branch.last_rows:
-                self._branch = self._branch.before_last_run()
-            self._run_unseen()
-            return self._branch.last_rows[length]
+            return self._look()[1]
 
     @property
     def probabilities(self) -> Probabilities:
@@ -171,8 +168,7 @@ class Stepper:
     def u(self) -> float:
         """The number that draws the next token: the one set here, or the seed's."""
         with self._lock:
-            own = self._branch.chosen_u.get(self.position)
-            return uniform(self.seed, self.position) if own is None else own
+            return self._u(self._branch)
 
     def set_u(self, u: float | None) -> None:
         """Set the number that draws the next token; None gives the seed's back.
@@ -198,13 +194,14 @@ class Stepper:
         """
         with self._lock:
             self._require_room(1)
-            logits, branch = self.logits, self._branch
+            branch, logits = self._look()
+            position = len(branch.tokens)
             if token is None:
-                u = self.u
+                u = self._u(branch)
                 chosen = choose(logits, branch.tokens, self.processors, u)
-                step = Step(len(branch.tokens), chosen, u)
+                step = Step(position, chosen, u)
             else:
-                step = Step(len(branch.tokens), int(self._checked([token])[0]), None)
+                step = Step(position, int(self._checked([token])[0]), None)
             self._branch = branch.stepped(step)
             return step
 
@@ -277,10 +274,13 @@ class Stepper:
     def fork(self) -> int:
         """Make a branch that begins as the active one is now, and go on with it.
 
+        What is unseen is run first, so that it need not be run for each of the two.
+
         Returns:
             Its place in `branches`. The branch that was left keeps everything.
         """
         with self._lock:
+            self._look()
             forked = [*self._branches, self._branch]  # never changes: both may have it
             self._branches, self._active = forked, len(forked) - 1
             return self._active
@@ -326,15 +326,35 @@ class Stepper:
             if reason is not None:
                 return
 
-    def _run_unseen(self) -> None:
-        while len(unseen := self.unseen):
-            branch = self._branch
-            self._protect_others(branch.cache.length)
-            chunk = read_only(unseen[:CHUNK].copy())  # a view would keep all tokens
-            began = time.perf_counter()
-            rows, cache = self._model.run(chunk, branch.cache)
-            run = Run(branch.cache.length, chunk, time.perf_counter() - began)
-            self._branch = branch.ran(run, cache, rows)
+    def _look(self) -> tuple[Branch, Logits]:
+        """Return the active branch with nothing unseen, and the logits after it."""
+        branch = self._branch
+        if len(branch.tokens) == branch.cache.length:
+            row = self._rows.after(branch.run_log.last)
+            if row is not None:
+                return branch, row
+            self._branch = branch = branch.before_last_run()
+        while branch.cache.length < len(branch.tokens):
+            branch, row = self._run_chunk(branch)
+        return branch, row
+
+    def _run_chunk(self, branch: Branch) -> tuple[Branch, Logits]:
+        """Run the first unseen tokens of the active branch."""
+        start = branch.cache.length
+        self._protect_others(start)
+        # a view would keep all tokens alive
+        chunk = read_only(branch.tokens[start : start + CHUNK].copy())
+        began = time.perf_counter()
+        rows, cache = self._model.run(chunk, branch.cache)
+        run = Run(start, chunk, time.perf_counter() - began)
+        row = self._rows.keep(run, rows)
+        self._branch = ran = branch.ran(run, cache)
+        return ran, row
+
+    def _u(self, branch: Branch) -> float:
+        position = len(branch.tokens)
+        own = branch.chosen_u.get(position)
+        return uniform(self.seed, position) if own is None else own
 
     def _protect_others(self, start: int) -> None:
         """Take the rows of other branches out, before those from `start` are written.
@@ -344,7 +364,8 @@ class Stepper:
         self._branches = [branch.without_rows(start) for branch in self._branches]
 
     def _require_room(self, count: int) -> None:
-        taken, capacity = len(self.tokens), self.cache.capacity
+        branch = self._branch
+        taken, capacity = len(branch.tokens), branch.cache.capacity
         if taken + count > capacity:
             raise InputError(
                 f"{taken} of {capacity} places in the context are taken and {count} "

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     Cell = str | float | bool | None
     Side = Literal["left", "right"]
 
-_BORDER = "1px solid rgba(128,128,128,.35)"
+_GREY = "rgba(128,128,128,.35)"
+_BORDER = f"1px solid {_GREY}"
 _PADDING = "padding:.2em .7em"
 _MONOSPACE = "font-family:ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace"
 _UNBROKEN = 20  # characters; a text up to this length stays on one line
@@ -110,6 +111,27 @@ class Chips:
     def __repr__(self) -> str:
         row = " ".join(self.pieces)
         return f"{self.caption}\n{row}" if self.caption else row
+
+
+@dataclass(frozen=True, repr=False)
+class Passage:
+    """Running text with its line breaks, such as an answer of the model.
+
+    Attributes:
+        text: is wrapped between words where a page is too narrow for a line.
+        caption: what the text is; stands above it.
+    """
+
+    text: str
+    caption: str = ""
+
+    def _repr_html_(self) -> str:
+        style = f"border-left:3px solid {_GREY};padding:.2em .8em"
+        lines = "<br>".join(map(html.escape, self.text.split("\n")))
+        return f'{_above(self.caption)}<div style="{style}">{lines}</div>'
+
+    def __repr__(self) -> str:
+        return f"{self.caption}\n{self.text}" if self.caption else self.text
 
 
 class Vocabulary(Protocol):

@@ -248,7 +248,8 @@ def test_lab_opens_the_notebooks_on_loopback_and_passes_options_on(
     assert cli.main(["lab", "--no-browser", "--port=9999"]) == 0
     assert heard == [
         "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.root_dir={tmp_path}",
+        f"--ServerApp.root_dir={tmp_path.parent}",
+        f"--LabApp.default_url=/lab/tree/{tmp_path.name}",
         "--no-browser",
         "--port=9999",
     ]

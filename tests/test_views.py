@@ -14,6 +14,7 @@ from llm_walkthrough.ports import Port
 from llm_walkthrough.views import (
     Chips,
     Code,
+    Passage,
     Table,
     arrays_table,
     byte_count,
@@ -179,6 +180,14 @@ def test_tokens_are_shown_by_position_id_and_piece() -> None:
 
 def test_chips_are_read_as_words_in_a_row() -> None:
     assert repr(token_chips(Letters(), np.array([2, 0]), "Prompt")) == "Prompt\nc a"
+
+
+def test_a_passage_keeps_its_line_breaks_and_brings_no_markup() -> None:
+    passage = Passage("1. **Rest**\n\n<b>2.</b>", caption="greedy")
+    html = passage._repr_html_()
+    assert "1. **Rest**<br><br>&lt;b&gt;2.&lt;/b&gt;" in html
+    assert "greedy" in html
+    assert repr(passage) == "greedy\n1. **Rest**\n\n<b>2.</b>"
 
 
 def test_candidates_are_ranked_and_removed_tokens_left_out(logits: np.ndarray) -> None:
