@@ -43,7 +43,7 @@ class Step:
     u: float | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Run:
     """One run of the graph; only itself is equal to it.
 
@@ -161,7 +161,7 @@ class Branch(NamedTuple):
 
     def stepped(self, step: Step) -> Branch:
         """Return the branch with one more step and its token."""
-        longer = self.extended(np.array([step.token]))
+        longer = self.extended([step.token])
         return longer._replace(step_log=self.step_log.with_entry(step))
 
     def ran(self, run: Run, cache: KVCache) -> Branch:
@@ -207,5 +207,5 @@ class Branch(NamedTuple):
 
 def read_only(array: Shaped) -> Shaped:
     """Return the array, which nobody can write to through this name any more."""
-    array.flags.writeable = False
+    array.setflags(write=False)
     return array

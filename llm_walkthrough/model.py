@@ -261,7 +261,9 @@ def _fed(port: Port, unseen: TokenIds, past: int) -> np.ndarray:
     if port.role == "token ids":
         return np.asarray(unseen, port.dtype)[np.newaxis]
     if port.role == "attention mask":
-        return np.ones((1, total), port.dtype)
+        mask = np.empty((1, total), port.dtype)
+        mask.fill(1)
+        return mask
     if port.role == "position ids":
         return np.arange(past, total, dtype=port.dtype)[np.newaxis]
     # the cache branch: is there anything to look back at?

@@ -55,7 +55,7 @@ def test_as_handed_out_they_are_not_answered_yet(graph: Graph) -> None:
     def stub(*_arguments: object) -> None: ...
 
     verdicts = (
-        check_input_shapes(stub, graph),  # type: ignore[arg-type]
+        check_input_shapes(stub, graph),
         check_unpack(stub),  # type: ignore[arg-type]
         check_dequantise(stub),  # type: ignore[arg-type]
     )
