@@ -43,7 +43,7 @@ class Step:
     u: float | None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One run of the graph; only itself is equal to it.
 
@@ -159,14 +159,22 @@ class Branch(NamedTuple):
         longer = np.concatenate([self.tokens, tokens])
         return self._replace(tokens=read_only(longer))
 
+    # The next two are called for every token, when the run before has pushed all else
+    # out of the processor's caches: `concatenate` and `_replace` would cost twice that.
+
     def stepped(self, step: Step) -> Branch:
         """Return the branch with one more step and its token."""
-        longer = self.extended([step.token])
-        return longer._replace(step_log=self.step_log.with_entry(step))
+        tokens, cache, runs, steps, kept, chosen_u = self
+        longer = np.empty(len(tokens) + 1, np.int64)
+        longer[:-1] = tokens
+        longer[-1] = step.token
+        steps = steps.with_entry(step)
+        return Branch(read_only(longer), cache, runs, steps, kept, chosen_u)
 
     def ran(self, run: Run, cache: KVCache) -> Branch:
         """Return the branch after a run, which made its cache this long."""
-        return self._replace(run_log=self.run_log.with_entry(run), cache=cache)
+        tokens, _, runs, steps, kept, chosen_u = self
+        return Branch(tokens, cache, runs.with_entry(run), steps, kept, chosen_u)
 
     def cut(self, length: int) -> Branch:
         """Return the branch of the first `length` tokens; numbers set by hand stay."""

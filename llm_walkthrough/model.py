@@ -110,7 +110,9 @@ class Model:
         tokens = np.asarray(unseen)
         check_tokens(self.graph, tokens, cache)
         logits, longer = self._run(tokens, cache)
-        rows: LogitsRows = logits[0].astype(np.float32, copy=False)
+        rows: LogitsRows = logits[0]
+        if self._logits.dtype != "float32":
+            rows = rows.astype(np.float32)
         check_logits(self.graph, tokens, rows)
         return rows, longer
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llm_walkthrough.branch import KEPT_LOGITS, Branch, Run, Step, read_only_copy
+from llm_walkthrough.branch import KEPT_LOGITS, Branch, Run, Step, read_only
 from llm_walkthrough.kv_cache import Rows, SharedBuffer, SharedCache
 
 VOCAB = 4
@@ -116,7 +116,7 @@ def test_rows_before_the_write_stay_in_the_buffer() -> None:
 
 def test_a_copy_is_read_only_and_keeps_nothing_else_alive() -> None:
     whole = np.arange(1000)
-    copied = read_only_copy(whole[-1:])
+    copied = read_only(whole[-1:])
     assert copied.base is None
     with pytest.raises(ValueError, match="read-only"):
         copied[0] = 5
