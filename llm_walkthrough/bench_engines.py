@@ -148,7 +148,11 @@ class GenAIDecoder:
 
 
 class BareRun:
-    """The run of the graph and nothing else, on the buffer of a stepper's cache."""
+    """What a bare `session.run` does and nothing else: hand the arrays over, compute.
+
+    It runs on the buffer of a stepper's cache. Making the arrays, checking, choosing a
+    token and keeping a record are what a step adds.
+    """
 
     def __init__(self, model: Model, shared: KVCache) -> None:
         self._model = model
@@ -158,19 +162,21 @@ class BareRun:
             value = ort.OrtValue.ortvalue_from_numpy(whole[past.name])
             self._binding.bind_ortvalue_input(past.name, value)
             self._binding.bind_ortvalue_output(present.name, value)
+        self._inputs: dict[str, np.ndarray] = {}
         self.logits = np.empty((1, 1, model.vocab), _logits_dtype(model))
-        value = ort.OrtValue.ortvalue_from_numpy(self.logits)
-        self._binding.bind_ortvalue_output("logits", value)
 
     def prepare(self, unseen: TokenIds, shared: KVCache) -> None:
-        """Bind the inputs of a step that begins with this cache; this is not timed."""
+        """Make the arrays of a step that begins with this cache; this is not timed."""
         past = {port.name for port in self._model.graph.past}
-        for name, array in self._model.feed(unseen, shared).items():
-            if name not in past:
-                self._binding.bind_cpu_input(name, array)
+        feed = self._model.feed(unseen, shared)
+        self._inputs = {name: feed[name] for name in feed.keys() - past}
 
     def run(self) -> None:
         """Write the rows which the stepper writes, with the same values."""
+        for name, array in self._inputs.items():
+            self._binding.bind_cpu_input(name, array)
+        value = ort.OrtValue.ortvalue_from_numpy(self.logits)
+        self._binding.bind_ortvalue_output("logits", value)
         self._model.session.run_with_iobinding(self._binding)
 
 
@@ -258,9 +264,10 @@ def time_answer(
 def time_bare_run(place: Place, prompt: TokenIds, count: int) -> tuple[float, float]:
     """Time whole steps and bare runs in turn, with the same session and inputs.
 
-    Of a step everything counts, of a bare run only `run_with_iobinding`: binding the
-    inputs, checking and drawing are what a step adds. Each bare run repeats the run of
-    the step before it, and writes the same rows once more.
+    Of a step everything counts, of a bare run what a bare `session.run` does: it hands
+    over arrays that are there and computes. Making them, checking, choosing and keeping
+    a record are what a step adds. Each bare run repeats the run of the step before it,
+    and writes the same rows once more.
 
     Returns:
         Median milliseconds of a step, of a bare run.
@@ -283,18 +290,22 @@ def time_bare_run(place: Place, prompt: TokenIds, count: int) -> tuple[float, fl
 def time_plain_loop(
     place: Place, prompt: tuple[int, ...], count: int
 ) -> tuple[float, float]:
-    """Time steps, then as many turns of a plain loop, with the same session and prompt.
+    """Time steps and turns of a plain loop in turn, with the same session and prompt.
+
+    Both begin with the logits of the prompt, so that each makes the same tokens with as
+    many in its cache; a turn, like a step, is one run and one choice.
 
     Returns:
-        Tokens per second of both.
+        Tokens per second of both, by the medians.
     """
     ours, stepper = _stepper_after(place, prompt, count)
-    stepper.step()  # the loop, too, begins with one token that was chosen
-    steps = seconds(repeated(stepper.step, count))
-    stepper.undo(count + 1)
     loop = PlainLoop(ours.model, stepper)
-    turns = seconds(repeated(loop.step, count))
-    return count / steps, count / turns
+    stepper.step()  # the loop, too, begins with one token that was chosen
+    work = (stepper.step, loop.step)
+    pairs = [[seconds(one) for one in work] for _ in range(count)]
+    stepper.undo(count + 1)
+    step, turn = np.median(pairs, axis=0)
+    return float(1 / step), float(1 / turn)
 
 
 @cache

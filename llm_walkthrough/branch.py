@@ -90,10 +90,11 @@ class Log(NamedTuple, Generic[Entry]):
 
 
 class KeptRows:
-    """The logits after the newest runs, whose branch ever they are on.
+    """The last row of logits of each of the newest runs; the prompt's for good.
 
-    The one thing here that changes. What it does not hold any more comes back by
-    repeating the run: only those of the prompt are kept for good.
+    The one thing here that changes; branches that share a run share its row. A row that
+    is gone comes back by repeating its run, and one whose run no branch knows, because
+    an interrupt came between, goes in its turn.
     """
 
     def __init__(self, prompt_length: int) -> None:
@@ -102,13 +103,13 @@ class KeptRows:
         self._after_prompt: dict[Run, Logits] = {}
 
     def after(self, run: Run) -> Logits | None:
-        """Return the logits [vocab] float32 after the run, None if they are lost."""
+        """Return the row [vocab] float32 for the token after the run, None if gone."""
         return self._newest.get(run, self._after_prompt.get(run))
 
     def keep(self, run: Run, logits: LogitsRows) -> Logits:
         """Keep the last row of what the run returned, and return it."""
         # the last of many rows as a view would keep the memory of all
-        row = read_only(logits[0] if len(logits) == 1 else logits[-1].copy())
+        row: Logits = read_only(logits[0] if len(logits) == 1 else logits[-1].copy())
         if run.stop == self._prompt_length:
             self._after_prompt = {run: row}
         self._newest[run] = row

@@ -127,9 +127,7 @@ class Model:
 
     def _small_feed(self, unseen: TokenIds, past: int) -> dict[str, np.ndarray]:
         """Return what is fed besides the cache, as wide and as typed as it must be."""
-        return {
-            port.name: _fed(port, unseen, past) for port in self._small_ports
-        }
+        return {port.name: _fed(port, unseen, past) for port in self._small_ports}
 
     def _run(self, unseen: TokenIds, cache: KVCache) -> tuple[np.ndarray, KVCache]:
         if isinstance(cache, _OwnedCache) and cache.model is self:

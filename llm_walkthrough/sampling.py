@@ -279,12 +279,16 @@ def choose(
     The same as `pick(softmax(process(…)), u)`, but it looks at the survivors only.
 
     Raises:
-        InputError: no token is left, or `u` is not at least 0 and below 1.
+        InputError: no token is left, one is NaN or +inf, or `u` is not at least 0 and
+            below 1; greedy decoding does not look at it.
     """
-    if processors and processors[-1] == _LIKELIEST:  # greedy: nothing is left to draw
-        return int(process(logits, context, processors[:-1]).argmax())
+    if processors and processors[-1] == _LIKELIEST:  # greedy: there is nothing to draw
+        left = process(logits, context, processors[:-1])
+        likeliest = int(left.argmax())  # of equals the lowest id, and NaN before all
+        if math.isfinite(left[likeliest]):
+            return likeliest
     processed = process(logits, context, processors)
-    survivors = np.flatnonzero(processed > -np.inf)
+    survivors = np.flatnonzero(processed != -np.inf)
     if len(survivors) == 0:
         return pick(softmax(processed), u)  # softmax says what is wrong
     return int(survivors[pick(softmax(processed[survivors]), u)])

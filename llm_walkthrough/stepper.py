@@ -274,7 +274,7 @@ class Stepper:
     def fork(self) -> int:
         """Make a branch that begins as the active one is now, and go on with it.
 
-        What is unseen is run first, so that it need not be run for each of the two.
+        What is unseen is run before, so that both branches share the run.
 
         Returns:
             Its place in `branches`. The branch that was left keeps everything.
@@ -328,18 +328,17 @@ class Stepper:
 
     def _look(self) -> tuple[Branch, Logits]:
         """Return the active branch with nothing unseen, and the logits after it."""
-        branch = self._branch
-        if len(branch.tokens) == branch.cache.length:
+        branch, row = self._branch, None
+        if branch.cache.length == len(branch.tokens):
             row = self._rows.after(branch.run_log.last)
-            if row is not None:
-                return branch, row
-            self._branch = branch = branch.before_last_run()
-        while branch.cache.length < len(branch.tokens):
+            if row is None:
+                self._branch = branch = branch.before_last_run()
+        while row is None or branch.cache.length < len(branch.tokens):
             branch, row = self._run_chunk(branch)
         return branch, row
 
     def _run_chunk(self, branch: Branch) -> tuple[Branch, Logits]:
-        """Run the first unseen tokens of the active branch."""
+        """Run the first unseen tokens; return the branch after it and its logits."""
         start = branch.cache.length
         self._protect_others(start)
         # a view would keep all tokens alive
@@ -368,9 +367,9 @@ class Stepper:
         taken, capacity = len(branch.tokens), branch.cache.capacity
         if taken + count > capacity:
             raise InputError(
-                f"{taken} of {capacity} places in the context are taken and {count} "
-                "more are needed, the next token's included; shorten the prompt or "
-                "undo some steps"
+                f"{taken} of {capacity} places in the context are taken: no room for "
+                f"{count} more, the next token's included; shorten the prompt or undo "
+                "some steps"
             )
 
     def _checked(self, tokens: Sequence[int] | TokenIds) -> TokenIds:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from llm_walkthrough.graph import Graph
     from llm_walkthrough.ports import Port
 
-    Cell = str | float | bool | None
+    Cell = str | float | bool | np.number | None
     Side = Literal["left", "right"]
 
 _GREY = "rgba(128,128,128,.35)"

@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 
-from llm_walkthrough.branch import KEPT_LOGITS, Branch, Run, Step, read_only
+from llm_walkthrough.branch import (
+    KEPT_LOGITS,
+    Branch,
+    KeptRows,
+    Log,
+    Run,
+    Step,
+    read_only,
+)
 from llm_walkthrough.kv_cache import Rows, SharedBuffer, SharedCache
 
 VOCAB = 4
@@ -15,9 +25,9 @@ def rows_of(*numbers: int) -> Rows:
 
 
 def begun(prompt_length: int = 3) -> Branch:
-    """A branch whose prompt was run; rows and logits tell the number of tokens."""
+    """A branch whose prompt was run; the rows of its cache are numbered."""
     buffer = SharedBuffer(rows_of(*[-1] * 300).arrays)
-    empty = Branch(np.empty(0, np.int64), SharedCache(buffer))
+    empty = Branch.empty(SharedCache(buffer))
     return seen(empty.extended(np.arange(prompt_length)))
 
 
@@ -26,12 +36,12 @@ def seen(branch: Branch) -> Branch:
     start, stop = branch.cache.length, len(branch.tokens)
     run = Run(start, branch.tokens[start:], 0.5)
     longer = branch.cache.with_rows(rows_of(*range(start, stop)))
-    return branch.ran(run, longer, np.full(VOCAB, stop, np.float32))
+    return branch.ran(run, longer)
 
 
 def stepped(branch: Branch, count: int, token: int = 1) -> Branch:
     for _ in range(count):
-        step = Step(len(branch.tokens), token, 0.5, -1.0)
+        step = Step(len(branch.tokens), token, 0.5)
         branch = seen(branch.stepped(step))
     return branch
 
@@ -40,17 +50,28 @@ def numbers(branch: Branch) -> list[int]:
     return [int(n) for n in branch.cache.arrays()["past.0.key"].ravel()]
 
 
+def run_to(stop: int) -> Run:
+    return Run(stop - 1, np.array([7]), 0.1)
+
+
+def logits_of(*values: int) -> np.ndarray:
+    """Rows of logits, each of one value throughout."""
+    return np.repeat(np.array(values, np.float32)[:, np.newaxis], VOCAB, axis=1)
+
+
 def test_a_run_ends_behind_its_last_token() -> None:
     assert Run(5, np.array([7, 7, 7]), 0.1).stop == 8
 
 
 def test_a_branch_never_changes() -> None:
     branch = begun()
-    before = (branch.tokens.copy(), branch.steps, branch.runs, dict(branch.last_rows))
+    before = (branch.tokens.tolist(), branch.steps, branch.runs, branch.cache)
     stepped(branch, 3).cut(4).with_u(0.5).extended(np.array([2]))
-    np.testing.assert_array_equal(branch.tokens, before[0])
-    assert (branch.steps, branch.runs, branch.last_rows) == before[1:]
+    after = (branch.tokens.tolist(), branch.steps, branch.runs, branch.cache)
+    assert after == before
     assert branch.chosen_u == {}
+    assert not branch.tokens.flags.writeable
+    assert not stepped(branch, 1).tokens.flags.writeable
 
 
 def test_cut_forgets_all_that_came_after() -> None:
@@ -58,31 +79,12 @@ def test_cut_forgets_all_that_came_after() -> None:
     assert branch.tokens.tolist() == [0, 1, 2, 1, 1]
     assert [step.position for step in branch.steps] == [3, 4]
     assert [run.stop for run in branch.runs] == [3, 4, 5]
-    assert sorted(branch.last_rows) == [3, 4, 5]
     assert numbers(branch) == [0, 1, 2, 3, 4]
 
 
 def test_cut_leaves_unseen_tokens_unseen() -> None:
     branch = begun().extended(np.array([2, 2, 2])).cut(5)
     assert (len(branch.tokens), branch.cache.length) == (5, 3)
-
-
-def test_the_newest_logits_are_kept_and_those_of_the_first_step_for_good() -> None:
-    branch = stepped(begun(), 200)
-    newest = list(range(203 - KEPT_LOGITS + 1, 204))
-    assert sorted(branch.last_rows) == [3, *newest]
-    for length, row in branch.last_rows.items():
-        assert row.tolist() == [length] * VOCAB
-
-
-def test_the_first_step_of_a_branch_may_come_after_a_second_prompt() -> None:
-    branch = stepped(seen(begun().extended(np.array([2, 2]))), 100)
-    assert min(branch.last_rows) == 5
-
-
-def test_logits_after_an_undo_are_kept_as_new_ones() -> None:
-    branch = stepped(stepped(begun(), 100).cut(60), 10)
-    assert sorted(branch.last_rows) == [3, *range(103 - KEPT_LOGITS + 1, 71)]
 
 
 def test_before_its_last_run_the_branch_has_the_same_tokens_unseen() -> None:
@@ -114,10 +116,76 @@ def test_rows_before_the_write_stay_in_the_buffer() -> None:
     assert active.without_rows(3) is active
 
 
-def test_a_copy_is_read_only_and_keeps_nothing_else_alive() -> None:
-    whole = np.arange(1000)
-    copied = read_only(whole[-1:])
-    assert copied.base is None
+def test_read_only_means_that_nobody_writes() -> None:
+    array = read_only(np.arange(3))
     with pytest.raises(ValueError, match="read-only"):
-        copied[0] = 5
-    assert whole.flags.writeable
+        array[0] = 5
+
+
+# --- the log --------------------------------------------------------------------------
+
+
+def test_a_log_that_is_made_longer_keeps_its_list_and_its_own_entries() -> None:
+    short = Log[str]([]).with_entry("a")
+    longer = short.with_entry("b").with_entry("c")
+    assert (short.entries(), longer.entries()) == (("a",), ("a", "b", "c"))
+    assert (short.last, longer.last) == ("a", "c")
+    assert longer.shared is short.shared
+
+
+def test_a_log_that_goes_on_where_another_went_on_takes_a_copy() -> None:
+    common = Log[str]([]).with_entry("a")
+    left, right = common.with_entry("b"), common.with_entry("c")
+    assert left.with_entry("d").entries() == ("a", "b", "d")
+    assert right.with_entry("e").entries() == ("a", "c", "e")
+    assert common.entries() == ("a",)
+    assert right.shared is not left.shared
+
+
+def test_a_log_that_was_cut_back_does_not_write_over_what_was_there() -> None:
+    whole = Log[str]([]).with_entry("a").with_entry("b")
+    again = whole._replace(length=1).with_entry("c")
+    assert (whole.entries(), again.entries()) == (("a", "b"), ("a", "c"))
+
+
+# --- kept rows ------------------------------------------------------------------------
+
+
+def test_the_rows_of_the_newest_runs_are_kept_and_that_of_the_prompt_for_good() -> None:
+    rows, runs = KeptRows(3), [run_to(stop) for stop in range(3, 204)]
+    for run in runs:
+        rows.keep(run, logits_of(run.stop))
+    kept = [run.stop for run in runs if rows.after(run) is not None]
+    assert kept == [3, *range(203 - KEPT_LOGITS + 1, 204)]
+    for run in runs:
+        row = rows.after(run)
+        assert row is None or row.tolist() == [run.stop] * VOCAB
+
+
+def test_each_run_has_its_own_row_though_another_ends_at_the_same_place() -> None:
+    rows, one, other = KeptRows(3), run_to(5), run_to(5)
+    rows.keep(one, logits_of(1))
+    assert rows.after(other) is None
+    rows.keep(other, logits_of(2))
+    found = [rows.after(one), rows.after(other)]
+    assert [row is not None and row.tolist() for row in found] == [
+        [1] * VOCAB,
+        [2] * VOCAB,
+    ]
+
+
+@pytest.mark.parametrize("values", [(8,), (6, 7, 8)])
+def test_the_last_row_is_kept_alone_and_read_only(values: tuple[int, ...]) -> None:
+    rows, run = KeptRows(3), run_to(5)
+    logits = logits_of(*values)
+    row = rows.keep(run, logits)
+    assert row is rows.after(run)
+    assert row.tolist() == [8] * VOCAB
+    assert not row.flags.writeable
+    assert (row if row.base is None else row.base).nbytes == 4 * VOCAB
+
+
+def test_prompt_rows_whose_run_no_branch_knows_do_not_heap_up() -> None:
+    rows = KeptRows(3)
+    rows_seen = [weakref.ref(rows.keep(run_to(3), logits_of(i))) for i in range(200)]
+    assert sum(row() is not None for row in rows_seen) <= KEPT_LOGITS + 1

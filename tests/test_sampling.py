@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from llm_walkthrough.sampling import (
     Temperature,
     TopK,
     TopP,
+    choose,
     likeliest_first,
     log_probability,
     pick,
@@ -283,6 +285,45 @@ def test_likeliest_first_breaks_ties_by_id_and_leaves_out_the_impossible() -> No
     assert likeliest_first(softmax(WIDE)).tolist() == by_hand
 
 
+# --- choose ---------------------------------------------------------------------------
+
+CHAINS: list[list[Processor]] = [
+    [],
+    [TopK(1)],
+    [RepetitionPenalty(1.3), TopK(1)],
+    [TopK(1), Temperature(0.5)],
+    [TopK(5)],
+    [RepetitionPenalty(1.1), Temperature(0.8), TopK(40), TopP(0.9)],
+    [Temperature(2), MinP(0.1)],
+]
+
+
+@pytest.mark.parametrize("chain", CHAINS, ids=str)
+@pytest.mark.parametrize("step", [0.01, 4], ids=["hardly a tie", "many ties"])
+def test_choose_picks_from_the_softmax_of_what_the_processors_leave(
+    chain: list[Processor], step: float
+) -> None:
+    chance = np.random.default_rng(7)
+    for _ in range(60):
+        logits = (np.round(chance.normal(0, 3, 300) / step) * step).astype(np.float32)
+        context, u = chance.integers(300, size=20), float(chance.random())
+        expected = pick(softmax(process(logits, context, chain)), u)
+        assert choose(logits, context, chain, u) == expected
+
+
+@pytest.mark.parametrize("chain", [[], [TopK(1)], [Temperature(2), TopK(1)]], ids=str)
+@pytest.mark.parametrize("value", [-np.inf, np.nan, np.inf])
+def test_choose_refuses_what_softmax_refuses_in_the_same_words(
+    chain: list[Processor], value: float
+) -> None:
+    logits = np.full(5, -np.inf, np.float32)
+    logits[3] = value
+    with pytest.raises(InputError) as refusal:
+        softmax(process(logits, NO_CONTEXT, chain))
+    with pytest.raises(InputError, match=re.escape(str(refusal.value))):
+        choose(logits, NO_CONTEXT, chain, 0.5)
+
+
 # --- uniform --------------------------------------------------------------------------
 
 
@@ -290,6 +331,16 @@ def test_the_number_of_a_seed_and_a_position_is_always_the_same() -> None:
     assert uniform(3, 5) == uniform(3, 5)
     # documented bits of numpy's PCG64, seeded with the sequence 3, 5
     assert uniform(3, 5) == np.random.Generator(np.random.PCG64([3, 5])).random()
+
+
+@pytest.mark.parametrize("seed", [0, 3, 10**12])
+def test_the_number_is_that_of_a_generator_of_its_own_at_every_position(
+    seed: int,
+) -> None:
+    positions = [*range(200), 8191, 8192, 131_071, 64, 0]
+    for position in positions:
+        alone = float(np.random.default_rng((seed, position)).random())
+        assert uniform(seed, position) == alone
 
 
 def test_no_two_seeds_or_positions_share_a_number() -> None:

@@ -26,7 +26,6 @@ from llm_walkthrough.sampling import (
     Temperature,
     TopK,
     TopP,
-    log_probability,
     pick,
     process,
     softmax,
@@ -129,6 +128,7 @@ class Oracle:
             self.told.own_u[len(self.told.tokens)] = u
 
     def fork(self) -> None:
+        _ = self.logits  # what is unseen is run before
         self.branches.append(copy.deepcopy(self.told))
         self.active = len(self.branches) - 1
 
@@ -241,13 +241,12 @@ def test_both_caches_give_the_same_bits() -> None:
     np.testing.assert_array_equal(grown.logits, shared.logits)
 
 
-def test_a_step_tells_place_token_luck_and_log_probability(toy: ToyModel) -> None:
+def test_a_step_tells_place_token_and_luck(toy: ToyModel) -> None:
     stepper = Stepper(toy, PROMPT, processors=[Temperature(0.5)], seed=7)
-    raw, processed = stepper.logits, stepper.probabilities
+    processed = stepper.probabilities
     step = stepper.step()
     assert (step.position, step.u) == (5, uniform(7, 5))
     assert step.token == pick(processed, uniform(7, 5))
-    assert step.log_probability == log_probability(raw, step.token)
     assert stepper.tokens.tolist() == [*PROMPT, step.token]
 
 
@@ -379,6 +378,32 @@ def test_the_memory_for_undo_is_bounded(toy: ToyModel) -> None:
     assert sum(row() is not None for row in rows) <= 65
 
 
+def test_the_memory_for_undo_is_bounded_over_all_branches(toy: ToyModel) -> None:
+    stepper = Stepper(toy, PROMPT)
+    rows = []
+    for _ in range(4):
+        stepper.fork()
+        for _ in range(40):
+            rows.append(weakref.ref(stepper.logits))
+            stepper.step()
+    gc.collect()
+    assert sum(row() is not None for row in rows) <= 65
+
+
+def test_each_branch_repeats_a_run_whose_row_is_gone_to_the_bit(toy: ToyModel) -> None:
+    stepper = Stepper(toy, PROMPT)
+    stepper.step()
+    row = stepper.logits
+    stepper.fork()
+    for _ in range(90):
+        stepper.step()
+    for branch in (0, 1):
+        stepper.switch(branch)
+        stepper.undo(len(stepper.steps) - 1)
+        np.testing.assert_array_equal(stepper.logits, row)
+        assert [run.start for run in stepper.runs] == [0, 5]
+
+
 def test_the_history_of_runs_grows_with_the_tokens_and_not_with_their_square(
     toy: ToyModel,
 ) -> None:
@@ -433,6 +458,23 @@ def test_two_branches_of_one_prefix_do_not_disturb_each_other(toy: ToyModel) -> 
         assert stepper.step() == alone[branch][0].step()
         np.testing.assert_array_equal(stepper.logits, alone[branch][0].logits)
     assert stepper.branches == (alone[left][0].steps, alone[right][0].steps)
+
+
+def test_a_fork_runs_what_is_unseen_so_that_both_branches_share_it(
+    toy: ToyModel,
+) -> None:
+    stepper = Stepper(toy, PROMPT)
+    stepper.fork()
+    assert toy.num_runs == 1
+    rows = []
+    for branch in (0, 1, 0):
+        stepper.switch(branch)
+        rows.append(stepper.logits)
+    assert rows[0] is rows[1] is rows[2]
+    stepper.step()
+    stepper.fork()
+    assert stepper.logits is stepper.logits
+    assert toy.num_runs == 2
 
 
 def test_a_fork_begins_as_its_branch_is_and_leaves_it_alone(toy: ToyModel) -> None:
@@ -658,8 +700,8 @@ SOURCES = {
 PURE = {
     "new_rows", "logits_after", "joined", "_row", "_digest", "<listcomp>",
     "tokens", "position", "unseen", "steps", "length", "capacity", "arrays",
-    "require_fresh", "_length", "_cut", "_require_within", "read_only_copy",
-    "_checked", "_require_room", "u",
+    "require_fresh", "_length", "_cut", "_require_within", "read_only",
+    "_checked", "_require_room", "u", "_u", "after", "last", "stop", "entries",
 }  # fmt: skip
 """They change nothing: a stop in them is a stop at the line that calls them."""
 
@@ -762,7 +804,7 @@ def the_one_reached(stepper: Stepper, allowed: list[Oracle]) -> Oracle:
         ([[1]], r"token ids must be whole numbers in one row, got \[\[1\]\]; encode"),
         ("Hello", "token ids must be whole numbers in one row, got 'Hello'; encode"),
         ([2**70], "token ids must be whole numbers in one row, got"),
-        ([1] * 400, "0 of 400 places in the context are taken and 401 more are needed"),
+        ([1] * 400, "0 of 400 places in the context are taken: no room for 401 more"),
     ],
 )
 def test_a_prompt_that_cannot_be_used_is_refused(
