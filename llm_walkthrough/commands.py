@@ -9,6 +9,7 @@ must run where half of the packages are missing.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict, fields
 from importlib import import_module
@@ -33,6 +34,8 @@ INTERRUPTED = 130
 """What a shell reports of a program that Ctrl-C ended: 128 + SIGINT."""
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+JUPYTER_CONFIG = Path(__file__).parent / "jupyter"
+"""Defaults for JupyterLab: it asks nobody for news or updates, unless the user does."""
 
 
 def doctor(options: Namespace) -> int:
@@ -62,6 +65,9 @@ def lab(options: Namespace) -> int:
             f"JupyterLab cannot be loaded ({error}); run `python3 run.py`, or "
             '`pip install "llm-walkthrough[lab]"`'
         ) from error
+    others = os.environ.get("JUPYTER_CONFIG_PATH", "").split(os.pathsep)
+    folders = [*filter(None, others), str(JUPYTER_CONFIG)]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(folders)
     arguments = [
         "--ServerApp.ip=127.0.0.1",
         # the whole repository, since the notebooks link to the modules

@@ -77,7 +77,7 @@ class Temperature:
     temperature: float
 
     def __post_init__(self) -> None:
-        way_out = "for greedy decoding use TopK(1)"
+        way_out = "for greedy decoding use TopK(1), or the setting temperature 0"
         _require_between("temperature", self.temperature, (0.001, 100), way_out)
 
     def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
@@ -101,7 +101,7 @@ class TopK:
         if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
             raise InputError(
                 f"top-k must be a whole number of at least 1, got {self.k!r}; "
-                "leave TopK out to keep every token"
+                "leave TopK out, or set top_k to 0, to keep every token"
             )
 
     def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
@@ -157,7 +157,7 @@ class MinP:
     p: float
 
     def __post_init__(self) -> None:
-        way_out = "leave MinP out to keep every token"
+        way_out = "leave MinP out, or set min_p to 0, to keep every token"
         _require_between("min-p", self.p, (1e-6, 1), way_out)
 
     def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:

@@ -244,6 +244,7 @@ def test_lab_opens_the_notebooks_on_loopback_and_passes_options_on(
     labapp = ModuleType("jupyterlab.labapp")
     vars(labapp)["LabApp"] = SimpleNamespace(launch_instance=heard.extend)
     monkeypatch.setitem(sys.modules, "jupyterlab.labapp", labapp)
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")  # it is put back afterwards
     monkeypatch.setattr(commands, "NOTEBOOKS", tmp_path)
     assert cli.main(["lab", "--no-browser", "--port=9999"]) == 0
     assert heard == [
@@ -253,6 +254,21 @@ def test_lab_opens_the_notebooks_on_loopback_and_passes_options_on(
         "--no-browser",
         "--port=9999",
     ]
+
+
+def test_lab_adds_its_defaults_behind_those_that_are_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    labapp = ModuleType("jupyterlab.labapp")
+    vars(labapp)["LabApp"] = SimpleNamespace(launch_instance=lambda _: None)
+    monkeypatch.setitem(sys.modules, "jupyterlab.labapp", labapp)
+    monkeypatch.setattr(commands, "NOTEBOOKS", tmp_path)
+    for before in ("", str(tmp_path)):
+        monkeypatch.setenv("JUPYTER_CONFIG_PATH", before)
+        assert cli.main(["lab"]) == 0
+        folders = os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)
+        assert folders[:-1] == ([before] if before else [])
+        assert list(Path(folders[-1]).glob("labconfig/default_setting_overrides.json"))
 
 
 def test_lab_without_jupyterlab_says_how_to_get_it(

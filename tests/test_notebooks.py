@@ -177,7 +177,7 @@ def test_the_first_cell_says_what_it_is_about_and_how_long_it_takes(file: Path) 
 def test_the_first_cell_opens_the_notebook_in_binder(file: Path) -> None:
     place = repository().removeprefix("https://github.com/")
     path = f"HEAD?urlpath=lab/tree/notebooks/{file.name}"
-    link = f"(https://mybinder.org/v2/gh/{place}/{path})"
+    link = f"[Open in Binder](https://mybinder.org/v2/gh/{place}/{path})"
     assert link in read(file).cells[0].source
 
 

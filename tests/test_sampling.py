@@ -399,14 +399,14 @@ def test_each_setting_can_be_switched_off() -> None:
             lambda: Temperature(0.0),
             (
                 "temperature must be between 0.001 and 100, got 0.0; for greedy "
-                "decoding use TopK(1)"
+                "decoding use TopK(1), or the setting temperature 0"
             ),
         ),
         (
             lambda: TopK(0),
             (
-                "top-k must be a whole number of at least 1, got 0; leave TopK out to "
-                "keep every token"
+                "top-k must be a whole number of at least 1, got 0; leave TopK out, "
+                "or set top_k to 0, to keep every token"
             ),
         ),
         (
@@ -416,8 +416,8 @@ def test_each_setting_can_be_switched_off() -> None:
         (
             lambda: MinP(-0.1),
             (
-                "min-p must be between 1e-06 and 1, got -0.1; leave MinP out to "
-                "keep every token"
+                "min-p must be between 1e-06 and 1, got -0.1; leave MinP out, "
+                "or set min_p to 0, to keep every token"
             ),
         ),
         (
