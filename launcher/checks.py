@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+SLOW = "model or browser"
+
+
 def checks() -> dict[str, list[str]]:
     """List every check: its name, and what follows `python -m`."""
     found = {
@@ -24,7 +27,8 @@ def checks() -> dict[str, list[str]]:
         "ruff check": ["ruff", "check"],
         "ruff format": ["ruff", "format", "--check"],
         "mypy": ["mypy"],
-        "tests": ["pytest"],
+        "tests, model-free": ["pytest", "-n", "auto", "-m", f"not ({SLOW})"],
+        "tests on the model": ["pytest", "-m", SLOW],
     }
     if notebooks():
         nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with"]

@@ -68,14 +68,17 @@ def lab(options: Namespace) -> int:
     others = os.environ.get("JUPYTER_CONFIG_PATH", "").split(os.pathsep)
     folders = [*filter(None, others), str(JUPYTER_CONFIG)]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(folders)
-    arguments = [
-        "--ServerApp.ip=127.0.0.1",
+    usual = {
+        "ServerApp.ip": "127.0.0.1",
         # the whole repository, since the notebooks link to the modules
-        f"--ServerApp.root_dir={NOTEBOOKS.parent}",
-        f"--LabApp.default_url=/lab/tree/{NOTEBOOKS.name}",
-    ]
-    # what the user adds comes later and wins
-    labapp.LabApp.launch_instance([*arguments, *options.jupyter_arguments])
+        "ServerApp.root_dir": NOTEBOOKS.parent,
+        "LabApp.default_url": f"/lab/tree/{NOTEBOOKS.name}",
+    }
+    # JupyterLab refuses an option that is given twice, also by its short name
+    words = [word.lstrip("-").partition("=")[0] for word in options.jupyter_arguments]
+    written = {labapp.LabApp.aliases.get(word, word) for word in words}
+    kept = [f"--{name}={usual[name]}" for name in usual if name not in written]
+    labapp.LabApp.launch_instance([*kept, *options.jupyter_arguments])
     return OK
 
 

@@ -48,9 +48,11 @@ class SamplingPanel(ipywidgets.HBox):  # type: ignore[misc]  # has no types
         self._tokenizer, self._logits, self._context = tokenizer, logits, context
         self._sliders = _sampling_sliders(Sampling())
         self._seed = _whole("seed", 0, 100, 0)
-        self._picture = ipywidgets.HTML()
+        self._picture = ipywidgets.HTML(layout={"flex": "1 1 0", "min_width": "0"})
         controls = [*self._sliders.values(), self._seed]
-        super().__init__([ipywidgets.VBox(controls), self._picture])
+        # the picture gives way, not the sliders: their values stand at the right
+        sliders = ipywidgets.VBox(controls, layout={"flex": "none"})
+        super().__init__([sliders, self._picture])
         for control in controls:
             control.observe(self._redraw, names="value")
         self._redraw()

