@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -101,7 +100,8 @@ def _run_pip(
         try:
             while pip.poll() is None:
                 progress(min(_size(scratch) / wheel.size, 1.0))
-                time.sleep(POLL_SECONDS)
+                with suppress(subprocess.TimeoutExpired):
+                    pip.wait(POLL_SECONDS)
         finally:
             pip.kill()  # does nothing if it has ended by itself
             pip.wait()
