@@ -10,14 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from llm_walkthrough.ask import load
 from llm_walkthrough.catalogue import find
-from llm_walkthrough.model import Model, open_model
-from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from llm_walkthrough.arrays import TokenIds
+    from llm_walkthrough.model import Model
+    from llm_walkthrough.tokenizer import Tokenizer
 
 REQUEST = "Give me a short yoga routine against lower back pain."
 """What the thread through all notebooks asks for."""
@@ -53,7 +54,4 @@ def open_lesson(variant: Variant = "int4") -> Lesson:
     Raises:
         InputError: the model is not there, or not whole; says which command to run.
     """
-    folder = find(f"smollm2-135m-instruct-{variant}")
-    model, tokenizer = open_model(folder), open_tokenizer(folder)
-    tokenizer.check_vocab(model.vocab)
-    return Lesson(model, tokenizer)
+    return Lesson(*load(find(f"smollm2-135m-instruct-{variant}")))

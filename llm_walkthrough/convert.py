@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 
 from llm_walkthrough.decoder_graph import DecoderGraph
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.gguf_model import GgufModel
 from llm_walkthrough.matrix_kits import Float32Kit, Int4Kit, Kit
 from llm_walkthrough.model_folder import write_genai_config, write_tokenizer
 from llm_walkthrough.onnx_writer import OnnxWriter
@@ -21,6 +20,8 @@ from llm_walkthrough.storage import refusals_explained, scratch_folder, sha256
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from llm_walkthrough.gguf_model import GgufModel
 
 Variant = Literal["int4", "float32"]
 KITS: dict[Variant, type[Kit]] = {"int4": Int4Kit, "float32": Float32Kit}
@@ -50,6 +51,9 @@ def convert(
         InputError: if the file cannot be converted, if `folder` is something else
             already, or if the disk is full.
     """
+    # whoever only opens a model asks here too, and need not wait for gguf to load
+    from llm_walkthrough.gguf_model import GgufModel  # noqa: PLC0415
+
     model = GgufModel(gguf)
     if folder.exists() and not (folder / RECORD_FILE).is_file():
         raise InputError(
