@@ -299,6 +299,23 @@ class Stepper:
                 )
             self._active = int(branch)
 
+    def drop(self, branch: int) -> None:
+        """Forget a branch other than the active one; later ones move up by one place.
+
+        Raises:
+            InputError: there is no such branch, or it is the active one.
+        """
+        with self._lock:
+            others = [i for i in range(len(self._branches)) if i != self._active]
+            if branch not in others:
+                raise InputError(
+                    f"the branches that can be dropped are {others}, got {branch}; "
+                    "switch() away from the active one first"
+                )
+            kept = [b for i, b in enumerate(self._branches) if i != branch]
+            active = self._active - (branch < self._active)
+            self._branches, self._active = kept, active
+
     # --- how it is done --------------------------------------------------------------
 
     @property

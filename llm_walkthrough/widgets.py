@@ -1,173 +1,219 @@
-"""How does moving a slider become a new picture?
+"""How does what a learner does on a page become a new page?
 
-The only module that knows ipywidgets. A panel turns a user's event into new values, and
-draws them once with the functions of `plots`; it never runs the model. Beside the live
-widget each panel stores its picture, so that a page without a kernel shows it too.
+The only module that knows a widget library. A panel hands each event to the state
+behind it, draws that once, and sends page and frame number in one message. Beside the
+live widget each panel stores a picture of it, so that a page without a kernel shows one
+too.
 """
 
 from __future__ import annotations
 
-import html
-from typing import TYPE_CHECKING, Any
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-import ipywidgets
+import anywidget
+import traitlets
 
-from llm_walkthrough.plots import Plot, candidate_bars, cumulative_bar
-from llm_walkthrough.sampling import (
-    Sampling,
-    likeliest_first,
-    pick,
-    process,
-    softmax,
-    uniform,
+from llm_walkthrough.panel.desk import Notice
+from llm_walkthrough.panel.page import (
+    SCRIPT,
+    STYLE,
+    export,
+    framed,
+    notice,
+    page,
+    with_rest,
 )
+from llm_walkthrough.panel.saved_run import read, written
+from llm_walkthrough.panel.twin import twin
+from llm_walkthrough.panel.walk import Walk
 
 if TYPE_CHECKING:
-    from llm_walkthrough.arrays import Logits, TokenIds
-    from llm_walkthrough.views import Vocabulary
+    from collections.abc import Callable, Sequence
 
-_CANDIDATES = 10  # bars of the tokens that were likeliest before processing
-_ON_THE_BAR = 60  # tokens laid end to end; what follows is too thin to be seen
-_WIDTH = "330px"
-_LABELS = {"description_width": "130px"}
+    from llm_walkthrough.arrays import TokenIds
+    from llm_walkthrough.model import Model
+    from llm_walkthrough.sampling import Processor, Sampling
+    from llm_walkthrough.stepper import Stepper
+    from llm_walkthrough.tokenizer import Tokenizer
 
 
-class SamplingPanel(ipywidgets.HBox):  # type: ignore[misc]  # has no types
-    """Sliders that reshape one distribution, and the token that a seed draws from it.
+class State(Protocol):
+    """What is behind a panel; each has its own actions and its own page."""
 
-    Args:
-        tokenizer: shows the tokens.
-        logits: the model's own [vocab] float32; they stay as they are.
-        context: all tokens so far [sequence] int64, for the repetition penalty; the
-            token that is drawn stands behind them.
+    def act(self, action: str, value: object) -> None:
+        """Do what the learner asks for, or keep the sentence that says why not."""
+        ...
+
+    def page(self) -> str:
+        """Draw how it stands."""
+        ...
+
+    def twin(self) -> tuple[str, str]:
+        """Draw it for a page without a kernel: as HTML, and in words."""
+        ...
+
+
+class Board(anywidget.AnyWidget):
+    """A page that is drawn in the kernel, and redrawn after each event.
+
+    Attributes:
+        page: HTML, as the state draws itself.
+        frame: how many times it was drawn.
     """
 
-    def __init__(
-        self, tokenizer: Vocabulary, logits: Logits, context: TokenIds
-    ) -> None:
-        self._tokenizer, self._logits, self._context = tokenizer, logits, context
-        self._sliders = _sampling_sliders(Sampling())
-        self._seed = _whole("seed", 0, 100, 0)
-        self._picture = ipywidgets.HTML(layout={"flex": "1 1 0", "min_width": "0"})
-        controls = [*self._sliders.values(), self._seed]
-        # the picture gives way, not the sliders: their values stand at the right
-        sliders = ipywidgets.VBox(controls, layout={"flex": "none"})
-        super().__init__([sliders, self._picture])
-        for control in controls:
-            control.observe(self._redraw, names="value")
-        self._redraw()
+    _esm = SCRIPT
+    _css = STYLE
+    page = traitlets.Unicode().tag(sync=True)
+    frame = traitlets.Int(0).tag(sync=True)
 
-    @property
-    def sampling(self) -> Sampling:
-        """The settings at which the sliders stand.
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._one_at_a_time = threading.RLock()
+        super().__init__(page=state.page())
+        self.on_msg(self._heard)
 
-        Raises:
-            InputError: one of them is out of its range.
-        """
-        return Sampling(**{name: s.value for name, s in self._sliders.items()})
+    def redraw(self) -> None:
+        """Draw the page anew, such as after a cell has used the stepper."""
+        with self._one_at_a_time, self.hold_sync():
+            self.page = self._drawn()
+            self.frame += 1
 
-    @property
-    def seed(self) -> int:
-        """The seed at which its slider stands."""
-        return int(self._seed.value)
+    def _heard(self, _widget: object, event: dict[str, Any], _buffers: object) -> None:
+        """Take an event of the page; nobody would see what is raised here."""
+        with self._one_at_a_time:
+            action = str(event.get("action"))
+            if action == "tick" and event.get("frame") != self.frame:
+                return  # asked for by a page that is not shown any more
+            self._state.act(action, event.get("value"))
+            self.redraw()
 
-    @property
-    def chosen(self) -> int:
-        """The id of the token that is drawn.
-
-        Raises:
-            InputError: no distribution comes of these settings and logits.
-        """
-        processors = self.sampling.processors()
-        probabilities = softmax(process(self._logits, self._context, processors))
-        return pick(probabilities, uniform(self.seed, len(self._context)))
-
-    def plots(self) -> tuple[Plot, Plot]:
-        """Return the candidates before and after, and the bar on which `u` falls.
-
-        Raises:
-            InputError: no distribution comes of these settings and logits.
-        """
-        before = softmax(self._logits)
-        processors = self.sampling.processors()
-        after = softmax(process(self._logits, self._context, processors))
-        u = uniform(self.seed, len(self._context))
-        first, lined_up = (likeliest_first(p) for p in (before, after))
-        first, lined_up = first[:_CANDIDATES], lined_up[:_ON_THE_BAR]
-        chosen = self._piece(pick(after, u))
-        bars = candidate_bars(
-            [self._piece(token) for token in first],
-            before[first].tolist(),
-            after[first].tolist(),
-            chosen=chosen,
-            title=f"Chosen with seed {self.seed}: {chosen}",
-        )
-        pieces = [self._piece(token) for token in lined_up]
-        return bars, cumulative_bar(pieces, after[lined_up].tolist(), u)
-
-    def _piece(self, token: int) -> str:
-        return self._tokenizer.piece(int(token))
-
-    def _redraw(self, _change: object = None) -> None:
-        self._picture.value, self._words = self._rendered()
-
-    def _rendered(self) -> tuple[str, str]:
-        """Return the picture as HTML and in words, or the sentence on what is wrong."""
+    def _drawn(self) -> str:
         try:
-            plots = self.plots()
-        except Exception as error:  # noqa: BLE001 - nobody sees what a handler raises
-            sentence = f"✗ {type(error).__name__}: {error}"
-            return f"<p><b>{html.escape(sentence)}</b></p>", sentence
-        pictures = "".join(plot._repr_html_() for plot in plots)
-        return pictures, "\n".join(plot.text for plot in plots)
+            return self._state.page()
+        except Exception as error:  # noqa: BLE001 - nobody would see it
+            sentence = f"{type(error).__name__}: {error}; run the cell again"
+            return framed(notice(Notice(sentence, "problem")), title="a panel")
 
-    def _repr_mimebundle_(self, **settings: object) -> dict[str, Any]:
+    def _repr_mimebundle_(
+        self,
+        **settings: Any,  # noqa: ANN401 - as the library has it
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Add to the live widget what a page without a kernel shows instead."""
-        live: dict[str, Any] = super()._repr_mimebundle_(**settings)
-        return {**live, "text/html": self._twin(), "text/plain": self._words}
+        live, metadata = super()._repr_mimebundle_(**settings) or ({}, {})
+        shown, words = self._state.twin()
+        return {**live, "text/html": shown, "text/plain": words}, metadata
 
-    def _twin(self) -> str:
-        """Return the picture with the settings it was drawn with, as plain HTML."""
-        settings = ", ".join(
-            f"{control.description} {control.value:g}"
-            for control in (*self._sliders.values(), self._seed)
+
+class StepPanel(Board):
+    """Step through a model token by token, go back, choose differently, look inside.
+
+    Args:
+        model: the graph in its session.
+        tokenizer: the one that belongs to the model.
+        prompt: token ids [sequence] int64 to begin with.
+        sampling: the settings to begin with (default: the usual ones).
+        seed: decides, together with the position, the number that draws a token.
+        processors: what comes before those of the settings, such as a grammar.
+        title: what the model is called (default: the name of its folder).
+
+    Raises:
+        InputError: the prompt is empty or too long, or no token is left to be drawn.
+    """
+
+    def __init__(  # noqa: PLR0913 - all but three have a default
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        prompt: TokenIds,
+        *,
+        sampling: Sampling | None = None,
+        seed: int = 0,
+        processors: Sequence[Processor] = (),
+        title: str | None = None,
+    ) -> None:
+        self.walk = Walk(
+            model,
+            tokenizer,
+            prompt,
+            title=model.graph.path.parent.name if title is None else title,
+            end_tokens=model.graph.end_tokens,
+            sampling=sampling,
+            seed=seed,
+            processors=processors,
         )
-        return f"<div>{html.escape(settings)}</div>{self._picture.value}"
+        super().__init__(_Steps(self.walk, self.send))
+
+    @property
+    def stepper(self) -> Stepper:
+        """The loop behind the panel; after using it in a cell, call `redraw`."""
+        return self.walk.stepper
+
+    def save(self, file: str | Path) -> None:
+        """Write the active way to a small JSON file.
+
+        Raises:
+            InputError: a cell has made one of the tokens.
+            OSError: the file cannot be written.
+        """
+        Path(file).write_text(written(self.walk.saved()), encoding="utf-8")
+
+    def replay(self, file: str | Path) -> None:
+        """Take the tokens of a saved run; the panel says where this machine differs.
+
+        Raises:
+            InputError: it is not a saved run, or one of another model.
+            OSError: the file cannot be read.
+        """
+        self.walk.replay(read(Path(file).read_text(encoding="utf-8")))
+        self.redraw()
+
+    def export(self, file: str | Path) -> None:
+        """Write the page as it stands to an HTML file.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        Path(file).write_text(export(self.page, self.walk.title), encoding="utf-8")
 
 
-def _sampling_sliders(usual: Sampling) -> dict[str, ipywidgets.Widget]:
-    """Return one slider for each field of `Sampling`, by its name."""
-    penalty = usual.repetition_penalty
-    return {
-        "temperature": _real("temperature", (0, 2), usual.temperature, 0.05),
-        "top_k": _whole("top-k (0: off)", 0, 100, usual.top_k),
-        "top_p": _real("top-p (1: off)", (0.05, 1), usual.top_p, 0.05),
-        "min_p": _real("min-p (0: off)", (0, 1), usual.min_p, 0.01),
-        "repetition_penalty": _real("penalty (1: off)", (1, 2), penalty, 0.05),
-    }
+class _Steps:
+    """The state behind a step panel: a walk, its files and its times."""
+
+    def __init__(self, walk: Walk, send: Callable[[dict[str, Any]], None]) -> None:
+        self._walk = walk
+        self._send = send
+        self._timed: float | None = None
+        self._rest = 0.0
+
+    def act(self, action: str, value: object) -> None:
+        walk = self._walk
+        if action == "export":
+            text = export(self.page(), walk.title)
+            self._send({"file": _file("step.html", text, "text/html")})
+        elif action == "save":
+            walk.act("save")
+            if walk.desk.notice.kind == "news":
+                text = written(walk.saved())
+                self._send({"file": _file("run.json", text, "application/json")})
+        else:
+            walk.act(action, value)
+
+    def page(self) -> str:
+        began = time.perf_counter()
+        shot = self._walk.snapshot()
+        drawn = page(shot, self._walk.tokenizer)
+        step = shot.desk.step_seconds
+        if step is not None and step != self._timed:  # a step was made: its own time
+            drawing = time.perf_counter() - began
+            self._timed, self._rest = step, step + drawing - shot.runs[-1].seconds
+        return with_rest(drawn, self._rest)
+
+    def twin(self) -> tuple[str, str]:
+        return twin(self._walk.snapshot(), self._walk.tokenizer)
 
 
-def _real(
-    name: str, bounds: tuple[float, float], value: float, step: float
-) -> ipywidgets.FloatSlider:
-    low, high = bounds
-    return ipywidgets.FloatSlider(
-        value,
-        min=low,
-        max=high,
-        step=step,
-        description=name,
-        layout={"width": _WIDTH},
-        style=_LABELS,
-    )
-
-
-def _whole(name: str, low: int, high: int, value: int) -> ipywidgets.IntSlider:
-    return ipywidgets.IntSlider(
-        value,
-        min=low,
-        max=high,
-        description=name,
-        layout={"width": _WIDTH},
-        style=_LABELS,
-    )
+def _file(name: str, text: str, kind: str) -> dict[str, str]:
+    return {"name": name, "text": text, "type": kind}

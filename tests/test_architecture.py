@@ -23,6 +23,7 @@ ROWS = (
     {"branch", "run_checks"},
     {"model", "stepper"},
     {"views", "exercises", "plots"},
+    {"panel"},
     {"widgets"},
 )
 

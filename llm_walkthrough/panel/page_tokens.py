@@ -1,0 +1,158 @@
+"""How are the tokens so far drawn, and the text that they make?"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llm_walkthrough.panel.marks import attributes, percent, shortened
+from llm_walkthrough.tokenizer import TextStream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llm_walkthrough.panel.snapshot import Snapshot
+    from llm_walkthrough.panel.watched import Score
+    from llm_walkthrough.panel.ways import Made
+    from llm_walkthrough.tokenizer import Tokenizer
+
+SHOWN_OF_PROMPT = 96
+SHOWN_OF_MADE = 240
+SHOWN_OF_FUTURE = 24
+"""Chips that are drawn at most; the earlier ones are counted."""
+
+_HOW = {"drawn": "drawn", "own u": "drawn with your u", "chosen": "your choice"}
+
+
+@dataclass(frozen=True)
+class StreamedText:
+    """What the tokens spell so far.
+
+    Attributes:
+        certain: text that no later token can change.
+        held: bytes that are not yet a character.
+        num_held: the last so many tokens carry them.
+    """
+
+    certain: str
+    held: bytes
+    num_held: int
+
+
+def streamed(tokenizer: Tokenizer, tokens: Sequence[int]) -> StreamedText:
+    """Spell the tokens; what is not yet a character is held back."""
+    stream, parts, num_held = TextStream(tokenizer), [], 0
+    for token in tokens:
+        parts.append(stream.feed(token))
+        num_held = num_held + 1 if stream.pending else 0
+    return StreamedText("".join(parts), stream.pending, num_held)
+
+
+def tokens_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
+    """Draw one chip per token, those that were taken back, and the text."""
+    start = shot.prompt_length
+    made = shot.tokens[start:]
+    cut = max(0, len(made) - SHOWN_OF_MADE)
+    text = streamed(tokenizer, made[cut:])
+    first = max(0, start - SHOWN_OF_PROMPT)
+    chips = [_earlier(first)] if first else []
+    chips += [_prompt_chip(shot, place, tokenizer) for place in range(first, start)]
+    chips += [_earlier(cut)] if cut else []
+    for place in range(cut, len(made)):
+        is_held = place >= len(made) - text.num_held
+        chips.append(_made_chip(shot, place, tokenizer, is_held=is_held))
+    chips.append(
+        '<li><span class="lw-chip lw-next" aria-label="the next token">?</span>'
+    )
+    chips += [_future_chip(t, tokenizer) for t in shot.future[:SHOWN_OF_FUTURE]]
+    return (
+        '<section class="lw-tokens"><h4>Tokens</h4>'
+        '<ol class="lw-chips" data-follow aria-label="Tokens">'
+        f"{'</li>'.join(chips)}</li></ol>{_text(text)}</section>"
+    )
+
+
+def bytes_written(data: bytes) -> str:
+    """Write bytes as "<0xF0>", escaped."""
+    return html.escape("".join(f"<0x{byte:02X}>" for byte in data))
+
+
+def _text(text: StreamedText) -> str:
+    held = ""
+    if text.held:
+        held = (
+            f' <span class="lw-held">{bytes_written(text.held)} held back: not yet a '
+            "character</span>"
+        )
+    words = html.escape(text.certain) or '<span class="lw-soft">no text yet</span>'
+    return (
+        '<div class="lw-text" data-follow tabindex="0" role="group" '
+        f'aria-label="Text so far"><bdi>{words}</bdi>{held}</div>'
+    )
+
+
+def _earlier(count: int) -> str:
+    return f'<li><span class="lw-soft">… {count:,} earlier</span>'
+
+
+def _chip(piece: str, style: str, words: str, action: dict[str, object]) -> str:
+    named = attributes(
+        {
+            "class": f"lw-chip {style}",
+            "tabindex": "-1",
+            "data-item": "chips",
+            "data-tip": words,
+            "aria-label": f"{piece}, {words}",
+            **action,
+        }
+    )
+    return f'<li><button type="button"{named}><bdi>{shortened(piece)}</bdi>'
+
+
+def _prompt_chip(shot: Snapshot, place: int, tokenizer: Tokenizer) -> str:
+    token = shot.tokens[place]
+    is_special = token in tokenizer.special_tokens
+    style = "lw-special" if is_special else "lw-prompt"
+    words = f"prompt, position {place} · {_known(token, shot.read.get(place))}"
+    chip = _chip(tokenizer.piece(token), style, words, {"aria-disabled": True})
+    return f"{chip}</button>"
+
+
+def _made_chip(
+    shot: Snapshot, place: int, tokenizer: Tokenizer, *, is_held: bool
+) -> str:
+    position = shot.prompt_length + place
+    token, made = shot.tokens[position], shot.made[place]
+    score = made.score if made else None
+    words = f"position {position} · {_known(token, score)}{_how(made)}"
+    style = "lw-made lw-held" if is_held else "lw-made"
+    steps = len(shot.tokens) - position
+    if is_held:
+        words += " · held back: not yet a character"
+    words += f" · click: go back to here ({steps} {'step' if steps == 1 else 'steps'})"
+    action: dict[str, object] = {"data-action": "back", "data-value": steps}
+    width = 100 * score.probability if score else 0
+    line = f'<i style="width:{width:.0f}%"></i>'
+    return f"{_chip(tokenizer.piece(token), style, words, action)}{line}</button>"
+
+
+def _future_chip(token: int, tokenizer: Tokenizer) -> str:
+    piece = tokenizer.piece(token)
+    named = attributes(
+        {"class": "lw-chip lw-future", "aria-label": f"{piece}, taken back"}
+    )
+    return f"<li><span{named}><bdi>{shortened(piece)}</bdi></span>"
+
+
+def _known(token: int, score: Score | None) -> str:
+    if score is None:
+        return f"id {token}"
+    return f"id {token} · {percent(score.probability)} % · rank {score.rank:,}"
+
+
+def _how(made: Made | None) -> str:
+    if made is None:
+        return ""
+    u = "" if made.u is None else f", u = {made.u:.3f}"
+    return f" · {_HOW[made.how]}{u}"

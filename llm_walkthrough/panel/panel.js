@@ -1,0 +1,222 @@
+// Shows the page that the kernel has drawn, and tells the kernel what the learner does.
+// The page is patched, not replaced: nodes stay, and with them focus, hover, selection
+// and a press that is still under way. Nothing here knows what a token is.
+
+const PATIENCE = 1000; // milliseconds without an answer before it is said
+const SILENT =
+  "No answer for a second: the kernel is busy with another cell, or it was restarted. " +
+  "It goes on by itself after the cell; after a restart, run the panel's cell again.";
+
+function patch(old, fresh, isHeld) {
+  for (const { name, value } of fresh.attributes) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  for (const name of old.getAttributeNames()) {
+    if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  }
+  if (old.type === "range" && !isHeld(old)) old.value = fresh.getAttribute("value");
+  if (old.localName === "select" && !isHeld(old)) old.value = fresh.value;
+  const news = [...fresh.childNodes];
+  while (old.childNodes.length > news.length) old.lastChild.remove();
+  news.forEach((node, place) => {
+    const there = old.childNodes[place];
+    if (!there) old.append(node);
+    else if (there.nodeName !== node.nodeName) there.replaceWith(node);
+    else if (node.nodeType === Node.ELEMENT_NODE) patch(there, node, isHeld);
+    else if (there.data !== node.data) there.data = node.data;
+  });
+}
+
+// A page is light or dark by what lies behind it, whatever the program is called.
+function followTheme(root) {
+  const look = () => {
+    for (let node = root.parentElement; node; node = node.parentElement) {
+      const [r, g, b, a = 1] = getComputedStyle(node).backgroundColor.match(/[\d.]+/g).map(Number);
+      if (a < 0.5) continue;
+      root.classList.toggle("lw-dark", 0.3 * r + 0.6 * g + 0.1 * b < 128);
+      return;
+    }
+  };
+  const observer = new MutationObserver(() => setTimeout(look, 100));
+  for (const node of [document.documentElement, document.body]) {
+    observer.observe(node, { attributes: true });
+  }
+  requestAnimationFrame(look);
+  return () => observer.disconnect();
+}
+
+function saveFile({ name, text, type }) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+function render({ model, el }) {
+  const root = document.createElement("div");
+  const said = document.createElement("div");
+  const tip = document.createElement("div");
+  root.className = "lw-root";
+  said.className = "lw-waiting";
+  said.setAttribute("role", "status");
+  tip.className = "lw-tip";
+  tip.setAttribute("aria-hidden", "true");
+  let panel = document.createElement("div");
+  root.append(panel, said, tip);
+  el.append(root);
+
+  let outstanding = 0; // messages that no page has answered yet
+  let timer, tick;
+  let pressed = null; // the slider under the pointer
+  const moved = new Map(); // slider to its newest value, not sent yet
+
+  function send(action, value) {
+    outstanding += 1;
+    clearTimeout(timer);
+    timer = setTimeout(() => (said.textContent = SILENT), PATIENCE);
+    model.send({ action, value, frame: model.get("frame") });
+  }
+
+  function sendMoved() {
+    if (outstanding || !moved.size) return;
+    const [slider, value] = moved.entries().next().value;
+    moved.delete(slider);
+    const { action, name } = slider.dataset;
+    send(action, action === "knob" ? { name, value } : value);
+  }
+
+  function draw() {
+    const template = document.createElement("template");
+    template.innerHTML = model.get("page");
+    const fresh = template.content.firstElementChild;
+    const hadFocus = root.contains(document.activeElement);
+    const before = panel.querySelectorAll("[data-follow] > *").length;
+    if (panel.isConnected && panel.className) patch(panel, fresh, (node) => node === pressed || moved.has(node));
+    else panel.replaceWith((panel = fresh));
+    if (hadFocus && !root.contains(document.activeElement)) panel.focus({ preventScroll: true });
+    if (panel.querySelectorAll("[data-follow] > *").length !== before) follow();
+    rove();
+    showTip();
+    outstanding = Math.max(0, outstanding - 1);
+    if (!outstanding) {
+      clearTimeout(timer);
+      said.textContent = "";
+    }
+    sendMoved();
+    clearTimeout(tick);
+    if (panel.dataset.tick !== undefined) {
+      tick = setTimeout(() => requestAnimationFrame(() => send("tick")), Number(panel.dataset.tick));
+    }
+  }
+
+  // Keep the newest token in sight, unless the learner reads elsewhere.
+  function follow() {
+    for (const box of panel.querySelectorAll("[data-follow]")) {
+      const next = box.querySelector(".lw-next");
+      const target = next ? next.offsetTop - box.offsetTop - box.clientHeight / 2 : box.scrollHeight;
+      if (!box.matches(":hover") && !box.contains(document.activeElement)) box.scrollTop = target;
+    }
+  }
+
+  // One item of a list can be reached with Tab, the others with the arrow keys.
+  function items(list) {
+    return [...panel.querySelectorAll(`[data-item="${list}"]`)];
+  }
+  function rove() {
+    for (const list of ["candidates", "chips"]) {
+      const all = items(list);
+      const one = all.find((node) => node === document.activeElement);
+      const usual = one ?? (list === "chips" ? all.at(-1) : all[0]);
+      for (const node of all) node.tabIndex = node === usual ? 0 : -1;
+    }
+  }
+  function move(list, by) {
+    const all = items(list);
+    const place = all.indexOf(document.activeElement);
+    const next = place < 0 ? 0 : Math.min(all.length - 1, Math.max(0, place + by));
+    all[next]?.focus();
+    rove();
+  }
+
+  function press(node) {
+    if (!node || node.getAttribute("aria-disabled") === "true") return;
+    const { action, value } = node.dataset;
+    send(action, value === undefined ? null : JSON.parse(value));
+  }
+
+  function showTip() {
+    const hovered = [...root.querySelectorAll("[data-tip]:hover")].at(-1);
+    const focused = document.activeElement?.matches?.("[data-tip]:focus-visible") && root.contains(document.activeElement);
+    const node = hovered ?? (focused ? document.activeElement : null);
+    tip.textContent = node?.dataset.tip ?? "";
+    if (!node) return;
+    const box = node.getBoundingClientRect();
+    const { offsetWidth: width, offsetHeight: height } = tip;
+    const top = box.top - height - 6;
+    tip.style.left = `${Math.max(4, Math.min(box.left, innerWidth - width - 4))}px`;
+    tip.style.top = `${top > 4 ? top : box.bottom + 6}px`;
+  }
+
+  root.addEventListener("click", (event) => {
+    const node = event.target.closest("[data-action]");
+    if (node && !node.matches("input, select")) press(node);
+  });
+  root.addEventListener("mousedown", (event) => {
+    // a click on a chip leaves the focus where it is, so that the keys stay the same
+    if (event.target.closest('[data-item="chips"]')) event.preventDefault();
+  });
+  root.addEventListener("pointerdown", (event) => {
+    pressed = event.target.closest("input[type=range]");
+  });
+  const release = () => (pressed = null);
+  window.addEventListener("pointerup", release);
+  window.addEventListener("pointercancel", release);
+  root.addEventListener("input", (event) => {
+    if (event.target.type !== "range") return;
+    moved.set(event.target, Number(event.target.value));
+    sendMoved();
+  });
+  root.addEventListener("change", async ({ target }) => {
+    if (target.localName === "select") send(target.dataset.action, target.value);
+    if (target.type !== "file" || !target.files.length) return;
+    const text = await target.files[0].text();
+    target.value = "";
+    send(target.dataset.action, text);
+  });
+  for (const name of ["pointerover", "pointerout", "focusin", "focusout"]) {
+    root.addEventListener(name, () => requestAnimationFrame(showTip));
+  }
+
+  root.addEventListener("keydown", (event) => {
+    const { key, target } = event;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (key === "Tab" || key === "Escape" || (key === "Enter" && event.shiftKey)) return;
+    event.stopPropagation(); // or the notebook takes it: "b" inserts a cell
+    const isStale = event.repeat && outstanding > 0;
+    if (target.matches("input, select")) return;
+    const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 1, ArrowUp: -1 }[key];
+    if (by && target.matches('[data-item="chips"]')) move("chips", by);
+    else if (key === "ArrowDown" || key === "ArrowUp") move("candidates", by);
+    else if (by) isStale || press(panel.querySelector(`[data-key="${key}"]`));
+    else if (!isStale) return; // Enter and space press what has the focus
+    event.preventDefault();
+  });
+
+  model.on("change:frame", draw);
+  model.on("msg:custom", (message) => message.file && saveFile(message.file));
+  const unfollow = followTheme(root);
+  draw();
+  outstanding = 0;
+  follow();
+  return () => {
+    clearTimeout(tick);
+    clearTimeout(timer);
+    unfollow();
+    model.off("change:frame", draw);
+    window.removeEventListener("pointerup", release);
+    window.removeEventListener("pointercancel", release);
+  };
+}
+
+export default { render };

@@ -1,0 +1,153 @@
+"""What did the runs of the graph take in, how long did they take, what did they read?
+
+A model in front of another one. It passes every run on as it is, and notes what is
+gone afterwards: which arrays were fed, and how likely each token that was read had
+been. Knows nothing of what is drawn from the logits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from llm_walkthrough.stepper import LanguageModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from llm_walkthrough.arrays import Logits, LogitsRows, TokenIds
+    from llm_walkthrough.kv_cache import KVCache
+
+SCORED = 256
+"""At most so many tokens of one run are scored, the last ones: a row takes 0.5 ms."""
+
+
+class FedModel(LanguageModel, Protocol):
+    """A model that tells what it feeds to its graph, as `model.Model` does."""
+
+    def feed(self, unseen: TokenIds, cache: KVCache) -> dict[str, np.ndarray]:
+        """Return the dictionary that a run of these tokens gives to the graph."""
+        ...
+
+
+@dataclass(frozen=True)
+class Score:
+    """How likely the model found a token, before any processor.
+
+    Attributes:
+        log_probability: natural logarithm of the softmax, at most 0.
+        rank: 1 for the likeliest token; equals share the better rank.
+    """
+
+    log_probability: float
+    rank: int
+
+    @property
+    def probability(self) -> float:
+        """From 0 to 1."""
+        return float(np.exp(self.log_probability))
+
+
+@dataclass(frozen=True)
+class FedArray:
+    """One array of a feed; those of all layers, keys and values, stand together.
+
+    Attributes:
+        name: of the graph's input, "*" for the number of the layer.
+        dtype: of its numbers.
+        shape: of each array.
+        count: how many arrays there are.
+        nbytes: of all of them.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    count: int
+    nbytes: int
+
+
+class Watched:
+    """A model whose runs are noted.
+
+    Attributes:
+        num_runs: how many runs were made.
+        feeds: by the length of the cache and of the sequence, what a run was fed.
+        scores: position to score, for tokens that were read in a run of several.
+    """
+
+    def __init__(self, model: FedModel) -> None:
+        self._model = model
+        self.num_runs = 0
+        self.feeds: dict[tuple[int, int], tuple[FedArray, ...]] = {}
+        self.scores: dict[int, Score] = {}
+        self._last_row: tuple[int, Logits | None] = (0, None)
+
+    @property
+    def vocab(self) -> int:
+        """How many tokens the logits score."""
+        return self._model.vocab
+
+    def new_cache(self) -> KVCache:
+        """Return an empty cache."""
+        return self._model.new_cache()
+
+    def run(self, unseen: TokenIds, cache: KVCache) -> tuple[LogitsRows, KVCache]:
+        """Run as the model does, with the same errors."""
+        feed = summary(self._model.feed(unseen, cache))
+        rows, longer = self._model.run(unseen, cache)
+        self.num_runs += 1
+        self.feeds[cache.length, len(unseen)] = feed
+        if len(unseen) > 1:
+            self._score(unseen, rows, cache.length)
+        self._last_row = (longer.length, rows[-1])
+        return rows, longer
+
+    def _score(self, unseen: TokenIds, rows: LogitsRows, start: int) -> None:
+        """Note how likely the tokens of a run were, each by the row before it."""
+        before = {start + i + 1: row for i, row in enumerate(rows[:-1])}
+        before[self._last_row[0]] = self._last_row[1]
+        for place in range(max(0, len(unseen) - SCORED), len(unseen)):
+            if (row := before.get(start + place)) is not None:
+                (self.scores[start + place],) = scores(row, [int(unseen[place])])
+
+
+def scores(logits: Logits, tokens: Sequence[int]) -> list[Score]:
+    """Return how likely each token is by logits [vocab] float32.
+
+    `x_token - max x - log sum_j exp(x_j - max x)`.
+    """
+    highest = float(logits.max())
+    log_total = highest + math.log(float(np.exp(logits - highest).sum()))
+    return [
+        Score(
+            float(logits[t]) - log_total, 1 + int(np.count_nonzero(logits > logits[t]))
+        )
+        for t in tokens
+    ]
+
+
+def summary(arrays: Mapping[str, np.ndarray]) -> tuple[FedArray, ...]:
+    """Return names, types, shapes and sizes of a feed, without its numbers."""
+    folded: dict[tuple[str, str, tuple[int, ...]], FedArray] = {}
+    for name, array in arrays.items():
+        short = _short(name)
+        fed = FedArray(short, str(array.dtype), array.shape, 0, 0)
+        fed = folded.get((short, fed.dtype, fed.shape), fed)
+        folded[short, fed.dtype, fed.shape] = replace(
+            fed, count=fed.count + 1, nbytes=fed.nbytes + array.nbytes
+        )
+    return tuple(folded.values())
+
+
+def _short(name: str) -> str:
+    """Return a name without the layer, and without saying key or value."""
+    parts = ("*" if part.isdigit() else part for part in name.split("."))
+    return ".".join(p for p in parts if p not in {"key", "value"})
+
+
+def _rank(logits: Logits, token: int) -> int:
+    return 1 + int(np.count_nonzero(logits > logits[token]))
