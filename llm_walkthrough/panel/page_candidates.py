@@ -124,7 +124,8 @@ def _table(found: Distribution, tokenizer: Vocabulary, position: int) -> str:
     shown = _shown_stage(found)
     return (
         '<table class="lw-table"><thead><tr>'
-        '<th class="lw-rank"><span class="lw-sr">rank</span></th><th>token</th>'
+        '<th class="lw-rank"><span class="lw-sr">rank</span></th>'
+        '<th class="lw-token">token</th>'
         '<th class="lw-num">logit</th><th class="lw-num lw-opt">penalty</th>'
         '<th class="lw-num lw-opt">÷ T</th>'
         f'<th class="lw-bars">▭ model ▬ {html.escape(shown)}</th>'

@@ -98,9 +98,9 @@ def feed_table(feed: Feed, before: Feed | None, vocabulary: Vocabulary) -> str:
         for array in feed.arrays
     )
     return (
-        '<table class="lw-feed-table"><thead><tr><th>name</th><th>dtype, shape</th>'
-        '<th class="lw-num">bytes</th><th>what is new</th></tr>'
-        f"</thead><tbody>{rows}</tbody></table>"
+        '<table class="lw-feed-table"><thead><tr><th>name, dtype, shape</th>'
+        f'<th class="lw-num">bytes, what is new</th></tr></thead><tbody>{rows}</tbody>'
+        "</table>"
     )
 
 
@@ -139,10 +139,11 @@ def _feed_row(
         f"<b>{new}</b>" if new != was else str(new)
         for new, was in zip(array.shape, old, strict=True)
     )
+    change = _change(array, before, feed, vocabulary)
     return (
-        f"<tr><td>{name}{count}</td><td>{html.escape(array.dtype)} [{axes}]</td>"
-        f'<td class="lw-num">{byte_count(array.nbytes)}</td>'
-        f'<td class="lw-change">{_change(array, before, feed, vocabulary)}</td></tr>'
+        f'<tr><td>{name}{count}</td><td class="lw-num">{byte_count(array.nbytes)}</td>'
+        f"</tr><tr><td>{html.escape(array.dtype)} [{axes}]</td>"
+        f'<td class="lw-num lw-change">{change}</td></tr>'
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from llm_walkthrough.panel.ways import Way
     from llm_walkthrough.tokenizer import Tokenizer
 
-_WIDTH, _HEIGHT = 120, 24  # of the tree, and of a row of it, in its own units
+_WIDTH, _HEIGHT = 80, 24  # of the tree, and of a row of it, in its own units
 _TAIL = 80  # characters of a way's text
 
 

@@ -151,11 +151,11 @@ function render({ model, el }) {
     const node = hovered ?? (focused ? document.activeElement : null);
     tip.textContent = node?.dataset.tip ?? "";
     if (!node) return;
-    const box = node.getBoundingClientRect();
-    const { offsetWidth: width, offsetHeight: height } = tip;
-    const top = box.top - height - 6;
-    tip.style.left = `${Math.max(4, Math.min(box.left, innerWidth - width - 4))}px`;
-    tip.style.top = `${top > 4 ? top : box.bottom + 6}px`;
+    const [box, around] = [node, root].map((one) => one.getBoundingClientRect());
+    const left = Math.min(box.left - around.left, around.width - tip.offsetWidth - 4);
+    const above = box.top - around.top - tip.offsetHeight - 6;
+    tip.style.left = `${Math.max(4, left)}px`;
+    tip.style.top = `${above > 0 ? above : box.bottom - around.top + 6}px`;
   }
 
   root.addEventListener("click", (event) => {
@@ -203,6 +203,8 @@ function render({ model, el }) {
     event.preventDefault();
   });
 
+  const resized = new ResizeObserver(follow);
+  resized.observe(root);
   model.on("change:frame", draw);
   model.on("msg:custom", (message) => message.file && saveFile(message.file));
   const unfollow = followTheme(root);
@@ -213,6 +215,7 @@ function render({ model, el }) {
     clearTimeout(tick);
     clearTimeout(timer);
     unfollow();
+    resized.disconnect();
     model.off("change:frame", draw);
     window.removeEventListener("pointerup", release);
     window.removeEventListener("pointercancel", release);
