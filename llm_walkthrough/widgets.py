@@ -62,12 +62,14 @@ class Board(anywidget.AnyWidget):
     Attributes:
         page: HTML, as the state draws itself.
         frame: how many times it was drawn.
+        heard: which view sent the last event that was dealt with, and its number there.
     """
 
     _esm = SCRIPT
     _css = STYLE
     page = traitlets.Unicode().tag(sync=True)
     frame = traitlets.Int(0).tag(sync=True)
+    heard = traitlets.Tuple(("", 0)).tag(sync=True)
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -83,7 +85,8 @@ class Board(anywidget.AnyWidget):
 
     def _heard(self, _widget: object, event: dict[str, Any], _buffers: object) -> None:
         """Take an event of the page; nobody would see what is raised here."""
-        with self._one_at_a_time:
+        with self._one_at_a_time, self.hold_sync():
+            self.heard = (str(event.get("view")), event.get("number"))
             action = str(event.get("action"))
             if action == "tick" and event.get("frame") != self.frame:
                 return  # asked for by a page that is not shown any more
@@ -144,7 +147,7 @@ class StepPanel(Board):
             seed=seed,
             processors=processors,
         )
-        super().__init__(_Steps(self.walk, self.send))
+        super().__init__(_Steps(self.walk, self._hand_over))
 
     @property
     def stepper(self) -> Stepper:
@@ -179,12 +182,19 @@ class StepPanel(Board):
         Path(file).write_text(export(self.page, self.walk.title), encoding="utf-8")
 
 
+    def _hand_over(self, file: dict[str, str]) -> None:
+        """Give a file to the view that asked for it, and to no other one."""
+        self.send({"file": file, "view": self.heard[0]})
+
+
 class _Steps:
     """The state behind a step panel: a walk, its files and its times."""
 
-    def __init__(self, walk: Walk, send: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, walk: Walk, hand_over: Callable[[dict[str, str]], None]
+    ) -> None:
         self._walk = walk
-        self._send = send
+        self._hand_over = hand_over
         self._timed: float | None = None
         self._rest = 0.0
 
@@ -192,12 +202,12 @@ class _Steps:
         walk = self._walk
         if action == "export":
             text = export(self.page(), walk.title)
-            self._send({"file": _file("step.html", text, "text/html")})
+            self._hand_over(_file("step.html", text, "text/html"))
         elif action == "save":
             walk.act("save")
             if walk.desk.notice.kind == "news":
                 text = written(walk.saved())
-                self._send({"file": _file("run.json", text, "application/json")})
+                self._hand_over(_file("run.json", text, "application/json"))
         else:
             walk.act(action, value)
 

@@ -146,17 +146,10 @@ def _head(shot: Snapshot) -> str:
 
 
 def _where(shot: Snapshot) -> str:
-    score = shot.desk.guesses
-    guessed = ""
-    if score.made:
-        guessed = (
-            f"guessed <b>{score.right}</b> of {score.made}, the model’s favourite "
-            f"{score.by_the_model} · "
-        )
     return (
-        f'<p class="lw-where">{guessed}{html.escape(shot.title)} · step '
-        f"<b>{len(shot.made)}</b> · context <b>{len(shot.tokens):,}</b> of "
-        f"{shot.cache.capacity:,}</p>"
+        f'<p class="lw-where">step <b>{len(shot.made)}</b> · context '
+        f"<b>{len(shot.tokens):,}</b> of {shot.cache.capacity:,} · "
+        f"{html.escape(shot.title)}</p>"
     )
 
 

@@ -37,7 +37,8 @@ def candidates_section(
 ) -> str:
     """Draw what may come next, the bar on which `u` falls, and the knobs."""
     if desk.is_guessing:
-        table, bar = _guess_table(found, tokenizer, position), _hidden_bar()
+        table = _guess_table(found, desk, tokenizer, position)
+        bar = _hidden_bar()
     else:
         table = _table(found, tokenizer, position)
         bar = _bar(found, tokenizer, own_u=own_u)
@@ -222,7 +223,9 @@ def _take_button(token: int, piece: str, position: int, name: str, tip: str) -> 
     return f'<button type="button"{named}>{chip(piece)}</button>'
 
 
-def _guess_table(found: Distribution, tokenizer: Vocabulary, position: int) -> str:
+def _guess_table(
+    found: Distribution, desk: Desk, tokenizer: Vocabulary, position: int
+) -> str:
     """Draw the candidates without their numbers, in the order of the alphabet."""
     pieces = sorted((tokenizer.piece(row.token), row.token) for row in found.rows)
     buttons = [
@@ -230,9 +233,16 @@ def _guess_table(found: Distribution, tokenizer: Vocabulary, position: int) -> s
         for piece, token in pieces
     ]
     items = "".join(f"<li>{button}</li>" for button in buttons)
+    score = desk.guesses
+    so_far = ""
+    if score.made:
+        so_far = (
+            f" So far you guessed <b>{score.right}</b> of {score.made}, the model’s "
+            f"favourite came {score.by_the_model} times."
+        )
     return (
         '<div class="lw-guess"><p>Which one comes? Choose before you see the numbers.'
-        f'</p><ul aria-label="Candidates">{items}</ul></div>'
+        f'{so_far}</p><ul aria-label="Candidates">{items}</ul></div>'
     )
 
 

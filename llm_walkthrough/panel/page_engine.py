@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 _NARROW = 140  # positions; with more of them a line between two would hide them
 _NEWEST = 32  # runs whose median is the speed of decoding
 _PIECES = 3
-REST = "{rest}"
-"""Stands in the page where the time of everything but the model goes."""
+REST = "<rest>"
+"""Stands in the page where the time of everything but the model goes; no token that is
+written there can look like it."""
 
 
 def cache_section(shot: Snapshot) -> str:
@@ -110,8 +111,8 @@ def foot(shot: Snapshot) -> str:
     if shot.runs:
         model = shot.runs[-1].seconds
         words.append(f"model <b>{1000 * model:.1f} ms</b>")
-        if shot.desk.step_seconds is not None:
-            words.append(f"everything else <b>{REST}</b>")
+        rest = "–" if shot.desk.step_seconds is None else REST
+        words.append(f"everything else <b>{rest}</b>")
         words += _speeds(shot.runs, shot.prompt_length)
     spans = "".join(f"<span>{word}</span>" for word in words)
     keys = "→ step · ← back · ↑↓ candidates · Enter takes · Tab to all the rest"
@@ -123,9 +124,8 @@ def _speeds(runs: Sequence[Run], prompt_length: int) -> list[str]:
     count, seconds = sum(len(run.tokens) for run in read), sum(r.seconds for r in read)
     words = [f"prefill {count} tokens, <b>{count / seconds:,.0f} tokens/s</b>"]
     steps = [r.seconds for r in runs if r.start >= prompt_length and len(r.tokens) == 1]
-    if steps:
-        rate = 1 / median(steps[-_NEWEST:])
-        words.append(f"decode <b>{rate:,.0f} tokens/s</b>")
+    rate = f"{1 / median(steps[-_NEWEST:]):,.0f}" if steps else "–"
+    words.append(f"decode <b>{rate} tokens/s</b>")
     return words
 
 

@@ -66,20 +66,37 @@ function render({ model, el }) {
   root.append(panel, said, tip);
   el.append(root);
 
-  let outstanding = 0; // messages that no page has answered yet
+  const view = Math.random().toString(36).slice(2); // there may be several of one panel
+  let sent = 0; // messages
+  let heard = 0; // those of them that the kernel has dealt with
   let timer, tick;
   let pressed = null; // the slider under the pointer
   const moved = new Map(); // slider to its newest value, not sent yet
 
   function send(action, value) {
-    outstanding += 1;
+    sent += 1;
+    wait();
+    model.send({ action, value, frame: model.get("frame"), view, number: sent });
+  }
+
+  function wait() {
     clearTimeout(timer);
     timer = setTimeout(() => (said.textContent = SILENT), PATIENCE);
-    model.send({ action, value, frame: model.get("frame") });
+  }
+
+  // Not every message is followed by a page: a tick that came too late is not.
+  function hear() {
+    const [whose, number] = model.get("heard");
+    if (whose !== view || number === heard) return;
+    heard = number;
+    said.textContent = "";
+    if (sent > heard) wait();
+    else clearTimeout(timer);
+    sendMoved();
   }
 
   function sendMoved() {
-    if (outstanding || !moved.size) return;
+    if (sent > heard || !moved.size) return;
     const [slider, value] = moved.entries().next().value;
     moved.delete(slider);
     const { action, name } = slider.dataset;
@@ -98,12 +115,6 @@ function render({ model, el }) {
     if (panel.querySelectorAll("[data-follow] > *").length !== before) follow();
     rove();
     showTip();
-    outstanding = Math.max(0, outstanding - 1);
-    if (!outstanding) {
-      clearTimeout(timer);
-      said.textContent = "";
-    }
-    sendMoved();
     clearTimeout(tick);
     if (panel.dataset.tick !== undefined) {
       tick = setTimeout(() => requestAnimationFrame(() => send("tick")), Number(panel.dataset.tick));
@@ -193,7 +204,7 @@ function render({ model, el }) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (key === "Tab" || key === "Escape" || (key === "Enter" && event.shiftKey)) return;
     event.stopPropagation(); // or the notebook takes it: "b" inserts a cell
-    const isStale = event.repeat && outstanding > 0;
+    const isStale = event.repeat && sent > heard;
     if (target.matches("input, select")) return;
     const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 1, ArrowUp: -1 }[key];
     if (by && target.matches('[data-item="chips"]')) move("chips", by);
@@ -206,10 +217,11 @@ function render({ model, el }) {
   const resized = new ResizeObserver(follow);
   resized.observe(root);
   model.on("change:frame", draw);
-  model.on("msg:custom", (message) => message.file && saveFile(message.file));
+  model.on("change:heard", hear);
+  const receive = (message) => message.view === view && saveFile(message.file);
+  model.on("msg:custom", receive);
   const unfollow = followTheme(root);
   draw();
-  outstanding = 0;
   follow();
   return () => {
     clearTimeout(tick);
@@ -217,6 +229,8 @@ function render({ model, el }) {
     unfollow();
     resized.disconnect();
     model.off("change:frame", draw);
+    model.off("change:heard", hear);
+    model.off("msg:custom", receive);
     window.removeEventListener("pointerup", release);
     window.removeEventListener("pointercancel", release);
   };
