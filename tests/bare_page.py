@@ -1,9 +1,9 @@
 """A page without JupyterLab that holds a step panel, and a kernel to be slowed down.
 
-The panel's own script runs in a real browser. Behind it is a real `StepPanel` on the toy
-model, whose messages pass through a stand-in for the widget's model: one at a time, in
-order, each after a delay, or not at all. The vocabulary has tokens that would break a
-page if they were raw.
+The panel's own script runs in a real browser. Behind it is a real `StepPanel` on the
+toy model, whose messages pass through a stand-in for the widget's model: one at a time,
+in order, each after a delay, or not at all. The vocabulary has tokens that would break
+a page if they were raw.
 """
 
 from __future__ import annotations
@@ -145,21 +145,17 @@ class Bare:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        page.expose_function("toKernel", lambda event: self.kernel.hear(event))
+        page.expose_function("toKernel", self._answer)
         self.root = page.locator(".lw-root")
         self.panel = page.locator(".lw-panel")
 
     def open(self, *, is_dark: bool = False, **settings: Any) -> None:  # noqa: ANN401 - as StepPanel
         """Begin anew, with a new panel in an empty page."""
         self.kernel = Kernel(**settings)
-        self.page.mouse.move(0, 0)
-        self.page.set_viewport_size({"width": 1300, "height": 1100})
+        self.page.goto("about:blank")  # or no slider can be dragged in the new document
         self.page.set_content(EMPTY)
         self.page.evaluate(BEGIN, [SCRIPT, STYLE, self.kernel.state(), is_dark])
         self.settle()
-
-    def button(self, name: str) -> Locator:
-        return self.panel.get_by_role("button", name=name, exact=True)
 
     def action(self, name: str) -> Locator:
         return self.panel.locator(f"[data-action={name}]")
@@ -212,6 +208,9 @@ class Bare:
 
     def steps(self) -> int:
         return len(self.kernel.stepper.steps)
+
+    def _answer(self, event: dict[str, object]) -> dict[str, object]:
+        return self.kernel.hear(event)
 
 
 @functools.cache

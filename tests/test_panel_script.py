@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from bare_page import HOSTILE, PRESS, Bare
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
         ConsoleMessage,
         Error,
         Page,
+        ViewportSize,
     )
 
 pytestmark = pytest.mark.browser
 
 SILENT = "No answer for a second"
-WIDE = {"width": 1300, "height": 1100}
+WIDE: ViewportSize = {"width": 1300, "height": 1100}
 SELECTED = "() => getSelection().toString()"
 FOCUSED = (
     "() => document.activeElement.dataset.action ?? document.activeElement.tagName"
@@ -42,7 +43,7 @@ HEIGHT = "(panel) => panel.getBoundingClientRect().height"
 
 @pytest.fixture(scope="module")
 def stage(chromium: Browser) -> Bare:
-    page = chromium.new_page()
+    page = chromium.new_page(viewport=WIDE)
     page.set_default_timeout(10_000)
     return Bare(page)
 
@@ -67,7 +68,7 @@ def bare(stage: Bare) -> Iterator[Bare]:
     assert errors == []
 
 
-# --- presses -------------------------------------------------------------------------
+# --- presses --------------------------------------------------------------------------
 
 
 def test_a_press_arrives_once_when_the_page_is_redrawn_under_it(bare: Bare) -> None:
@@ -119,7 +120,7 @@ def test_a_button_that_is_off_sends_nothing(bare: Bare) -> None:
     assert bare.sent() == []
 
 
-# --- what stays over a redraw ----------------------------------------------------------
+# --- what stays over a redraw ---------------------------------------------------------
 
 
 def test_focus_hover_selection_and_nodes_survive_redraws(bare: Bare) -> None:
@@ -180,13 +181,14 @@ def test_redraws_leave_neither_nodes_nor_listeners_behind(bare: Bare) -> None:
 def test_a_view_that_is_removed_leaves_nothing_running(bare: Bare) -> None:
     session = bare.page.context.new_cdp_session(bare.page)
     bare.press("run")
-    bare.page.evaluate("() => { bare.remove(); document.body.replaceChildren() }")
+    bare.page.evaluate("() => { bare.remove(); bare.remove = null }")
+    bare.page.evaluate("() => document.querySelector('main').replaceChildren()")
     bare.settle()
     sent = len(bare.sent())
     bare.redraw()
     bare.page.wait_for_timeout(400)
     assert len(bare.sent()) == sent
-    assert counted(session)[1] <= 2  # the page's own
+    assert counted(session)[0] < 50  # a view that is still held has hundreds of nodes
 
 
 def counted(session: CDPSession) -> tuple[float, float]:
@@ -198,7 +200,7 @@ def counted(session: CDPSession) -> tuple[float, float]:
     return values["Nodes"], values["JSEventListeners"]
 
 
-# --- keys ------------------------------------------------------------------------------
+# --- keys -----------------------------------------------------------------------------
 
 
 def test_right_steps_left_goes_back_and_enter_takes_the_candidate_with_the_focus(
@@ -243,20 +245,15 @@ def test_among_the_chips_the_arrows_walk_and_enter_goes_back_to_there(
 
 def test_tab_reaches_every_control_once_and_each_list_as_one(bare: Bare) -> None:
     bare.press("step", 3)
-    seen = walked_with_tab(bare.page)
-    once = [*ONCE, "back"]  # the chips of made tokens go back as well
-    assert sorted(seen) == sorted(once)
-
-
-ONCE = (
-    *("back", "step", "run", "limit", "speed", "reset"),
-    *("guessing", "large", "save", "load", "export"),
-    *("stage",) * 6,
-    *("take", "u", "roll"),
-    *("unroll",),
-    *("knob",) * 6,
-    *("switch", "OL", "DIV", "DIV"),
-)
+    assert walked_with_tab(bare.page) == [
+        *("back", "step", "run", "limit", "speed", "reset"),
+        *("guessing", "large", "save", "load", "export"),
+        *("back", "DIV"),  # the newest chip, and the text, which can be scrolled
+        *("stage",) * 5,
+        *("take", "u", "roll", "unroll"),
+        *("knob",) * 6,
+        *("DIV", "switch"),
+    ]
 
 
 def walked_with_tab(page: Page) -> list[str]:
@@ -307,7 +304,7 @@ def test_unmodified_keys_stay_in_the_panel_and_those_that_lead_out_do_not(
     assert bare.page.evaluate("() => bare.keys") == left
 
 
-# --- sliders ---------------------------------------------------------------------------
+# --- sliders --------------------------------------------------------------------------
 
 
 def test_a_slider_that_is_dragged_is_not_set_back_and_its_last_value_wins(
@@ -394,7 +391,7 @@ def test_u_is_dragged_and_given_back_without_a_run_of_the_model(bare: Bare) -> N
     assert bare.kernel.walk.num_runs == runs
 
 
-# --- run and stop ------------------------------------------------------------------------
+# --- run and stop ---------------------------------------------------------------------
 
 
 def test_a_run_is_pulled_step_by_step_and_stop_ends_it_after_the_step_in_flight(
@@ -412,7 +409,7 @@ def test_a_run_is_pulled_step_by_step_and_stop_ends_it_after_the_step_in_flight(
     bare.settle()
     assert bare.steps() == stopped
     assert before >= 3
-    # during the press and the step in flight a run goes on; after Stop arrived it does not
+    # one tick may have been under way when Stop was sent
     stop = [event["action"] for event in bare.sent()].index("stop")
     assert all(event["action"] != "tick" for event in bare.sent()[stop + 2 :])
     expect(bare.action("run")).to_be_visible()
@@ -463,7 +460,7 @@ def test_knobs_can_be_turned_during_a_run(bare: Bare) -> None:
     assert bare.steps() > 3
 
 
-# --- a kernel that does not answer -------------------------------------------------------
+# --- a kernel that does not answer ----------------------------------------------------
 
 
 def test_after_a_second_of_silence_it_is_said_and_gone_with_the_answer(
@@ -489,7 +486,7 @@ def test_a_kernel_that_is_gone_is_said_and_the_sentence_stays(bare: Bare) -> Non
     expect(bare.root.locator(".lw-waiting")).to_contain_text(SILENT)
 
 
-# --- text that would break a page ----------------------------------------------------------
+# --- text that would break a page -----------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -503,7 +500,9 @@ def test_hostile_tokens_are_shown_as_text(bare: Bare, text: str) -> None:
     bare.act("take", {"token": token, "position": position})
     chip = bare.panel.locator(".lw-made")
     piece = tokenizer.piece(token)
-    assert chip.get_attribute("aria-label", timeout=1000).startswith(f"{piece}, ")
+    name = chip.get_attribute("aria-label")
+    assert name is not None
+    assert name.startswith(f"{piece}, ")
     shown = piece if len(piece) <= 40 else f"{piece[:39]}…"
     assert chip.inner_text() == shown
     chip.hover()
@@ -514,7 +513,7 @@ def test_hostile_tokens_are_shown_as_text(bare: Bare, text: str) -> None:
     assert bare.panel.evaluate(HEIGHT) == before
 
 
-# --- files -------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------
 
 
 def test_a_run_is_saved_as_a_file_and_opened_again(bare: Bare, tmp_path: Path) -> None:
@@ -563,12 +562,13 @@ def test_the_picture_of_a_step_is_a_page_that_needs_nothing_else(
     other.close()
 
 
-# --- height ------------------------------------------------------------------------------
+# --- height ---------------------------------------------------------------------------
 
 
 HEIGHTS = """\
 () => {
-  const [main, panel] = [".lw-root", ".lw-panel"].map((one) => document.querySelector(one));
+  const main = document.querySelector(".lw-root");
+  const panel = document.querySelector(".lw-panel");
   const found = {};
   for (const width of [1250, 860, 700, 600]) {
     for (const size of ["normal", "large"]) {
@@ -655,6 +655,3 @@ def test_the_place_of_a_notice_is_kept_and_a_long_one_can_be_read(bare: Bare) ->
     notice = bare.panel.locator(".lw-notice")
     assert notice.evaluate("(node) => node.scrollHeight > node.clientHeight")
     assert re.search("possible", notice.inner_text())
-
-
-_: Any = None

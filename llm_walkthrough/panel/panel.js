@@ -70,6 +70,7 @@ function render({ model, el }) {
   let sent = 0; // messages
   let heard = 0; // those of them that the kernel has dealt with
   let timer, tick;
+  let isGone = false;
   let pressed = null; // the slider under the pointer
   const moved = new Map(); // slider to its newest value, not sent yet
 
@@ -117,7 +118,7 @@ function render({ model, el }) {
     showTip();
     clearTimeout(tick);
     if (panel.dataset.tick !== undefined) {
-      tick = setTimeout(() => requestAnimationFrame(() => send("tick")), Number(panel.dataset.tick));
+      tick = setTimeout(() => requestAnimationFrame(() => isGone || send("tick")), Number(panel.dataset.tick));
     }
   }
 
@@ -224,6 +225,7 @@ function render({ model, el }) {
   draw();
   follow();
   return () => {
+    isGone = true;
     clearTimeout(tick);
     clearTimeout(timer);
     unfollow();
