@@ -61,9 +61,9 @@ def test_a_click_on_a_chip_goes_back_to_before_it() -> None:
     one = walk()
     steps(one, 3)
     before = made(one)
-    values = [a["data-value"] for a in drawn(one).actions("back")]
-    assert values == ["3", "2", "1"]
-    one.act("back", int(str(values[1])))
+    values = [a["data-value"] for a in drawn(one).actions("back_to")]
+    assert values == ["0", "1", "2"]
+    one.act("back_to", int(str(values[1])))
     assert made(one) == before[:1]
 
 
@@ -111,4 +111,4 @@ def test_of_a_long_text_the_end_is_drawn_and_the_rest_counted(
     assert len(page.styled("lw-made")) == 3
     assert "… 3 earlier" in page.text
     assert "… 7 earlier" in page.text
-    assert [a["data-value"] for a in page.actions("back")] == ["3", "2", "1"]
+    assert [a["data-value"] for a in page.actions("back_to")] == ["7", "8", "9"]

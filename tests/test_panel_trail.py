@@ -33,14 +33,14 @@ def go(trail: Trail, *tokens: int) -> None:
 
 
 def shown(trail: Trail) -> dict[str, tuple[int, ...]]:
-    return {way.name: way.tokens for way in trail.ways()}
+    return {way.name: way.tokens for way in trail.look().ways}
 
 
 def test_going_back_keeps_the_way_as_what_may_come_again(trail: Trail) -> None:
     go(trail, 1, 2, 3)
     trail.back(2)
     assert trail.here == (1,)
-    assert trail.future == (2, 3)
+    assert trail.look().future == (2, 3)
     assert shown(trail) == {"A": (1, 2, 3)}
 
 
@@ -50,7 +50,7 @@ def test_the_same_tokens_again_lead_back_to_the_same_way(trail: Trail) -> None:
     go(trail, 2, 3)
     assert trail.active == "A"
     assert len(trail.stepper.branches) == 1
-    assert trail.future == ()
+    assert trail.look().future == ()
 
 
 def test_another_token_makes_another_way_and_keeps_the_first(trail: Trail) -> None:
@@ -59,7 +59,7 @@ def test_another_token_makes_another_way_and_keeps_the_first(trail: Trail) -> No
     go(trail, 7)
     assert shown(trail) == {"A": (1, 2, 3), "B": (1, 7)}
     assert trail.active == "B"
-    assert trail.future == ()
+    assert trail.look().future == ()
 
 
 def test_switching_goes_to_the_end_of_the_other_way(trail: Trail) -> None:
@@ -98,7 +98,7 @@ def test_reset_goes_back_to_the_prompt_and_forgets_all(trail: Trail) -> None:
     go(trail, 7)
     trail.reset()
     assert trail.branches() == {"A": ()}
-    assert trail.made == ()
+    assert trail.look().made == ()
     go(trail, 3)
     assert shown(trail) == {"A": (3,)}
 
@@ -108,10 +108,10 @@ def test_what_is_known_of_a_token_is_found_again_on_the_way_back(trail: Trail) -
     trail.append(1, MADE)
     trail.append(2, other)
     trail.back(1)
-    assert [*trail.made] == [MADE]
+    assert [*trail.look().made] == [MADE]
     go(trail, 9)
     trail.switch("A")
-    assert [*trail.made] == [MADE, other]
+    assert [*trail.look().made] == [MADE, other]
 
 
 def test_tokens_that_a_cell_made_are_shown_without_what_is_not_known(
@@ -120,7 +120,7 @@ def test_tokens_that_a_cell_made_are_shown_without_what_is_not_known(
     go(trail, 1)
     trail.stepper.step(4)
     trail.stepper.fork()
-    assert trail.made == (MADE, None)
+    assert trail.look().made == (MADE, None)
     assert [*trail.branches()] == ["A", "B"]
 
 
@@ -142,7 +142,7 @@ def test_any_walk_keeps_every_end_it_has_been_at_and_the_right_logits(
             trail.switch(str(chance.choice([*trail.branches()])))
         branches = [*trail.branches().values()]
         assert all(is_within(end, branches) for end in ends)
-        whole = [way.tokens for way in trail.ways()]
+        whole = [way.tokens for way in trail.look().ways]
         assert not any(is_within(a, [b]) for a, b in pairwise(sorted(whole)))
         stops = tuple(run.stop for run in trail.stepper.runs)
         np.testing.assert_array_equal(
