@@ -7,12 +7,17 @@ import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from tiny_folder import write_tiny_folder
+from tiny_graph import LAYOUTS, write_model
 from toy_model import SharedToy
 from walking import END, PROMPT, Reader, tokenizer
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.model import open_model
 from llm_walkthrough.panel.saved_run import read
+from llm_walkthrough.tokenizer import open_tokenizer
 from llm_walkthrough.widgets import StepPanel
 
 if TYPE_CHECKING:
@@ -59,6 +64,25 @@ def panel(sent: list[dict[str, Any]], tmp_path: Path) -> StepPanel:
 @pytest.fixture
 def page(panel: StepPanel, sent: list[dict[str, Any]]) -> Page:
     return Page(panel, sent)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_it_works_on_every_graph_that_can_be_opened(name: str, tmp_path: Path) -> None:
+    folder = write_tiny_folder(tmp_path / "tiny")
+    write_model(folder, LAYOUTS[name])
+    model = open_model(folder, threads=1)
+    panel = StepPanel(model, open_tokenizer(folder), np.array([3, 4, 5]))
+    page = Page(panel, [])
+    for _ in range(4):
+        page.send("step")
+    page.send("back", 2)
+    page.send("take", {"token": 7, "position": panel.stepper.position})
+    assert panel.walk.desk.notice.text == ""
+    assert len(panel.walk.snapshot().ways) == 2
+    fed = panel.walk.snapshot().feeds[-1]
+    ports = {array.name for array in fed.arrays}
+    assert len(ports) == len(model.graph.inputs) - len(model.graph.past) + 1
+    assert Reader(panel.page).text.count("tiny · step 3") == 1
 
 
 def test_each_event_makes_one_frame_that_shows_what_the_stepper_holds(
