@@ -86,7 +86,7 @@ class Board(anywidget.AnyWidget):
     def _heard(self, _widget: object, event: dict[str, Any], _buffers: object) -> None:
         """Take an event of the page; nobody would see what is raised here."""
         with self._one_at_a_time, self.hold_sync():
-            self.heard = (str(event.get("view")), event.get("number"))
+            self.heard = (event.get("view", ""), event.get("number", 0))
             action = str(event.get("action"))
             if action == "tick" and event.get("frame") != self.frame:
                 return  # asked for by a page that is not shown any more

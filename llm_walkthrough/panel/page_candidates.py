@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from llm_walkthrough.panel.candidates import SHOWN
 from llm_walkthrough.panel.marks import (
     Button,
@@ -258,7 +260,9 @@ def _bar(found: Distribution, tokenizer: Vocabulary, *, own_u: bool) -> str:
     )
     if found.rest > 0:
         width = f"width:{100 * found.rest:.3f}%"
-        segments += f'<span class="lw-seg lw-rest" style="{width}"></span>'
+        tip = f"{np.count_nonzero(found.final) - len(pieces):,} other tokens"
+        named = attributes({"class": "lw-seg lw-rest", "data-tip": tip})
+        segments += f'<span{named} style="{width}"></span>'
     words = ", ".join(f"{piece} {percent(p)} %" for _, piece, p in pieces[:5])
     drawn = tokenizer.piece(found.drawn)
     says = f"u = {found.u:.3f} picks {drawn}"

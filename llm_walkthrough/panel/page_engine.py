@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from itertools import takewhile
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _NARROW = 140  # positions; with more of them a line between two would hide them
 _NEWEST = 32  # runs whose median is the speed of decoding
 _PIECES = 3
-REST = "<rest>"
+REST = "<rest></rest>"
 """Stands in the page where the time of everything but the model goes; no token that is
 written there can look like it."""
 
@@ -120,11 +121,12 @@ def foot(shot: Snapshot) -> str:
 
 
 def _speeds(runs: Sequence[Run], prompt_length: int) -> list[str]:
-    read = [run for run in runs if run.stop <= prompt_length]
+    read = [*takewhile(lambda run: run.stop <= prompt_length, runs)]
     count, seconds = sum(len(run.tokens) for run in read), sum(r.seconds for r in read)
     words = [f"prefill {count} tokens, <b>{count / seconds:,.0f} tokens/s</b>"]
-    steps = [r.seconds for r in runs if r.start >= prompt_length and len(r.tokens) == 1]
-    rate = f"{1 / median(steps[-_NEWEST:]):,.0f}" if steps else "–"
+    newest = [run for run in runs[-_NEWEST:] if run.start >= prompt_length]
+    steps = [run.seconds for run in newest if len(run.tokens) == 1]
+    rate = f"{1 / median(steps):,.0f}" if steps else "–"
     words.append(f"decode <b>{rate} tokens/s</b>")
     return words
 
