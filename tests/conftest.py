@@ -1,4 +1,4 @@
-"""A real browser, for the tests that are marked so."""
+"""A real browser and a real JupyterLab, for the tests that are marked so."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import sync_playwright
 
+pytest.register_assert_rewrite("real_lab")  # so that a failure says more
+
+from real_lab import quiet_page, started_lab  # noqa: E402 - as said above
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
+    from real_lab import Lab
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -25,12 +30,36 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+@pytest.fixture(scope="session")
+def path_of_chromium() -> str:
     found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if found is None:
         pytest.skip(f"no browser: none of {', '.join(CHROMIUMS)} is on the PATH")
+    return found
+
+
+@pytest.fixture(scope="module")
+def chromium(path_of_chromium: str) -> Iterator[Browser]:
+    """Not for the whole session: its event loop would disturb tests without it."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        browser = playwright.chromium.launch(
+            executable_path=path_of_chromium, args=FLAGS
+        )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def lab(
+    path_of_chromium: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lab]:
+    assert path_of_chromium  # without a browser there is no need for a lab
+    home, root = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("root")
+    with started_lab(home, root) as lab:
+        yield lab
+
+
+@pytest.fixture
+def page(chromium: Browser, lab: Lab) -> Iterator[Page]:
+    with quiet_page(chromium, lab) as page:
+        yield page
