@@ -77,7 +77,11 @@ function render({ model, el }) {
   function send(action, value) {
     sent += 1;
     wait();
-    model.send({ action, value, frame: model.get("frame"), view, number: sent });
+    try {
+      model.send({ action, value, frame: model.get("frame"), view, number: sent });
+    } catch {
+      said.textContent = SILENT; // after a restart there is nobody to send it to
+    }
   }
 
   function wait() {
