@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import nbformat
 import pytest
-from jupyter_client import BlockingKernelClient
+from jupyter_client.blocking.client import BlockingKernelClient
 from playwright.sync_api import expect
 from real_lab import NOTEBOOKS, both_themes, quiet_page, run_all_cells
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from llm_walkthrough.panel.snapshot import Snapshot
     from llm_walkthrough.tokenizer import Tokenizer
 
+_LONG = 110
+"""Characters of a sentence that may have to be scrolled, and so takes the focus."""
+
 _OPEN = (
     '<label class="lw-button lw-file">Open run<input type="file" accept=".json" '
     'data-action="load" aria-label="open a saved run"></label>'
@@ -83,7 +86,8 @@ def notice(said: Notice) -> str:
     sign = "✗ " if said.kind == "problem" else ""
     style = f"lw-notice lw-{said.kind}" if said.text else "lw-notice"
     words = html.escape(f"{sign}{said.text}")
-    return f'<div class="{style}" role="status"><bdi>{words}</bdi></div>'
+    scrolled = ' tabindex="0"' if len(words) > _LONG else ""
+    return f'<div class="{style}" role="status"{scrolled}><bdi>{words}</bdi></div>'
 
 
 def export(drawn: str, title: str) -> str:

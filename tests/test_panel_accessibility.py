@@ -1,0 +1,199 @@
+"""Everybody can read the panel and work it: contrast, names, a visible focus, no mouse.
+
+Text is checked by axe-core; bars, frames and the focus, which it does not look at, are
+computed from the colours of both palettes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from bare_page import HOSTILE, Bare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.browser
+
+RULES = {
+    "runOnly": [
+        "wcag2a",
+        "wcag2aa",
+        "wcag21a",
+        "wcag21aa",
+        "wcag22aa",
+        "best-practice",
+    ],
+    # those are about whole pages, and a panel is a part of one
+    "rules": {
+        name: {"enabled": False}
+        for name in ("region", "page-has-heading-one", "heading-order")
+    },
+    "resultTypes": ["violations"],
+}
+DISTINCT = 3.0  # the least contrast of what is not text by WCAG 2.2, criterion 1.4.11
+
+# What is seen before what: marks that carry a meaning, frames of what can be pressed.
+MARKS = {
+    "a bar": ("accent", "bg"),
+    "the bar of the drawn token": ("new", "new-pale"),
+    "the outline of the model's own probability": ("edge", "bg"),
+    "that outline in the row of the drawn token": ("edge", "new-pale"),
+    "the prompt in the cache": ("old", "bg"),
+    "made tokens in the cache": ("accent", "bg"),
+    "the newest slot of the cache": ("new", "bg"),
+    "the mark of u": ("new", "bg"),
+    "the frame of a made chip": ("edge", "bg"),
+    "the frame of a button in the head": ("edge", "soft"),
+    "the frame of a stage": ("edge", "bg"),
+    "the frame of the stage that is looked at": ("accent", "bg"),
+    "the track of a slider": ("edge", "bg"),
+    "the thumb of a slider": ("accent", "bg"),
+    "the focus": ("accent", "bg"),
+    "the focus in head and foot": ("accent", "soft"),
+    "the focus in the row of the drawn token": ("accent", "new-pale"),
+    "a branch": ("edge", "bg"),
+}
+PALETTE = """\
+(panel) => {
+  const style = getComputedStyle(panel);
+  const names = ["bg", "soft", "edge", "accent", "new", "new-pale", "old"];
+  return Object.fromEntries(
+    names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+}
+"""
+FOCUS_RING = """\
+() => {
+  const node = document.activeElement;
+  const shown = node.type === "file" ? node.parentElement : node;
+  const style = getComputedStyle(shown);
+  const name = node.getAttribute("aria-label") ?? node.textContent;
+  return [name, style.outlineStyle, parseFloat(style.outlineWidth), shown.outerHTML];
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def stage(chromium: Browser) -> Bare:
+    page = chromium.new_page(viewport={"width": 1300, "height": 1100})
+    page.set_default_timeout(10_000)
+    return Bare(page)
+
+
+@pytest.fixture(params=["light", "dark"])
+def bare(stage: Bare, request: pytest.FixtureRequest) -> Iterator[Bare]:
+    stage.open(is_dark=request.param == "dark")
+    stage.page.wait_for_function(
+        "(dark) => document.querySelector('.lw-root').classList.contains('lw-dark')"
+        " === dark",
+        arg=request.param == "dark",
+    )
+    yield stage
+    stage.page.set_viewport_size({"width": 1300, "height": 1100})
+
+
+def steps_and_branches(bare: Bare) -> None:
+    for action, value in (("step", None),) * 6 + (("back", 3),):
+        bare.act(action, value)
+    (token,) = bare.kernel.walk.tokenizer.encode(HOSTILE[0]).tolist()
+    bare.act("take", {"token": token, "position": bare.kernel.stepper.position})
+    bare.act("step")
+    bare.act("back", 1)  # leaves a token of the future
+    bare.act("knob", {"name": "top_k", "value": 4})  # crosses some candidates out
+
+
+LOOKS = {
+    "at the prompt": (),
+    "a stage": (("stage", -1),),
+    "large type": (("large", None),),
+    "guessing": (("guessing", None),),
+    "a run": (("run", None),),
+    "a problem": (("speed", "as fast as possible"),),
+    "own u": (("u", 0.99),),
+}
+
+
+def test_axe_finds_nothing_in_any_state_at_any_width(bare: Bare) -> None:
+    assert violations(bare) == {}
+    steps_and_branches(bare)
+    bare.act("speed", "slow")
+    for look, actions in LOOKS.items():
+        for action, value in actions:
+            bare.act(action, value)
+        assert violations(bare) == {}, look
+        for action in ("guessing", "stop"):
+            if (look, action) in {("guessing", "guessing"), ("a run", "stop")}:
+                bare.act(action)
+    for width in (900, 600):
+        bare.page.set_viewport_size({"width": width, "height": 1100})
+        bare.page.evaluate("() => new Promise(requestAnimationFrame)")
+        assert violations(bare) == {}, width
+    bare.die()
+    bare.action("step").click()
+    bare.root.locator(".lw-waiting").get_by_text("No answer").wait_for()
+    bare.panel.locator(".lw-made").first.hover()
+    assert violations(bare) == {}, "silence"
+
+
+def violations(bare: Bare) -> dict[str, list[str]]:
+    found: dict[str, Any] = Axe().run(bare.page, options=RULES).response
+    return {
+        rule["id"]: [
+            f"{node['target']}: {node['failureSummary']}" for node in rule["nodes"]
+        ]
+        for rule in found["violations"]
+    }
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_what_carries_a_meaning_stands_out(bare: Bare, mark: str) -> None:
+    palette = bare.panel.evaluate(PALETTE)
+    ink, paper = (palette[name] for name in MARKS[mark])
+    assert contrast(ink, paper) >= DISTINCT
+
+
+def contrast(one: str, other: str) -> float:
+    """How far two colours are apart, 1 to 21, by WCAG 2.2."""
+    lighter, darker = sorted(map(luminance, (one, other)))[::-1]
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    digits = colour.removeprefix("#")
+    pairs = (
+        [2 * d for d in digits]
+        if len(digits) == 3
+        else [digits[place : place + 2] for place in (0, 2, 4)]
+    )
+    shares = [int(pair, 16) / 255 for pair in pairs]
+    red, green, blue = (
+        s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_every_control_can_be_reached_without_a_mouse_and_shows_it(bare: Bare) -> None:
+    steps_and_branches(bare)
+    bare.page.mouse.click(1, 1)
+    reached = []
+    while True:
+        bare.page.keyboard.press("Tab")
+        if not bare.page.evaluate("() => !!document.activeElement.closest('.lw-root')"):
+            break
+        name, style, width, shown = bare.page.evaluate(FOCUS_RING)
+        assert name.strip(), shown
+        assert style != "none", shown
+        assert width >= 2, shown
+        reached.append(shown)
+    assert len(reached) >= 30
+
+
+def test_every_picture_has_words(bare: Bare) -> None:
+    pictures = bare.panel.locator("[role=img], svg:not([aria-hidden=true]), img")
+    assert pictures.count() == 2
+    for picture in pictures.all():
+        assert len(picture.get_attribute("aria-label") or "") > 20
