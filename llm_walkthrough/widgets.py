@@ -181,7 +181,6 @@ class StepPanel(Board):
         """
         Path(file).write_text(export(self.page, self.walk.title), encoding="utf-8")
 
-
     def _hand_over(self, file: dict[str, str]) -> None:
         """Give a file to the view that asked for it, and to no other one."""
         self.send({"file": file, "view": self.heard[0]})
@@ -190,9 +189,7 @@ class StepPanel(Board):
 class _Steps:
     """The state behind a step panel: a walk, its files and its times."""
 
-    def __init__(
-        self, walk: Walk, hand_over: Callable[[dict[str, str]], None]
-    ) -> None:
+    def __init__(self, walk: Walk, hand_over: Callable[[dict[str, str]], None]) -> None:
         self._walk = walk
         self._hand_over = hand_over
         self._timed: float | None = None

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import sync_playwright
 
+from llm_walkthrough.bench_lab import FLAGS, find_chromium
+from llm_walkthrough.errors import InputError
+
 pytest.register_assert_rewrite("real_lab")  # so that a failure says more
 
-from real_lab import quiet_page, started_lab  # noqa: E402 - as said above
+from real_lab import lab_with_notebooks, quiet_page  # noqa: E402 - as said above
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser, Page
-    from real_lab import Lab
 
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+    from llm_walkthrough.bench_lab import Lab
 
 
 @pytest.fixture(scope="session")
 def path_of_chromium() -> str:
-    found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    if found is None:
-        pytest.skip(f"no browser: none of {', '.join(CHROMIUMS)} is on the PATH")
-    return found
+    try:
+        return find_chromium()
+    except InputError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +47,7 @@ def lab(
 ) -> Iterator[Lab]:
     assert path_of_chromium  # without a browser there is no need for a lab
     home, root = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("root")
-    with started_lab(home, root) as lab:
+    with lab_with_notebooks(home, root) as lab:
         yield lab
 
 

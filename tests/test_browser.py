@@ -13,11 +13,14 @@ import nbformat
 import psutil
 import pytest
 from playwright.sync_api import expect
-from real_lab import LOOPBACK, NOTEBOOKS, both_themes, run_all_cells
+from real_lab import NOTEBOOKS, both_themes
+
+from llm_walkthrough.bench_lab import LOOPBACK, run_all_cells
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
-    from real_lab import Lab
+
+    from llm_walkthrough.bench_lab import Lab
 
 pytestmark = pytest.mark.browser
 

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import nbformat
 import pytest
-from jupyter_client.blocking.client import BlockingKernelClient
 from playwright.sync_api import expect
-from real_lab import NOTEBOOKS, both_themes, quiet_page, run_all_cells
+from real_lab import NOTEBOOKS, both_themes, quiet_page
+
+from llm_walkthrough.bench_lab import run_all_cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jupyter_client.blocking.client import BlockingKernelClient
     from playwright.sync_api import Browser, Locator, Page
-    from real_lab import Lab
+
+    from llm_walkthrough.bench_lab import Lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.model]
 
@@ -153,7 +154,7 @@ def opened(chromium: Browser, lab: Lab) -> Iterator[Opened]:
         panel = page.locator(".lw-panel")
         panel.wait_for()
         page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
-        client = connected(lab, "steps.ipynb")
+        client = lab.join("steps.ipynb")
         client.execute(TELL, reply=True, store_history=False, timeout=30)
         yield Opened(page, panel, client)
         client.stop_channels()
@@ -166,21 +167,6 @@ def cells_of_the_panel() -> list[str]:
     (panel,) = (source for source in sources if "StepPanel(" in source)
     lesson = next(source for source in sources if "lesson = open_lesson(" in source)
     return [sources[0], lesson, panel]
-
-
-def connected(lab: Lab, notebook: str) -> BlockingKernelClient:
-    """Join the kernel that runs a notebook."""
-    url = urlsplit(lab.address)
-    address = url._replace(path="/api/sessions").geturl()
-    with urllib.request.urlopen(address) as answer:  # noqa: S310 - our own server
-        sessions = json.load(answer)
-    (kernel,) = [one["kernel"]["id"] for one in sessions if one["path"] == notebook]
-    runtime = lab.log.parent / "JUPYTER_RUNTIME_DIR"
-    client = BlockingKernelClient(connection_file=f"{runtime}/kernel-{kernel}.json")
-    client.load_connection_file()
-    client.start_channels()
-    client.wait_for_ready(timeout=30)
-    return client
 
 
 @pytest.fixture

@@ -1,0 +1,90 @@
+// Watches a panel while it is used: how long from a press to the frame that shows all of
+// the next step, and whether each frame on the way shows one step only. How a panel is
+// read is told by its `look`: the step in its head, the chips of made tokens, and the
+// positions for which its candidates are. Evaluates to what starts and reads the watch.
+
+(() => {
+  const looks = {
+    panel() {
+      const root = document.querySelector(".lw-panel");
+      const takes = [...root.querySelectorAll("[data-action=take]")];
+      return {
+        root,
+        step: Number(root.querySelector(".lw-where b").textContent),
+        chips: root.querySelectorAll(".lw-made").length,
+        positions: takes.map((take) => JSON.parse(take.dataset.value).position),
+      };
+    },
+    buttons() {
+      const root = document.querySelector(".bench-buttons");
+      const takes = [...root.querySelectorAll("button[title*=': id ']")];
+      return {
+        root,
+        step: Number(root.querySelector("b").textContent),
+        chips: root.querySelectorAll("code").length,
+        positions: takes.map((take) => parseInt(take.title)),
+      };
+    },
+  };
+  let side, prompt, height, pressed, painted, frames;
+
+  function read() {
+    try {
+      return looks[side]();
+    } catch {
+      return null; // a part is not there
+    }
+  }
+  const isWhole = ({ step, chips, positions }) =>
+    step === chips && positions.every((one) => one === prompt + step);
+
+  function sample() {
+    if (!side) return;
+    requestAnimationFrame(sample);
+    const now = read();
+    frames.all += 1;
+    if (!now?.positions.length) frames.empty += 1;
+    else if (!isWhole(now)) frames.torn += 1;
+    const tall = now?.root.getBoundingClientRect().height;
+    if (now && Math.abs(tall - height) > 0.5) frames.jumped += 1;
+    height = tall ?? height;
+  }
+
+  function expect(step) {
+    painted = new Promise((done) => {
+      const { root } = read();
+      root.addEventListener("click", ({ timeStamp }) => (pressed = timeStamp), {
+        capture: true,
+        once: true,
+      });
+      const observer = new MutationObserver(() => {
+        const now = read();
+        if (now?.step !== step || !isWhole(now)) return;
+        observer.disconnect();
+        requestAnimationFrame(() =>
+          requestAnimationFrame(() => done(performance.now() - pressed)));
+      });
+      const everything = { attributes: true, characterData: true, childList: true };
+      observer.observe(root, { ...everything, subtree: true });
+    });
+  }
+
+  return {
+    start(which) {
+      side = which;
+      frames = { all: 0, empty: 0, torn: 0, jumped: 0 };
+      const now = read();
+      prompt = now.positions[0] - now.step;
+      height = now.root.getBoundingClientRect().height;
+      sample();
+    },
+    expectNext: () => expect(read().step + 1),
+    painted: () => painted,
+    hasFocus: () => read().root.contains(document.activeElement)
+      && document.activeElement.textContent.includes("Step"),
+    stop() {
+      side = null;
+      return frames;
+    },
+  };
+})()

@@ -1,0 +1,363 @@
+"""How soon after a press is the step panel painted, against one made of ipywidgets?
+
+Both stand in one notebook, on the same model and prompt, in a real JupyterLab in a real
+browser. They are pressed in turn, as long as people press, a few steps each. A time goes
+from the click to the frame after the one that first shows all of the next step, minus
+what the model itself took. Knows nothing of how the other panel is made
+(`bench_buttons`), or how JupyterLab is opened (`bench_lab`).
+"""
+
+from __future__ import annotations
+
+import ast
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from typing import TYPE_CHECKING, Any, Literal
+
+from playwright.sync_api import sync_playwright
+
+from llm_walkthrough.bench_lab import FLAGS, find_chromium, run_all_cells, started_lab
+from llm_walkthrough.bench_report import Bar
+from llm_walkthrough.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from jupyter_client.blocking.client import BlockingKernelClient
+    from playwright.sync_api import Locator, Page
+
+    from llm_walkthrough.bench_lab import Lab
+
+    Show = Callable[[str, float], None]
+
+SCRIPT = (Path(__file__).parent / "bench_panel.js").read_text(encoding="utf-8")
+NAME = "panels.ipynb"
+PRESS = 0.09
+"""Seconds between down and up, as people press."""
+
+PAUSE = 0.1
+"""Seconds from a painted step to the next press."""
+
+SIZE = {"width": 1300, "height": 2200}
+"""Of the page, in pixels: both panels are in sight."""
+
+Side = Literal["panel", "buttons"]
+SIDES: tuple[Side, ...] = ("panel", "buttons")
+BAR = Bar("at most", 0.7)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured.
+
+    Attributes:
+        steps: that are timed, of each panel.
+        block: so many steps of one panel, then of the other.
+        warm_up: steps before those, of each.
+        redraws: of our panel, over which the memory is compared.
+
+    Raises:
+        InputError: there are too few steps for a median and a 95th percentile.
+    """
+
+    steps: int = 200
+    block: int = 10
+    warm_up: int = 10
+    redraws: int = 300
+
+    def __post_init__(self) -> None:
+        if self.steps < self.block or self.steps % self.block:
+            raise InputError(
+                f"steps must be a multiple of {self.block}, got {self.steps}; 200 are "
+                "a good number"
+            )
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What the frames showed while one panel was used.
+
+    Attributes:
+        all: how many there were.
+        empty: without candidates.
+        torn: with parts of different steps.
+        jumped: in which the panel had another height than in the one before.
+    """
+
+    all: int
+    empty: int
+    torn: int
+    jumped: int
+
+
+@dataclass(frozen=True)
+class Times:
+    """What one panel took, in milliseconds.
+
+    Attributes:
+        median: from click to painted, without the model.
+        most: 95 % took at most so long.
+        model: median of the model's own time.
+        frames: that were seen meanwhile.
+        kept_focus: after how many steps the button still had the focus.
+    """
+
+    median: float
+    most: float
+    model: float
+    frames: Frames
+    kept_focus: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What page and kernel hold.
+
+    Attributes:
+        heap: of the page's script, in MB.
+        nodes: of the page.
+        kernel: in MB.
+    """
+
+    heap: float
+    nodes: int
+    kernel: float
+
+
+@dataclass(frozen=True)
+class PanelReport:
+    """What was measured.
+
+    Attributes:
+        model: its name.
+        plan: how thoroughly.
+        panel: ours.
+        buttons: the other one.
+        before: memory before the redraws.
+        after: memory after them.
+    """
+
+    model: str
+    plan: Plan
+    panel: Times
+    buttons: Times
+    before: Memory
+    after: Memory
+
+    def __str__(self) -> str:
+        ours, theirs = self.panel, self.buttons
+        lines = [
+            f"{self.model}, {self.plan.steps} steps of each panel",
+            "",
+            f"{'from click to painted, without the model':<42}{'panel':>9}"
+            f"{'buttons':>9}{'ratio':>9}",
+            _ratio("median, ms", ours.median, theirs.median),
+            _ratio("95 % at most, ms", ours.most, theirs.most),
+            f"{'the model itself, ms':<42}{ours.model:>9.1f}{theirs.model:>9.1f}",
+        ]
+        for name in ("all", "empty", "torn", "jumped"):
+            counts = (getattr(side.frames, name) for side in (ours, theirs))
+            what = "frames" if name == "all" else f"of them {name}"
+            lines.append(f"{what:<42}" + "".join(f"{count:>9,}" for count in counts))
+        kept = "".join(f"{side.kept_focus:>9,}" for side in (ours, theirs))
+        lines += [
+            f"{'steps after which the focus was kept':<42}{kept}",
+            "",
+            f"{f'memory over {self.plan.redraws} redraws of the panel':<42}"
+            f"{'before':>9}{'after':>9}",
+            _memory("script of the page, MB", self.before.heap, self.after.heap),
+            f"{'nodes of the page':<42}{self.before.nodes:>9,}{self.after.nodes:>9,}",
+            _memory("kernel, MB", self.before.kernel, self.after.kernel),
+        ]
+        return "\n".join(lines)
+
+
+def measure(path: Path, plan: Plan, show: Show) -> PanelReport:
+    """Measure both panels; takes a minute or two.
+
+    Args:
+        path: a model folder.
+        plan: what is measured.
+        show: told what is being done, and the share of it that is done.
+
+    Raises:
+        InputError: there is no browser, or JupyterLab does not start.
+    """
+    browser = find_chromium()
+    show("opening JupyterLab", 0)
+    with (
+        tempfile.TemporaryDirectory() as home,
+        tempfile.TemporaryDirectory() as root,
+        started_lab(Path(home), Path(root)) as lab,
+    ):
+        lab.write(NAME, *_cells(path))
+        with _opened(lab, browser) as page:
+            show("opening JupyterLab", 1)
+            bench = _Bench(page, lab.join(NAME))
+            panel, buttons = bench.times(plan, show)
+            before, after = bench.memory(plan, show)
+    return PanelReport(path.name, plan, panel, buttons, before, after)
+
+
+def times(
+    painted: Sequence[float],
+    model: Sequence[float],
+    frames: Sequence[Frames],
+    kept_focus: int,
+) -> Times:
+    """Sum up what one panel took.
+
+    Args:
+        painted: milliseconds from click to painted, of each step.
+        model: seconds of the model in the same steps.
+        frames: of each block.
+        kept_focus: as in `Times`.
+    """
+    rest = [all_in - 1000 * own for all_in, own in zip(painted, model, strict=True)]
+    counts = ("all", "empty", "torn", "jumped")
+    total = {name: sum(getattr(one, name) for one in frames) for name in counts}
+    return Times(
+        median(rest),
+        quantiles(rest, n=20, method="inclusive")[-1],
+        1000 * median(model),
+        Frames(**total),
+        kept_focus,
+    )
+
+
+class _Bench:
+    """The page with both panels, and a line to the kernel behind it."""
+
+    def __init__(self, page: Page, kernel: BlockingKernelClient) -> None:
+        self._page = page
+        self._kernel = kernel
+        self._watch = page.evaluate_handle(SCRIPT)
+
+    def times(self, plan: Plan, show: Show) -> tuple[Times, Times]:
+        """Press both panels in turn."""
+        painted: dict[Side, list[float]] = {side: [] for side in SIDES}
+        frames: dict[Side, list[Frames]] = {side: [] for side in SIDES}
+        kept = dict.fromkeys(SIDES, 0)
+        for side in SIDES:
+            self._block(side, plan.warm_up)
+        for done in range(0, plan.steps, plan.block):
+            show("stepping", done / plan.steps)
+            for side in SIDES:
+                took, seen, focus = self._block(side, plan.block)
+                painted[side] += took
+                frames[side].append(seen)
+                kept[side] += focus
+        show("stepping", 1)
+        model = self._ask(f"[{', '.join(f'{side}_model.seconds' for side in SIDES)}]")
+        ours, theirs = (
+            times(painted[side], own[-plan.steps :], frames[side], kept[side])
+            for side, own in zip(SIDES, model, strict=True)
+        )
+        return ours, theirs
+
+    def memory(self, plan: Plan, show: Show) -> tuple[Memory, Memory]:
+        """Compare the memory before and after redraws that change no token."""
+        roll = self._page.locator(".lw-panel [data-action=roll]")
+        self._redraw(roll, plan.redraws // 10)
+        before = self._memory()
+        show("redrawing", 0)
+        self._redraw(roll, plan.redraws)
+        show("redrawing", 1)
+        return before, self._memory()
+
+    def _block(self, side: Side, steps: int) -> tuple[list[float], Frames, int]:
+        """Press Step some times; returns times, frames, and how often focus stayed."""
+        page, watch, mouse = self._page, self._watch, self._page.mouse
+        button = _step_button(page, side)
+        button.scroll_into_view_if_needed()
+        box = button.bounding_box()
+        if box is None:
+            raise InputError(f"the {side} cannot be seen; make the window larger")
+        mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        watch.evaluate("(watch, side) => watch.start(side)", side)
+        took, kept = [], 0
+        for _ in range(steps):
+            watch.evaluate("(watch) => watch.expectNext()")
+            mouse.down()
+            time.sleep(PRESS)
+            mouse.up()
+            took.append(float(watch.evaluate("(watch) => watch.painted()")))
+            kept += bool(watch.evaluate("(watch) => watch.hasFocus()"))
+            time.sleep(PAUSE)
+        return took, Frames(**watch.evaluate("(watch) => watch.stop()")), kept
+
+    def _redraw(self, roll: Locator, times: int) -> None:
+        frame = self._ask("panel.frame")
+        for _ in range(times):
+            roll.click()
+        while self._ask("panel.frame") < frame + times:
+            time.sleep(PAUSE)
+
+    def _memory(self) -> Memory:
+        session = self._page.context.new_cdp_session(self._page)
+        session.send("Performance.enable")
+        session.send("HeapProfiler.collectGarbage")
+        found = session.send("Performance.getMetrics")["metrics"]
+        session.detach()
+        metrics = {metric["name"]: metric["value"] for metric in found}
+        heap, nodes = metrics["JSHeapUsedSize"] / 1e6, int(metrics["Nodes"])
+        return Memory(heap, nodes, self._ask("memory()"))
+
+    def _ask(self, question: str) -> Any:  # noqa: ANN401 - whatever is asked for
+        """Have the kernel say what an expression is."""
+        reply = self._kernel.execute(
+            "",
+            user_expressions={"it": question},
+            reply=True,
+            store_history=False,
+            timeout=60,
+        )
+        return ast.literal_eval(
+            reply["content"]["user_expressions"]["it"]["data"]["text/plain"]
+        )
+
+
+@contextmanager
+def _opened(lab: Lab, browser: str) -> Iterator[Page]:
+    """Open the notebook, and run it until both panels show."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=FLAGS)
+        page = chromium.new_page(viewport=SIZE)
+        page.goto(lab.url(NAME))
+        run_all_cells(page)
+        for side in SIDES:
+            _step_button(page, side).wait_for()
+        yield page
+        chromium.close()
+
+
+def _cells(path: Path) -> tuple[str, ...]:
+    names = ", ".join(SIDES) + ", " + ", ".join(f"{side}_model" for side in SIDES)
+    begin = (
+        "from pathlib import Path\n"
+        "from llm_walkthrough.bench_buttons import memory, open_both\n"
+        f"{names} = open_both(Path({str(path)!r}))"
+    )
+    return begin, *SIDES
+
+
+def _step_button(page: Page, side: Side) -> Locator:
+    name = {"panel": ".lw-panel [data-action=step]", "buttons": ".bench-buttons button"}
+    return page.locator(name[side]).first
+
+
+def _ratio(what: str, ours: float, theirs: float) -> str:
+    ratio = ours / theirs
+    verdict = "met" if BAR.is_met(ratio) else "MISSED"
+    return (
+        f"{what:<42}{ours:>9.1f}{theirs:>9.1f}{ratio:>9.3f}  {BAR.kind} {BAR.ratio}: "
+        f"{verdict}"
+    )
+
+
+def _memory(what: str, before: float, after: float) -> str:
+    return f"{what:<42}{before:>9.1f}{after:>9.1f}"
