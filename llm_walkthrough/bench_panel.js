@@ -26,7 +26,13 @@
       };
     },
   };
-  let side, prompt, height, pressed, painted, frames;
+  const everything = {
+    attributes: true,
+    characterData: true,
+    childList: true,
+    subtree: true,
+  };
+  let side, prompt, height, step, pressed, finish, painted, isSampled, frames;
 
   function read() {
     try {
@@ -38,9 +44,21 @@
   const isWhole = ({ step, chips, positions }) =>
     step === chips && positions.every((one) => one === prompt + step);
 
+  // Only a frame after a change can be torn; a loop over all frames would cost more
+  // than what is measured.
+  function change() {
+    const now = read();
+    if (finish && now?.step === step && isWhole(now)) {
+      const done = finish;
+      finish = null;
+      requestAnimationFrame(() =>
+        requestAnimationFrame(() => done(performance.now() - pressed)));
+    }
+    if (!isSampled) requestAnimationFrame(sample);
+    isSampled = true;
+  }
   function sample() {
-    if (!side) return;
-    requestAnimationFrame(sample);
+    isSampled = false;
     const now = read();
     frames.all += 1;
     if (!now?.positions.length) frames.empty += 1;
@@ -49,25 +67,7 @@
     if (now && Math.abs(tall - height) > 0.5) frames.jumped += 1;
     height = tall ?? height;
   }
-
-  function expect(step) {
-    painted = new Promise((done) => {
-      const { root } = read();
-      root.addEventListener("click", ({ timeStamp }) => (pressed = timeStamp), {
-        capture: true,
-        once: true,
-      });
-      const observer = new MutationObserver(() => {
-        const now = read();
-        if (now?.step !== step || !isWhole(now)) return;
-        observer.disconnect();
-        requestAnimationFrame(() =>
-          requestAnimationFrame(() => done(performance.now() - pressed)));
-      });
-      const everything = { attributes: true, characterData: true, childList: true };
-      observer.observe(root, { ...everything, subtree: true });
-    });
-  }
+  const observer = new MutationObserver(change);
 
   return {
     start(which) {
@@ -76,14 +76,20 @@
       const now = read();
       prompt = now.positions[0] - now.step;
       height = now.root.getBoundingClientRect().height;
-      sample();
+      observer.observe(now.root.closest(".jp-OutputArea-output"), everything);
     },
-    expectNext: () => expect(read().step + 1),
+    expectNext() {
+      const now = read();
+      step = now.step + 1;
+      painted = new Promise((done) => (finish = done));
+      const note = ({ timeStamp }) => (pressed = timeStamp);
+      now.root.addEventListener("click", note, { capture: true, once: true });
+    },
     painted: () => painted,
     hasFocus: () => read().root.contains(document.activeElement)
       && document.activeElement.textContent.includes("Step"),
     stop() {
-      side = null;
+      observer.disconnect();
       return frames;
     },
   };

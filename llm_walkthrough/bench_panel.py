@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from jupyter_client.blocking.client import BlockingKernelClient
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, ViewportSize
 
     from llm_walkthrough.bench_lab import Lab
 
@@ -42,8 +42,8 @@ PRESS = 0.09
 PAUSE = 0.1
 """Seconds from a painted step to the next press."""
 
-SIZE = {"width": 1300, "height": 2200}
-"""Of the page, in pixels: both panels are in sight."""
+SIZE: ViewportSize = {"width": 1300, "height": 1000}
+"""Of the page, in pixels, as on a laptop."""
 
 Side = Literal["panel", "buttons"]
 SIDES: tuple[Side, ...] = ("panel", "buttons")

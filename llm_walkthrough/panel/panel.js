@@ -7,24 +7,31 @@ const SILENT =
   "No answer for a second: the kernel is busy with another cell, or it was restarted. " +
   "It goes on by itself after the cell; after a restart, run the panel's cell again.";
 
-function patch(old, fresh, isHeld) {
+function patch(old, fresh) {
   for (const { name, value } of fresh.attributes) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
   for (const name of old.getAttributeNames()) {
     if (!fresh.hasAttribute(name)) old.removeAttribute(name);
   }
-  if (old.type === "range" && !isHeld(old)) old.value = fresh.getAttribute("value");
-  if (old.localName === "select" && !isHeld(old)) old.value = fresh.value;
-  const news = [...fresh.childNodes];
-  while (old.childNodes.length > news.length) old.lastChild.remove();
-  news.forEach((node, place) => {
-    const there = old.childNodes[place];
+  let there = old.firstChild;
+  for (let node = fresh.firstChild; node; ) {
+    const next = node.nextSibling;
+    const after = there?.nextSibling ?? null;
     if (!there) old.append(node);
-    else if (there.nodeName !== node.nodeName) there.replaceWith(node);
-    else if (node.nodeType === Node.ELEMENT_NODE) patch(there, node, isHeld);
-    else if (there.data !== node.data) there.data = node.data;
-  });
+    else if (!there.isEqualNode(node)) {
+      if (there.nodeName !== node.nodeName) there.replaceWith(node);
+      else if (node.nodeType === Node.ELEMENT_NODE) patch(there, node);
+      else there.data = node.data;
+    }
+    there = after;
+    node = next;
+  }
+  while (there) {
+    const after = there.nextSibling;
+    there.remove();
+    there = after;
+  }
 }
 
 // A page is light or dark by what lies behind it, whatever the program is called.
@@ -114,15 +121,28 @@ function render({ model, el }) {
     const fresh = template.content.firstElementChild;
     const hadFocus = root.contains(document.activeElement);
     const before = panel.querySelectorAll("[data-follow] > *").length;
-    if (panel.isConnected && panel.className) patch(panel, fresh, (node) => node === pressed || moved.has(node));
+    if (panel.isConnected && panel.className) patch(panel, fresh);
     else panel.replaceWith((panel = fresh));
+    setValues();
+    rove();
     if (hadFocus && !root.contains(document.activeElement)) panel.focus({ preventScroll: true });
     if (panel.querySelectorAll("[data-follow] > *").length !== before) follow();
-    rove();
     showTip();
     clearTimeout(tick);
     if (panel.dataset.tick !== undefined) {
       tick = setTimeout(() => requestAnimationFrame(() => isGone || send("tick")), Number(panel.dataset.tick));
+    }
+  }
+
+  // What a learner has set is no attribute; the value of the page holds, except under
+  // the learner's own hand.
+  function setValues() {
+    for (const slider of panel.querySelectorAll("input[type=range]")) {
+      const value = slider.getAttribute("value");
+      if (slider !== pressed && !moved.has(slider)) slider.value = value;
+    }
+    for (const list of panel.querySelectorAll("select")) {
+      list.value = list.querySelector("[selected]").value;
     }
   }
 
@@ -144,7 +164,10 @@ function render({ model, el }) {
       const all = items(list);
       const one = all.find((node) => node === document.activeElement);
       const usual = one ?? (list === "chips" ? all.at(-1) : all[0]);
-      for (const node of all) node.tabIndex = node === usual ? 0 : -1;
+      for (const node of all) {
+        const index = node === usual ? 0 : -1;
+        if (node.tabIndex !== index) node.tabIndex = index;
+      }
     }
   }
   function move(list, by) {
@@ -165,7 +188,7 @@ function render({ model, el }) {
     const hovered = [...root.querySelectorAll("[data-tip]:hover")].at(-1);
     const focused = document.activeElement?.matches?.("[data-tip]:focus-visible") && root.contains(document.activeElement);
     const node = hovered ?? (focused ? document.activeElement : null);
-    tip.textContent = node?.dataset.tip ?? "";
+    tip.textContent = node ? node.dataset.tip || node.getAttribute("aria-label") : "";
     if (!node) return;
     const [box, around] = [node, root].map((one) => one.getBoundingClientRect());
     const left = Math.min(box.left - around.left, around.width - tip.offsetWidth - 4);
