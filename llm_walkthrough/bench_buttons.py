@@ -1,8 +1,8 @@
 """Which panel would one make of ipywidgets, and how long does the model take in it?
 
 The ordinary way to show candidates: a row of widgets for each, made once and set anew
-after each step; all chips are one piece of HTML. It shows less than the step panel does.
-What is measured with it: `bench_panel`.
+after each step; all chips are one piece of HTML. It shows less than the step panel
+does. What is measured with it: `bench_panel`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from llm_walkthrough.model import Model
     from llm_walkthrough.tokenizer import Tokenizer
 
-REQUEST = "Give me a short yoga routine against lower back pain."
+REQUEST = "Name a yoga pose."
 
 
 class Timed:

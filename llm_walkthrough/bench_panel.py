@@ -1,9 +1,9 @@
 """How soon after a press is the step panel painted, against one made of ipywidgets?
 
-Both stand in one notebook, on the same model and prompt, in a real JupyterLab in a real
-browser. They are pressed in turn, as long as people press, a few steps each. A time goes
-from the click to the frame after the one that first shows all of the next step, minus
-what the model itself took. Knows nothing of how the other panel is made
+Both stand in one notebook, on the same model and prompt, in a real JupyterLab in a
+real browser. They are pressed in turn, as long as people press, a few steps each. A
+time goes from the click to the frame after the one that first shows all of the next
+step, minus what the model itself took. Knows nothing of how the other panel is made
 (`bench_buttons`), or how JupyterLab is opened (`bench_lab`).
 """
 
@@ -13,24 +13,23 @@ import ast
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any, Literal
 
 from playwright.sync_api import sync_playwright
 
 from llm_walkthrough.bench_lab import FLAGS, find_chromium, run_all_cells, started_lab
-from llm_walkthrough.bench_report import Bar
+from llm_walkthrough.bench_panel_report import Frames, Memory, PanelReport, times
 from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from jupyter_client.blocking.client import BlockingKernelClient
     from playwright.sync_api import Locator, Page, ViewportSize
 
     from llm_walkthrough.bench_lab import Lab
+    from llm_walkthrough.bench_panel_report import Plan, Times
 
     Show = Callable[[str, float], None]
 
@@ -47,133 +46,6 @@ SIZE: ViewportSize = {"width": 1300, "height": 1000}
 
 Side = Literal["panel", "buttons"]
 SIDES: tuple[Side, ...] = ("panel", "buttons")
-BAR = Bar("at most", 0.7)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is measured.
-
-    Attributes:
-        steps: that are timed, of each panel.
-        block: so many steps of one panel, then of the other.
-        warm_up: steps before those, of each.
-        redraws: of our panel, over which the memory is compared.
-
-    Raises:
-        InputError: there are too few steps for a median and a 95th percentile.
-    """
-
-    steps: int = 200
-    block: int = 10
-    warm_up: int = 10
-    redraws: int = 300
-
-    def __post_init__(self) -> None:
-        if self.steps < self.block or self.steps % self.block:
-            raise InputError(
-                f"steps must be a multiple of {self.block}, got {self.steps}; 200 are "
-                "a good number"
-            )
-
-
-@dataclass(frozen=True)
-class Frames:
-    """What the frames showed while one panel was used.
-
-    Attributes:
-        all: how many there were.
-        empty: without candidates.
-        torn: with parts of different steps.
-        jumped: in which the panel had another height than in the one before.
-    """
-
-    all: int
-    empty: int
-    torn: int
-    jumped: int
-
-
-@dataclass(frozen=True)
-class Times:
-    """What one panel took, in milliseconds.
-
-    Attributes:
-        median: from click to painted, without the model.
-        most: 95 % took at most so long.
-        model: median of the model's own time.
-        frames: that were seen meanwhile.
-        kept_focus: after how many steps the button still had the focus.
-    """
-
-    median: float
-    most: float
-    model: float
-    frames: Frames
-    kept_focus: int
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What page and kernel hold.
-
-    Attributes:
-        heap: of the page's script, in MB.
-        nodes: of the page.
-        kernel: in MB.
-    """
-
-    heap: float
-    nodes: int
-    kernel: float
-
-
-@dataclass(frozen=True)
-class PanelReport:
-    """What was measured.
-
-    Attributes:
-        model: its name.
-        plan: how thoroughly.
-        panel: ours.
-        buttons: the other one.
-        before: memory before the redraws.
-        after: memory after them.
-    """
-
-    model: str
-    plan: Plan
-    panel: Times
-    buttons: Times
-    before: Memory
-    after: Memory
-
-    def __str__(self) -> str:
-        ours, theirs = self.panel, self.buttons
-        lines = [
-            f"{self.model}, {self.plan.steps} steps of each panel",
-            "",
-            f"{'from click to painted, without the model':<42}{'panel':>9}"
-            f"{'buttons':>9}{'ratio':>9}",
-            _ratio("median, ms", ours.median, theirs.median),
-            _ratio("95 % at most, ms", ours.most, theirs.most),
-            f"{'the model itself, ms':<42}{ours.model:>9.1f}{theirs.model:>9.1f}",
-        ]
-        for name in ("all", "empty", "torn", "jumped"):
-            counts = (getattr(side.frames, name) for side in (ours, theirs))
-            what = "frames" if name == "all" else f"of them {name}"
-            lines.append(f"{what:<42}" + "".join(f"{count:>9,}" for count in counts))
-        kept = "".join(f"{side.kept_focus:>9,}" for side in (ours, theirs))
-        lines += [
-            f"{'steps after which the focus was kept':<42}{kept}",
-            "",
-            f"{f'memory over {self.plan.redraws} redraws of the panel':<42}"
-            f"{'before':>9}{'after':>9}",
-            _memory("script of the page, MB", self.before.heap, self.after.heap),
-            f"{'nodes of the page':<42}{self.before.nodes:>9,}{self.after.nodes:>9,}",
-            _memory("kernel, MB", self.before.kernel, self.after.kernel),
-        ]
-        return "\n".join(lines)
 
 
 def measure(path: Path, plan: Plan, show: Show) -> PanelReport:
@@ -201,32 +73,6 @@ def measure(path: Path, plan: Plan, show: Show) -> PanelReport:
             panel, buttons = bench.times(plan, show)
             before, after = bench.memory(plan, show)
     return PanelReport(path.name, plan, panel, buttons, before, after)
-
-
-def times(
-    painted: Sequence[float],
-    model: Sequence[float],
-    frames: Sequence[Frames],
-    kept_focus: int,
-) -> Times:
-    """Sum up what one panel took.
-
-    Args:
-        painted: milliseconds from click to painted, of each step.
-        model: seconds of the model in the same steps.
-        frames: of each block.
-        kept_focus: as in `Times`.
-    """
-    rest = [all_in - 1000 * own for all_in, own in zip(painted, model, strict=True)]
-    counts = ("all", "empty", "torn", "jumped")
-    total = {name: sum(getattr(one, name) for one in frames) for name in counts}
-    return Times(
-        median(rest),
-        quantiles(rest, n=20, method="inclusive")[-1],
-        1000 * median(model),
-        Frames(**total),
-        kept_focus,
-    )
 
 
 class _Bench:
@@ -348,16 +194,3 @@ def _cells(path: Path) -> tuple[str, ...]:
 def _step_button(page: Page, side: Side) -> Locator:
     name = {"panel": ".lw-panel [data-action=step]", "buttons": ".bench-buttons button"}
     return page.locator(name[side]).first
-
-
-def _ratio(what: str, ours: float, theirs: float) -> str:
-    ratio = ours / theirs
-    verdict = "met" if BAR.is_met(ratio) else "MISSED"
-    return (
-        f"{what:<42}{ours:>9.1f}{theirs:>9.1f}{ratio:>9.3f}  {BAR.kind} {BAR.ratio}: "
-        f"{verdict}"
-    )
-
-
-def _memory(what: str, before: float, after: float) -> str:
-    return f"{what:<42}{before:>9.1f}{after:>9.1f}"

@@ -140,6 +140,30 @@ def bench(options: Namespace) -> int:
     return OK
 
 
+def bench_panel(options: Namespace) -> int:
+    """Measure the step panel in a browser against one made of ipywidgets.
+
+    Raises:
+        InputError: an option or the model cannot be used, or browser, JupyterLab or
+            playwright are not there.
+    """
+    from llm_walkthrough.bench_panel_report import Plan
+    from llm_walkthrough.progress import progress
+
+    plan, path = Plan(**_given(options, *_names(Plan))), _model(options)
+    try:
+        benching = import_module("llm_walkthrough.bench_panel")
+    except ImportError as error:
+        raise InputError(
+            f"bench-panel needs JupyterLab and playwright ({error}); run `python3 "
+            'run.py bench-panel`, or `pip install "llm-walkthrough[lab,test]"`'
+        ) from error
+    with progress() as show:
+        report = benching.measure(path, plan, show)
+    _write(asdict(report) if options.json else str(report))
+    return OK
+
+
 def ask(options: Namespace) -> int:
     """Answer one prompt: text to standard output, a line of figures to standard error.
 

@@ -40,6 +40,7 @@ BESIDE = {
         "quantised",
     },
     "bench": {"bench_engines", "bench_report"},
+    "bench_panel": {"bench_buttons", "bench_lab", "bench_panel_report"},
     "cli": {"ask", "commands", "progress", "terminal"},
     "notebooks": {"classroom", "netron_view"},
 }
@@ -115,7 +116,7 @@ def test_only_model_holds_a_session() -> None:
 def test_only_widgets_knows_ipywidgets_and_anywidget() -> None:
     libraries = {"ipywidgets", "anywidget"}
     users = {m for m, file in FILES.items() if libraries & set(map(top, imports(file)))}
-    assert users <= {"widgets"}
+    assert users <= {"widgets", "bench_buttons"}
 
 
 @pytest.mark.parametrize("module", [name for name in FILES if "__init__" not in name])
