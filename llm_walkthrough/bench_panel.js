@@ -11,7 +11,8 @@
       return {
         root,
         step: Number(root.querySelector(".lw-where b").textContent),
-        chips: root.querySelectorAll(".lw-made").length,
+        // the earliest ones may be left out: the last one knows its number
+        chips: 1 + Number([...root.querySelectorAll(".lw-made")].at(-1)?.dataset.value ?? -1),
         positions: takes.map((take) => JSON.parse(take.dataset.value).position),
       };
     },
@@ -85,7 +86,8 @@
       const note = ({ timeStamp }) => (pressed = timeStamp);
       now.root.addEventListener("click", note, { capture: true, once: true });
     },
-    painted: () => painted,
+    painted: () =>
+      Promise.race([painted, new Promise((done) => setTimeout(done, 10_000, null))]),
     hasFocus: () => read().root.contains(document.activeElement)
       && document.activeElement.textContent.includes("Step"),
     stop() {

@@ -131,10 +131,20 @@ class _Bench:
             mouse.down()
             time.sleep(PRESS)
             mouse.up()
-            took.append(float(watch.evaluate("(watch) => watch.painted()")))
+            took.append(self._painted(side))
             kept += bool(watch.evaluate("(watch) => watch.hasFocus()"))
             time.sleep(PAUSE)
         return took, Frames(**watch.evaluate("(watch) => watch.stop()")), kept
+
+    def _painted(self, side: Side) -> float:
+        """Wait until all of the step is painted."""
+        took = self._watch.evaluate("(watch) => watch.painted()")
+        if took is None:
+            raise InputError(
+                f"a press on the {side} was not followed by a step within "
+                "10 seconds; leave the machine to the measurement and try again"
+            )
+        return float(took)
 
     def _redraw(self, roll: Locator, times: int) -> None:
         frame = self._ask("panel.frame")

@@ -142,7 +142,7 @@ function render({ model, el }) {
       if (slider !== pressed && !moved.has(slider)) slider.value = value;
     }
     for (const list of panel.querySelectorAll("select")) {
-      list.value = list.querySelector("[selected]").value;
+      list.value = list.querySelector("[selected]")?.value ?? list.value;
     }
   }
 
