@@ -1,8 +1,9 @@
 """How is a text brought to an end that its grammar allows, in few tokens?
 
-A beam search from a place in the grammar: of the ways of each length only the most
-promising are followed, so what it finds is an end, not always the nearest one. Knows
-nothing of the model: nobody is asked how likely the end is.
+What is found is an end, not always the nearest one: always taking the token that most
+likely ends something does it for nearly every grammar, and for the others a search
+that follows several ways. Knows nothing of the model: nobody is asked how likely the
+end is.
 """
 
 from __future__ import annotations
@@ -22,12 +23,17 @@ if TYPE_CHECKING:
     Tokens = tuple[int, ...]
 
 WIDTH = 8
-"""Ways of one length that are followed."""
+"""Ways of one length that the search follows."""
 CHOICES = 5
-"""Tokens that are tried where there is a choice."""
+"""Tokens that it tries where there is a choice."""
 
-_OPENING, _CLOSING = b"[{(<", b"]})>"
-_ENDINGS = frozenset(b"\"'" + _CLOSING)
+FREE = 1000
+"""Where more tokens than this may come, a text is being written, such as a string."""
+
+NEVER_FREE = 1 << 31
+"""No vocabulary has as many."""
+
+_OPENING, _ENDING = frozenset(b"[{(<"), frozenset(b"\"'])}>")
 
 
 @dataclass(frozen=True)
@@ -36,25 +42,21 @@ class _Way:
 
     tokens: Tokens
     place: Place
-    depth: int  # brackets opened and not closed
 
     @property
-    def cost(self) -> tuple[int, int]:
-        """Fewer open brackets first, then places that leave less choice."""
-        return self.depth, int(self.place.allowed.sum())
+    def freedom(self) -> int:
+        """How many tokens may come next; where few may, an end is nearer."""
+        return int(self.place.allowed.sum())
 
-    def with_tokens(self, added: Tokens) -> _Way | None:
-        """Return the way that goes on with these; None if they do not fit."""
-        place, depth = self.place, self.depth
-        for token in added:
-            text = place.vocabulary.spelled[token]
-            depth += sum(byte in _OPENING for byte in text)
-            depth -= sum(byte in _CLOSING for byte in text)
-            following = place.after(token)
-            if following is None:
-                return None
-            place = following
-        return _Way((*self.tokens, *added), place, depth)
+    def longer(self, choices: int, free: int) -> Iterator[_Way]:
+        """Yield the ways that go on from here: the forced one, or a few."""
+        forced = self.place.forced
+        for tokens in [forced] if forced else _choices(self.place, choices, free):
+            place: Place | None = self.place
+            for token in tokens:
+                place = None if place is None else place.after(token)
+            if place is not None:
+                yield _Way((*self.tokens, *tokens), place)
 
 
 def completion(place: Place, max_tokens: int) -> Tokens | None:
@@ -65,81 +67,83 @@ def completion(place: Place, max_tokens: int) -> Tokens | None:
         max_tokens: the most that may be used.
 
     Returns:
-        As few as the search could find; None if it found none within the limit.
+        As few as could be found; None if none were found within the limit.
     """
-    by_length = {0: [_Way((), place, 0)]}
+    straight = straight_completion(place, max_tokens)
+    return _searched(place, max_tokens) if straight is None else straight
+
+
+def straight_completion(place: Place, max_tokens: int) -> Tokens | None:
+    """Return the same, found fast or not at all: never look at a second choice."""
+    ends = (_straight(place, max_tokens, free) for free in (FREE, NEVER_FREE))
+    return min((end for end in ends if end is not None), key=len, default=None)
+
+
+def _straight(place: Place, max_tokens: int, free: int) -> Tokens | None:
+    way: _Way | None = _Way((), place)
+    while way is not None and len(way.tokens) <= max_tokens:
+        if way.place.is_complete:
+            return way.tokens
+        way = next(way.longer(1, free), None)
+    return None
+
+
+def _searched(place: Place, max_tokens: int) -> Tokens | None:
+    """Follow the most promising ways of each length."""
+    by_length = {0: [_Way((), place)]}
     for length in range(max_tokens + 1):
         ways = by_length.pop(length, [])
         for way in ways:
             if way.place.is_complete:
                 return way.tokens
         if len(ways) > WIDTH:
-            ways = sorted(ways, key=lambda way: way.cost)[:WIDTH]
-        for longer in (longer for way in ways for longer in _longer(way, max_tokens)):
+            ways = sorted(ways, key=lambda way: way.freedom)[:WIDTH]
+        for longer in (longer for way in ways for longer in way.longer(CHOICES, FREE)):
             by_length.setdefault(len(longer.tokens), []).append(longer)
         if not by_length:
             break
     return None
 
 
-def is_completion(place: Place, tokens: Tokens) -> bool:
-    """Tell whether the text is complete after these tokens."""
-    way = _Way((), place, 0).with_tokens(tokens)
-    return way is not None and way.place.is_complete
-
-
-def _longer(way: _Way, max_tokens: int) -> Iterator[_Way]:
-    place = way.place
-    if len(way.tokens) + len(place.forced) > max_tokens:
-        return
-    tries = [place.forced] if place.forced else [(t,) for t in _choices(place)]
-    for tokens in tries:
-        longer = way.with_tokens(tokens)
-        if longer is not None:
-            yield longer
-
-
-def _choices(place: Place) -> list[int]:
-    """Return a few allowed tokens that differ: what ends something first."""
-    by_preference, first_bytes, num_endings = _preferences(place.vocabulary)
-    is_allowed = place.allowed[by_preference]
-    endings = by_preference[:num_endings][is_allowed[:num_endings]][:2]
-    others = np.flatnonzero(is_allowed[num_endings:]) + num_endings
+def _choices(place: Place, count: int, free: int) -> list[Tokens]:
+    """Return a few allowed tokens, each with another first byte."""
+    is_free = place.allowed.sum() > free
+    by_preference, first_bytes = _preferences(place.vocabulary, is_free=bool(is_free))
+    allowed = np.flatnonzero(place.allowed[by_preference])
     first_of_byte = np.full(256, len(by_preference))
     # of equal bytes the last assignment stays, so the most preferred comes last
-    first_of_byte[first_bytes[others[::-1]]] = others[::-1]
-    found = np.sort(first_of_byte)[: CHOICES - len(endings)]
-    return [
-        *endings.tolist(),
-        *by_preference[found[found < len(by_preference)]].tolist(),
-    ]
+    first_of_byte[first_bytes[allowed[::-1]]] = allowed[::-1]
+    found = np.sort(first_of_byte)[:count]
+    found = found[found < len(by_preference)]
+    return [(token,) for token in by_preference[found].tolist()]
 
 
-@lru_cache(maxsize=4)
-def _preferences(vocabulary: GrammarVocabulary) -> tuple[TokenIds, TokenIds, int]:
-    """Sort the tokens by how soon they may lead to an end.
-
-    Returns:
-        Token ids, the most preferred first; the first byte of each; and how many of
-        them consist of endings alone, such as `"}]`.
-    """
+@lru_cache(maxsize=8)
+def _preferences(
+    vocabulary: GrammarVocabulary, *, is_free: bool
+) -> tuple[TokenIds, TokenIds]:
+    """Return token ids, the most preferred first, and the first byte of each."""
     special = vocabulary.tokenizer.special_tokens
-    ids = [t for t, s in enumerate(vocabulary.spelled) if s and t not in special]
-    order = sorted(ids, key=lambda token: _preference(vocabulary.spelled[token]))
-    endings = sum(_ENDINGS.issuperset(vocabulary.spelled[token]) for token in order)
-    first = [vocabulary.spelled[token][0] for token in order]
-    return np.array(order), np.array(first), endings
+    spelled = vocabulary.spelled
+    ids = [t for t, text in enumerate(spelled) if text and t not in special]
+    preference = _in_free_text if is_free else _between_texts
+    order = sorted(ids, key=lambda token: preference(spelled[token]))
+    return np.array(order), np.array([spelled[token][0] for token in order])
 
 
-def _preference(text: bytes) -> tuple[int, int]:
-    """Endings first, then other signs, letters and digits, and the rest; longest first.
+def _in_free_text(text: bytes) -> tuple[int, int]:
+    """Quotes first, which end a string; then the longest, where it has a length."""
+    is_end = text.startswith(b'"') and _ENDING.issuperset(text)
+    return (0 if is_end else 1), -len(text)
+
+
+def _between_texts(text: bytes) -> tuple[int, int]:
+    """What ends something, other signs, letters and digits, what opens something.
 
     A sign is more likely than a letter to be where a pattern goes on.
     """
-    if _ENDINGS.issuperset(text):
-        group = 0
-    elif text.isalnum():
-        group = 2
-    else:
-        group = 1 if text.isascii() and not text[:1].isspace() else 3
-    return group, -len(text)
+    if _ENDING.issuperset(text):
+        return (1 if b'"' in text or b"'" in text else 0), -len(text)
+    if not text.isascii() or _OPENING.intersection(text) or text[:1].isspace():
+        return 4, len(text)
+    return (3 if text.isalnum() else 2), -len(text)

@@ -13,17 +13,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.grammar import llguidance
 
 if TYPE_CHECKING:
+    from llm_walkthrough.arrays import TokenMask
     from llm_walkthrough.grammar import Grammar
     from llm_walkthrough.tokenizer import Tokenizer
-
-TokenMask = Bool[np.ndarray, " vocab"]
-"""One answer for each token of the vocabulary: may it come next?"""
 
 _ANCHOR = "\n"  # what follows it is in the middle of a text
 
@@ -116,8 +113,6 @@ class Place:
     """A point in a grammar.
 
     Attributes:
-        forced: the tokens that must come next, in the tokenizer's own spelling; none
-            where there is a choice.
         is_complete: whether the text may end here.
         is_ended: whether an end token has come.
     """
@@ -133,8 +128,16 @@ class Place:
         self.vocabulary = vocabulary
         self._matcher = matcher
         self.is_ended = is_ended
+        self._pending = pending
         self.is_complete = is_ended or bool(matcher.is_accepting())
-        self.forced = pending or (() if is_ended else self._find_forced())
+
+    @cached_property
+    def forced(self) -> tuple[int, ...]:
+        """The tokens that must come next, as the tokenizer itself would write them.
+
+        None where there is a choice.
+        """
+        return self._pending or (() if self.is_ended else self._find_forced())
 
     def after(self, token: int) -> Place | None:
         """Return the place after one more token; None if it may not come here."""
@@ -148,6 +151,14 @@ class Place:
         is_next = self.forced[:1] == (token,)
         pending = self.forced[1:] if is_next else ()
         return Place(self.vocabulary, matcher, pending=pending)
+
+    def is_completed_by(self, tokens: tuple[int, ...]) -> bool:
+        """Tell whether these tokens may come, and the text is complete after them."""
+        if self.is_ended:
+            return not tokens
+        matcher = self._matcher.deep_copy()
+        is_taken = matcher.try_consume_tokens(list(tokens)) == len(tokens)
+        return bool(is_taken and matcher.is_accepting())
 
     @cached_property
     def allowed(self) -> TokenMask:
@@ -170,12 +181,7 @@ class Place:
         count = self.vocabulary.tokenizer.vocab
         words = fill.allocate_token_bitmask(1, count)
         fill.fill_next_token_bitmask(self._matcher, words)
-        if self._matcher.is_error():
-            first_line = self._matcher.get_error().partition("\n")[0]
-            raise InputError(
-                f"llguidance cannot go on with this grammar ({first_line}); make it "
-                "simpler"
-            )
+        self._require_sound()
         bits = np.unpackbits(words[0].view(np.uint8), bitorder="little")
         return bits[:count].astype(bool)
 
@@ -183,9 +189,18 @@ class Place:
         if self._matcher.is_stopped():  # nothing can be added: it ends, or never will
             return self.vocabulary.end_tokens[:1] if self.is_complete else ()
         tokens = tuple(self._matcher.compute_ff_tokens())
+        self._require_sound()
         # another spelling of the same bytes would be another text to the model
         is_sound = self._matcher.validate_tokens(list(tokens)) == len(tokens)
         return tokens if is_sound else ()
+
+    def _require_sound(self) -> None:
+        if self._matcher.is_error():
+            first_line = self._matcher.get_error().partition("\n")[0]
+            raise InputError(
+                f"the grammar cannot be followed any further ({first_line}); make it "
+                "simpler, or mend a rule that never ends"
+            )
 
     def _only(self, tokens: tuple[int, ...]) -> TokenMask:
         mask = np.zeros(self.vocabulary.vocab, bool)

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llm_walkthrough.completion import completion, is_completion
+from llm_walkthrough.completion import completion, straight_completion
 from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
-    from llm_walkthrough.arrays import Logits, TokenIds
+    from llm_walkthrough.arrays import Logits, TokenIds, TokenMask
     from llm_walkthrough.grammar import Grammar
-    from llm_walkthrough.matcher import GrammarVocabulary, Place, TokenMask
+    from llm_walkthrough.matcher import GrammarVocabulary, Place
 
     Tokens = tuple[int, ...]
 
@@ -31,10 +31,14 @@ KEPT_PLACES = 32
 """Places kept for undo and branches; others are found again from the first token."""
 NEARNESS = 32
 """Tokens to spare, below which only tokens are allowed that are known to fit."""
-HORIZON = 128
+HORIZON = 64
 """Tokens left, and twice what the shortest text takes: from there on, fit is tested."""
-TESTED = 12
+TESTED = 8
 """Likeliest tokens of which it is tested whether the text can still end after them."""
+FURTHER = 4
+"""How much further than the limit is searched, to say what it would have to be."""
+SHARED = 8
+"""How many tokens of a known end may be done already when it is tried again."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,8 @@ class GrammarMask:
             masked as well after which it could not be finished in time.
 
     Raises:
-        InputError: a number is out of its range, the grammar cannot be followed, or no
-            text was found that satisfies it within the limit.
+        InputError: a number is out of its range, the grammar cannot be followed, or
+            the limit is too low for it.
     """
 
     grammar: Grammar
@@ -67,10 +71,13 @@ class GrammarMask:
         place = self._trail.first
         limit = self.max_new_tokens
         if limit is not None and self._home(place, (), limit) is None:
-            raise InputError(
-                f"no text of at most {limit} tokens was found that satisfies the "
-                f"{self.grammar.kind}; allow more new tokens, or ask for less"
-            )
+            longer = completion(place, FURTHER * limit + HORIZON)
+            if longer is not None:
+                raise InputError(
+                    f"{limit} new tokens are too few for the {self.grammar.kind}: the "
+                    f"shortest text that was found takes {len(longer)}; allow more, or "
+                    "ask for less"
+                )
 
     @property
     def label(self) -> str:
@@ -166,7 +173,7 @@ class GrammarMask:
 
     @property
     def _horizon(self) -> int:
-        return HORIZON + 2 * len(self._trail.homes[()])
+        return HORIZON + 2 * len(self._trail.homes.get((), ()))
 
     def _left(self, context: TokenIds) -> int | None:
         if self.max_new_tokens is None:
@@ -179,7 +186,8 @@ class GrammarMask:
         if home is None and text:
             home = _shared_home(place, self._trail.homes.get(text[:-1]), text[-1])
         if home is None or len(home) > left:
-            home = completion(place, left)
+            search = straight_completion if text else completion
+            home = search(place, left)
         if home is not None:
             self._trail.homes[text] = home
         return home
@@ -191,7 +199,7 @@ class GrammarMask:
             return False
         end = _shared_home(following, home, token)
         if end is None or len(end) > left - 1:
-            end = completion(following, left - 1)
+            end = straight_completion(following, left - 1)
         return end is not None
 
     def _reason_of_limit(
@@ -255,9 +263,10 @@ class _Trail(OrderedDict[tuple[int, ...], "Place"]):
 
 
 def _shared_home(place: Place, home: Tokens | None, token: int) -> Tokens | None:
-    """Return the end that was known before `token`, if it is one after it as well."""
+    """Return the end that was known before `token`, or its rest, if it still fits."""
     if home is None:
         return None
     if home[:1] == (token,):
         return home[1:]
-    return home if is_completion(place, home) else None
+    rests = (home[count:] for count in range(min(len(home), SHARED) + 1))
+    return next((rest for rest in rests if place.is_completed_by(rest)), None)
