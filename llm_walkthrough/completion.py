@@ -27,13 +27,14 @@ WIDTH = 8
 CHOICES = 5
 """Tokens that it tries where there is a choice."""
 
-FREE = 1000
-"""Where more tokens than this may come, a text is being written, such as a string."""
+FREE = 0.1
+"""Where a larger share of all tokens may come, a text is written, such as a string."""
 
-NEVER_FREE = 1 << 31
-"""No vocabulary has as many."""
+NEVER_FREE = 1.0
+"""Nowhere may more than all of them come."""
 
-_OPENING, _ENDING = frozenset(b"[{(<"), frozenset(b"\"'])}>")
+_ENDING = frozenset(b'"]}')
+_LATER = frozenset(b"[{(<-+")  # opens something, or begins a number that need not be
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class _Way:
         """How many tokens may come next; where few may, an end is nearer."""
         return int(self.place.allowed.sum())
 
-    def longer(self, choices: int, free: int) -> Iterator[_Way]:
+    def longer(self, choices: int, free: float) -> Iterator[_Way]:
         """Yield the ways that go on from here: the forced one, or a few."""
         forced = self.place.forced
         for tokens in [forced] if forced else _choices(self.place, choices, free):
@@ -79,7 +80,7 @@ def straight_completion(place: Place, max_tokens: int) -> Tokens | None:
     return min((end for end in ends if end is not None), key=len, default=None)
 
 
-def _straight(place: Place, max_tokens: int, free: int) -> Tokens | None:
+def _straight(place: Place, max_tokens: int, free: float) -> Tokens | None:
     way: _Way | None = _Way((), place)
     while way is not None and len(way.tokens) <= max_tokens:
         if way.place.is_complete:
@@ -105,9 +106,9 @@ def _searched(place: Place, max_tokens: int) -> Tokens | None:
     return None
 
 
-def _choices(place: Place, count: int, free: int) -> list[Tokens]:
+def _choices(place: Place, count: int, free: float) -> list[Tokens]:
     """Return a few allowed tokens, each with another first byte."""
-    is_free = place.allowed.sum() > free
+    is_free = place.allowed.mean() > free
     by_preference, first_bytes = _preferences(place.vocabulary, is_free=bool(is_free))
     allowed = np.flatnonzero(place.allowed[by_preference])
     first_of_byte = np.full(256, len(by_preference))
@@ -131,19 +132,22 @@ def _preferences(
     return np.array(order), np.array([spelled[token][0] for token in order])
 
 
-def _in_free_text(text: bytes) -> tuple[int, int]:
+def _in_free_text(text: bytes) -> tuple[bool, int]:
     """Quotes first, which end a string; then the longest, where it has a length."""
     is_end = text.startswith(b'"') and _ENDING.issuperset(text)
-    return (0 if is_end else 1), -len(text)
+    return not is_end, -len(text)
 
 
-def _between_texts(text: bytes) -> tuple[int, int]:
-    """What ends something, other signs, letters and digits, what opens something.
+def _between_texts(text: bytes) -> tuple[int, int, bool]:
+    """What ends something, other signs, words and numbers, what opens something.
 
-    A sign is more likely than a letter to be where a pattern goes on.
+    A sign is more likely than a letter to be where a pattern goes on. A zero comes
+    last, since a number above 0 may begin with any number of them.
     """
     if _ENDING.issuperset(text):
-        return (1 if b'"' in text or b"'" in text else 0), -len(text)
-    if not text.isascii() or _OPENING.intersection(text) or text[:1].isspace():
-        return 4, len(text)
-    return (3 if text.isalnum() else 2), -len(text)
+        return (1 if b'"' in text else 0), -len(text), False
+    if text.strip().isalnum():
+        return 3, -len(text), text.startswith(b"0")
+    if not text.isascii() or _LATER.intersection(text) or text[:1].isspace():
+        return (4 if text.strip() else 5), len(text), False
+    return 2, -len(text), False

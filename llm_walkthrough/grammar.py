@@ -55,7 +55,10 @@ class Grammar:
 
     def __post_init__(self) -> None:
         matcher = llguidance().LLMatcher
-        is_wrong, messages = matcher.validate_grammar_with_warnings(self.compiled)
+        try:
+            is_wrong, messages = matcher.validate_grammar_with_warnings(self.compiled)
+        except ValueError as error:  # a text that is not even JSON
+            raise self.error(str(error)) from error
         if is_wrong:
             raise self.error(messages[0])
 
@@ -64,7 +67,8 @@ class Grammar:
         """The description as llguidance takes it."""
         matcher = llguidance().LLMatcher
         if self.kind == "JSON schema":
-            wanted = matcher.grammar_from_json_schema(self.text, defaults=_JSON_STYLE)
+            style = None if self.text == "false" else _JSON_STYLE
+            wanted = matcher.grammar_from_json_schema(self.text, defaults=style)
         elif self.kind == "regular expression":
             wanted = matcher.grammar_from_regex(self.text)
         else:
@@ -111,7 +115,8 @@ def json_schema(schema: Mapping[str, Any] | str) -> Grammar:
             f"a JSON schema must be an object or a boolean, got {schema!r:.60}; "
             'write it as in {"type": "object"}'
         )
-    return Grammar("JSON schema", schema)
+    # llguidance takes its style for objects only, and {} allows all that true does
+    return Grammar("JSON schema", "{}" if read is True else schema)
 
 
 def regular_expression(pattern: str) -> Grammar:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from llm_walkthrough.grammar import Grammar
     from llm_walkthrough.tokenizer import Tokenizer
 
+MOST_FORCED = 10_000
+"""Tokens that a grammar may force in a row; with more, it will not come to an end."""
+
 _ANCHOR = "\n"  # what follows it is in the middle of a text
 
 
@@ -190,6 +193,11 @@ class Place:
             return self.vocabulary.end_tokens[:1] if self.is_complete else ()
         tokens = tuple(self._matcher.compute_ff_tokens())
         self._require_sound()
+        if len(tokens) > MOST_FORCED:
+            raise InputError(
+                f"the grammar forces more than {MOST_FORCED:,} tokens in a row; mend "
+                "the rule that never ends"
+            )
         # another spelling of the same bytes would be another text to the model
         is_sound = self._matcher.validate_tokens(list(tokens)) == len(tokens)
         return tokens if is_sound else ()

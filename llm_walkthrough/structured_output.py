@@ -160,8 +160,7 @@ class GrammarMask:
         home = self._home(place, tuple(context[self.start :].tolist()), left)
         if home is None or place.is_ended:
             return place.allowed  # too late, or over: nothing can be saved
-        likely = np.where(place.allowed, logits, -np.inf)
-        tried = {*np.argpartition(likely, -TESTED)[-TESTED:].tolist(), *home[:1]}
+        tried = {*_likeliest(logits, np.flatnonzero(place.allowed)), *home[:1]}
         fitting = [t for t in tried if self._fits(t, place, home, left)]
         is_near = left - len(home) < NEARNESS
         allowed = np.zeros_like(place.allowed) if is_near else place.allowed.copy()
@@ -260,6 +259,13 @@ class _Trail(OrderedDict[tuple[int, ...], "Place"]):
             del self[oldest]
             self.homes.pop(oldest, None)
         return place
+
+
+def _likeliest(logits: Logits, tokens: TokenIds) -> Tokens:
+    """Return the likeliest of these tokens, as many as are tested."""
+    if len(tokens) > TESTED:
+        tokens = tokens[np.argpartition(logits[tokens], -TESTED)[-TESTED:]]
+    return tuple(tokens.tolist())
 
 
 def _shared_home(place: Place, home: Tokens | None, token: int) -> Tokens | None:

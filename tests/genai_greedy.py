@@ -1,8 +1,8 @@
 """Greedy tokens of onnxruntime-genai, in a process of its own.
 
 Usage: python genai_greedy.py FOLDER, with the tests' request on standard input:
-{"prompts": [[ids, …], …], "new_tokens": 20}, and "json_schema" with the text of one that
-all answers must follow. Answers with a list of lists of new ids.
+{"prompts": [[ids, …], …], "new_tokens": 20}, and perhaps "json_schema", the text of one
+that all answers must follow. Answers with a list of lists of new ids.
 """
 
 from __future__ import annotations

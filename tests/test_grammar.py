@@ -1,4 +1,4 @@
-"""A grammar is compiled when it is made, and says in a sentence what is wrong with it."""
+"""A grammar is compiled when it is made, and says in a sentence what is wrong."""
 
 from __future__ import annotations
 
@@ -87,6 +87,16 @@ def test_a_pattern_that_makes_no_sense_is_refused(pattern: str, reason: str) -> 
 def test_a_lark_grammar_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="it needs a rule named start"):
         lark_grammar(text)
+
+
+def test_true_allows_whatever_an_empty_schema_allows() -> None:
+    assert json_schema("true") == json_schema({})
+
+
+def test_a_grammar_made_by_hand_is_checked_as_well() -> None:
+    for text in ("{", "[1]"):
+        with pytest.raises(InputError, match="mend the schema"):
+            Grammar("JSON schema", text)
 
 
 def test_a_long_description_is_shortened_in_an_error() -> None:

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.model
 
 RUNS = int(os.environ.get("STRUCTURED_RUNS", "200"))
 TEMPERATURES = (0.0, 0.5, 1.0, 1.5, 2.0)
-LIMIT = 48
+LIMIT = 40
 MARGIN = 1.0
 """By how much an int4 token must win to be the same on every way of running it."""
 
