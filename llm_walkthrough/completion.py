@@ -76,8 +76,8 @@ def completion(place: Place, max_tokens: int) -> Tokens | None:
 
 def straight_completion(place: Place, max_tokens: int) -> Tokens | None:
     """Return the same, found fast or not at all: never look at a second choice."""
-    ends = (_straight(place, max_tokens, free) for free in (FREE, NEVER_FREE))
-    return min((end for end in ends if end is not None), key=len, default=None)
+    end = _straight(place, max_tokens, FREE)
+    return _straight(place, max_tokens, NEVER_FREE) if end is None else end
 
 
 def _straight(place: Place, max_tokens: int, free: float) -> Tokens | None:
@@ -110,7 +110,11 @@ def _choices(place: Place, count: int, free: float) -> list[Tokens]:
     """Return a few allowed tokens, each with another first byte."""
     is_free = place.allowed.mean() > free
     by_preference, first_bytes = _preferences(place.vocabulary, is_free=bool(is_free))
-    allowed = np.flatnonzero(place.allowed[by_preference])
+    is_allowed = place.allowed[by_preference]
+    if count == 1:
+        first = int(is_allowed.argmax())
+        return [(int(by_preference[first]),)] if is_allowed[first] else []
+    allowed = np.flatnonzero(is_allowed)
     first_of_byte = np.full(256, len(by_preference))
     # of equal bytes the last assignment stays, so the most preferred comes last
     first_of_byte[first_bytes[allowed[::-1]]] = allowed[::-1]

@@ -30,7 +30,7 @@ from llm_walkthrough.sampling import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llm_walkthrough.arrays import Logits, Probabilities
+    from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
 
 NO_CONTEXT = np.array([], np.int64)
 # ids 0 … 3 have the probabilities 3/16, 8/16, 1/16, 4/16
@@ -516,7 +516,7 @@ class Forcing:
 
 
 def test_a_token_is_forced_by_the_processor_that_knows_it_must_come() -> None:
-    row = [Temperature(2), Forcing(), TopK(1)]
+    row: list[Processor] = [Temperature(2), Forcing(), TopK(1)]
     assert forced_token(np.array([1]), row) == 2
     assert forced_token(np.array([1, 1]), row) is None
     assert forced_token(np.array([1]), [Temperature(2), TopK(1)]) is None

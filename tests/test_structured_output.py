@@ -190,7 +190,7 @@ def test_a_stretch_without_a_choice_is_one_run(vocabulary: GrammarVocabulary) ->
     going = stepper(GrammarMask(POSE, vocabulary, len(PROMPT)))
     opening = [going.step() for _ in range(len('{"pose": "'))]
     assert [step.u for step in opening] == [None] * len(opening)
-    assert len(going.runs) == 0
+    assert len(going.unseen) == len(PROMPT) + len(opening)
     going.step()
     assert [len(run.tokens) for run in going.runs] == [len(PROMPT) + len(opening)]
 

