@@ -271,6 +271,7 @@ def count_columns(
     tall = [count - foot for count in counts]
     axes.bar(places, tall, bottom=foot, color=colours, width=0.72)
     axes.set_yscale("log")
+    axes.minorticks_off()
     axes.set_xticks(places, tokens, rotation=90, family="monospace", size=9, color=INK)
     axes.set(ylabel=y_label, xlim=(-0.7, len(tokens) - 0.3), ylim=(foot, None))
     axes.yaxis.set_major_formatter("{x:,g}")
