@@ -239,7 +239,11 @@ def _grammar(options: Namespace) -> Grammar | None:
         return grammar.regular_expression(given["regex"])
     [(name, path)] = given.items()
     read = {"json_schema": grammar.json_schema, "lark": grammar.lark_grammar}
-    return read[name](grammar.read_text(path))
+    text = grammar.read_text(path)
+    try:
+        return read[name](text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _model(options: Namespace) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,9 @@ WIDTH = 8
 """Ways of one length that the search follows."""
 CHOICES = 5
 """Tokens that it tries where there is a choice."""
+
+SHARED = 8
+"""How many tokens of a known end may be done already when it is tried again."""
 
 FREE = 0.1
 """Where a larger share of all tokens may come, a text is written, such as a string."""
@@ -80,6 +83,29 @@ def straight_completion(place: Place, max_tokens: int) -> Tokens | None:
     return _straight(place, max_tokens, NEVER_FREE) if end is None else end
 
 
+class Spot(NamedTuple):
+    """A place in a text, and a way to its end that is known to fit.
+
+    It follows from the spot before and one token, so that whoever comes here by the
+    same tokens finds the same.
+    """
+
+    place: Place
+    home: Tokens | None
+
+    def home_after(self, token: int, place: Place, left: int) -> Tokens | None:
+        """Return a way to the end from the place after one more token."""
+        home = _shared(place, self.home, token)
+        if home is None or len(home) > left:
+            home = straight_completion(place, left)
+        return home
+
+    def can_end_after(self, token: int, left: int) -> bool:
+        """Tell whether the text can be finished in time after this token."""
+        place = self.place.after(token)
+        return place is not None and self.home_after(token, place, left - 1) is not None
+
+
 def _straight(place: Place, max_tokens: int, free: float) -> Tokens | None:
     way: _Way | None = _Way((), place)
     while way is not None and len(way.tokens) <= max_tokens:
@@ -104,6 +130,16 @@ def _searched(place: Place, max_tokens: int) -> Tokens | None:
         if not by_length:
             break
     return None
+
+
+def _shared(place: Place, home: Tokens | None, token: int) -> Tokens | None:
+    """Return the end that was known before `token`, or its rest, if it still fits."""
+    if home is None:
+        return None
+    if home[:1] == (token,):
+        return home[1:]
+    rests = (home[count:] for count in range(min(len(home), SHARED) + 1))
+    return next((rest for rest in rests if place.is_completed_by(rest)), None)
 
 
 def _choices(place: Place, count: int, free: float) -> list[Tokens]:

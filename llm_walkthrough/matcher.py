@@ -176,6 +176,7 @@ class Place:
         bits = self._bits()
         mask[: len(bits)] = bits
         mask[list(self.vocabulary.end_tokens)] = self.is_complete
+        mask.setflags(write=False)
         return mask
 
     def _bits(self) -> TokenMask:

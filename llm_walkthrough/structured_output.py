@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llm_walkthrough.completion import completion, straight_completion
+from llm_walkthrough.completion import Spot, completion
 from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,18 +27,16 @@ if TYPE_CHECKING:
 
     Tokens = tuple[int, ...]
 
-KEPT_PLACES = 32
-"""Places kept for undo and branches; others are found again from the first token."""
+KEPT_SPOTS = 32
+"""Spots kept for undo and branches; others are found again from the first token."""
 NEARNESS = 32
 """Tokens to spare, below which only tokens are allowed that are known to fit."""
 HORIZON = 64
 """Tokens left, and twice what the shortest text takes: from there on, fit is tested."""
-TESTED = 8
+TESTED = 12
 """Likeliest tokens of which it is tested whether the text can still end after them."""
 FURTHER = 4
 """How much further than the limit is searched, to say what it would have to be."""
-SHARED = 8
-"""How many tokens of a known end may be done already when it is tried again."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +66,9 @@ class GrammarMask:
                 f"the text must start at position 0 or later, got {self.start}; give "
                 "the length of the prompt"
             )
-        place = self._trail.first
         limit = self.max_new_tokens
-        if limit is not None and self._home(place, (), limit) is None:
-            longer = completion(place, FURTHER * limit + HORIZON)
+        if limit is not None and self._trail.first.home is None:
+            longer = completion(self._trail.first.place, FURTHER * limit + HORIZON)
             if longer is not None:
                 raise InputError(
                     f"{limit} new tokens are too few for the {self.grammar.kind}: the "
@@ -102,7 +99,7 @@ class GrammarMask:
             InputError: as when it is called.
         """
         with self._trail.lock:
-            forced = self._place(context).forced
+            forced = self._spot(context).place.forced
         return forced[0] if forced else None
 
     def is_complete(self, context: TokenIds) -> bool:
@@ -112,7 +109,7 @@ class GrammarMask:
             InputError: as when it is called.
         """
         with self._trail.lock:
-            return self._place(context).is_complete
+            return self._spot(context).place.is_complete
 
     def reason(self, token: int, context: TokenIds) -> str | None:
         """Say in a sentence why a token may not come next; None if it may.
@@ -121,95 +118,78 @@ class GrammarMask:
             InputError: as when it is called.
         """
         with self._trail.lock:
-            place = self._place(context)
-            if place.allowed[token]:
-                return self._reason_of_limit(token, place, context)
-            return self._reason_of_grammar(token, place, context)
+            spot = self._spot(context)
+            if spot.place.allowed[token]:
+                return self._reason_of_limit(token, spot, self._left(len(context)))
+            return self._reason_of_grammar(token, spot.place, context)
 
     # --- how it is done --------------------------------------------------------------
 
     @cached_property
     def _trail(self) -> _Trail:
-        return _Trail(self.vocabulary.start(self.grammar))
+        place = self.vocabulary.start(self.grammar)
+        limit = self.max_new_tokens
+        return _Trail(Spot(place, None if limit is None else completion(place, limit)))
 
-    def _place(self, context: TokenIds) -> Place:
-        """Return where the text is, from the nearest place that is known."""
-        text = tuple(context[self.start :].tolist())
-        known = next(n for n in range(len(text), -1, -1) if text[:n] in self._trail)
-        place = self._trail[text[:known]]
-        for count in range(known + 1, len(text) + 1):
-            following = place.after(text[count - 1])
-            if following is None:
-                raise self._misfit(text, count - 1, place)
-            place = self._trail.keep(text[:count], following)
-        return place
+    def _spot(self, context: TokenIds) -> Spot:
+        """Return where the text is, followed from the nearest spot that is known."""
+        tokens = context[self.start :].astype(np.int64, copy=False)
+        text, size = tokens.tobytes(), tokens.itemsize
+        counts = range(len(tokens), -1, -1)
+        known = next(n for n in counts if text[: n * size] in self._trail)
+        spot = self._trail[text[: known * size]]
+        for count in range(known, len(tokens)):
+            token = int(tokens[count])
+            place = spot.place.after(token)
+            if place is None:
+                raise self._misfit(token, self.start + count, spot.place)
+            left = self._left(self.start + count + 1)
+            spot = Spot(
+                place, None if left is None else spot.home_after(token, place, left)
+            )
+            self._trail.keep(text[: (count + 1) * size], spot)
+        return spot
 
-    def _misfit(self, text: Tokens, misfit: int, place: Place) -> InputError:
-        piece = self.vocabulary.tokenizer.piece(text[misfit])
+    def _misfit(self, token: int, position: int, place: Place) -> InputError:
+        piece = self.vocabulary.tokenizer.piece(token)
         where = "after the end of the text" if place.is_ended else "there"
         return InputError(
-            f"token {piece!r} at position {self.start + misfit} does not follow the "
+            f"token {piece!r} at position {position} does not follow the "
             f"{self.grammar.kind}, which does not allow it {where}; undo it, or take "
             "the grammar out of the processors"
         )
 
+    def _left(self, length: int) -> int | None:
+        """Return how many tokens are left after `length`; None if it does not matter.
+
+        Far from the limit it does not, nor behind it.
+        """
+        if self.max_new_tokens is None:
+            return None
+        left = self.start + self.max_new_tokens - length
+        first = self._trail.first.home or ()
+        return left if 0 < left <= HORIZON + 2 * len(first) else None
+
     def _allowed(self, logits: Logits, context: TokenIds) -> TokenMask:
-        place, left = self._place(context), self._left(context)
-        if left is None or not 0 < left <= self._horizon or place.forced:
+        spot, left = self._spot(context), self._left(len(context))
+        place, home = spot.place, spot.home
+        if left is None or home is None or place.forced or place.is_ended:
             return place.allowed
-        home = self._home(place, tuple(context[self.start :].tolist()), left)
-        if home is None or place.is_ended:
-            return place.allowed  # too late, or over: nothing can be saved
         tried = {*_likeliest(logits, np.flatnonzero(place.allowed)), *home[:1]}
-        fitting = [t for t in tried if self._fits(t, place, home, left)]
+        tried -= set(self.vocabulary.end_tokens)
+        fitting = [token for token in tried if spot.can_end_after(token, left)]
         is_near = left - len(home) < NEARNESS
         allowed = np.zeros_like(place.allowed) if is_near else place.allowed.copy()
         allowed[list(tried)] = False
         allowed[fitting] = True
-        ends = list(self.vocabulary.end_tokens)
-        allowed[ends] = place.allowed[ends]
+        allowed[list(self.vocabulary.end_tokens)] = place.is_complete
         return allowed
 
-    @property
-    def _horizon(self) -> int:
-        return HORIZON + 2 * len(self._trail.homes.get((), ()))
-
-    def _left(self, context: TokenIds) -> int | None:
-        if self.max_new_tokens is None:
+    def _reason_of_limit(self, token: int, spot: Spot, left: int | None) -> str | None:
+        is_free = left is None or spot.home is None or spot.place.forced
+        if is_free or token in self.vocabulary.end_tokens:
             return None
-        return self.start + self.max_new_tokens - len(context)
-
-    def _home(self, place: Place, text: Tokens, left: int) -> Tokens | None:
-        """Return a known end of the text, or search for one that fits."""
-        home = self._trail.homes.get(text)
-        if home is None and text:
-            home = _shared_home(place, self._trail.homes.get(text[:-1]), text[-1])
-        if home is None or len(home) > left:
-            search = straight_completion if text else completion
-            home = search(place, left)
-        if home is not None:
-            self._trail.homes[text] = home
-        return home
-
-    def _fits(self, token: int, place: Place, home: Tokens, left: int) -> bool:
-        """Tell whether the text can be finished in time after this token."""
-        following = place.after(token) if place.allowed[token] else None
-        if following is None:
-            return False
-        end = _shared_home(following, home, token)
-        if end is None or len(end) > left - 1:
-            end = straight_completion(following, left - 1)
-        return end is not None
-
-    def _reason_of_limit(
-        self, token: int, place: Place, context: TokenIds
-    ) -> str | None:
-        left = self._left(context)
-        if left is None or not 0 < left <= self._horizon or place.forced:
-            return None
-        home = self._home(place, tuple(context[self.start :].tolist()), left)
-        is_end = token in self.vocabulary.end_tokens
-        if home is None or is_end or self._fits(token, place, home, left):
+        if left is None or spot.can_end_after(token, left):
             return None
         return (
             f"the {left} tokens that are left of {self.max_new_tokens} would not be "
@@ -236,29 +216,24 @@ class GrammarMask:
         )
 
 
-class _Trail(OrderedDict[tuple[int, ...], "Place"]):
-    """Places by the tokens that led there, the newest of them and the first.
+class _Trail(OrderedDict[bytes, Spot]):
+    """Spots by the tokens that led there: the newest of them, and the first.
 
     Attributes:
-        first: the place before the first token.
-        homes: a known end for some of the texts.
-        lock: held by whoever looks something up; a place is worked out only once.
+        first: the spot before the first token.
+        lock: held by whoever looks something up; a spot is worked out only once.
     """
 
-    def __init__(self, first: Place) -> None:
-        super().__init__({(): first})
+    def __init__(self, first: Spot) -> None:
+        super().__init__({b"": first})
         self.first = first
-        self.homes: dict[Tokens, Tokens] = {}
         self.lock = threading.RLock()
 
-    def keep(self, text: Tokens, place: Place) -> Place:
-        """Keep one more place, and return it."""
-        self[text] = place
-        if len(self) > KEPT_PLACES:
-            oldest = next(key for key in self if key)
-            del self[oldest]
-            self.homes.pop(oldest, None)
-        return place
+    def keep(self, text: bytes, spot: Spot) -> None:
+        """Keep one more spot."""
+        self[text] = spot
+        if len(self) > KEPT_SPOTS:
+            del self[next(key for key in self if key)]
 
 
 def _likeliest(logits: Logits, tokens: TokenIds) -> Tokens:
@@ -266,13 +241,3 @@ def _likeliest(logits: Logits, tokens: TokenIds) -> Tokens:
     if len(tokens) > TESTED:
         tokens = tokens[np.argpartition(logits[tokens], -TESTED)[-TESTED:]]
     return tuple(tokens.tolist())
-
-
-def _shared_home(place: Place, home: Tokens | None, token: int) -> Tokens | None:
-    """Return the end that was known before `token`, or its rest, if it still fits."""
-    if home is None:
-        return None
-    if home[:1] == (token,):
-        return home[1:]
-    rests = (home[count:] for count in range(min(len(home), SHARED) + 1))
-    return next((rest for rest in rests if place.is_completed_by(rest)), None)

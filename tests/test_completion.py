@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tiny_tokenizer import byte_level, write_folder
 
-from llm_walkthrough.completion import completion, straight_completion
+from llm_walkthrough.completion import Spot, completion, straight_completion
 from llm_walkthrough.grammar import json_schema, lark_grammar, regular_expression
 from llm_walkthrough.matcher import GrammarVocabulary
 from llm_walkthrough.tokenizer import open_tokenizer
@@ -92,3 +92,27 @@ def test_a_second_choice_is_tried_where_the_first_one_leads_nowhere(
     place = vocabulary.start(regular_expression("[.a]*x(yz)?|q"))
     assert straight_completion(place, 12) is None
     assert completion(place, 12) is not None
+
+
+def test_a_way_to_the_end_is_kept_as_long_as_it_fits(
+    vocabulary: GrammarVocabulary,
+) -> None:
+    place = vocabulary.start(GRAMMARS["linked"])
+    home = completion(place, 60)
+    assert home is not None
+    spot = Spot(place, home)
+    following = place.after(home[0])
+    assert following is not None
+    assert spot.home_after(home[0], following, 60) == home[1:]
+
+
+def test_no_way_is_known_after_a_token_that_leaves_too_little_room(
+    vocabulary: GrammarVocabulary,
+) -> None:
+    place = vocabulary.start(regular_expression("a|bcdcdcdcd"))
+    spot = Spot(place, completion(place, 20))
+    spelled = vocabulary.spelled.index
+    assert spot.can_end_after(spelled(b"b"), 10)
+    assert not spot.can_end_after(spelled(b"b"), 8)
+    assert spot.can_end_after(spelled(b"a"), 8)
+    assert not spot.can_end_after(spelled(b"x"), 10)

@@ -15,7 +15,7 @@ from llm_walkthrough.grammar import json_schema, regular_expression
 from llm_walkthrough.matcher import GrammarVocabulary
 from llm_walkthrough.sampling import Temperature, TopK, choose, softmax
 from llm_walkthrough.stepper import EndTokens, Stepper
-from llm_walkthrough.structured_output import KEPT_PLACES, GrammarMask
+from llm_walkthrough.structured_output import KEPT_SPOTS, GrammarMask
 from llm_walkthrough.tokenizer import open_tokenizer
 
 if TYPE_CHECKING:
@@ -111,15 +111,16 @@ def test_equal_masks_are_equal_and_print_what_they_were_made_of(
     assert mask.label == "grammar"
 
 
+@pytest.mark.parametrize("limit", [None, 56])
 def test_the_answer_is_the_same_in_whatever_order_places_are_asked_for(
-    vocabulary: GrammarVocabulary,
+    vocabulary: GrammarVocabulary, limit: int | None
 ) -> None:
-    text = '{"pose": "' + "a cat " * 4
+    text = '{"pose": "' + "a cat " * 4 + '", "seconds": 4'
     contexts = [after(vocabulary, text[:count]) for count in range(len(text) + 1)]
-    fresh = [survivors(GrammarMask(POSE, vocabulary, 3), c) for c in contexts]
-    mask = GrammarMask(POSE, vocabulary, 3)
+    fresh = [survivors(GrammarMask(POSE, vocabulary, 3, limit), c) for c in contexts]
+    mask = GrammarMask(POSE, vocabulary, 3, limit)
     order = np.random.default_rng(0).permutation(len(contexts))
-    assert len(contexts) > KEPT_PLACES
+    assert len(contexts) > KEPT_SPOTS
     for place in [*order, *order[::-1]]:
         assert survivors(mask, contexts[place]) == fresh[place]
 
