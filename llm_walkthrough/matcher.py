@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llm_walkthrough.grammar import Grammar
     from llm_walkthrough.tokenizer import Tokenizer
 
-MOST_FORCED = 10_000
+MOST_FORCED = 4096
 """Tokens that a grammar may force in a row; with more, it will not come to an end."""
 
 _ANCHOR = "\n"  # what follows it is in the middle of a text
@@ -81,7 +81,8 @@ class GrammarVocabulary:
         if matcher.is_error():
             raise grammar.error(matcher.get_error())
         place = Place(self, matcher)
-        if not place.is_complete and not place.allowed.any():
+        is_stuck = matcher.is_stopped() and not place.is_complete
+        if is_stuck or not place.allowed.any():
             raise grammar.error("no text satisfies it")
         return place
 

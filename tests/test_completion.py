@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tiny_tokenizer import byte_level, write_folder
+from tiny_vocabulary import tiny_vocabulary
 
 from llm_walkthrough.completion import Spot, completion, straight_completion
 from llm_walkthrough.grammar import json_schema, lark_grammar, regular_expression
-from llm_walkthrough.matcher import GrammarVocabulary
-from llm_walkthrough.tokenizer import open_tokenizer
 
 if TYPE_CHECKING:
     from llm_walkthrough.grammar import Grammar
+    from llm_walkthrough.matcher import GrammarVocabulary
 
 LINKED: dict[str, Any] = {
     "$defs": {
@@ -42,10 +41,7 @@ GRAMMARS = {
 
 @pytest.fixture(scope="module")
 def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> GrammarVocabulary:
-    folder = write_folder(tmp_path_factory.mktemp("tiny"), byte_level())
-    tokenizer = open_tokenizer(folder)
-    end = max(tokenizer.special_tokens)
-    return GrammarVocabulary(tokenizer, tokenizer.vocab, (end,))
+    return tiny_vocabulary(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.mark.parametrize("grammar", GRAMMARS.values(), ids=GRAMMARS)

@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from tiny_tokenizer import byte_level, write_folder
+from tiny_vocabulary import tiny_vocabulary
 from toy_model import SharedToy
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.grammar import json_schema, regular_expression
-from llm_walkthrough.matcher import GrammarVocabulary
 from llm_walkthrough.sampling import Temperature, TopK, choose, softmax
 from llm_walkthrough.stepper import EndTokens, Stepper
 from llm_walkthrough.structured_output import KEPT_SPOTS, GrammarMask
-from llm_walkthrough.tokenizer import open_tokenizer
 
 if TYPE_CHECKING:
     from llm_walkthrough.arrays import Logits, TokenIds
     from llm_walkthrough.grammar import Grammar
+    from llm_walkthrough.matcher import GrammarVocabulary
 
 DIGITS = regular_expression("[0-9]{2,4}")
 POSE = json_schema(
@@ -39,10 +38,7 @@ PROMPT = np.array([5, 6, 7])
 
 @pytest.fixture(scope="module")
 def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> GrammarVocabulary:
-    folder = write_folder(tmp_path_factory.mktemp("tiny"), byte_level())
-    tokenizer = open_tokenizer(folder)
-    end = max(tokenizer.special_tokens)
-    return GrammarVocabulary(tokenizer, tokenizer.vocab, (end,))
+    return tiny_vocabulary(tmp_path_factory.mktemp("tiny"))
 
 
 def ids(vocabulary: GrammarVocabulary, text: str) -> list[int]:
