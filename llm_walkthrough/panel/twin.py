@@ -41,7 +41,7 @@ def twin(shot: Snapshot, tokenizer: Tokenizer) -> tuple[str, str]:
     pictures = plots(shot.distribution, tokenizer) if shot.distribution else ()
     drawn = "".join(picture._repr_html_() for picture in pictures)
     words = [repr(chips), *(picture.text for picture in pictures)]
-    return f"{chips._repr_html_()}{drawn}{_footnote()}", "\n".join(words)
+    return f"{chips._repr_html_()}{drawn}{footnote()}", "\n".join(words)
 
 
 def settings(processors: Sequence[Processor], seed: int) -> str:
@@ -65,5 +65,6 @@ def plots(found: Distribution, vocabulary: Vocabulary) -> tuple[Plot, Plot]:
     return bars, cumulative_bar([piece(t) for t, _ in lined_up], shares, found.u)
 
 
-def _footnote() -> str:
+def footnote() -> str:
+    """Say that this is a picture, and how to get the live panel."""
     return f'<div style="margin:.3em 0"><i>{html.escape(_LIVE)}</i></div>'
