@@ -392,7 +392,7 @@ class FeedPanel(_SteppedPanel):
         prompt: token ids [sequence] int64 to begin with.
 
     Raises:
-        InputError: the prompt is empty.
+        InputError: the prompt is empty, or the model cannot run it.
     """
 
     def __init__(self, model: Model, tokenizer: Vocabulary, prompt: TokenIds) -> None:
@@ -402,9 +402,5 @@ class FeedPanel(_SteppedPanel):
 
     @property
     def feed(self) -> dict[str, np.ndarray]:
-        """The dictionary of the run that is shown, by the names of the graph.
-
-        Raises:
-            InputError: nothing was run yet.
-        """
+        """The dictionary of the run that is shown, by the names of the graph."""
         return self._feeding.feed()

@@ -57,12 +57,12 @@ class Looking(Moment):
     Attributes:
         cache: holds all tokens that were fed.
         runs: those that were made, in order.
-        num_shown: the run that is looked at is the last of so many.
+        num_shown: the run that is looked at is the last of so many, at least 1.
     """
 
     cache: KVCache
     runs: tuple[FedRun, ...] = ()
-    num_shown: int = 0
+    num_shown: int = 1
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,10 @@ class FedRuns:
 
     Attributes:
         now: which run is looked at.
-        prompt_length: how many tokens the first run is fed.
         vocab: how many tokens the logits score.
     """
 
     now: Looking
-    prompt_length: int
     vocab: int
 
     @property
@@ -86,40 +84,33 @@ class FedRuns:
 
 
 class Feeding(Stepping[Looking]):
-    """Prefill and greedy decoding, one run after the other.
+    """Prefill, which is run at once, and greedy decoding, one run after the other.
 
     Args:
         model: runs tokens against a cache, and tells what it feeds.
         prompt: token ids [sequence] int64 to begin with, at least one.
 
     Raises:
-        InputError: the prompt is empty.
+        InputError: the prompt is empty, or the model cannot run it.
     """
 
     def __init__(self, model: FedModel, prompt: TokenIds) -> None:
         if len(prompt) == 0:
             raise InputError("the prompt is empty; give at least one token")
         self._model = model
-        self._prompt = np.array(prompt, np.int64)
-        super().__init__(Looking(cache=model.new_cache()))
+        tokens = np.array(prompt, np.int64)
+        super().__init__(self._ran(tokens, Looking(cache=model.new_cache())))
 
     def snapshot(self) -> FedRuns:
         """Return everything that is to be shown."""
-        return FedRuns(self.now, len(self._prompt), self._model.vocab)
+        return FedRuns(self.now, self._model.vocab)
 
     def feed(self) -> dict[str, np.ndarray]:
-        """Return the dictionary of the run that is looked at, by the graph's names.
-
-        Raises:
-            InputError: nothing was run yet.
-        """
+        """Return the dictionary of the run that is looked at, by the graph's names."""
         with self._lock:
-            shown = self.snapshot().shown
-            if not shown:
-                raise InputError("nothing was run yet; press Step")
-            past = self.now.cache.truncated(shown[-1].start)
-            tokens = np.array(shown[-1].feed.tokens, np.int64)
-            return self._model.feed(tokens, past)
+            run = self.snapshot().shown[-1]
+            tokens = np.array(run.feed.tokens, np.int64)
+            return self._model.feed(tokens, self.now.cache.truncated(run.start))
 
     def actions(self) -> Mapping[str, Callable[[Looking, Any], Looking]]:
         """Return what can be done."""
@@ -132,12 +123,11 @@ class Feeding(Stepping[Looking]):
             InputError: the context is full.
         """
         if now.num_shown == len(now.runs):
-            now = self._ran(now)
+            now = self._ran(np.array([now.runs[-1].chosen], np.int64), now)
         return replace(now, num_shown=now.num_shown + 1)
 
-    def _ran(self, now: Looking) -> Looking:
+    def _ran(self, tokens: TokenIds, now: Looking) -> Looking:
         cache = now.cache
-        tokens = np.array([now.runs[-1].chosen]) if now.runs else self._prompt
         if cache.length + len(tokens) > cache.capacity:
             raise InputError(
                 f"the context is full: the model reads {cache.capacity:,} tokens and "
@@ -150,6 +140,6 @@ class Feeding(Stepping[Looking]):
         return replace(now, cache=longer, runs=(*now.runs, run))
 
     def _back(self, now: Looking, _steps: object) -> Looking:
-        if now.num_shown == 0:
-            raise InputError("there is no run to go back from: nothing was run yet")
+        if now.num_shown == 1:
+            raise InputError("there is no run before this one: it is the first")
         return replace(now, num_shown=now.num_shown - 1, running=False)

@@ -25,9 +25,9 @@ def page(shot: FedRuns, vocabulary: Vocabulary) -> str:
     """Draw the run that is looked at."""
     count = shot.now.num_shown
     buttons = (
-        back("look at the run before", can_go=count > 0),
+        back("look at the run before", can_go=count > 1),
         step("make the next run, and look at it", can_go=True),
-        reset("back to before the first run", can_go=count > 0),
+        reset("back to the first run", can_go=count > 1),
     )
     where = f"run <b>{count}</b>: {_kind(shot)}"
     return framed(
@@ -40,8 +40,6 @@ def page(shot: FedRuns, vocabulary: Vocabulary) -> str:
 
 def twin(shot: FedRuns, vocabulary: Vocabulary) -> tuple[str, str]:
     """Return the picture for a page without a kernel, as HTML and in words."""
-    if not shot.shown:
-        return picture(Passage("Nothing was run yet.", "The feed"))
     run = shot.shown[-1]
     rows = [
         (
@@ -62,8 +60,7 @@ def twin(shot: FedRuns, vocabulary: Vocabulary) -> tuple[str, str]:
 
 
 def _kind(shot: FedRuns) -> str:
-    names = ("nothing was run yet", "prefill", "decode")
-    return names[min(shot.now.num_shown, 2)]
+    return "prefill" if len(shot.shown) == 1 else "decode"
 
 
 def _equation(run: FedRun) -> str:
@@ -77,11 +74,6 @@ def _said(shot: FedRuns, vocabulary: Vocabulary) -> Notice:
     """Return what there is to say, and else what is special about this run."""
     if shot.now.notice.text:
         return shot.now.notice
-    if not shot.shown:
-        words = (
-            f"Step runs the prompt, {shot.prompt_length:,} tokens, on an empty past."
-        )
-        return Notice(words, "hint")
     run = shot.shown[-1]
     if len(shot.shown) == 1:
         words = "All of the prompt is new, and the past of every layer has length 0."
@@ -95,13 +87,14 @@ def _said(shot: FedRuns, vocabulary: Vocabulary) -> Notice:
 
 
 def _dictionary(shot: FedRuns, vocabulary: Vocabulary) -> str:
-    table = '<p class="lw-soft">Nothing yet: press Step.</p>'
-    if shot.shown:
-        run = shot.shown[-1]
-        before = shot.shown[-2].feed if len(shot.shown) > 1 else None
-        table = feed_table(run.feed, before, vocabulary) + _contents(run)
-    title = f"The dictionary of run {len(shot.shown)}" if shot.shown else "The feed"
-    return f'<section class="lw-feed lw-tall"><h4>{title}</h4>{table}</section>'
+    run = shot.shown[-1]
+    before = shot.shown[-2].feed if len(shot.shown) > 1 else None
+    table = feed_table(run.feed, before, vocabulary)
+    return (
+        '<section class="lw-feed lw-tall">'
+        f"<h4>The dictionary of run {len(shot.shown)}</h4>{table}{_contents(run)}"
+        "</section>"
+    )
 
 
 def _contents(run: FedRun) -> str:
@@ -123,22 +116,19 @@ def _numbers(values: tuple[int, ...]) -> str:
 
 def _lengths(shot: FedRuns) -> str:
     """Draw past, new tokens, mask and cache on one scale."""
-    if not shot.shown:
-        rows, words, equation = "", "Nothing was run yet.", "&nbsp;"
-    else:
-        run = shot.shown[-1]
-        new, longest = len(run.feed.tokens), shot.now.runs[-1].stop
-        strips = [("past", 0, run.start, 0), ("input_ids", run.start, 0, new)]
-        if run.mask_width is not None:
-            strips.append(("attention_mask", 0, run.start, new))
-        strips.append(("cache afterwards", 0, run.start, new))
-        rows = "".join(_strip(name, parts, longest) for name, *parts in strips)
-        words = f"{_equation(run)}; the cache grows from {run.start} to {run.stop}."
-        equation = f"{_equation(run)}<br>cache length <b>{run.start} → {run.stop}</b>"
+    run, longest = shot.shown[-1], shot.now.runs[-1].stop
+    new = len(run.feed.tokens)
+    strips = [("past", 0, run.start, 0), ("input_ids", run.start, 0, new)]
+    if run.mask_width is not None:
+        strips.append(("attention_mask", 0, run.start, new))
+    strips.append(("cache afterwards", 0, run.start, new))
+    rows = "".join(_strip(name, parts, longest) for name, *parts in strips)
+    words = f"{_equation(run)}; the cache grows from {run.start} to {run.stop}."
     return (
         '<section class="lw-lengths"><h4>How the lengths fit</h4>'
         f'<div class="lw-strips" role="img" aria-label="{words}">{rows}</div>'
-        f'<p class="lw-mono lw-two">{equation}</p></section>'
+        f'<p class="lw-mono"><b>{_equation(run)}</b><br>'
+        f"cache length <b>{run.start} → {run.stop}</b></p></section>"
     )
 
 
@@ -156,12 +146,10 @@ def _strip(name: str, parts: Sequence[int], longest: int) -> str:
 
 
 def _outcome(shot: FedRuns, vocabulary: Vocabulary) -> str:
-    words = "&nbsp;"
-    if shot.shown:
-        run = shot.shown[-1]
-        shape = f"[1, {len(run.feed.tokens)}, {shot.vocab}]"
-        words = (
-            f'<span class="lw-mono">logits {shape}</span><br>The last row is highest '
-            f"at {chip(vocabulary.piece(run.chosen))}, which the next run is fed."
-        )
-    return f'<section><h4>What comes out</h4><p class="lw-two">{words}</p></section>'
+    run = shot.shown[-1]
+    return (
+        '<section><h4>What comes out</h4><p><span class="lw-mono">'
+        f"logits [1, {len(run.feed.tokens)}, {shot.vocab}]</span></p>"
+        '<p class="lw-one">Highest in the last row, and fed next: '
+        f"{chip(vocabulary.piece(run.chosen))}</p></section>"
+    )

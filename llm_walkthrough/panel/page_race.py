@@ -97,7 +97,7 @@ def _work(rounds: Sequence[Round]) -> str:
 
 
 def _parts(rounds: Sequence[Round]) -> tuple[tuple[str, Sequence[Round]], ...]:
-    return ("this step", rounds[-1:]), (f"all {len(rounds)} steps", rounds)
+    return ("this step", rounds[-1:]), ("in all", rounds)
 
 
 def _both(rounds: Sequence[Round]) -> list[tuple[str, int, float]]:

@@ -55,7 +55,7 @@ def _said(shot: Reshaped, vocabulary: Vocabulary) -> Notice:
     before, after = likeliest.score.probability, found.share(likeliest.token)
     return Notice(
         f"{vocabulary.piece(likeliest.token)} has {percent(before)} % in the model and "
-        f"{percent(after)} % after the processors. Click one of them to see the "
+        f"{percent(after)} % after all processors. Click a processor to see the "
         "probabilities right after it.",
         "hint",
     )

@@ -20,7 +20,6 @@ from llm_walkthrough.panel.page_tokens import (
     SHOWN_OF_FUTURE,
     SHOWN_OF_MADE,
     StreamedText,
-    bytes_written,
     earlier,
     future_chip,
     text_box,
@@ -100,13 +99,13 @@ def _said(shot: Spelled, tokenizer: Tokenizer) -> Notice:
     last = shot.done[-1]
     piece = _piece(last, tokenizer)
     if last.pending:
-        words = f"{piece} does not end a character: its bytes wait, and no � is shown."
+        words = f"{piece} ends inside a character: its bytes wait, no � is shown."
     elif last.token is None:
         words = "The text is over, so the stream gives what it still held."
     elif last.given != last.alone:
         words = f"{piece} ends a character: its bytes and those that waited make it."
     else:
-        words = f"{piece} is whole characters: they are shown at once."
+        words = f"{piece} ends where a character ends: it is shown at once."
     return Notice(words, "hint")
 
 
@@ -180,7 +179,7 @@ def _row(one: Fed, tokenizer: Tokenizer, *, is_newest: bool) -> str:
 
 def _bytes(data: bytes) -> str:
     """Write bytes; many of them are named in the tip, and cut at the cell's edge."""
-    words = bytes_written(data)
+    words = data.hex(" ")
     return f'<span class="lw-mono" title="{words}">{words}</span>' if words else ""
 
 
