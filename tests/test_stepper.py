@@ -134,6 +134,12 @@ class Oracle:
     def switch(self, branch: int) -> None:
         self.active = branch
 
+    def drop(self, branch: int) -> None:
+        if branch == self.active:
+            raise InputError
+        del self.branches[branch]
+        self.active -= branch < self.active
+
     def _require_room(self, count: int) -> None:
         if len(self.told.tokens) + count > self.capacity:
             raise InputError
@@ -186,6 +192,7 @@ def random_call(chance: np.random.Generator, oracle: Oracle) -> Call:
         (6, ("set_u", (own_u,))),
         (4 if len(oracle.branches) < 9 else 0, ("fork", ())),
         (16, ("switch", (branch,))),
+        (2, ("drop", (branch,))),
         (20, ("look", ())),
     ]
     weights = np.array([weight for weight, _ in calls])
@@ -638,6 +645,21 @@ def test_what_is_returned_can_neither_be_written_to_nor_changes_later(
         assert not array.flags.writeable
 
 
+def test_a_dropped_branch_is_gone_and_the_others_move_up(toy: ToyModel) -> None:
+    stepper = Stepper(toy, PROMPT)
+    for _ in range(3):
+        stepper.step()
+        stepper.fork()
+    ways = stepper.branches
+    stepper.switch(2)
+    stepper.drop(0)
+    assert stepper.branches == ways[1:]
+    assert stepper.active == 1
+    stepper.drop(2)
+    assert stepper.branches == ways[1:3]
+    assert stepper.active == 1
+
+
 # --- threads and interrupts -------------------------------------------------------
 
 
@@ -738,6 +760,7 @@ INTERRUPTED: dict[str, list[Call]] = {
     "switch": [("switch", (0,)), ("look", ()), ("switch", (1,)), ("look", ())],
     "number": [("set_u", (0.5,)), ("set_u", (None,))],
     "fork": [("fork", ()), ("look", ())],
+    "drop": [("drop", (0,)), ("look", ()), ("drop", (0,)), ("step", ())],
 }
 
 
@@ -841,6 +864,8 @@ def test_a_cache_that_is_not_empty_is_refused() -> None:
         ("switch", (2,), r"branch must be 0 … 1, got 2; fork\(\) makes another"),
         ("switch", (-1,), "branch must be 0 … 1, got -1"),
         ("switch", (0.5,), "branch must be 0 … 1, got 0.5"),
+        ("drop", (1,), r"can be dropped are \[0\], got 1; switch\(\) away from"),
+        ("drop", (2,), r"can be dropped are \[0\], got 2"),
         ("set_u", (1.0,), "at least 0 and below 1, got 1.0; None gives the seed's"),
         ("set_u", (-0.1,), "u must be at least 0 and below 1, got -0.1"),
         ("set_u", (float("nan"),), "u must be at least 0 and below 1, got nan"),

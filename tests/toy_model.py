@@ -60,6 +60,12 @@ class ToyModel:
         logits = logits_after(held, self.vocab)[-len(unseen) :]
         return logits, longer
 
+    def feed(self, unseen: TokenIds, cache: KVCache) -> dict[str, KeyOrValue]:
+        total = cache.length + len(unseen)
+        mask = np.ones((1, total), np.int64)
+        small = {"input_ids": unseen[np.newaxis], "attention_mask": mask}
+        return {**small, **cache.arrays()}
+
     def write(self, new: Mapping[str, KeyOrValue], cache: KVCache) -> KVCache:
         raise NotImplementedError
 

@@ -7,7 +7,7 @@ ids only, and nothing of how a candidate is shown.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import numpy as np
 
@@ -35,7 +35,6 @@ ON_THE_BAR = 40
 """Tokens that are laid end to end; those after them share the rest of the bar."""
 
 
-@runtime_checkable
 class Explains(Protocol):
     """A processor that can say why it lets a token not come."""
 
@@ -186,11 +185,16 @@ def label(processor: Processor) -> str:
             found = f"top-p {p:.2f}"
         case MinP(p):
             found = f"min-p {p:.2f}"
-        case Explains():
+        case _ if can_explain(processor):
             found = processor.label
         case _:
             found = type(processor).__name__
     return found
+
+
+def can_explain(processor: object) -> TypeGuard[Explains]:
+    """Tell whether a processor has a name and reasons of its own."""
+    return hasattr(processor, "label") and hasattr(processor, "reason")
 
 
 def highest(values: Logits | Probabilities, count: int) -> list[int]:
@@ -223,7 +227,7 @@ def _with_reason(
     if candidate.out_at is None:
         return candidate
     processor = processors[candidate.out_at]
-    if not isinstance(processor, Explains):
+    if not can_explain(processor):
         return candidate
     return replace(candidate, reason=processor.reason(candidate.token, context))
 

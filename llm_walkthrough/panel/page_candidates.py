@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from llm_walkthrough.panel.candidates import SHOWN
 from llm_walkthrough.panel.marks import (
     Button,
@@ -207,14 +209,21 @@ def _fate(found: Distribution, row: Candidate, *, is_drawn: bool) -> str:
 
 
 def _take(row: Candidate, tokenizer: Vocabulary, position: int | None) -> str:
-    if position is None:  # no button that would do nothing
-        return chip(tokenizer.piece(row.token))
     piece = tokenizer.piece(row.token)
     words = (
         f"id {row.token} · {percent(row.score.probability)} % by the model · rank "
         f"{row.score.rank:,}" + (f" · {row.reason}" if row.reason else "")
     )
+    if position is None:
+        return _no_button(piece, words)
     return _take_button(row.token, piece, position, f"take {piece}, {words}", words)
+
+
+def _no_button(piece: str, tip: str) -> str:
+    """Write a candidate that can be looked at and not be taken."""
+    named = attributes({"tabindex": "-1", "data-item": "candidates", "data-tip": tip})
+    hidden = f'<span class="lw-sr">, {html.escape(tip)}</span>'
+    return f"<span{named}>{chip(piece)}{hidden}</span>"
 
 
 def _take_button(token: int, piece: str, position: int, name: str, tip: str) -> str:
@@ -258,7 +267,9 @@ def _bar(found: Distribution, tokenizer: Vocabulary, *, own_u: bool) -> str:
     )
     if found.rest > 0:
         width = f"width:{100 * found.rest:.3f}%"
-        segments += f'<span class="lw-seg lw-rest" style="{width}"></span>'
+        tip = f"{np.count_nonzero(found.final) - len(pieces):,} other tokens"
+        named = attributes({"class": "lw-seg lw-rest", "data-tip": tip})
+        segments += f'<span{named} style="{width}"></span>'
     words = ", ".join(f"{piece} {percent(p)} %" for _, piece, p in pieces[:5])
     drawn = tokenizer.piece(found.drawn)
     says = f"u = {found.u:.3f} picks {drawn}"

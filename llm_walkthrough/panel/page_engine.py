@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from itertools import takewhile
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -120,12 +121,13 @@ def foot(shot: Snapshot) -> str:
 
 
 def _speeds(runs: Sequence[Run], prompt_length: int) -> list[str]:
-    read = [run for run in runs if run.stop <= prompt_length]
+    read = [*takewhile(lambda run: run.stop <= prompt_length, runs)]
     count, seconds = sum(len(run.tokens) for run in read), sum(r.seconds for r in read)
     words = [f"prefill {count} tokens, <b>{count / seconds:,.0f} tokens/s</b>"]
-    steps = [r.seconds for r in runs if r.start >= prompt_length and len(r.tokens) == 1]
+    newest = [run for run in runs[-_NEWEST:] if run.start >= prompt_length]
+    steps = [run.seconds for run in newest if len(run.tokens) == 1]
     if steps:
-        rate = 1 / median(steps[-_NEWEST:])
+        rate = 1 / median(steps)
         words.append(f"decode <b>{rate:,.0f} tokens/s</b>")
     return words
 

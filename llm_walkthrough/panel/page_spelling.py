@@ -97,15 +97,20 @@ def _said(shot: Spelled, tokenizer: Tokenizer) -> Notice:
     if not shot.done:
         return Notice("Step feeds the first token to the stream.", "hint")
     last = shot.done[-1]
-    piece = _piece(last, tokenizer)
-    if last.pending:
-        words = f"{piece} ends inside a character: its bytes wait, no � is shown."
-    elif last.token is None:
+    piece, has_waited = (
+        _piece(last, tokenizer),
+        any(one.pending for one in shot.done[-2:-1]),
+    )
+    if last.token is None:
         words = "The text is over, so the stream gives what it still held."
-    elif last.given != last.alone:
+    elif last.pending:
+        words = f"{piece} ends inside a character: its bytes wait, no � is shown."
+    elif has_waited:
         words = f"{piece} ends a character: its bytes and those that waited make it."
-    else:
+    elif last.given:
         words = f"{piece} ends where a character ends: it is shown at once."
+    else:
+        words = f"{piece} is a sign to the model, and no part of the text."
     return Notice(words, "hint")
 
 
@@ -142,13 +147,12 @@ def _tokens(shot: Spelled, tokenizer: Tokenizer) -> str:
 
 
 def _fed_chip(shot: Spelled, place: int, tokenizer: Tokenizer, *, is_held: bool) -> str:
-    token, steps = shot.tokens[place], shot.now.num_fed - place
+    token = shot.tokens[place]
     words = f"id {token} · bytes {shot.fed[place].spelled.hex(' ')}"
     words += " · held back: not yet a character" if is_held else ""
-    words += f" · click: go back to here ({steps} {'step' if steps == 1 else 'steps'})"
+    words += " · click: go back to here"
     style = "lw-made lw-held" if is_held else "lw-made"
-    action: dict[str, object] = {"data-action": "back", "data-value": steps}
-    return f"{token_chip(tokenizer.piece(token), style, words, action)}</button>"
+    return token_chip(tokenizer.piece(token), style, words, back_to=place)
 
 
 def _table(shot: Spelled, tokenizer: Tokenizer) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from llm_walkthrough.panel.marks import attributes, percent, shortened
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from llm_walkthrough.views import Vocabulary
 
 SHOWN_OF_PROMPT = 96
-SHOWN_OF_MADE = 240
+SHOWN_OF_MADE = 160
 SHOWN_OF_FUTURE = 24
 """Chips that are drawn at most; the earlier ones are counted."""
 
@@ -99,8 +100,20 @@ def earlier(count: int) -> str:
     return f'<li><span class="lw-soft">… {count:,} earlier</span>'
 
 
-def token_chip(piece: str, style: str, words: str, action: dict[str, object]) -> str:
-    """Draw a token on which something can be done; the button is left open."""
+@lru_cache(maxsize=2048)  # from step to step all chips but one are the same
+def token_chip(
+    piece: str, style: str, words: str, back_to: int | None = None, width: int = 0
+) -> str:
+    """Write one chip.
+
+    Args:
+        piece: the visible token.
+        style: classes.
+        words: what is known of it.
+        back_to: how many tokens are kept when it is clicked, None if it cannot be.
+        width: of the line below it, in percent.
+    """
+    can_go = back_to is not None
     named = attributes(
         {
             "class": f"lw-chip {style}",
@@ -108,10 +121,14 @@ def token_chip(piece: str, style: str, words: str, action: dict[str, object]) ->
             "data-item": "chips",
             "data-tip": words,
             "aria-label": f"{piece}, {words}",
-            **action,
+            "data-action": "back_to" if can_go else None,
+            "data-value": back_to,
+            "aria-disabled": None if can_go else True,
         }
     )
-    return f'<li><button type="button"{named}><bdi>{shortened(piece)}</bdi>'
+    line = f'<i style="width:{width}%"></i>' if can_go else ""
+    inside = f"<bdi>{shortened(piece)}</bdi>{line}"
+    return f'<li><button type="button"{named}>{inside}</button>'
 
 
 def _prompt_chip(shot: Snapshot, place: int, tokenizer: Tokenizer) -> str:
@@ -119,8 +136,7 @@ def _prompt_chip(shot: Snapshot, place: int, tokenizer: Tokenizer) -> str:
     is_special = token in tokenizer.special_tokens
     style = "lw-special" if is_special else "lw-prompt"
     words = f"prompt, position {place} · {_known(token, shot.read.get(place))}"
-    chip = token_chip(tokenizer.piece(token), style, words, {"aria-disabled": True})
-    return f"{chip}</button>"
+    return token_chip(tokenizer.piece(token), style, words)
 
 
 def _made_chip(
@@ -131,14 +147,11 @@ def _made_chip(
     score = made.score if made else None
     words = f"position {position} · {_known(token, score)}{_how(made)}"
     style = "lw-made lw-held" if is_held else "lw-made"
-    steps = len(shot.tokens) - position
     if is_held:
         words += " · held back: not yet a character"
-    words += f" · click: go back to here ({steps} {'step' if steps == 1 else 'steps'})"
-    action: dict[str, object] = {"data-action": "back", "data-value": steps}
-    width = 100 * score.probability if score else 0
-    line = f'<i style="width:{width:.0f}%"></i>'
-    return f"{token_chip(tokenizer.piece(token), style, words, action)}{line}</button>"
+    words += " · click: go back to here"
+    width = round(100 * score.probability) if score else 0
+    return token_chip(tokenizer.piece(token), style, words, back_to=place, width=width)
 
 
 def future_chip(token: int, vocabulary: Vocabulary, why: str = "taken back") -> str:

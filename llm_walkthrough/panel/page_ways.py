@@ -64,7 +64,8 @@ def _tree(ways: Sequence[Way], here: int) -> str:
 
 
 def _row(way: Way, tokenizer: Tokenizer) -> str:
-    tail = visible(tokenizer.decode(way.tokens[way.fork :], show_special=True))
+    shown = way.tokens[way.fork : way.fork + _TAIL]  # a token has a character or more
+    tail = visible(tokenizer.decode(shown, show_special=True))
     words = tail if len(tail) <= _TAIL else f"{tail[:_TAIL]}…"
     log_p = "not known"
     if way.log_probability is not None:

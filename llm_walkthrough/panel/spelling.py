@@ -114,7 +114,11 @@ class Spelling(Stepping[Place]):
 
     def actions(self) -> Mapping[str, Callable[[Place, Any], Place]]:
         """Return what can be done; going back ends a run."""
-        return {**super().actions(), "back": self._back}
+        return {
+            **super().actions(),
+            "back": lambda now, _value: _back_to(now, now.num_fed - 1),
+            "back_to": lambda now, place: _back_to(now, int(place)),
+        }
 
     def stepped(self, now: Place) -> Place:
         """Return the place after one more token.
@@ -128,15 +132,13 @@ class Spelling(Stepping[Place]):
         running = now.running and num_fed < len(self._fed)
         return replace(now, num_fed=num_fed, running=running)
 
-    def _back(self, now: Place, steps: int | None) -> Place:
-        count = 1 if steps is None else int(steps)
-        if not 1 <= count <= now.num_fed:
-            raise InputError(
-                f"between 1 and {now.num_fed} steps can be taken back, not {count}"
-                if now.num_fed
-                else "there is no step to take back: no token was fed"
-            )
-        return replace(now, num_fed=now.num_fed - count, running=False)
+
+def _back_to(now: Place, num_fed: int) -> Place:
+    if not 0 <= num_fed < now.num_fed:
+        raise InputError(
+            f"{now.num_fed} steps were made, so there is no way back to {num_fed}"
+        )
+    return replace(now, num_fed=num_fed, running=False)
 
 
 def _fed(tokenizer: Tokenizer, tokens: tuple[int, ...]) -> Iterator[Fed]:

@@ -9,7 +9,7 @@ what a learner has set.
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel.ways import Memory, is_within, nth_name, ways
@@ -17,6 +17,21 @@ from llm_walkthrough.panel.ways import Memory, is_within, nth_name, ways
 if TYPE_CHECKING:
     from llm_walkthrough.panel.ways import Made, Tokens, Way
     from llm_walkthrough.stepper import Stepper
+
+
+class Sight(NamedTuple):
+    """What is to be seen of the ways.
+
+    Attributes:
+        made: what is known of each token that was made on the active one; None for one
+            that was made elsewhere.
+        future: tokens that were taken back and not yet replaced by others.
+        ways: the branches, as they are drawn.
+    """
+
+    made: tuple[Made | None, ...]
+    future: Tokens
+    ways: tuple[Way, ...]
 
 
 class Trail:
@@ -42,16 +57,14 @@ class Trail:
         """The tokens that were made on it."""
         return self.branches()[self.active]
 
-    @property
-    def made(self) -> tuple[Made | None, ...]:
-        """What is known of each of them; None for one that was made elsewhere."""
-        return tuple(self._memory.along(self.here))
-
-    @property
-    def future(self) -> Tokens:
-        """Tokens that were taken back and not yet replaced by others."""
-        home = next(way.tokens for way in self.ways() if way.is_active)
-        return home[len(self.here) :]
+    def look(self) -> Sight:
+        """Return all that is to be seen of the ways."""
+        branches = self.branches()
+        active = [*branches][self.stepper.active]
+        here = branches[active]
+        shown = ways(branches, active, self._left, self._memory)
+        home = next(way.tokens for way in shown if way.is_active)
+        return Sight(tuple(self._memory.along(here)), home[len(here) :], shown)
 
     def branches(self) -> dict[str, Tokens]:
         """Return the made tokens of each branch by its name."""
@@ -62,10 +75,6 @@ class Trail:
             self._names.append(next(free))
         made = (tuple(step.token for step in steps) for steps in branches)
         return dict(zip(self._names, made, strict=True))
-
-    def ways(self) -> tuple[Way, ...]:
-        """Return the branches as they are drawn."""
-        return ways(self.branches(), self.active, self._left, self._memory)
 
     def append(self, token: int | None, made: Made) -> None:
         """Append a token, drawn if it is None, and see what may follow: both or none.

@@ -129,17 +129,18 @@ class Walk:
                 found = self._distribution()
             except InputError as error:
                 why_none = str(error)
+            seen = self._trail.look()
             return Snapshot(
                 self.title,
                 self._desk,
                 tuple(stepper.tokens.tolist()),
                 stepper.prompt_length,
                 self._model.scores,
-                self._trail.made,
-                self._trail.future,
+                seen.made,
+                seen.future,
                 found,
                 why_none,
-                self._trail.ways(),
+                seen.ways,
                 cache_facts(stepper.cache),
                 tuple(map(self._feed, stepper.runs[-2:])),
                 stepper.runs,
@@ -153,7 +154,7 @@ class Walk:
         """
         with self._lock:
             here, steps = self._trail.here, []
-            for token, made in zip(here, self._trail.made, strict=True):
+            for token, made in zip(here, self._trail.look().made, strict=True):
                 if made is None:
                     raise InputError(
                         "some tokens were made outside this panel, so it is not known "
@@ -192,6 +193,7 @@ class Walk:
             "step": self._step,
             "take": self._take,
             "back": self._back,
+            "back_to": self._back_to,
             "run": self._run,
             "tick": self._tick,
             "stop": self._stop,
@@ -251,6 +253,9 @@ class Walk:
     def _back(self, steps: object = None) -> None:
         self._trail.back(int(str(steps or 1)))
         self._stop()
+
+    def _back_to(self, kept: object) -> None:
+        self._back(len(self._trail.here) - int(str(kept)))
 
     def _run(self, _value: object = None) -> None:
         limit = LIMITS[self._desk.limit]

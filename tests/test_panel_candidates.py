@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.panel.candidates import (
+    ON_THE_BAR,
+    SHOWN,
+    distribution,
+    highest,
+    label,
+)
+from llm_walkthrough.sampling import (
+    MinP,
+    RepetitionPenalty,
+    Sampling,
+    Temperature,
+    TopK,
+    TopP,
+    likeliest_first,
+    pick,
+    process,
+    softmax,
+)
+
+if TYPE_CHECKING:
+    from llm_walkthrough.arrays import Logits, TokenIds
+    from llm_walkthrough.sampling import Processor
+
+LOGITS = np.log(np.array([0.5, 0.25, 0.15, 0.1], np.float32))
+CONTEXT = np.array([1])
+
+
+@dataclass(frozen=True)
+class NotTwo:
+    """Lets token 2 not come, and says why."""
+
+    label: str = "no two"
+
+    def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
+        changed = logits.copy()
+        changed[2] = -np.inf
+        return changed
+
+    def reason(self, token: int, _context: TokenIds, /) -> str | None:
+        return f"{token} is two" if token == 2 else None
+
+
+def wide(seed: int = 0) -> Logits:
+    return np.random.default_rng(seed).normal(size=500).astype(np.float32) * 3
+
+
+@pytest.mark.parametrize("u", [0.0, 0.3, 0.6, 0.9, 0.999])
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(), Sampling(2, 0, 1), Sampling(0), Sampling(1, 0, 0.5, 0.2)],
+    ids=str,
+)
+def test_it_draws_what_the_functions_draw(sampling: Sampling, u: float) -> None:
+    logits, processors = wide(), sampling.processors()
+    found = distribution(logits, CONTEXT, processors, u)
+    final = softmax(process(logits, CONTEXT, processors))
+    assert found.drawn == pick(final, u)
+    np.testing.assert_array_equal(found.final, final)
+    ranked = likeliest_first(final)[:ON_THE_BAR].tolist()
+    assert [token for token, _ in found.bar] == ranked
+    assert sum(p for _, p in found.bar) + found.rest == pytest.approx(1)
+
+
+def test_candidates_carry_their_logit_after_each_stage_and_where_they_fall_out() -> (
+    None
+):
+    processors = (RepetitionPenalty(2), Temperature(0.5), TopK(2))
+    found = distribution(LOGITS, CONTEXT, processors, 0)
+    first, second, third, fourth = found.rows
+    assert first.after == pytest.approx((np.log(0.5), 2 * np.log(0.5), 2 * np.log(0.5)))
+    assert second.token == 1
+    assert second.after[0] == pytest.approx(2 * np.log(0.25))  # a negative logit sinks
+    assert (first.out_at, second.out_at, third.out_at, fourth.out_at) == (
+        None,
+        2,
+        None,
+        2,
+    )
+    assert [stage.survivors for stage in found.stages] == [4, 4, 2]
+    assert first.now + third.now == pytest.approx(1)
+    assert second.now == 0
+
+
+def test_an_earlier_stage_can_be_looked_at() -> None:
+    processors = (Temperature(0.5), TopK(2))
+    raw = distribution(LOGITS, CONTEXT, processors, 0, looked_at=-1)
+    assert [row.now for row in raw.rows] == pytest.approx([0.5, 0.25, 0.15, 0.1])
+    warm = distribution(LOGITS, CONTEXT, processors, 0, looked_at=0)
+    assert [row.now for row in warm.rows] == pytest.approx(
+        softmax(LOGITS / np.float32(0.5)).tolist()
+    )
+    assert distribution(LOGITS, CONTEXT, processors, 0, looked_at=9).looked_at == 1
+
+
+def test_the_list_is_as_long_as_said_and_holds_the_drawn_token() -> None:
+    logits = wide(3)
+    found = distribution(logits, CONTEXT, (Temperature(3),), 0.98)
+    assert len(found.rows) == SHOWN
+    assert found.rows[-1].token == found.drawn
+    assert found.rows[-1].score.rank > SHOWN
+    ranks = [row.score.rank for row in found.rows[:-1]]
+    assert ranks == [*range(1, SHOWN)]
+
+
+def test_a_processor_that_can_explain_gives_its_name_and_its_reason() -> None:
+    found = distribution(LOGITS, CONTEXT, (NotTwo(), TopK(3)), 0)
+    assert [stage.label for stage in found.stages] == ["no two", "top-k 3"]
+    reasons = {row.token: row.reason for row in found.rows}
+    assert reasons == {0: None, 1: None, 2: "2 is two", 3: None}
+
+
+def test_greedy_decoding_is_told() -> None:
+    greedy = distribution(LOGITS, CONTEXT, Sampling(0).processors(), 0.99)
+    assert greedy.is_greedy
+    assert greedy.drawn == 0
+    assert not distribution(LOGITS, CONTEXT, Sampling().processors(), 0.99).is_greedy
+
+
+def test_the_logits_stay_as_they_are() -> None:
+    logits = wide()
+    logits.flags.writeable = False
+    distribution(logits, CONTEXT, Sampling().processors(), 0.5)
+    np.testing.assert_array_equal(logits, wide())
+
+
+def test_no_token_left_is_refused() -> None:
+    with pytest.raises(InputError, match="no token is left to choose from"):
+        distribution(np.full(4, -np.inf, np.float32), CONTEXT, (), 0.5)
+
+
+def test_every_processor_has_a_short_name() -> None:
+    named: dict[Processor, str] = {
+        RepetitionPenalty(1.1): "penalty 1.10",
+        Temperature(0.8): "÷ T 0.80",
+        TopK(40): "top-k 40",
+        TopK(1): "likeliest",
+        TopP(0.9): "top-p 0.90",
+        MinP(0.05): "min-p 0.05",
+        NotTwo(): "no two",
+    }
+    assert {one: label(one) for one in named} == named
+    assert label(lambda logits, _context: logits) == "function"
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 9])
+def test_the_highest_come_first_and_of_equals_the_lower_place(count: int) -> None:
+    values = np.array([2, 7, 7, 1], np.float32)
+    assert highest(values, count) == [1, 2, 0, 3][:count]

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from walking import Reader
+
+from llm_walkthrough.panel.marks import (
+    LONGEST,
+    Button,
+    Slider,
+    attributes,
+    chip,
+    percent,
+    select,
+    shortened,
+)
+
+HOSTILE = '</style><script>alert("1")</script>\'&'
+
+
+def test_a_button_says_what_it_sends_and_what_presses_it() -> None:
+    page = str(Button("take", "Take", "take it", {"token": 1}, key="ArrowLeft"))
+    ((tag, named),) = [t for t in Reader(page).tags if t[0] == "button"]
+    assert tag == "button"
+    assert (named["data-action"], named["data-key"]) == ("take", "ArrowLeft")
+    assert json.loads(str(named["data-value"])) == {"token": 1}
+    assert Reader(page).text == "Take←"
+
+
+def test_a_button_that_is_off_can_still_be_reached() -> None:
+    (named,) = Reader(str(Button("back", "Back", is_off=True))).actions("back")
+    assert named["aria-disabled"] == "true"
+    assert "disabled" not in named
+
+
+def test_a_slider_tells_its_name_and_its_value_in_words() -> None:
+    (named,) = Reader(str(Slider("k", "top-k", 0, 0, 9, "1", "off"))).actions("knob")
+    assert (named["aria-label"], named["aria-valuetext"]) == ("top-k", "off")
+    assert (named["min"], named["max"], named["value"]) == ("0", "9", "0")
+
+
+def test_everything_from_outside_is_shown_as_text() -> None:
+    for page in (
+        str(Button("step", HOSTILE, HOSTILE, HOSTILE)),
+        str(Slider("k", HOSTILE, 0, 0, 9, "1", HOSTILE)),
+        chip(HOSTILE),
+        select("limit", HOSTILE, (HOSTILE, "b"), HOSTILE),
+        f"<i{attributes({'title': HOSTILE})}></i>",
+    ):
+        assert {tag for tag, _ in Reader(page).tags} <= {
+            *("button", "input", "bdi", "select", "option", "i")
+        }
+
+
+def test_a_long_token_is_cut_where_it_is_shown() -> None:
+    assert len(shortened("x" * 300)) == LONGEST
+    assert shortened("x" * 300).endswith("…")
+    assert shortened("x" * LONGEST) == "x" * LONGEST
+
+
+def test_the_chosen_option_is_marked() -> None:
+    page = Reader(select("speed", "how fast", ("a", "b"), "b"))
+    assert [("selected" in named) for tag, named in page.tags if tag == "option"] == [
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [(0, "0"), (1, "100.0"), (0.4026, "40.3"), (0.00456, "0.46"), (1e-7, "<0.01")],
+)
+def test_percents_have_as_many_figures_as_can_be_read(
+    probability: float, text: str
+) -> None:
+    assert percent(probability) == text
