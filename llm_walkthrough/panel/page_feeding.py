@@ -78,7 +78,7 @@ def _said(shot: FedRuns, vocabulary: Vocabulary) -> Notice:
     if len(shot.shown) == 1:
         words = "All of the prompt is new, and the past of every layer has length 0."
         return Notice(words, "hint")
-    piece = vocabulary.piece(run.feed.tokens[0])
+    piece = cut(vocabulary.piece(run.feed.tokens[0]))
     words = (
         f"One token is new: {piece}, the likeliest of the run before; the past holds "
         "all others."

@@ -69,7 +69,7 @@ def _said(shot: Raced, vocabulary: Vocabulary) -> Notice:
         )
         return Notice(words, "hint")
     last = now.rounds[-1]
-    cached, plain = (vocabulary.piece(o.chosen) for o in (last.cached, last.plain))
+    cached, plain = (cut(vocabulary.piece(o.chosen)) for o in (last.cached, last.plain))
     if not last.is_same:
         words = (
             f"With the cache {cached} was likeliest, without it {plain}: rounding "
@@ -166,7 +166,7 @@ def _chip(one: Round, number: int, vocabulary: Vocabulary) -> str:
     piece = vocabulary.piece(one.cached.chosen)
     words, sign, style = f"step {number}: both ways chose it", "", "lw-prompt"
     if not one.is_same:
-        other = vocabulary.piece(one.plain.chosen)
+        other = cut(vocabulary.piece(one.plain.chosen))
         words = f"step {number}: without the cache {other}"
         sign, style = " ≠", "lw-held"
     named = attributes({"class": f"lw-chip {style}", "data-tip": words})

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _SPEED = 400  # milliseconds from one token to the next
 _LINES = 7  # of the table
-_LAST = 60  # tokens in the picture without a kernel
+_LAST = 30  # tokens in the picture without a kernel
 _COLUMNS = (
     "token",
     "its bytes",
@@ -97,10 +97,8 @@ def _said(shot: Spelled, tokenizer: Tokenizer) -> Notice:
     if not shot.done:
         return Notice("Step feeds the first token to the stream.", "hint")
     last = shot.done[-1]
-    piece, has_waited = (
-        _piece(last, tokenizer),
-        any(one.pending for one in shot.done[-2:-1]),
-    )
+    piece = cut(_piece(last, tokenizer))
+    has_waited = any(one.pending for one in shot.done[-2:-1])
     if last.token is None:
         words = "The text is over, so the stream gives what it still held."
     elif last.pending:

@@ -10,6 +10,7 @@ import html
 from typing import TYPE_CHECKING
 
 from llm_walkthrough.panel.candidates import label
+from llm_walkthrough.panel.marks import cut
 from llm_walkthrough.plots import candidate_bars, cumulative_bar
 from llm_walkthrough.views import Chips
 
@@ -52,7 +53,10 @@ def settings(processors: Sequence[Processor], seed: int) -> str:
 def plots(found: Distribution, vocabulary: Vocabulary) -> tuple[Plot, Plot]:
     """Draw the candidates before and after, and the bar on which `u` falls."""
     rows = found.rows[:_ROWS]
-    piece = vocabulary.piece
+
+    def piece(token: int) -> str:
+        return cut(vocabulary.piece(token))
+
     bars = candidate_bars(
         [piece(row.token) for row in rows],
         [row.score.probability for row in rows],
