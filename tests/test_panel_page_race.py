@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from walking import PROMPT, Reader, numbers, tokenizer, toy
 
+from llm_walkthrough.panel.marks import quoted
 from llm_walkthrough.panel.page_race import page, twin
 from llm_walkthrough.panel.race import Lap, Race, Raced, Round
 
@@ -57,7 +58,7 @@ def test_it_counts_where_both_chose_the_same_token() -> None:
     shown = drawn(race(*ROUNDS, other))
     assert "the same in 2 of 3" in shown.text
     assert len(shown.styled("lw-held")) == 1
-    a, b = map(tokenizer().piece, (42, 43))
+    a, b = (quoted(tokenizer().piece(token)) for token in (42, 43))
     assert f"With the cache {a} was likeliest, without it {b}" in shown.text
     assert f"step 3: without the cache {b}" in shown.text
 

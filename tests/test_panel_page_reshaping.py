@@ -28,6 +28,12 @@ def test_no_candidate_is_a_button() -> None:
     assert drawn(reshaping()).actions("take") == []
 
 
+def test_each_candidate_can_be_reached_with_the_arrow_keys_and_tells_its_id() -> None:
+    listed = [a for _, a in drawn(reshaping()).tags if "data-item" in a]
+    assert [a["data-item"] for a in listed] == ["candidates"] * 5
+    assert str(listed[1]["data-tip"]).startswith("id 1 · ")
+
+
 def test_all_knobs_and_u_can_be_moved() -> None:
     shown = drawn(reshaping())
     knobs = {str(one["data-name"]) for one in shown.actions("knob")}

@@ -120,6 +120,11 @@ def cut(piece: str) -> str:
     return piece if len(piece) <= LONGEST else f"{piece[: LONGEST - 1]}…"
 
 
+def quoted(piece: str) -> str:
+    """Return a token for a sentence, whose direction it does not change."""
+    return f"\u2068{cut(piece)}\u2069"
+
+
 def shortened(piece: str) -> str:
     """Return a token that is not too long to be shown, escaped."""
     return html.escape(cut(piece))

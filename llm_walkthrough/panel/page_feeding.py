@@ -6,7 +6,7 @@ import html
 from typing import TYPE_CHECKING
 
 from llm_walkthrough.panel.desk import Notice
-from llm_walkthrough.panel.marks import chip, cut
+from llm_walkthrough.panel.marks import chip, cut, quoted
 from llm_walkthrough.panel.page import framed, notice
 from llm_walkthrough.panel.page_engine import feed_table
 from llm_walkthrough.panel.page_small import back, head, picture, reset, step
@@ -78,7 +78,7 @@ def _said(shot: FedRuns, vocabulary: Vocabulary) -> Notice:
     if len(shot.shown) == 1:
         words = "All of the prompt is new, and the past of every layer has length 0."
         return Notice(words, "hint")
-    piece = cut(vocabulary.piece(run.feed.tokens[0]))
+    piece = quoted(vocabulary.piece(run.feed.tokens[0]))
     words = (
         f"One token is new: {piece}, the likeliest of the run before; the past holds "
         "all others."

@@ -6,7 +6,7 @@ import html
 from typing import TYPE_CHECKING
 
 from llm_walkthrough.panel.desk import Notice
-from llm_walkthrough.panel.marks import attributes, cut, shortened
+from llm_walkthrough.panel.marks import attributes, cut, quoted, shortened
 from llm_walkthrough.panel.page import framed, notice
 from llm_walkthrough.panel.page_engine import cache_map
 from llm_walkthrough.panel.page_small import head, picture, reset, run_or_stop, step
@@ -69,7 +69,9 @@ def _said(shot: Raced, vocabulary: Vocabulary) -> Notice:
         )
         return Notice(words, "hint")
     last = now.rounds[-1]
-    cached, plain = (cut(vocabulary.piece(o.chosen)) for o in (last.cached, last.plain))
+    cached, plain = (
+        quoted(vocabulary.piece(o.chosen)) for o in (last.cached, last.plain)
+    )
     if not last.is_same:
         words = (
             f"With the cache {cached} was likeliest, without it {plain}: rounding "
@@ -166,7 +168,7 @@ def _chip(one: Round, number: int, vocabulary: Vocabulary) -> str:
     piece = vocabulary.piece(one.cached.chosen)
     words, sign, style = f"step {number}: both ways chose it", "", "lw-prompt"
     if not one.is_same:
-        other = cut(vocabulary.piece(one.plain.chosen))
+        other = quoted(vocabulary.piece(one.plain.chosen))
         words = f"step {number}: without the cache {other}"
         sign, style = " ≠", "lw-held"
     named = attributes({"class": f"lw-chip {style}", "data-tip": words})

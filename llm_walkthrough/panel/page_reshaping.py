@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llm_walkthrough.panel.desk import Desk, Notice
-from llm_walkthrough.panel.marks import cut, percent
+from llm_walkthrough.panel.marks import percent, quoted
 from llm_walkthrough.panel.page import framed, notice
 from llm_walkthrough.panel.page_candidates import candidates_section
 from llm_walkthrough.panel.page_small import head, picture, reset
@@ -53,7 +53,7 @@ def _said(shot: Reshaped, vocabulary: Vocabulary) -> Notice:
         return shot.settings.notice
     likeliest = found.rows[0]
     before, after = likeliest.score.probability, found.share(likeliest.token)
-    piece = cut(vocabulary.piece(likeliest.token))
+    piece = quoted(vocabulary.piece(likeliest.token))
     return Notice(
         f"{piece} has {percent(before)} % in the model and {percent(after)} % after "
         "all processors. Click a processor to see the probabilities right after it.",

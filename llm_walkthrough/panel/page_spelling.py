@@ -6,7 +6,7 @@ import html
 from typing import TYPE_CHECKING
 
 from llm_walkthrough.panel.desk import Notice
-from llm_walkthrough.panel.marks import attributes, chip, cut, shortened
+from llm_walkthrough.panel.marks import attributes, chip, cut, quoted, shortened
 from llm_walkthrough.panel.page import framed, notice
 from llm_walkthrough.panel.page_small import (
     back,
@@ -37,9 +37,9 @@ _LAST = 30  # tokens in the picture without a kernel
 _COLUMNS = (
     "token",
     "its bytes",
-    "decoded alone",
-    "the stream gives",
-    "bytes that wait",
+    "alone",
+    "streamed",
+    "waiting",
 )
 _END = "the end of the text"
 
@@ -97,7 +97,7 @@ def _said(shot: Spelled, tokenizer: Tokenizer) -> Notice:
     if not shot.done:
         return Notice("Step feeds the first token to the stream.", "hint")
     last = shot.done[-1]
-    piece = cut(_piece(last, tokenizer))
+    piece = quoted(_piece(last, tokenizer))
     has_waited = any(one.pending for one in shot.done[-2:-1])
     if last.token is None:
         words = "The text is over, so the stream gives what it still held."
