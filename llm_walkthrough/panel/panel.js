@@ -106,7 +106,9 @@ function render({ model, el }) {
     sendMoved();
     clearTimeout(tick);
     if (panel.dataset.tick !== undefined) {
-      tick = setTimeout(() => requestAnimationFrame(() => send("tick")), Number(panel.dataset.tick));
+      // not beside a click: the kernel answers no tick of a page that is over
+      const ask = () => outstanding || send("tick");
+      tick = setTimeout(() => requestAnimationFrame(ask), Number(panel.dataset.tick));
     }
   }
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.panel.acting import sentence
 from llm_walkthrough.panel.candidates import distribution
 from llm_walkthrough.panel.desk import DELAYS, LIMITS, Desk, Guesses, Notice
 from llm_walkthrough.panel.saved_run import SavedRun, SavedStep, read
@@ -110,7 +111,7 @@ class Walk:
             try:
                 self._do(action, value)
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - no other place
-                notice = Notice(_sentence(error), "problem")
+                notice = Notice(sentence(error), "problem")
                 self._desk = replace(
                     before, notice=notice, running=False, remaining=None
                 )
@@ -390,17 +391,6 @@ def _one_of(known: Iterable[str], wanted: object) -> str:
     if wanted not in names:
         raise InputError(f"{wanted!r} is not one of {', '.join(names)}")
     return str(wanted)
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt):
-        return "Interrupted: nothing was changed; go on with Step."
-    if isinstance(error, InputError):
-        return str(error)
-    return (
-        f"{type(error).__name__}: {error}; nothing was changed: try something else, or "
-        "run the cell again"
-    )
 
 
 def _verdict(found: Distribution, guessed: int, tokenizer: Tokenizer) -> str:
