@@ -82,9 +82,9 @@ class GrammarVocabulary:
             raise grammar.error(matcher.get_error())
         place = Place(self, matcher)
         try:
-            can_begin = place.is_complete or place.allowed.any()
+            can_begin = place.is_complete or bool(place.allowed.any())
         except InputError:
-            if not matcher.stop_reason().startswith("NoExtension"):
+            if not matcher.get_error().startswith("NoExtension"):
                 raise
             can_begin = False
         if not can_begin:
