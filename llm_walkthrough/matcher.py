@@ -81,8 +81,13 @@ class GrammarVocabulary:
         if matcher.is_error():
             raise grammar.error(matcher.get_error())
         place = Place(self, matcher)
-        is_stuck = matcher.is_stopped() and not place.is_complete
-        if is_stuck or not place.allowed.any():
+        try:
+            can_begin = place.is_complete or bool(place.allowed.any())
+        except InputError:
+            if not matcher.get_error().startswith("NoExtension"):
+                raise
+            can_begin = False
+        if not can_begin:
             raise grammar.error("no text satisfies it")
         return place
 
