@@ -14,7 +14,7 @@ module pays for importing them.
 """
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 # --- tokens -----------------------------------------------------------------------
 TokenIds = Int64[np.ndarray, " sequence"]
@@ -29,6 +29,9 @@ LogitsRows = Float32[np.ndarray, "sequence vocab"]
 
 Probabilities = Float64[np.ndarray, " vocab"]
 """Softmax of the logits: each at least 0, together 1."""
+
+TokenMask = Bool[np.ndarray, " vocab"]
+"""One answer for each token of the vocabulary: may it come next?"""
 
 # --- what the cache holds -----------------------------------------------------------
 KeyOrValue = Float[np.ndarray, "batch kv_heads past head_dim"]

@@ -12,9 +12,11 @@ from time import perf_counter as now
 from typing import TYPE_CHECKING
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.matcher import GrammarVocabulary
 from llm_walkthrough.model import Model, open_model
 from llm_walkthrough.sampling import Sampling, uniform
 from llm_walkthrough.stepper import EndTokens, Stepper
+from llm_walkthrough.structured_output import GrammarMask
 from llm_walkthrough.tokenizer import StopText, TextStream, open_tokenizer
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llm_walkthrough.arrays import TokenIds
+    from llm_walkthrough.grammar import Grammar
+    from llm_walkthrough.sampling import Processor
     from llm_walkthrough.stepper import StopRule
     from llm_walkthrough.tokenizer import Tokenizer
 
@@ -37,15 +41,18 @@ class Settings:
         seed: which luck, 0 or more.
         max_new_tokens: the most tokens to make.
         stop_texts: the answer ends before the first of these texts.
+        grammar: what the answer must follow, if anything.
 
     Raises:
-        InputError: a value is out of its range.
+        InputError: a value is out of its range, or there are stop texts, which would
+            cut off what the grammar wants.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
     seed: int = 0
     max_new_tokens: int = 512
     stop_texts: tuple[str, ...] = ()
+    grammar: Grammar | None = None
 
     def __post_init__(self) -> None:
         uniform(self.seed, 0)  # refuses a seed that cannot be used
@@ -53,6 +60,11 @@ class Settings:
             raise InputError(
                 f"the maximum of new tokens must be at least 1, got "
                 f"{self.max_new_tokens}; 512 is enough for most answers"
+            )
+        if self.grammar is not None and self.stop_texts:
+            raise InputError(
+                f"the stop text {self.stop_texts[0]!r} would cut off an answer that "
+                f"must follow a {self.grammar.kind}; leave one of them out"
             )
 
 
@@ -110,8 +122,8 @@ class Answer:
         text: what was given to the reader so far.
 
     Raises:
-        InputError: the prompt is empty or too long for the context, or a stop text is
-            empty.
+        InputError: the prompt is empty or too long for the context, a stop text is
+            empty, or the grammar cannot be followed in as few tokens.
     """
 
     def __init__(
@@ -129,10 +141,12 @@ class Answer:
         self._is_interrupted = False
         self._token_times: list[float] = []
         capacity = _capacity(model, len(prompt), settings.max_new_tokens)
+        self._mask = _grammar_mask(model, tokenizer, len(prompt), capacity, settings)
+        masks: tuple[Processor, ...] = () if self._mask is None else (self._mask,)
         self._stepper = Stepper(
             model,
             prompt,
-            processors=settings.sampling.processors(),
+            processors=(*masks, *settings.sampling.processors()),
             seed=settings.seed,
             cache=model.new_cache(capacity),
         )
@@ -168,6 +182,21 @@ class Answer:
             self._token_times.append(now())
             yield self._noted(self._text_stream.feed(step.token))
         yield self._noted(self._text_stream.flush())
+
+    def require_whole(self) -> None:
+        """Raise InputError if a grammar was given and the answer stops in its middle.
+
+        What was interrupted is not whole either, but its reader knows.
+        """
+        stepper, mask = self._stepper, self._mask
+        if mask is None or stepper.stop_reason in (None, INTERRUPTED):
+            return
+        if not mask.is_complete(stepper.tokens):
+            raise InputError(
+                f"the answer did not fit: after {len(self.new_tokens)} tokens the "
+                f"{mask.grammar.kind} is not satisfied (stopped by: "
+                f"{stepper.stop_reason}); raise --max-new-tokens, or ask for less"
+            )
 
     def interrupt(self) -> None:
         """Let the answer end after the step in flight; safe in a signal handler."""
@@ -219,6 +248,20 @@ def _capacity(model: Model, prompt_length: int, max_new_tokens: int) -> int:
             f"{longest:,} with the answer; shorten the prompt"
         )
     return min(longest, prompt_length + max_new_tokens + 1)
+
+
+def _grammar_mask(
+    model: Model,
+    tokenizer: Tokenizer,
+    prompt_length: int,
+    capacity: int,
+    settings: Settings,
+) -> GrammarMask | None:
+    if settings.grammar is None:
+        return None
+    vocabulary = GrammarVocabulary(tokenizer, model.vocab, model.graph.end_tokens)
+    room = min(settings.max_new_tokens, capacity - prompt_length)
+    return GrammarMask(settings.grammar, vocabulary, prompt_length, room)
 
 
 def _rate(tokens: int, seconds: float) -> float | None:

@@ -94,6 +94,7 @@ SUBJECTS = (
     Subject("prefill", RATE, GENAI, Bar("at least", 0.97)),
     Subject("sampled decode", RATE, GENAI),
     Subject("one step", "ms", "its bare run", Bar("at most", 1.03)),
+    Subject("mask of a grammar", "ms", "the model's run", Bar("at most", 0.05)),
 )
 PLAIN_BARS = {4096: Bar("at least", 1.7)}
 
@@ -180,6 +181,7 @@ class _Bench:
         tasks["bare run"] = partial(
             _ask, ours, engines.time_bare_run, self._ours, *steps
         )
+        tasks["mask"] = partial(_ask, ours, engines.time_mask, self._ours, *steps)
         for context in self._contexts:
             prompt = tuple(self._prompt(context).tolist())
             tasks[_after(context)] = partial(
@@ -194,7 +196,7 @@ class _Bench:
 
     def rows(self, measured: Mapping[str, list[Pair]]) -> list[Row]:
         """Compare what the rounds measured."""
-        greedy, prefill, sampled, overhead = SUBJECTS
+        greedy, prefill, sampled, overhead, mask = SUBJECTS
         context_rows = [
             Subject(_after(n), RATE, "plain loop", PLAIN_BARS.get(n)).row(
                 measured[_after(n)]
@@ -206,6 +208,7 @@ class _Bench:
             prefill.row(_side_by_side(measured, "greedy", 0)),
             sampled.row(_side_by_side(measured, "sampled", 1)),
             overhead.row(measured["bare run"]),
+            mask.row(measured["mask"]),
             *context_rows,
         ]
 

@@ -11,7 +11,7 @@ import importlib
 import json
 import os
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from time import perf_counter as now
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -20,10 +20,14 @@ import onnxruntime as ort
 import psutil
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.grammar import json_schema
 from llm_walkthrough.kv_cache import GrownCache
+from llm_walkthrough.matcher import GrammarVocabulary
 from llm_walkthrough.model import Model, open_model
 from llm_walkthrough.sampling import Sampling
 from llm_walkthrough.stepper import Stepper
+from llm_walkthrough.structured_output import GrammarMask
+from llm_walkthrough.tokenizer import open_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +38,21 @@ if TYPE_CHECKING:
 
 GREEDY = Sampling(temperature=0, repetition_penalty=1)
 SAMPLED = Sampling()
+
+RECORDS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "title": {"type": "string", "maxLength": 40},
+            "year": {"type": "integer", "minimum": 1500, "maximum": 2100},
+            "is_lent": {"type": "boolean"},
+        },
+        "required": ["title", "year", "is_lent"],
+        "additionalProperties": False,
+    },
+}
+"""A schema of the usual kind: free texts, numbers, and much that is forced."""
 
 MEMORY_KINDS = ("pss", "uss", "rss")
 """Which figure of a process is taken: the first that the system knows.
@@ -285,6 +304,31 @@ def time_bare_run(place: Place, prompt: TokenIds, count: int) -> tuple[float, fl
         pairs.append((step, seconds(bare.run)))
     step, run = np.median(pairs, axis=0) * 1000
     return float(step), float(run)
+
+
+def time_mask(place: Place, prompt: TokenIds, count: int) -> tuple[float, float]:
+    """Time a grammar's mask at each step of a text, right after the run before it.
+
+    Everything counts that the grammar adds to a step: following the newest token, the
+    mask, and the logits that are left.
+
+    Returns:
+        Median milliseconds of a mask, of a run of the model on one token.
+    """
+    ours: Ours = engine_at(place)
+    graph = ours.model.graph
+    tokenizer = open_tokenizer(graph.path.parent)
+    vocabulary = GrammarVocabulary(tokenizer, graph.vocab, graph.end_tokens)
+    mask = GrammarMask(json_schema(RECORDS), vocabulary, len(prompt))
+    stepper = ours.decoder(prompt, count + 1, GREEDY).stepper
+    stepper.processors = (mask, *GREEDY.processors())
+    masks = []
+    for _ in range(count):
+        logits, context = stepper.logits, stepper.tokens
+        masks.append(seconds(partial(mask, logits, context)))
+        stepper.step()
+    runs = [run.seconds for run in stepper.runs if len(run.tokens) == 1]
+    return float(np.median(masks)) * 1000, float(np.median(runs)) * 1000
 
 
 def time_plain_loop(

@@ -35,7 +35,8 @@ class Step:
     Attributes:
         position: its place among all tokens, counted from 0.
         token: its id.
-        u: the number in [0, 1) that drew it; None if it was forced.
+        u: the number in [0, 1) that drew it; None if it was forced, by hand or because
+            a processor left no other.
     """
 
     position: int
@@ -178,13 +179,18 @@ class Branch(NamedTuple):
         return Branch(tokens, cache, runs.with_entry(run), steps, kept, chosen_u)
 
     def cut(self, length: int) -> Branch:
-        """Return the branch of the first `length` tokens; numbers set by hand stay."""
-        runs = sum(run.start < length for run in self.runs)
+        """Return the branch of the first `length` tokens; numbers set by hand stay.
+
+        A run that goes beyond them is forgotten whole, since the logits in its middle
+        were never kept: those of its tokens that stay are unseen again.
+        """
+        runs = [run for run in self.runs if run.stop <= length]
+        seen = runs[-1].stop if runs else 0
         steps = sum(step.position < length for step in self.steps)
         return self._replace(
             tokens=self.tokens[:length],
-            cache=self.cache.truncated(min(length, self.cache.length)),
-            run_log=self.run_log._replace(length=runs),
+            cache=self.cache.truncated(min(seen, self.cache.length)),
+            run_log=self.run_log._replace(length=len(runs)),
             step_log=self.step_log._replace(length=steps),
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_walkthrough import commands, terminal
@@ -98,8 +99,18 @@ def _add_ask(add: AddCommand) -> None:
     option("--max-new-tokens", type=int, metavar="N", help=text)
     text = "end the answer before this text; may be given several times"
     option("--stop", action="append", dest="stop_texts", metavar="TEXT", help=text)
+    _add_grammar(option)
     _add_model(option)
     option("--json", **_SWITCH, help="write one JSON object with all there is to know")
+
+
+def _add_grammar(option: AddOption) -> None:
+    text = "the answer is JSON that this schema describes"
+    option("--json-schema", type=Path, metavar="FILE", help=text)
+    text = "the whole answer matches this regular expression"
+    option("--regex", metavar="PATTERN", help=text)
+    text = "the answer follows this Lark grammar, from its rule start"
+    option("--lark", type=Path, metavar="FILE", help=text)
 
 
 def _add_sampling(option: AddOption) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from llm_walkthrough.arrays import TokenIds
     from llm_walkthrough.ask import Answer, Settings
     from llm_walkthrough.catalogue import Choice
+    from llm_walkthrough.grammar import Grammar
     from llm_walkthrough.tokenizer import Tokenizer
 
 OK = 0
@@ -168,7 +169,8 @@ def ask(options: Namespace) -> int:
     """Answer one prompt: text to standard output, a line of figures to standard error.
 
     Raises:
-        InputError: an option, the prompt or the model cannot be used.
+        InputError: an option, the prompt or the model cannot be used, or the answer
+            did not fit its grammar in time.
     """
     from llm_walkthrough import ask as asking
 
@@ -180,10 +182,12 @@ def ask(options: Namespace) -> int:
     answer = asking.Answer(model, tokenizer, tokenizer.encode(text), settings)
     _make(answer, _show_nothing if options.json else terminal.write)
     if options.json:
+        answer.require_whole()
         _write(_record(answer, tokenizer, model.graph.path.parent))
     else:
         terminal.write("" if answer.text.endswith("\n") else "\n")
         terminal.note(str(answer.figures))
+        answer.require_whole()
     return INTERRUPTED if answer.figures.stop_reason == asking.INTERRUPTED else OK
 
 
@@ -242,7 +246,28 @@ def _settings(options: Namespace) -> Settings:
     from llm_walkthrough.sampling import Sampling
 
     sampling = Sampling(**_given(options, *_names(Sampling)))
-    return Settings(sampling, **_given(options, *_names(Settings)))
+    given = _given(options, *_names(Settings))
+    return Settings(sampling, grammar=_grammar(options), **given)
+
+
+def _grammar(options: Namespace) -> Grammar | None:
+    given = _given(options, "json_schema", "regex", "lark")
+    if not given:
+        return None
+    from llm_walkthrough import grammar
+
+    if len(given) > 1:
+        names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(f"an answer follows one grammar, got {names}; leave one out")
+    if "regex" in given:
+        return grammar.regular_expression(given["regex"])
+    [(name, path)] = given.items()
+    read = {"json_schema": grammar.json_schema, "lark": grammar.lark_grammar}
+    text = grammar.read_text(path)
+    try:
+        return read[name](text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _model(options: Namespace) -> Path:

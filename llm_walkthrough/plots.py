@@ -250,6 +250,39 @@ def token_columns(
     return Plot(figure, f"{title} — {y_label}: {words}.")
 
 
+@_styled
+def count_columns(
+    tokens: Sequence[str], counts: Sequence[int], *, title: str, y_label: str
+) -> Plot:
+    """Draw one column for each token of a text, such as how many might have come.
+
+    The scale goes by powers of ten. A count of 1 is a stub in another colour.
+
+    Args:
+        tokens: visible pieces in reading order.
+        counts: one for each token, at least 1.
+        title: stands above the picture.
+        y_label: what is counted.
+    """
+    figure, axes = _card(title, height=3.4)
+    places = range(len(tokens))
+    foot = 0.6  # on this scale a column from 1 to 1 has no height
+    colours = [HIGHLIGHT if count == 1 else ACCENT for count in counts]
+    tall = [count - foot for count in counts]
+    axes.bar(places, tall, bottom=foot, color=colours, width=0.72)
+    axes.set_yscale("log")
+    axes.minorticks_off()
+    axes.set_xticks(places, tokens, rotation=90, family="monospace", size=9, color=INK)
+    axes.set(ylabel=y_label, xlim=(-0.7, len(tokens) - 0.3), ylim=(foot, None))
+    axes.yaxis.set_major_formatter("{x:,g}")
+    axes.grid(visible=False, axis="x")
+    alone = sum(count == 1 for count in counts)
+    words = f"{len(tokens)} tokens; 1 at {alone} of them, otherwise"
+    others = [count for count in counts if count > 1] or [1]
+    span = f"{min(others):,} to {max(others):,}"
+    return Plot(figure, f"{title} — {y_label}: {words} {span}.")
+
+
 def _card(title: str, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     axes = figure.subplots()

@@ -212,6 +212,20 @@ def process(
     return logits
 
 
+def forced_token(context: TokenIds, processors: Iterable[Processor]) -> int | None:
+    """Return the token that must come next whatever the logits are, usually None.
+
+    A processor that knows such places has a method `forced(context)`, and leaves no
+    other token there when it is called.
+    """
+    for processor in processors:
+        forced = getattr(processor, "forced", None)
+        token: int | None = None if forced is None else forced(context)
+        if token is not None:
+            return token
+    return None
+
+
 def softmax(logits: Logits) -> Probabilities:
     """Turn logits [vocab] into probabilities [vocab] float64 that sum to 1.
 

@@ -20,6 +20,7 @@ from llm_walkthrough.errors import InputError
 from llm_walkthrough.sampling import (
     Processor,
     choose,
+    forced_token,
     process,
     softmax,
     uniform,
@@ -189,11 +190,16 @@ class Stepper:
     def step(self, token: int | None = None) -> Step:
         """Append one token: the drawn one, or `token` if it is given.
 
+        Where a processor says that only one token may come, there is nothing to draw,
+        and the model is not run: the next run takes all such tokens together.
+
         Raises:
             InputError: the context is full, or `token` is not in the vocabulary.
         """
         with self._lock:
             self._require_room(1)
+            if token is None and (step := self._forced_step()) is not None:
+                return step
             branch, logits = self._look()
             position = len(branch.tokens)
             if token is None:
@@ -342,6 +348,16 @@ class Stepper:
             yield step
             if reason is not None:
                 return
+
+    def _forced_step(self) -> Step | None:
+        """Append the token that must come next, if only one may."""
+        branch = self._branch
+        token = forced_token(branch.tokens, self.processors)
+        if token is None:
+            return None
+        step = Step(len(branch.tokens), token, None)
+        self._branch = branch.stepped(step)
+        return step
 
     def _look(self) -> tuple[Branch, Logits]:
         """Return the active branch with nothing unseen, and the logits after it."""

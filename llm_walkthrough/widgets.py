@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import anywidget
 import traitlets
 
+from llm_walkthrough.panel import page_feeding, page_race, page_reshaping, page_spelling
 from llm_walkthrough.panel.desk import Notice
+from llm_walkthrough.panel.feeding import Feeding
 from llm_walkthrough.panel.page import (
     SCRIPT,
     STYLE,
@@ -26,18 +29,26 @@ from llm_walkthrough.panel.page import (
     page,
     with_rest,
 )
+from llm_walkthrough.panel.race import Race
+from llm_walkthrough.panel.reshaping import Reshaping
 from llm_walkthrough.panel.saved_run import read, written
+from llm_walkthrough.panel.spelling import Spelling
 from llm_walkthrough.panel.twin import twin
 from llm_walkthrough.panel.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from llm_walkthrough.arrays import TokenIds
+    import numpy as np
+
+    from llm_walkthrough.arrays import Logits, TokenIds
     from llm_walkthrough.model import Model
+    from llm_walkthrough.panel.race import Round
+    from llm_walkthrough.panel.spelling import Fed
     from llm_walkthrough.sampling import Processor, Sampling
     from llm_walkthrough.stepper import Stepper
     from llm_walkthrough.tokenizer import Tokenizer
+    from llm_walkthrough.views import Vocabulary
 
 
 class State(Protocol):
@@ -224,3 +235,179 @@ class _Steps:
 
 def _file(name: str, text: str, kind: str) -> dict[str, str]:
     return {"name": name, "text": text, "type": kind}
+
+
+# --- the small panels, each for one thing ------------------------------------------
+Shot_co = TypeVar("Shot_co", covariant=True)
+
+
+class Small(Protocol[Shot_co]):
+    """What is behind a small panel: actions, and what is to be drawn."""
+
+    def do(self, action: str, value: object = None) -> None:
+        """Do one thing, or raise."""
+        ...
+
+    def act(self, action: str, value: object = None) -> None:
+        """Do one thing, or keep the sentence that says why not."""
+        ...
+
+    def snapshot(self) -> Shot_co:
+        """Return everything that is to be shown."""
+        ...
+
+
+Shown = TypeVar("Shown")
+Words = TypeVar("Words")
+
+
+@dataclass(frozen=True)
+class _Drawn(Generic[Shown, Words]):
+    """A state with the two functions that draw it, and what shows its tokens."""
+
+    small: Small[Shown]
+    draw: Callable[[Shown, Words], str]
+    picture: Callable[[Shown, Words], tuple[str, str]]
+    vocabulary: Words
+
+    def act(self, action: str, value: object) -> None:
+        self.small.act(action, value)
+
+    def page(self) -> str:
+        return self.draw(self.small.snapshot(), self.vocabulary)
+
+    def twin(self) -> tuple[str, str]:
+        return self.picture(self.small.snapshot(), self.vocabulary)
+
+
+class SamplingPanel(Board):
+    """Knobs that reshape one distribution, and the token that is drawn from it.
+
+    Args:
+        tokenizer: shows the tokens.
+        logits: the model's own [vocab] float32; they stay as they are.
+        context: all tokens so far [sequence] int64, for the repetition penalty; the
+            token that is drawn stands behind them.
+
+    Raises:
+        InputError: no distribution comes of these logits.
+    """
+
+    def __init__(
+        self, tokenizer: Vocabulary, logits: Logits, context: TokenIds
+    ) -> None:
+        self._knobs = Reshaping(logits, context)
+        look = page_reshaping
+        super().__init__(_Drawn(self._knobs, look.page, look.twin, tokenizer))
+
+    @property
+    def sampling(self) -> Sampling:
+        """The settings at which the knobs stand."""
+        return self._knobs.now.sampling
+
+    @property
+    def seed(self) -> int:
+        """The seed at which its knob stands."""
+        return self._knobs.now.seed
+
+    @property
+    def u(self) -> float:
+        """The number that draws: the seed's, or the one that the learner has set."""
+        return self._knobs.u
+
+    @property
+    def chosen(self) -> int:
+        """The id of the token that is drawn."""
+        return self._knobs.found().drawn
+
+
+class _SteppedPanel(Board):
+    """A small panel with a Step button."""
+
+    def __init__(self, drawn: _Drawn[Any, Any]) -> None:
+        self._small = drawn.small
+        super().__init__(drawn)
+
+    def step(self, times: int = 1) -> None:
+        """Do what the Step button does, so many times.
+
+        Raises:
+            InputError: there is no further step; those before it are made.
+        """
+        try:
+            for _ in range(times):
+                self._small.do("step")
+        finally:
+            self.redraw()
+
+
+class CachePanel(_SteppedPanel):
+    """Race greedy decoding with the cache against decoding without it.
+
+    Args:
+        model: the graph in its session.
+        tokenizer: shows the tokens.
+        prompt: token ids [sequence] int64 to begin with.
+
+    Raises:
+        InputError: the prompt is empty.
+    """
+
+    def __init__(self, model: Model, tokenizer: Vocabulary, prompt: TokenIds) -> None:
+        self._race = Race(model, prompt, end_tokens=model.graph.end_tokens)
+        super().__init__(_Drawn(self._race, page_race.page, page_race.twin, tokenizer))
+
+    @property
+    def tokens(self) -> TokenIds:
+        """The prompt and all tokens that were made [sequence] int64."""
+        return self._race.tokens
+
+    @property
+    def rounds(self) -> tuple[Round, ...]:
+        """What was measured in each step."""
+        return self._race.now.rounds
+
+
+class TextPanel(_SteppedPanel):
+    """Feed the tokens of a text to a stream one by one, and see which bytes wait.
+
+    Args:
+        tokenizer: splits the text, and spells its tokens.
+        text: what is to be spelled.
+
+    Raises:
+        InputError: the text has no tokens, or cannot be written in UTF-8.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, text: str) -> None:
+        self._spelling = Spelling(tokenizer, text)
+        look = page_spelling
+        super().__init__(_Drawn(self._spelling, look.page, look.twin, tokenizer))
+
+    @property
+    def fed(self) -> tuple[Fed, ...]:
+        """What each token did that was fed so far."""
+        return self._spelling.snapshot().done
+
+
+class FeedPanel(_SteppedPanel):
+    """Look at the dictionary of the first run, and of each run of one token after it.
+
+    Args:
+        model: the graph in its session.
+        tokenizer: shows the tokens.
+        prompt: token ids [sequence] int64 to begin with.
+
+    Raises:
+        InputError: the prompt is empty, or the model cannot run it.
+    """
+
+    def __init__(self, model: Model, tokenizer: Vocabulary, prompt: TokenIds) -> None:
+        self._feeding = Feeding(model, prompt)
+        look = page_feeding
+        super().__init__(_Drawn(self._feeding, look.page, look.twin, tokenizer))
+
+    @property
+    def feed(self) -> dict[str, np.ndarray]:
+        """The dictionary of the run that is shown, by the names of the graph."""
+        return self._feeding.feed()

@@ -18,8 +18,11 @@ ROWS = (
     # Layer 1, and above it what was split from it because it answers its own question.
     {"model_config", "ports", "chat_template", "token_text"},
     {"onnx_file"},
-    {"sampling", "kv_cache", "graph", "tokenizer"},
+    {"sampling", "kv_cache", "graph", "tokenizer", "grammar"},
     # Layer 2, likewise.
+    {"matcher"},
+    {"completion"},
+    {"structured_output"},
     {"branch", "run_checks"},
     {"model", "stepper"},
     {"views", "exercises", "plots"},

@@ -12,6 +12,7 @@ from llm_walkthrough.arrays import (
     LogitsRows,
     Probabilities,
     TokenIds,
+    TokenMask,
 )
 from llm_walkthrough.stepper import Stepper
 
@@ -39,6 +40,7 @@ def test_what_the_stepper_returns_is_what_the_names_promise() -> None:
         (Logits, np.zeros((1, 3), np.float32)),
         (LogitsRows, np.zeros(3, np.float32)),
         (Probabilities, np.zeros(3, np.float32)),
+        (TokenMask, np.zeros(3, np.uint8)),
         (KeyOrValue, np.zeros((3, 0, 64), np.float32)),
         (KeyOrValue, np.zeros((1, 3, 0, 64), np.int8)),
     ],

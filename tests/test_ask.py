@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from tiny_tokenizer import byte_level, write_folder
 from llm_walkthrough import ask
 from llm_walkthrough.ask import Answer, Figures, Settings, chat_prompt
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.grammar import regular_expression
 from llm_walkthrough.sampling import Sampling, TopK
 from llm_walkthrough.stepper import Stepper
 
@@ -100,6 +102,57 @@ def test_stop_text_ends_the_answer_before_it(loaded: tuple[Model, Tokenizer]) ->
     answer = answered(loaded, settings)
     assert answer.figures.stop_reason == "stop text"
     assert answer.text == whole.text[: whole.text.index(stop)]
+
+
+def test_answer_follows_its_grammar_whatever_the_seed(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    grammar = regular_expression("(yes|no|perhaps)[.!]{2,9}")
+    texts = set()
+    for seed in range(12):
+        answer = answered(loaded, Settings(LEVEL, seed, 12, grammar=grammar))
+        answer.require_whole()
+        assert re.fullmatch(grammar.text, answer.text)
+        texts.add(answer.text)
+    assert len(texts) > 6
+
+
+def test_full_context_is_a_limit_in_which_the_grammar_is_closed(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    grammar = regular_expression("[ab]+|cc+d")
+    for seed in range(12):
+        settings = Settings(LEVEL, seed, grammar=grammar)
+        answer = answered(loaded, settings, "a" * (CONTEXT - 5))
+        answer.require_whole()
+        assert re.fullmatch(grammar.text, answer.text)
+
+
+def test_answer_that_stops_in_the_middle_of_its_grammar_is_not_passed_off_as_whole(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    # no way to its end is found: each letter has to be guessed
+    grammar = regular_expression("([a-z.]+x[.]y){3}Z")
+    answer = answered(loaded, Settings(LEVEL, 1, 6, grammar=grammar))
+    assert answer.figures.stop_reason == "limit"
+    with pytest.raises(InputError, match=r"did not fit: after 6 .* --max-new-tokens"):
+        answer.require_whole()
+
+
+def test_interrupted_answer_is_left_to_who_interrupted_it(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    model, tokenizer = loaded
+    settings = Settings(LEVEL, grammar=regular_expression("(yes|no)[.!]{30}"))
+    answer = Answer(model, tokenizer, tokenizer.encode("abc"), settings)
+    next(answer.stream())
+    answer.interrupt()
+    answer.require_whole()
+
+
+def test_stop_texts_and_a_grammar_are_refused_together() -> None:
+    with pytest.raises(InputError, match="'b' would cut off"):
+        Settings(stop_texts=("b",), grammar=regular_expression("a"))
 
 
 def test_full_context_stops_an_answer(loaded: tuple[Model, Tokenizer]) -> None:

@@ -20,6 +20,7 @@ ROWS = [
     "prefill",
     "sampled decode",
     "one step",
+    "mask of a grammar",
     "decode after 8 tokens",
     "memory after load",
     "memory after 12 tokens",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from tiny_folder import write_tiny_folder
 from tiny_graph import PLAIN, write_model
 
 from llm_walkthrough import bench_engines
@@ -21,6 +22,7 @@ from llm_walkthrough.bench_engines import (
     seconds,
     time_answer,
     time_bare_run,
+    time_mask,
     time_plain_loop,
 )
 from llm_walkthrough.errors import InputError
@@ -127,6 +129,18 @@ def test_every_measurement_is_two_figures_above_zero(folder: Path) -> None:
         time_plain_loop(place, tuple(range(10, 20)), 3),  # the prompt is kept
     ]
     assert all(ours > 0 and theirs > 0 for ours, theirs in pairs)
+
+
+def test_mask_is_timed_with_the_clock_stopped_while_the_model_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_engines, "RECORDS", {"enum": ["perhaps", "yes"]})
+    clock = count(0, 0.25)
+    monkeypatch.setattr(bench_engines, "now", lambda: next(clock))
+    place = Place(Ours, write_tiny_folder(tmp_path, quotes=True), 1)
+    mask, run = time_mask(place, np.arange(10, 20), 4)
+    assert mask == 250
+    assert 0 < run < 250
 
 
 def test_memory_is_told_with_its_kind(folder: Path) -> None:

@@ -87,6 +87,17 @@ def test_cut_leaves_unseen_tokens_unseen() -> None:
     assert (len(branch.tokens), branch.cache.length) == (5, 3)
 
 
+def test_cut_in_the_middle_of_a_run_forgets_the_whole_run() -> None:
+    branch = begun()
+    for _ in range(3):
+        branch = branch.stepped(Step(len(branch.tokens), 1, None))
+    cut = stepped(seen(branch), 2).cut(5)
+    assert cut.tokens.tolist() == [0, 1, 2, 1, 1]
+    assert [run.stop for run in cut.runs] == [3]
+    assert numbers(cut) == [0, 1, 2]
+    assert len(cut.steps) == 2
+
+
 def test_before_its_last_run_the_branch_has_the_same_tokens_unseen() -> None:
     branch = stepped(begun(), 2).before_last_run()
     assert (len(branch.tokens), branch.cache.length) == (5, 4)

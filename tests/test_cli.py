@@ -45,6 +45,25 @@ def refusals(tiny: str) -> dict[str, tuple[list[str], str]]:
         "limit": ([*hello, "--max-new-tokens", "0"], "at least 1, got 0"),
         "threads": ([*hello, "--threads", "0"], "threads must be at least 1"),
         "stop": ([*hello, "--stop", ""], "stop text must not be empty"),
+        "no pattern": ([*hello, "--regex", "["], "unclosed character class"),
+        "two grammars": (
+            [*hello, "--regex", "a", "--lark", "x"],
+            "got --regex and --lark",
+        ),
+        "no schema": (
+            [*hello, "--json-schema", "nowhere.json"],
+            "nowhere.json cannot be read",
+        ),
+        "not JSON": ([*hello, "--json-schema", __file__], "is not JSON"),
+        "not Lark": ([*hello, "--lark", __file__], "a rule named start"),
+        "stop text": (
+            [*hello, "--regex", "a+", "--stop", "b"],
+            "the stop text 'b' would cut off",
+        ),
+        "too few": (
+            [*hello, "--regex", "a{9}", "--max-new-tokens", "8"],
+            "the shortest text that was found takes 9",
+        ),
         "system": ([*hello, "--raw", "--system", "x"], "no place for --system"),
         "where": (["models", "where", "nix"], "no model nix"),
         "fetch": (["models", "fetch", "nix"], "nix"),

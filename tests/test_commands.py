@@ -87,6 +87,7 @@ def test_json_tells_everything_needed_to_repeat_the_answer(
         "seed": 7,
         "max_new_tokens": 512,
         "stop_texts": ["q"],
+        "grammar": None,
     }
     assert record["model"] == tiny
     again = answer_of(capsys, tiny, "Hello", *options)
@@ -176,6 +177,40 @@ def test_ctrl_c_ends_an_answer_and_keeps_its_text_and_figures(
     assert figures is not None
     assert figures["reason"] == "interrupted"
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(
+    ("option", "content"),
+    [
+        ("--json-schema", '{"enum": ["yes", "no"]}'),
+        ("--regex", '"(yes|no)"'),
+        ("--lark", 'start: "\\"" ("yes" | "no") "\\""'),
+    ],
+)
+def test_answer_follows_the_grammar_that_is_asked_for(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    option: str,
+    content: str,
+) -> None:
+    folder = str(write_tiny_folder(tmp_path, quotes=True))
+    grammar = tmp_path / "grammar"
+    grammar.write_text(content, "utf-8")
+    given = content if option == "--regex" else str(grammar)
+    record = answer_of(capsys, folder, "Hello", option, given)
+    assert record["answer"]["text"] in ('"yes"', '"no"')
+    assert record["settings"]["grammar"]["text"] == content
+
+
+def test_half_an_answer_ends_with_status_2_and_as_json_is_not_written(
+    capsys: pytest.CaptureFixture[str], tiny: str
+) -> None:
+    words = ["ask", "Hello", "--model", tiny, "--max-new-tokens", "6"]
+    words += ["--regex", "([a-z.]+x[.]y){3}Z"]
+    assert cli.main(words) == 2
+    assert "the answer did not fit" in capsys.readouterr().err
+    assert cli.main([*words, "--json"]) == 2
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
@@ -326,3 +361,17 @@ def test_real_answer_streams_and_ctrl_c_keeps_it() -> None:
     found = FIGURES.fullmatch(figures.decode())
     assert found is not None
     assert found["reason"] == "interrupted"
+
+
+@pytest.mark.model
+def test_real_answer_in_json_parses_also_when_its_limit_is_near(tmp_path: Path) -> None:
+    schema = tmp_path / "schema.json"
+    item = {"type": "string", "minLength": 1}
+    schema.write_text(json.dumps({"type": "array", "items": item, "minItems": 3}))
+    words = ("ask", QUESTION, "--json-schema", str(schema), "--max-new-tokens")
+    for limit in ("20", "64"):
+        ended = run(*words, limit)
+        assert ended.returncode == 0
+        parsed = json.loads(ended.stdout)
+        assert len(parsed) >= 3
+        assert all(isinstance(entry, str) for entry in parsed)

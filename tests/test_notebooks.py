@@ -92,8 +92,8 @@ each_page = pytest.mark.parametrize("file", PAGES, ids=name)
 # --- what is in the folder --------------------------------------------------------
 
 
-def test_there_are_eight_lessons_numbered_in_reading_order() -> None:
-    assert [file.name[:3] for file in LESSONS] == [f"0{i}_" for i in range(8)]
+def test_there_are_nine_lessons_numbered_in_reading_order() -> None:
+    assert [file.name[:3] for file in LESSONS] == [f"0{i}_" for i in range(9)]
 
 
 def test_every_lesson_has_its_solutions() -> None:

@@ -112,6 +112,21 @@ def test_the_list_is_as_long_as_said_and_holds_the_drawn_token() -> None:
     assert ranks == [*range(1, SHOWN)]
 
 
+def test_where_a_mask_lets_only_unlikely_tokens_come_they_are_listed_too() -> None:
+    logits = wide(4)
+    unlikely = np.argsort(logits)[:3]
+
+    def only_these(row: Logits, _context: TokenIds, /) -> Logits:
+        masked = np.full_like(row, -np.inf)
+        masked[unlikely] = row[unlikely]
+        return masked
+
+    found = distribution(logits, CONTEXT, (only_these,), 0.5)
+    assert len(found.rows) == SHOWN
+    assert [row.token for row in found.rows[-3:]] == unlikely[::-1].tolist()
+    assert [row.score.rank for row in found.rows[:9]] == [*range(1, 10)]
+
+
 def test_a_processor_that_can_explain_gives_its_name_and_its_reason() -> None:
     found = distribution(LOGITS, CONTEXT, (NotTwo(), TopK(3)), 0)
     assert [stage.label for stage in found.stages] == ["no two", "top-k 3"]

@@ -12,6 +12,7 @@ from llm_walkthrough.panel.marks import (
     attributes,
     chip,
     percent,
+    quoted,
     select,
     shortened,
 )
@@ -75,3 +76,8 @@ def test_percents_have_as_many_figures_as_can_be_read(
     probability: float, text: str
 ) -> None:
     assert percent(probability) == text
+
+
+def test_a_token_in_a_sentence_keeps_its_direction_to_itself_and_is_cut() -> None:
+    assert quoted("\u05d0") == "\u2068\u05d0\u2069"
+    assert len(quoted("x" * 300)) == LONGEST + 2

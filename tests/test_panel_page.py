@@ -6,6 +6,7 @@ import pytest
 from walking import Reader, made, steps, take, tokenizer, walk
 
 from llm_walkthrough.panel.desk import Notice
+from llm_walkthrough.panel.marks import quoted
 from llm_walkthrough.panel.page import (
     SCRIPT,
     STYLE,
@@ -77,7 +78,7 @@ def test_it_says_what_the_next_step_does_and_then_does_it() -> None:
     text = Reader(drawn(one)).text
     steps(one, 1)
     (token,) = made(one)
-    assert f"picks {tokenizer().piece(token)} (" in text
+    assert f"picks {quoted(tokenizer().piece(token))} (" in text
 
 
 def test_the_last_words_are_those_of_the_last_action() -> None:

@@ -8,9 +8,12 @@ import pytest
 from toy_model import SharedToy
 from walking import END, PROMPT, made, now, steps, take, tokenizer, toy, walk
 
+from llm_walkthrough.grammar import regular_expression
+from llm_walkthrough.matcher import GrammarVocabulary
 from llm_walkthrough.panel.saved_run import read, written
 from llm_walkthrough.sampling import Sampling, process, softmax, uniform
 from llm_walkthrough.stepper import Stepper
+from llm_walkthrough.structured_output import GrammarMask
 
 if TYPE_CHECKING:
     from llm_walkthrough.arrays import LogitsRows, TokenIds
@@ -281,6 +284,18 @@ def test_the_models_favourite_is_counted_beside() -> None:
     assert (one.desk.guesses.right, one.desk.guesses.by_the_model) == (0, 1)
 
 
+def test_a_guess_that_is_not_listed_is_judged_too() -> None:
+    one = walk(sampling=Sampling())
+    one.act("guessing")
+    found = now(one)
+    listed = {row.token for row in found.rows}
+    other = next(token for token in range(264) if token not in listed)
+    one.act("take", {"token": other, "position": one.stepper.position})
+    assert one.desk.guesses.made == 1
+    assert made(one) == [found.drawn]
+    assert one.desk.notice.text.startswith("You said ")
+
+
 # --- sharing ----------------------------------------------------------------------
 
 
@@ -348,6 +363,51 @@ def test_tokens_of_a_cell_cannot_be_saved_and_it_is_said() -> None:
     steps(one, 1)
     one.act("save")
     assert read(written(one.saved())).steps[0].token == made(one)[0]
+
+
+# --- under a grammar ---
+
+
+def digits() -> GrammarMask:
+    vocabulary = GrammarVocabulary(tokenizer(), 264, (END,))
+    return GrammarMask(regular_expression("[0-9]{2}"), vocabulary, start=len(PROMPT))
+
+
+def test_a_grammar_is_followed_back_and_forth_and_on_every_branch() -> None:
+    one = walk(processors=[digits()])
+    steps(one, 3)
+    first = made(one)
+    one.act("back", 2)
+    choices = [row.token for row in now(one).rows if row.out_at is None]
+    other = next(token for token in choices if token != first[1])
+    one.act("take", {"token": other, "position": one.stepper.position})
+    steps(one, 1)
+    second = made(one)
+    assert len(one.snapshot().ways) == 2
+    for tokens in (first, second):
+        assert tokens[-1] == END
+        assert tokenizer().decode(tokens).isdecimal()
+
+
+def test_masked_candidates_say_why_they_may_not_come() -> None:
+    one = walk(processors=[digits()])
+    found = now(one)
+    assert (found.stages[0].label, found.stages[0].survivors) == ("grammar", 10)
+    masked = [row for row in found.rows if row.out_at == 0]
+    assert len(masked) > 3
+    assert all(row.reason for row in masked)
+    assert sum(row.out_at is None for row in found.rows) >= 6
+
+
+def test_a_masked_candidate_can_be_forced_and_then_nothing_follows() -> None:
+    one = walk(processors=[digits()])
+    masked = next(row.token for row in now(one).rows if row.out_at == 0)
+    one.act("take", {"token": masked, "position": one.stepper.position})
+    assert made(one) == [masked]
+    assert "does not follow the" in one.snapshot().why_none
+    one.act("back")
+    steps(one, 1)
+    assert tokenizer().decode(made(one)).isdecimal()
 
 
 # --- what goes wrong --------------------------------------------------------------

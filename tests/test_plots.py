@@ -21,6 +21,7 @@ from llm_walkthrough.plots import (
     SERIES,
     Plot,
     candidate_bars,
+    count_columns,
     cumulative_bar,
     lines,
     stacked_bar,
@@ -49,6 +50,9 @@ def every_plot() -> dict[str, Plot]:
         "cumulative": cumulative_bar(TOKENS, shares, u=0.6),
         "columns": token_columns(
             TOKENS * 20, list(range(80)), title="Prompt", y_label="surprise in nats"
+        ),
+        "counts": count_columns(
+            TOKENS * 12, [1, 48_000, 9, 1] * 12, title="Allowed", y_label="tokens"
         ),
     }
 
@@ -176,3 +180,15 @@ def test_the_bar_tells_on_which_token_u_falls(u: float, told: str) -> None:
 def test_columns_are_told_by_their_mean_and_the_three_highest() -> None:
     plot = token_columns(["a", "b", "c", "d"], [1, 4, 3, 2], title="T", y_label="nats")
     assert plot.text == "T — nats: 4 tokens, mean 2.5; highest: b 4.0, c 3.0, d 2.0."
+
+
+def test_counts_are_told_with_how_many_are_without_a_choice() -> None:
+    counts = [1, 40_000, 1, 12]
+    plot = count_columns(["a", "b", "c", "d"], counts, title="T", y_label="tokens")
+    assert plot.text == "T — tokens: 4 tokens; 1 at 2 of them, otherwise 12 to 40,000."
+
+
+def test_a_count_of_one_is_a_column_that_can_be_seen() -> None:
+    figure = count_columns(["a", "b"], [1, 100], title="", y_label="").figure
+    low, _ = figure.axes[0].get_ylim()
+    assert low < 0.9

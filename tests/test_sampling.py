@@ -18,6 +18,7 @@ from llm_walkthrough.sampling import (
     TopK,
     TopP,
     choose,
+    forced_token,
     likeliest_first,
     log_probability,
     pick,
@@ -29,7 +30,7 @@ from llm_walkthrough.sampling import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from llm_walkthrough.arrays import Logits, Probabilities
+    from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
 
 NO_CONTEXT = np.array([], np.int64)
 # ids 0 … 3 have the probabilities 3/16, 8/16, 1/16, 4/16
@@ -502,3 +503,20 @@ def test_a_value_out_of_range_is_refused_and_named(
 def test_the_ends_of_a_range_belong_to_it(make: Callable[[], list[Processor]]) -> None:
     for processor in make():
         assert softmax(processor(FOUR, np.array([1]))).sum() == pytest.approx(1)
+
+
+class Forcing:
+    """Says that token 2 must come after an odd number of tokens."""
+
+    def forced(self, context: TokenIds) -> int | None:
+        return 2 if len(context) % 2 else None
+
+    def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
+        return logits
+
+
+def test_a_token_is_forced_by_the_processor_that_knows_it_must_come() -> None:
+    row: list[Processor] = [Temperature(2), Forcing(), TopK(1)]
+    assert forced_token(np.array([1]), row) == 2
+    assert forced_token(np.array([1, 1]), row) is None
+    assert forced_token(np.array([1]), [Temperature(2), TopK(1)]) is None

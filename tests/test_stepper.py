@@ -19,6 +19,7 @@ from toy_model import TOYS, GrownToy, SharedToy, ToyModel, replayed
 from llm_walkthrough import branch as branch_module
 from llm_walkthrough import kv_cache as cache_module
 from llm_walkthrough import stepper as stepper_module
+from llm_walkthrough.branch import Step
 from llm_walkthrough.errors import InputError, StaleCacheError
 from llm_walkthrough.sampling import (
     Processor,
@@ -56,6 +57,23 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make chunks and the memory for undo so small that a short test meets both."""
     monkeypatch.setattr(stepper_module, "CHUNK", 4)
     monkeypatch.setattr(branch_module, "KEPT_LOGITS", 2)
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """Leaves one token alone at some places in a row, and says so beforehand."""
+
+    def forced(self, context: TokenIds) -> int | None:
+        position = len(context)
+        return position * 5 % VOCAB if position % 7 in (2, 3, 4) else None
+
+    def __call__(self, logits: Logits, context: TokenIds, /) -> Logits:
+        token = self.forced(context)
+        if token is None:
+            return logits
+        alone = np.full_like(logits, -np.inf)
+        alone[token] = logits[token]
+        return alone
 
 
 # --- an oracle --------------------------------------------------------------------
@@ -101,9 +119,15 @@ class Oracle:
 
     def step(self, token: int | None = None) -> None:
         self._require_room(1)
-        logits, u = self.logits, self.u if token is None else None
-        if u is not None:
-            context = np.array(self.told.tokens)
+        context, u = np.array(self.told.tokens), None
+        if token is None and self.processors == (Stretches(),):
+            token = Stretches().forced(context)
+            logits = None if token is not None else self.logits
+        else:
+            logits = self.logits
+        if token is None:
+            assert logits is not None
+            u = self.u
             token = pick(softmax(process(logits, context, self.processors)), u)
         assert token is not None
         self.told.steps.append((len(self.told.tokens), token, u))
@@ -204,9 +228,10 @@ def play(model: ToyModel, seed: int, num_calls: int) -> None:
     chance = np.random.default_rng(seed)
     stepper, oracle = Stepper(model, PROMPT), Oracle(PROMPT, model.capacity)
     settings: list[tuple[Processor, ...]] = [(), (TopK(1),), (TopP(0.7),)]
+    settings.append((Stretches(),))
     for _ in range(num_calls):
         if chance.random() < 0.05:
-            stepper.processors = oracle.processors = settings[chance.integers(3)]
+            stepper.processors = oracle.processors = settings[chance.integers(4)]
             stepper.seed = oracle.seed = int(chance.integers(3))
         name, args = random_call(chance, oracle)
         assert call(stepper, name, *args) == call(oracle, name, *args)
@@ -293,6 +318,42 @@ def test_a_forced_token_is_taken_and_nothing_drew_it(toy: ToyModel) -> None:
     step = stepper.step(unlikely)
     assert (step.token, step.u) == (unlikely, None)
     assert stepper.tokens[-1] == unlikely
+
+
+def test_tokens_without_a_choice_are_taken_without_a_run_and_then_run_together(
+    toy: ToyModel,
+) -> None:
+    stepper = Stepper(toy, np.arange(9), processors=[Stretches()])
+    steps = [stepper.step() for _ in range(4)]
+    assert [step.u is None for step in steps] == [True, True, True, False]
+    assert [(run.start, run.stop) for run in stepper.runs] == [(0, 12)]
+    assert [step.token for step in steps[:3]] == [9 * 5 % 23, 10 * 5 % 23, 11 * 5 % 23]
+
+
+def test_looking_at_the_logits_on_the_way_changes_no_token(toy: ToyModel) -> None:
+    blind, looking = (Stepper(toy, PROMPT, processors=[Stretches()]) for _ in "ab")
+    for _ in range(5):  # up to the first choice: then the runs were split differently
+        _ = looking.probabilities
+        assert blind.step().token == looking.step().token
+    assert toy.num_runs > 2
+
+
+def test_undo_into_a_stretch_makes_its_rest_unseen_and_runs_it_anew(
+    toy: ToyModel,
+) -> None:
+    stepper = Stepper(toy, np.arange(9), processors=[Stretches()])
+    for _ in range(5):
+        stepper.step()
+    stepper.undo(3)
+    assert (stepper.position, len(stepper.unseen)) == (11, 11)
+    expected = replayed(tuple(stepper.tokens.tolist()), (11,), VOCAB)
+    np.testing.assert_array_equal(stepper.logits, expected)
+
+
+def test_a_token_may_be_forced_by_hand_where_another_must_come(toy: ToyModel) -> None:
+    stepper = Stepper(toy, np.arange(9), processors=[Stretches()])
+    assert stepper.step(3) == Step(9, 3, None)
+    assert stepper.step().token == 10 * 5 % VOCAB
 
 
 def test_changing_how_a_token_is_drawn_runs_nothing(toy: ToyModel) -> None:

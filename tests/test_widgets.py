@@ -1,14 +1,26 @@
-"""The panel is driven as a user drives it: by setting the value of a slider."""
+"""The small panels as a page drives them: by events, and as a cell does: by calls."""
 
 from __future__ import annotations
 
-import re
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from walking import END, PROMPT, tokenizer, toy
 
-from llm_walkthrough.sampling import Sampling, TopK, pick, process, softmax, uniform
-from llm_walkthrough.widgets import SamplingPanel
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.sampling import Sampling, pick, process, softmax, uniform
+from llm_walkthrough.widgets import (
+    Board,
+    CachePanel,
+    FeedPanel,
+    SamplingPanel,
+    TextPanel,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 CONTEXT = np.array([0, 3], dtype=np.int64)
@@ -22,104 +34,144 @@ class Words:
         return ["back", "<side>", "mat", "belly", "cat"][token]
 
 
-def panel(logits: np.ndarray = LOGITS) -> SamplingPanel:
-    return SamplingPanel(Words(), logits, CONTEXT)
+def model() -> Any:  # noqa: ANN401 - a toy with the little of a graph that is asked for
+    one: Any = toy()
+    one.graph = SimpleNamespace(end_tokens=(END,))
+    return one
 
 
-def slide(shown: SamplingPanel, name: str, value: float) -> str:
-    """Move the slider whose label begins with `name`; return what is drawn then."""
-    sliders, picture = shown.children
-    (slider,) = [s for s in sliders.children if s.description.startswith(name)]
-    slider.value = value
-    return str(picture.value)
+def sampling_panel() -> SamplingPanel:
+    return SamplingPanel(Words(), LOGITS, CONTEXT)
 
 
-def twin(shown: SamplingPanel) -> dict[str, str]:
-    return dict(shown._repr_mimebundle_())
+def cache_panel() -> CachePanel:
+    return CachePanel(model(), tokenizer(), PROMPT)
 
 
-def test_it_begins_with_the_usual_settings() -> None:
-    assert panel().sampling == Sampling()
-    assert panel().seed == 0
+def text_panel() -> TextPanel:
+    return TextPanel(tokenizer(), "a 🙏 <script>")
 
 
-def test_every_setting_has_a_slider() -> None:
-    moved = {
-        "temperature": 1.5,
-        "top-k": 3,
-        "top-p": 0.5,
-        "min-p": 0.25,
-        "penalty": 1.3,
-    }
-    shown = panel()
-    for name, value in moved.items():
-        slide(shown, name, value)
-    assert shown.sampling == Sampling(1.5, 3, 0.5, 0.25, 1.3)
+def feed_panel() -> FeedPanel:
+    return FeedPanel(model(), tokenizer(), PROMPT)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_it_draws_what_the_functions_draw(seed: int) -> None:
-    shown = panel()
-    slide(shown, "temperature", 2)
-    slide(shown, "seed", seed)
+MAKERS: tuple[Callable[[], Board], ...] = (
+    sampling_panel,
+    cache_panel,
+    text_panel,
+    feed_panel,
+)
+STEPPED: tuple[Callable[[], Any], ...] = MAKERS[1:]
+
+
+def send(panel: Board, action: str, value: object = None) -> None:
+    """Do what the browser does when something is clicked, moved or awaited."""
+    event = {"action": action, "value": value, "frame": panel.frame}
+    panel._handle_custom_msg(event, [])  # noqa: SLF001 - as the library does
+
+
+def stored(panel: Board) -> dict[str, Any]:
+    data, _ = panel._repr_mimebundle_()
+    return data
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_each_event_redraws_once_also_one_that_fails(make: Callable[[], Board]) -> None:
+    panel = make()
+    send(panel, "nonsense")
+    assert panel.frame == 1
+    assert "✗ there is no action &#x27;nonsense&#x27;" in panel.page
+    send(panel, "reset")
+    assert panel.frame == 2
+    assert "lw-problem" not in panel.page
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_page_without_a_kernel_has_a_picture_beside_the_live_panel(
+    make: Callable[[], Board],
+) -> None:
+    data = stored(make())
+    assert VIEW in data
+    assert "Run this notebook in a kernel" in data["text/html"]
+    assert "0x7" not in data["text/plain"]
+    assert len(data["text/html"]) < 60_000
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_equal_panels_draw_equal_pages_and_pictures(make: Callable[[], Board]) -> None:
+    first, second = make(), make()
+    assert first.page == second.page
+    assert stored(first)["text/html"] == stored(second)["text/html"]
+
+
+@pytest.mark.parametrize("make", STEPPED)
+def test_a_cell_steps_as_the_button_does(make: Callable[[], Any]) -> None:
+    by_hand, by_call = make(), make()
+    for _ in range(2):
+        send(by_hand, "step")
+    by_call.step(2)
+    where = '<p class="lw-where">'
+    assert by_call.page.split(where)[1][:40] == by_hand.page.split(where)[1][:40]
+    assert by_call.frame == 1
+
+
+def test_a_step_that_cannot_be_made_raises_in_a_cell_and_the_others_are_shown() -> None:
+    panel = text_panel()
+    with pytest.raises(InputError, match="all tokens were fed"):
+        panel.step(99)
+    assert len(panel.fed) == len(tokenizer().encode("a 🙏 <script>"))
+    assert f"token <b>{len(panel.fed)}</b>" in panel.page
+
+
+def test_sampling_begins_with_the_usual_settings() -> None:
+    panel = sampling_panel()
+    assert panel.sampling == Sampling()
+    assert panel.seed == 0
+    assert panel.u == uniform(0, position=2)
+
+
+def test_sampling_draws_what_the_functions_draw() -> None:
+    panel = sampling_panel()
+    send(panel, "knob", {"name": "temperature", "value": 2})
+    send(panel, "knob", {"name": "seed", "value": 3})
     processors = Sampling(temperature=2).processors()
     probabilities = softmax(process(LOGITS, CONTEXT, processors))
-    assert shown.chosen == pick(probabilities, uniform(seed, position=2))
+    assert panel.chosen == pick(probabilities, uniform(3, position=2))
+    send(panel, "u", 0.9)
+    assert panel.u == 0.9
+    assert panel.chosen == pick(probabilities, 0.9)
 
 
-def test_a_slider_redraws_the_bars_of_all_candidates() -> None:
-    shown = panel()
-    before = twin(shown)["text/plain"]
-    slide(shown, "top-k", 1)
-    after = twin(shown)["text/plain"]
-    processed = re.search(r"After processing: (.*)\. Chosen", after)
-    assert processed is not None
-    assert processed[1] == "back 100.0 %"
-    assert (
-        before.split(" After")[0].split(": ")[2]
-        == after.split(" After")[0].split(": ")[2]
-    )
+def test_the_race_holds_tokens_and_what_was_measured() -> None:
+    panel = cache_panel()
+    panel.step(3)
+    assert len(panel.tokens) == len(PROMPT) + 3
+    assert [one.cached.fed for one in panel.rounds] == [5, 1, 1]
+    assert [one.plain.fed for one in panel.rounds] == [5, 6, 7]
 
 
-def test_it_never_changes_the_logits() -> None:
-    logits = LOGITS.copy()
-    logits.flags.writeable = False
-    slide(panel(logits), "penalty", 2)
-    assert np.array_equal(logits, LOGITS)
+def test_a_tick_of_a_page_that_is_over_makes_no_step() -> None:
+    panel = cache_panel()
+    send(panel, "run")
+    late = {"action": "tick", "frame": panel.frame}
+    send(panel, "tick")
+    panel._handle_custom_msg(late, [])  # noqa: SLF001 - as the library does
+    assert len(panel.rounds) == 1
 
 
-def test_temperature_zero_is_greedy() -> None:
-    shown = panel()
-    slide(shown, "temperature", 0)
-    greedy = TopK(1)(LOGITS, CONTEXT)
-    assert shown.chosen == int(greedy.argmax())
-    assert "back 100.0 %" in twin(shown)["text/plain"]
+def test_the_text_holds_what_each_token_did() -> None:
+    panel = text_panel()
+    panel.step(3)
+    assert [one.given for one in panel.fed] == ["a", " ", ""]
+    assert panel.fed[-1].pending == b"\xf0\x9f"
 
 
-def test_an_error_is_shown_in_one_sentence_and_gone_when_it_is_mended() -> None:
-    shown = panel(np.full(5, np.nan, dtype=np.float32))
-    assert "<b>✗ InputError: a logit must be a number" in twin(shown)["text/html"]
-    shown = panel()
-    shown.children[0].children[2].min = 0
-    assert "InputError: top-p must be between" in slide(shown, "top-p", 0)
-    assert "InputError" not in slide(shown, "top-p", 1)
-
-
-def test_a_page_without_a_kernel_has_the_picture_and_its_settings() -> None:
-    shown = panel()
-    slide(shown, "temperature", 0.5)
-    stored = twin(shown)
-    assert (
-        "temperature 0.5, top-k (0: off) 40, top-p (1: off) 0.9" in stored["text/html"]
-    )
-    assert stored["text/html"].count("data:image/svg+xml;base64,") == 2
-    assert "&lt;side&gt;" in stored["text/html"]
-    assert "<side>" not in stored["text/html"]
-    assert VIEW in stored
-
-
-def test_equal_settings_store_equal_twins() -> None:
-    first, second = twin(panel()), twin(panel())
-    assert first["text/html"] == second["text/html"]
-    assert first["text/plain"] == second["text/plain"]
-    assert "0x" not in first["text/plain"]
+def test_the_feed_is_the_dictionary_of_the_run_that_is_shown() -> None:
+    panel = feed_panel()
+    assert panel.feed["input_ids"].tolist() == [PROMPT.tolist()]
+    panel.step()
+    assert panel.feed["input_ids"].shape == (1, 1)
+    assert panel.feed["attention_mask"].shape == (1, 6)
+    send(panel, "back")
+    assert panel.feed["input_ids"].tolist() == [PROMPT.tolist()]

@@ -16,15 +16,16 @@ __all__ = ["CONTEXT", "END_TOKENS", "write_tiny_folder"]
 LETTERS = "ĠĊabcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,?!<>|_"
 
 
-def write_tiny_folder(folder: Path) -> Path:
+def write_tiny_folder(folder: Path, *, quotes: bool = False) -> Path:
     """Write graph, configuration, tokenizer and chat template."""
     write_model(folder, GROUPED)
-    return write_folder(folder, _letters(), chat_template=CHATML)
+    letters = LETTERS.replace("Q", '"') if quotes else LETTERS
+    return write_folder(folder, _tokenizer(letters), chat_template=CHATML)
 
 
-def _letters() -> Tokenizer:
+def _tokenizer(letters: str) -> Tokenizer:
     """One token for each letter; the end tokens of the graph are special tokens."""
-    words = list(LETTERS[: VOCAB - 2])
+    words = list(letters[: VOCAB - 2])
     for token, text in zip(END_TOKENS, ("<|im_end|>", "<|end|>"), strict=True):
         words.insert(token, text)
     tokenizer = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, []))

@@ -1,4 +1,4 @@
-"""The step panel: what it knows, what can be done on it, and how it is drawn.
+"""The panels: what each knows, what can be done on it, and how it is drawn.
 
-Pure functions and one state; nothing in this folder knows a widget library.
+Pure functions and a state for each; nothing in this folder knows a widget library.
 """

@@ -18,7 +18,7 @@ from llm_walkthrough.sampling import (
     Temperature,
     TopK,
     TopP,
-    choose,
+    pick,
     softmax,
 )
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 SHOWN = 12
 """Candidates that are listed."""
+
+SURVIVORS = 6
+"""Of these, so many are the likeliest in the end, however unlikely before."""
 
 ON_THE_BAR = 40
 """Tokens that are laid end to end; those after them share the rest of the bar."""
@@ -94,8 +97,8 @@ class Distribution:
         stages: what each processor leaves, in order.
         looked_at: the stage whose probabilities `now` are; -1 stands for the model's
             own, before the first.
-        rows: the likeliest candidates by the model; the drawn one takes the place of
-            the last if it is not among them.
+        rows: the likeliest candidates by the model; where the drawn one, or one of the
+            likeliest after all stages, is not among them, it takes a place at the end.
         bar: ids and probabilities after all stages, laid end to end from the likeliest.
         rest: the probability of all tokens that are not on the bar.
         final: all probabilities after all stages, [vocab] float64.
@@ -146,11 +149,11 @@ def distribution(
     last = len(processors) - 1
     seen = last if looked_at is None else max(-1, min(looked_at, last))
     final = softmax(row)
-    drawn = choose(logits, context, processors, u)
-    listed = _listed(logits, drawn)
     now = final if seen == last else softmax(([logits, *rows])[seen + 1])
     possible = np.flatnonzero(final)
+    drawn = int(possible[pick(final[possible], u)])  # as `choose`, without a second run
     lined_up = possible[highest(final[possible], ON_THE_BAR)]
+    listed = _listed(logits, lined_up.tolist(), drawn)
     bar = tuple((int(token), float(final[token])) for token in lined_up)
     known = scores(logits, listed)
     candidates = [
@@ -208,9 +211,16 @@ def highest(values: Logits | Probabilities, count: int) -> list[int]:
     return [int(place) for place in places[order]]
 
 
-def _listed(logits: Logits, drawn: int) -> list[int]:
-    listed = highest(logits, SHOWN)
-    return listed if drawn in listed else [*listed[:-1], drawn]
+def _listed(logits: Logits, lined_up: Sequence[int], drawn: int) -> list[int]:
+    """Return the likeliest by the model, and those likeliest in the end among them."""
+    likeliest = highest(logits, SHOWN)
+    wanted = [drawn, *lined_up[:SURVIVORS]]
+    others = [token for token in wanted if token not in likeliest]
+    others = list(dict.fromkeys(others))
+    kept = [t for t in likeliest if t in wanted]
+    room = SHOWN - len(others) - len(kept)
+    kept += [t for t in likeliest if t not in wanted][:room]
+    return sorted([*kept, *others], key=lambda token: (-logits[token], token))
 
 
 def _candidate(

@@ -115,10 +115,19 @@ def attributes(named: Mapping[str, object]) -> str:
     return "".join(f' {name}="{html.escape(text)}"' for name, text in shown.items())
 
 
+def cut(piece: str) -> str:
+    """Return a token that is not too long to be shown."""
+    return piece if len(piece) <= LONGEST else f"{piece[: LONGEST - 1]}…"
+
+
+def quoted(piece: str) -> str:
+    """Return a token for a sentence, whose direction it does not change."""
+    return f"\u2068{cut(piece)}\u2069"
+
+
 def shortened(piece: str) -> str:
     """Return a token that is not too long to be shown, escaped."""
-    cut = piece if len(piece) <= LONGEST else f"{piece[: LONGEST - 1]}…"
-    return html.escape(cut)
+    return html.escape(cut(piece))
 
 
 def chip(piece: str, style: str = "") -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_walkthrough.panel.desk import DELAYS, LIMITS, Notice
-from llm_walkthrough.panel.marks import Button, attributes, percent, select
+from llm_walkthrough.panel.marks import Button, attributes, percent, quoted, select
 from llm_walkthrough.panel.page_candidates import candidates_section, knobs
 from llm_walkthrough.panel.page_engine import REST, cache_section, feed_section, foot
 from llm_walkthrough.panel.page_tokens import tokens_section
@@ -164,7 +164,7 @@ def _said(shot: Snapshot, tokenizer: Tokenizer) -> Notice:
         return desk.notice
     if desk.is_guessing:
         return Notice("Guess first: choose the token that you expect to come.", "hint")
-    drawn = tokenizer.piece(found.drawn)
+    drawn = quoted(tokenizer.piece(found.drawn))
     share = percent(found.share(found.drawn))
     how = f"u = {found.u:.3f} picks {drawn} ({share} %)"
     if found.is_greedy:

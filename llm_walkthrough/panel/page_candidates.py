@@ -34,11 +34,19 @@ def candidates_section(
     desk: Desk,
     tokenizer: Vocabulary,
     *,
-    position: int,
+    position: int | None,
     own_u: bool,
 ) -> str:
-    """Draw what may come next, the bar on which `u` falls, and the knobs."""
-    if desk.is_guessing:
+    """Draw what may come next, the bar on which `u` falls, and the knobs.
+
+    Args:
+        found: the candidates.
+        desk: where the knobs stand, and whether the numbers are to be hidden.
+        tokenizer: shows the tokens.
+        position: of the token that comes next; None if none can be taken here.
+        own_u: the number that draws is not the seed's.
+    """
+    if desk.is_guessing and position is not None:
         table = _guess_table(found, desk, tokenizer, position)
         bar = _hidden_bar()
     else:
@@ -115,7 +123,7 @@ def _stage(number: int, label: str, left: int, looked_at: int) -> str:
     return f'<button type="button"{named}>{words}</button>'
 
 
-def _table(found: Distribution, tokenizer: Vocabulary, position: int) -> str:
+def _table(found: Distribution, tokenizer: Vocabulary, position: int | None) -> str:
     widest = max(max(row.score.probability, row.now) for row in found.rows)
     kinds = [stage.kind for stage in found.stages]
     rows = [
@@ -151,7 +159,7 @@ def _row(
     row: Candidate,
     scale: tuple[list[str], float],
     tokenizer: Vocabulary,
-    position: int,
+    position: int | None,
 ) -> str:
     kinds, widest = scale
     is_out = row.out_at is not None and row.out_at <= found.looked_at
@@ -201,13 +209,22 @@ def _fate(found: Distribution, row: Candidate, *, is_drawn: bool) -> str:
     return f"<span{named}>{html.escape(stage.label)}</span>"
 
 
-def _take(row: Candidate, tokenizer: Vocabulary, position: int) -> str:
+def _take(row: Candidate, tokenizer: Vocabulary, position: int | None) -> str:
     piece = tokenizer.piece(row.token)
     words = (
         f"id {row.token} · {percent(row.score.probability)} % by the model · rank "
         f"{row.score.rank:,}" + (f" · {row.reason}" if row.reason else "")
     )
+    if position is None:
+        return _no_button(piece, words)
     return _take_button(row.token, piece, position, f"take {piece}, {words}", words)
+
+
+def _no_button(piece: str, tip: str) -> str:
+    """Write a candidate that can be looked at and not be taken."""
+    named = attributes({"tabindex": "-1", "data-item": "candidates", "data-tip": tip})
+    hidden = f'<span class="lw-sr">, {html.escape(tip)}</span>'
+    return f"<span{named}>{chip(piece)}{hidden}</span>"
 
 
 def _take_button(token: int, piece: str, position: int, name: str, tip: str) -> str:

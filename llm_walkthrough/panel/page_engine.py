@@ -58,6 +58,7 @@ def cache_map(facts: CacheFacts, prompt_length: int, written: int) -> str:
     )
     last = facts.length - 1
     slots = f"slot {last}" if written == 1 else f"slots {old} to {last}"
+    slots = slots if written else "nothing"
     words = (
         f"Cache: {facts.layers} layers by {facts.length} positions; the last run wrote "
         f"{slots}."

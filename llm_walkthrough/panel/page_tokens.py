@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llm_walkthrough.panel.watched import Score
     from llm_walkthrough.panel.ways import Made
     from llm_walkthrough.tokenizer import Tokenizer
+    from llm_walkthrough.views import Vocabulary
 
 SHOWN_OF_PROMPT = 96
 SHOWN_OF_MADE = 160
@@ -57,20 +58,20 @@ def tokens_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
     cut = max(0, len(made) - SHOWN_OF_MADE)
     text = streamed(tokenizer, made[cut:])
     first = max(0, start - SHOWN_OF_PROMPT)
-    chips = [_earlier(first)] if first else []
+    chips = [earlier(first)] if first else []
     chips += [_prompt_chip(shot, place, tokenizer) for place in range(first, start)]
-    chips += [_earlier(cut)] if cut else []
+    chips += [earlier(cut)] if cut else []
     for place in range(cut, len(made)):
         is_held = place >= len(made) - text.num_held
         chips.append(_made_chip(shot, place, tokenizer, is_held=is_held))
     chips.append(
         '<li><span class="lw-chip lw-next" aria-label="the next token">?</span>'
     )
-    chips += [_future_chip(t, tokenizer) for t in shot.future[:SHOWN_OF_FUTURE]]
+    chips += [future_chip(t, tokenizer) for t in shot.future[:SHOWN_OF_FUTURE]]
     return (
         '<section class="lw-tokens"><h4>Tokens</h4>'
         '<ol class="lw-chips" data-follow aria-label="Tokens">'
-        f"{'</li>'.join(chips)}</li></ol>{_text(text)}</section>"
+        f"{'</li>'.join(chips)}</li></ol>{text_box(text)}</section>"
     )
 
 
@@ -79,7 +80,8 @@ def bytes_written(data: bytes) -> str:
     return html.escape("".join(f"<0x{byte:02X}>" for byte in data))
 
 
-def _text(text: StreamedText) -> str:
+def text_box(text: StreamedText, label: str = "Text so far") -> str:
+    """Write what the tokens spell, and behind it the bytes that wait."""
     held = ""
     if text.held:
         held = (
@@ -89,16 +91,17 @@ def _text(text: StreamedText) -> str:
     words = html.escape(text.certain) or '<span class="lw-soft">no text yet</span>'
     return (
         '<div class="lw-text" data-follow tabindex="0" role="group" '
-        f'aria-label="Text so far"><bdi>{words}</bdi>{held}</div>'
+        f'aria-label="{label}"><bdi>{words}</bdi>{held}</div>'
     )
 
 
-def _earlier(count: int) -> str:
+def earlier(count: int) -> str:
+    """Count the chips that are not drawn."""
     return f'<li><span class="lw-soft">… {count:,} earlier</span>'
 
 
 @lru_cache(maxsize=2048)  # from step to step all chips but one are the same
-def _chip(
+def token_chip(
     piece: str, style: str, words: str, back_to: int | None = None, width: int = 0
 ) -> str:
     """Write one chip.
@@ -133,7 +136,7 @@ def _prompt_chip(shot: Snapshot, place: int, tokenizer: Tokenizer) -> str:
     is_special = token in tokenizer.special_tokens
     style = "lw-special" if is_special else "lw-prompt"
     words = f"prompt, position {place} · {_known(token, shot.read.get(place))}"
-    return _chip(tokenizer.piece(token), style, words)
+    return token_chip(tokenizer.piece(token), style, words)
 
 
 def _made_chip(
@@ -148,14 +151,13 @@ def _made_chip(
         words += " · held back: not yet a character"
     words += " · click: go back to here"
     width = round(100 * score.probability) if score else 0
-    return _chip(tokenizer.piece(token), style, words, back_to=place, width=width)
+    return token_chip(tokenizer.piece(token), style, words, back_to=place, width=width)
 
 
-def _future_chip(token: int, tokenizer: Tokenizer) -> str:
-    piece = tokenizer.piece(token)
-    named = attributes(
-        {"class": "lw-chip lw-future", "aria-label": f"{piece}, taken back"}
-    )
+def future_chip(token: int, vocabulary: Vocabulary, why: str = "taken back") -> str:
+    """Draw a token that is not there, or not any more."""
+    piece = vocabulary.piece(token)
+    named = attributes({"class": "lw-chip lw-future", "aria-label": f"{piece}, {why}"})
     return f"<li><span{named}><bdi>{shortened(piece)}</bdi></span>"
 
 

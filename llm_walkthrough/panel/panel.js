@@ -130,7 +130,9 @@ function render({ model, el }) {
     showTip();
     clearTimeout(tick);
     if (panel.dataset.tick !== undefined) {
-      tick = setTimeout(() => requestAnimationFrame(() => isGone || send("tick")), Number(panel.dataset.tick));
+      // not beside a click, whose page will ask for the next step anyway
+      const ask = () => isGone || sent > heard || send("tick");
+      tick = setTimeout(() => requestAnimationFrame(ask), Number(panel.dataset.tick));
     }
   }
 

@@ -10,6 +10,7 @@ import html
 from typing import TYPE_CHECKING
 
 from llm_walkthrough.panel.candidates import label
+from llm_walkthrough.panel.marks import cut
 from llm_walkthrough.plots import candidate_bars, cumulative_bar
 from llm_walkthrough.views import Chips
 
@@ -41,7 +42,7 @@ def twin(shot: Snapshot, tokenizer: Tokenizer) -> tuple[str, str]:
     pictures = plots(shot.distribution, tokenizer) if shot.distribution else ()
     drawn = "".join(picture._repr_html_() for picture in pictures)
     words = [repr(chips), *(picture.text for picture in pictures)]
-    return f"{chips._repr_html_()}{drawn}{_footnote()}", "\n".join(words)
+    return f"{chips._repr_html_()}{drawn}{footnote()}", "\n".join(words)
 
 
 def settings(processors: Sequence[Processor], seed: int) -> str:
@@ -52,7 +53,10 @@ def settings(processors: Sequence[Processor], seed: int) -> str:
 def plots(found: Distribution, vocabulary: Vocabulary) -> tuple[Plot, Plot]:
     """Draw the candidates before and after, and the bar on which `u` falls."""
     rows = found.rows[:_ROWS]
-    piece = vocabulary.piece
+
+    def piece(token: int) -> str:
+        return cut(vocabulary.piece(token))
+
     bars = candidate_bars(
         [piece(row.token) for row in rows],
         [row.score.probability for row in rows],
@@ -65,5 +69,6 @@ def plots(found: Distribution, vocabulary: Vocabulary) -> tuple[Plot, Plot]:
     return bars, cumulative_bar([piece(t) for t, _ in lined_up], shares, found.u)
 
 
-def _footnote() -> str:
+def footnote() -> str:
+    """Say that this is a picture, and how to get the live panel."""
     return f'<div style="margin:.3em 0"><i>{html.escape(_LIVE)}</i></div>'

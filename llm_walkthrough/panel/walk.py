@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.panel.acting import sentence
 from llm_walkthrough.panel.candidates import distribution
 from llm_walkthrough.panel.desk import DELAYS, LIMITS, Desk, Guesses, Notice
 from llm_walkthrough.panel.saved_run import SavedRun, SavedStep, read
@@ -23,6 +24,7 @@ from llm_walkthrough.panel.snapshot import Feed, Snapshot, cache_facts
 from llm_walkthrough.panel.trail import Trail
 from llm_walkthrough.panel.watched import Watched, scores
 from llm_walkthrough.panel.ways import Made
+from llm_walkthrough.panel.words import replayed, verdict
 from llm_walkthrough.sampling import Sampling, uniform
 from llm_walkthrough.stepper import EndTokens, Stepper
 
@@ -110,7 +112,7 @@ class Walk:
             try:
                 self._do(action, value)
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - no other place
-                notice = Notice(_sentence(error), "problem")
+                notice = Notice(sentence(error), "problem")
                 self._desk = replace(
                     before, notice=notice, running=False, remaining=None
                 )
@@ -183,7 +185,7 @@ class Walk:
             except BaseException:
                 self._desk, self._trail, self._model.scores = before
                 raise
-            self._say(_told(differences, len(tokens), self.tokenizer))
+            self._say(replayed(differences, len(tokens), self.tokenizer))
 
     # --- the actions: each raises, or has done the whole of it ---------------------
 
@@ -238,16 +240,16 @@ class Walk:
             self._append(token, "chosen")
 
     def _guess(self, token: int) -> None:
-        found = self._distribution()
+        found, so_far = self._distribution(), self._desk.guesses
+        came, said = ((t, self._score(t, found)) for t in (found.drawn, token))
         self._step()
-        score = self._desk.guesses
         guesses = Guesses(
-            score.made + 1,
-            score.right + (token == found.drawn),
-            score.by_the_model + (found.rows[0].token == found.drawn),
+            so_far.made + 1,
+            so_far.right + (token == found.drawn),
+            so_far.by_the_model + (found.rows[0].token == found.drawn),
         )
         self._set(guesses=guesses)
-        self._say(_verdict(found, token, self.tokenizer))
+        self._say(verdict(came, said, self.tokenizer))
 
     def _back(self, steps: object = None) -> None:
         self._trail.back(int(str(steps or 1)))
@@ -390,48 +392,3 @@ def _one_of(known: Iterable[str], wanted: object) -> str:
     if wanted not in names:
         raise InputError(f"{wanted!r} is not one of {', '.join(names)}")
     return str(wanted)
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt):
-        return "Interrupted: nothing was changed; go on with Step."
-    if isinstance(error, InputError):
-        return str(error)
-    return (
-        f"{type(error).__name__}: {error}; nothing was changed: try something else, or "
-        "run the cell again"
-    )
-
-
-def _verdict(found: Distribution, guessed: int, tokenizer: Tokenizer) -> str:
-    """Say how good a guess was."""
-    rows = {row.token: row.score for row in found.rows}
-    said, came = rows[guessed], rows[found.drawn]
-    piece = tokenizer.piece
-    if guessed == found.drawn:
-        verdict = f"Right: {piece(guessed)} came."
-    else:
-        verdict = (
-            f"You said {piece(guessed)}, {piece(found.drawn)} came: the model gives it "
-            f"{100 * came.probability:.1f} % (rank {came.rank})."
-        )
-    return (
-        f"{verdict} It gives your token {100 * said.probability:.1f} % "
-        f"(rank {said.rank})."
-    )
-
-
-def _told(
-    differences: Sequence[tuple[int, int, int]], total: int, tokenizer: Tokenizer
-) -> str:
-    """Say how a replay went."""
-    if not differences:
-        return f"Replayed {total} steps: the same tokens."
-    step, drawn, saved = differences[0]
-    piece = tokenizer.piece
-    return (
-        f"Replayed {total} steps. At step {step} this machine draws {piece(drawn)} "
-        f"where the run was saved with {piece(saved)} ({len(differences)} such steps): "
-        "another processor or variant rounds the logits differently. The saved tokens "
-        "were taken."
-    )

@@ -1,0 +1,173 @@
+"""Which texts are allowed, and is that said in a way that can be followed?
+
+A grammar is a JSON schema, a regular expression or a Lark grammar. It is compiled once
+when it is made, by llguidance, so that one which makes no sense is refused before any
+model is opened. Knows nothing of tokens: `matcher` does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+from llm_walkthrough.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    Kind = Literal["JSON schema", "regular expression", "Lark grammar"]
+
+# As Python's json.dumps writes. Free white space would let a model write line breaks
+# for ever, and would leave nothing to be forced.
+_JSON_STYLE = {
+    "item_separator": ", ",
+    "key_separator": ": ",
+    "whitespace_flexible": False,
+}
+_WAYS_OUT = {
+    "JSON schema": "mend the schema, or leave out the keyword that it names",
+    "regular expression": "mend the expression; look-around and back-references are "
+    "not supported",
+    "Lark grammar": "mend the grammar; it needs a rule named start",
+}
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """A description of the texts that are allowed.
+
+    Attributes:
+        kind: in which language `text` is written.
+        text: the description itself; a JSON schema as JSON.
+
+    Raises:
+        InputError: the description cannot be compiled or nothing satisfies it, or
+            llguidance is not installed.
+    """
+
+    kind: Kind
+    text: str
+
+    def __post_init__(self) -> None:
+        matcher = llguidance().LLMatcher
+        try:
+            is_wrong, messages = matcher.validate_grammar_with_warnings(self.compiled)
+        except ValueError as error:  # a text that is not even JSON
+            raise self.error(str(error)) from error
+        if is_wrong:
+            raise self.error(messages[0])
+
+    @cached_property
+    def compiled(self) -> str:
+        """The description as llguidance takes it."""
+        matcher = llguidance().LLMatcher
+        if self.kind == "JSON schema":
+            style = None if self.text == "false" else _JSON_STYLE
+            wanted = matcher.grammar_from_json_schema(self.text, defaults=style)
+        elif self.kind == "regular expression":
+            wanted = matcher.grammar_from_regex(self.text)
+        else:
+            wanted = matcher.grammar_from_lark(self.text)
+        return str(wanted)
+
+    def error(self, reason: str) -> InputError:
+        """Return the error that says why this grammar cannot be followed."""
+        shown = self.text if len(self.text) <= 60 else f"{self.text[:59]}…"  # noqa: PLR2004 - as much as fits a line
+        return InputError(
+            f"the {self.kind} {shown!r} cannot be followed "
+            f"({_in_one_line(reason)}); {_WAYS_OUT[self.kind]}"
+        )
+
+
+def json_schema(schema: Mapping[str, Any] | str) -> Grammar:
+    """Allow the JSON values that a schema describes.
+
+    They are written as `json.dumps` does, on one line; the schema's own "x-guidance"
+    may ask for other white space.
+
+    Args:
+        schema: as a dictionary, or as JSON text.
+
+    Raises:
+        InputError: not JSON, or as `Grammar`.
+    """
+    if not isinstance(schema, str):
+        try:
+            schema = json.dumps(schema)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"a JSON schema must be made of dictionaries, lists, strings and "
+                f"numbers ({error}); mend it"
+            ) from error
+    try:
+        read = json.loads(schema)
+    except ValueError as error:
+        raise InputError(
+            f"the JSON schema {schema!r:.60} is not JSON ({error}); mend that place"
+        ) from error
+    if not isinstance(read, dict | bool):
+        raise InputError(
+            f"a JSON schema must be an object or a boolean, got {schema!r:.60}; "
+            'write it as in {"type": "object"}'
+        )
+    # llguidance takes its style for objects only, and {} allows all that true does
+    return Grammar("JSON schema", "{}" if read is True else schema)
+
+
+def regular_expression(pattern: str) -> Grammar:
+    """Allow the texts that match the whole pattern.
+
+    Raises:
+        InputError: as `Grammar`.
+    """
+    return Grammar("regular expression", pattern)
+
+
+def lark_grammar(text: str) -> Grammar:
+    """Allow the texts that the rule `start` of a Lark grammar makes.
+
+    Raises:
+        InputError: as `Grammar`.
+    """
+    return Grammar("Lark grammar", text)
+
+
+def read_text(path: Path) -> str:
+    """Return what stands in a file that describes a grammar.
+
+    Raises:
+        InputError: it cannot be read, or is no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path} cannot be read as text ({error}); name a file in UTF-8 that holds "
+            "the grammar"
+        ) from error
+
+
+def llguidance() -> Any:  # noqa: ANN401 - a module
+    """Return the library that follows grammars; it is loaded when first needed.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return import_module("llguidance")
+    except ImportError as error:
+        raise InputError(
+            f"a grammar needs llguidance, which cannot be loaded ({error}); run "
+            "`python3 run.py`, or `pip install llguidance`"
+        ) from error
+
+
+def _in_one_line(reason: str) -> str:
+    """Keep of a parser's message what it says, and not its drawing of the place."""
+    said = re.search(r"^error: (.+)$", reason, re.MULTILINE)
+    return said[1] if said else reason.strip().partition("\n")[0]

@@ -1,0 +1,133 @@
+"""A grammar is compiled when it is made, and says in a sentence what is wrong."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.grammar import (
+    Grammar,
+    json_schema,
+    lark_grammar,
+    read_text,
+    regular_expression,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NUMBER = {"type": "integer"}
+
+
+def test_equal_descriptions_are_equal_and_print_themselves() -> None:
+    assert regular_expression("[0-9]+") == regular_expression("[0-9]+")
+    assert regular_expression("a") != lark_grammar('start: "a"')
+    assert repr(regular_expression("[0-9]+")) == (
+        "Grammar(kind='regular expression', text='[0-9]+')"
+    )
+
+
+def test_a_schema_as_a_dictionary_is_the_same_as_its_text() -> None:
+    assert json_schema(NUMBER) == json_schema('{"type": "integer"}')
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ({"type": "integer", "minimum": 5, "maximum": 3}, "Unsatisfiable"),
+        ({"enum": []}, "Unsatisfiable"),
+        ({"type": "string", "minLength": 5, "maxLength": 2}, "Unsatisfiable"),
+        ("false", "Unsatisfiable"),
+        ({"type": "integr"}, "Invalid type: integr"),
+        ({"type": "array", "uniqueItems": True}, "uniqueItems"),
+        ({"$ref": "#/nowhere"}, "/nowhere"),
+        ({"type": "string", "pattern": "[a"}, "unclosed character class"),
+    ],
+)
+def test_a_schema_that_cannot_be_followed_is_refused_with_the_reason(
+    schema: dict[str, Any] | str, reason: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        json_schema(schema)
+    assert reason in str(refused.value)
+    assert "mend the schema" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ('{"type": ', "is not JSON"),
+        ("", "is not JSON"),
+        ("[1]", "must be an object or a boolean"),
+        ({"enum": {1, 2}}, "dictionaries, lists, strings"),
+    ],
+)
+def test_what_is_no_schema_at_all_is_refused(
+    schema: dict[str, Any] | str, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        json_schema(schema)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [("[", "unclosed character class"), ("(?!a)b", "look-around"), ("a{3", "")],
+)
+def test_a_pattern_that_makes_no_sense_is_refused(pattern: str, reason: str) -> None:
+    with pytest.raises(InputError, match="mend the expression") as refused:
+        regular_expression(pattern)
+    assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["start: nobody", "no colon {{", ""])
+def test_a_lark_grammar_that_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="it needs a rule named start"):
+        lark_grammar(text)
+
+
+def test_true_allows_whatever_an_empty_schema_allows() -> None:
+    assert json_schema("true") == json_schema({})
+
+
+def test_a_grammar_made_by_hand_is_checked_as_well() -> None:
+    for text in ("{", "[1]"):
+        with pytest.raises(InputError, match="mend the schema"):
+            Grammar("JSON schema", text)
+
+
+def test_a_long_description_is_shortened_in_an_error() -> None:
+    with pytest.raises(InputError) as refused:
+        regular_expression("a" * 500 + "[")
+    assert len(str(refused.value)) < 300
+
+
+def test_a_schema_may_ask_for_other_white_space_itself() -> None:
+    dense = {**NUMBER, "x-guidance": {"key_separator": ":"}}
+    assert json_schema(dense).compiled != json_schema(NUMBER).compiled
+
+
+def test_without_llguidance_one_sentence_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "llguidance", None)
+    with pytest.raises(InputError, match="pip install llguidance"):
+        Grammar("regular expression", "a")
+
+
+def test_a_file_is_read_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "schema.json"
+    for encoding in ("utf-8", "utf-8-sig"):
+        file.write_text('{"const": "ü"}', encoding=encoding)
+        assert read_text(file) == '{"const": "ü"}'
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.json").write_bytes(b'"\xff"')
+    for name in ("missing.json", "latin.json", ""):
+        with pytest.raises(InputError, match="cannot be read as text") as refused:
+            read_text(tmp_path / name)
+        assert name in str(refused.value)
