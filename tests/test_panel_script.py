@@ -248,7 +248,7 @@ def test_tab_reaches_every_control_once_and_each_list_as_one(bare: Bare) -> None
     assert walked_with_tab(bare.page) == [
         *("back", "step", "run", "limit", "speed", "reset"),
         *("guessing", "large", "save", "load", "export"),
-        *("back", "DIV"),  # the newest chip, and the text, which can be scrolled
+        *("back_to", "DIV"),  # the newest chip, and the text, which can be scrolled
         *("stage",) * 5,
         *("take", "u", "roll", "unroll"),
         *("knob",) * 6,
