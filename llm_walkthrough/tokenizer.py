@@ -114,9 +114,18 @@ class Tokenizer:
         Raises:
             InputError: not a string, or one that UTF-8 cannot write.
         """
-        _check_text("text", text)
-        encoding = self.library.encode(text, add_special_tokens=False)
-        return np.array(encoding.ids, dtype=np.int64)
+        return self._encoded(self.library, text)
+
+    def encode_plain(self, text: str) -> TokenIds:
+        """Split a text into tokens that are all part of it, "<|im_end|>" too.
+
+        Raises:
+            InputError: as `encode`.
+        """
+        tokens = self.encode(text)
+        if self.special_tokens.isdisjoint(tokens.tolist()):
+            return tokens
+        return self._encoded(self._plain_library, text)
 
     def decode(
         self, ids: TokenIds | Sequence[int], *, show_special: bool = False
@@ -162,6 +171,19 @@ class Tokenizer:
             InputError: the id is not in 0 … vocab-1.
         """
         return self.style.token_bytes(self.written(token))
+
+    @cached_property
+    def _plain_library(self) -> tokenizers.Tokenizer:
+        """The same library, which finds no special token in any text."""
+        plain = tokenizers.Tokenizer.from_str(self.library.to_str())
+        plain.encode_special_tokens = True
+        return plain
+
+    @staticmethod
+    def _encoded(library: tokenizers.Tokenizer, text: str) -> TokenIds:
+        _check_text("text", text)
+        encoding = library.encode(text, add_special_tokens=False)
+        return np.array(encoding.ids, dtype=np.int64)
 
     def _checked(self, token: int) -> int:
         if not 0 <= token < self.vocab:

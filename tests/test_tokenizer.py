@@ -95,6 +95,14 @@ def test_encode_recognises_the_text_of_special_tokens(tmp_path: Path) -> None:
     assert list(ids) == ids_of(tokenizer, "<|im_start|>", "a", "<|im_end|>")
 
 
+def test_plain_text_has_no_special_tokens_and_is_the_same_text(tmp_path: Path) -> None:
+    tokenizer = opened(tmp_path, "byte-level")
+    ids = tokenizer.encode_plain("<|im_start|>a<|im_end|>")
+    assert tokenizer.special_tokens.isdisjoint(ids.tolist())
+    assert tokenizer.decode(ids) == "<|im_start|>a<|im_end|>"
+    assert list(tokenizer.encode_plain("the a")) == list(tokenizer.encode("the a"))
+
+
 def test_encode_ignores_a_length_that_the_file_asks_for(tmp_path: Path) -> None:
     library = tiny_tokenizer.byte_level()
     library.enable_truncation(2)
