@@ -10,7 +10,9 @@ from walking import END, PROMPT, made, now, steps, take, tokenizer, toy, walk
 
 from llm_walkthrough.grammar import regular_expression
 from llm_walkthrough.matcher import GrammarVocabulary
+from llm_walkthrough.panel.page import page
 from llm_walkthrough.panel.saved_run import read, written
+from llm_walkthrough.panel.ways import Made
 from llm_walkthrough.sampling import Sampling, process, softmax, uniform
 from llm_walkthrough.stepper import Stepper
 from llm_walkthrough.structured_output import GrammarMask
@@ -135,10 +137,14 @@ def test_reset_leaves_the_settings_and_forgets_the_rest() -> None:
     one = walk()
     turn(one, "temperature", 1)
     steps(one, 3)
+    one.act("u", 0.5)
+    one.act("back", 3)
     one.act("reset")
     assert made(one) == []
     assert one.desk.sampling.temperature == 1
     assert len(one.snapshot().ways) == 1
+    steps(one, 4)
+    assert [known.how for known in one.snapshot().made if known] == ["drawn"] * 4
 
 
 # --- runs -------------------------------------------------------------------------
@@ -312,6 +318,17 @@ def test_a_saved_run_is_replayed_to_the_same_tokens() -> None:
     assert made(other) == made(one)
     assert other.snapshot().made == one.snapshot().made
     assert other.desk.notice.text == "Replayed 8 steps: the same tokens."
+
+
+def test_a_run_that_goes_on_ends_when_a_saved_one_is_opened() -> None:
+    one = walk()
+    steps(one, 3)
+    text = written(one.saved())
+    one.act("run")
+    one.act("load", text)
+    one.act("tick")
+    assert not one.desk.running
+    assert len(made(one)) == 3
 
 
 class Elsewhere(SharedToy):
@@ -522,6 +539,36 @@ def test_what_a_cell_does_with_the_stepper_is_shown() -> None:
     assert shot.tokens[-1] == token
     assert shot.made[-1] is None
     assert shot.ways[0].log_probability is None
+
+
+def test_tokens_that_a_cell_appends_are_drawn_and_cannot_be_saved() -> None:
+    one = walk()
+    steps(one, 2)
+    one.stepper.extend(np.array([50, 51]))
+    steps(one, 1)
+    assert len(page(one.snapshot(), tokenizer())) > 0
+    assert [known is None for known in one.snapshot().made] == [0, 0, 1, 1, 0]
+    one.act("save")
+    assert "made outside this panel" in one.desk.notice.text
+    one.act("back_to", 3)
+    assert len(made(one)) == 1
+
+
+def test_no_step_of_a_cell_comes_between_a_token_and_what_is_known_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = walk()
+    cell = threading.Thread(target=one.stepper.step)
+
+    def begun(*given: Any) -> Made:  # noqa: ANN401 - as it is made
+        cell.start()
+        cell.join(0.1)
+        return Made(*given)
+
+    monkeypatch.setattr("llm_walkthrough.panel.walk.Made", begun)
+    one.act("step")
+    cell.join()
+    assert [known is None for known in one.snapshot().made] == [False, True]
 
 
 def test_a_cell_and_the_page_may_act_at_the_same_time() -> None:

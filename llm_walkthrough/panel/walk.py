@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,7 @@ class Walk:
             action: the name of an action.
             value: what belongs to it.
         """
-        with self._lock:
+        with self._alone():
             before = self._desk
             try:
                 self._do(action, value)
@@ -124,7 +125,7 @@ class Walk:
         Raises:
             InputError: no token is left to be drawn, or the model cannot be run.
         """
-        with self._lock:
+        with self._alone():
             stepper, found, why_none = self.stepper, None, ""
             try:
                 found = self._distribution()
@@ -153,7 +154,7 @@ class Walk:
         Raises:
             InputError: a cell has made one of the tokens, so that it is not known how.
         """
-        with self._lock:
+        with self._alone():
             here, steps = self._trail.here, []
             for token, made in zip(here, self._trail.look().made, strict=True):
                 if made is None:
@@ -171,7 +172,7 @@ class Walk:
         Raises:
             InputError: the run belongs to another vocabulary, or as `Stepper`.
         """
-        with self._lock:
+        with self._alone():
             tokens = tuple(step.token for step in run.steps)
             if self._text(run.prompt, tokens) != run.text:
                 raise InputError(
@@ -182,6 +183,7 @@ class Walk:
             try:
                 self._trail = self._new_trail(np.array(run.prompt, np.int64))
                 differences = [*self._replayed(run)]
+                self._stop()
             except BaseException:
                 self._desk, self._trail, self._model.scores = before
                 raise
@@ -256,7 +258,8 @@ class Walk:
         self._stop()
 
     def _back_to(self, kept: object) -> None:
-        self._back(len(self._trail.here) - int(str(kept)))
+        self._trail.back_to(int(str(kept)))
+        self._stop()
 
     def _run(self, _value: object = None) -> None:
         limit = LIMITS[self._desk.limit]
@@ -282,7 +285,7 @@ class Walk:
         self._set(running=False, remaining=None)
 
     def _reset(self, _value: object = None) -> None:
-        """Go back to the prompt and forget every way."""
+        """Go back to the prompt; forget every way, and the learner's own numbers."""
         self._trail.reset()
         self._stop()
         self._set(guesses=Guesses())
@@ -312,6 +315,12 @@ class Walk:
         self.stepper.set_u(random.random())  # noqa: S311 - luck, not secrecy
 
     # --- how it is done ------------------------------------------------------------
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let no other thread come between, of a page or of a cell."""
+        with self._lock, self.stepper.lock:
+            yield
 
     def _append(self, token: int, how: How) -> None:
         began = time.perf_counter()
