@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -425,6 +426,20 @@ def test_a_masked_candidate_can_be_forced_and_then_nothing_follows() -> None:
     one.act("back")
     steps(one, 1)
     assert tokenizer().decode(made(one)).isdecimal()
+
+
+def test_a_run_of_another_prompt_is_not_opened_under_a_grammar() -> None:
+    one = walk(processors=[digits()])
+    steps(one, 2)
+    text = written(one.saved())
+    before = state(one)
+    other = replace(one.saved(), prompt=tuple(PROMPT[1:].tolist()))
+    spelled = tokenizer().decode([*PROMPT[1:], *made(one)], show_special=True)
+    one.act("load", written(replace(other, text=spelled)))
+    assert "this run begins with another prompt" in one.desk.notice.text
+    assert state(one) == before
+    one.act("load", text)
+    assert one.desk.notice.text == "Replayed 2 steps: the same tokens."
 
 
 # --- what goes wrong --------------------------------------------------------------

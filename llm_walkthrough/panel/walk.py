@@ -163,14 +163,15 @@ class Walk:
                         "how they were drawn; press Reset and step here"
                     )
                 steps.append(SavedStep(token, made.u, made.sampling, made.seed))
-            prompt = tuple(self.stepper.tokens[: self.stepper.prompt_length].tolist())
+            prompt = self._prompt()
             return SavedRun(self.title, prompt, tuple(steps), self._text(prompt, here))
 
     def replay(self, run: SavedRun) -> None:
         """Take the tokens of a saved run, and say where this machine draws others.
 
         Raises:
-            InputError: the run belongs to another vocabulary, or as `Stepper`.
+            InputError: the run belongs to another vocabulary, or to another prompt than
+                the processors of this panel; or as `Stepper`.
         """
         with self._alone():
             tokens = tuple(step.token for step in run.steps)
@@ -178,6 +179,11 @@ class Walk:
                 raise InputError(
                     f"this run was saved with the model {run.model!r}, whose tokens "
                     f"are not those of {self.title!r}; open it with that model"
+                )
+            if self._first and run.prompt != self._prompt():
+                raise InputError(
+                    "this run begins with another prompt, and the grammar or processor "
+                    "of this panel belongs to its own; open the run in a panel without"
                 )
             before = self._desk, self._trail, self._model.scores
             try:
@@ -378,6 +384,9 @@ class Walk:
     def _score(self, token: int, found: Distribution) -> Score:
         listed = {row.token: row.score for row in found.rows}
         return listed.get(token) or scores(self.stepper.logits, [token])[0]
+
+    def _prompt(self) -> tuple[int, ...]:
+        return tuple(self.stepper.tokens[: self.stepper.prompt_length].tolist())
 
     def _text(self, *parts: Sequence[int]) -> str:
         ids = [token for part in parts for token in part]
