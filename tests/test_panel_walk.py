@@ -110,6 +110,17 @@ def test_a_candidate_of_an_earlier_step_is_not_taken_at_this_one() -> None:
     assert "belonged to the step before, so nothing was taken" in one.desk.notice.text
 
 
+def test_an_id_without_a_text_is_drawn_and_shown_as_such() -> None:
+    spare = tokenizer().vocab + 9
+    one = walk(SharedToy(vocab=spare + 1))
+    one.act("take", {"token": spare, "position": one.stepper.position})
+    steps(one, 1)
+    assert f"&lt;no text {spare}&gt;" in page(one.snapshot(), one.tokenizer)
+    other = walk(SharedToy(vocab=spare + 1))
+    other.act("load", written(one.saved()))
+    assert made(other) == made(one)
+
+
 def test_back_step_and_back_again_meet_the_same_tokens() -> None:
     one = walk()
     steps(one, 8)

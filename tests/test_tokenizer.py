@@ -125,6 +125,21 @@ def test_vocab_and_special_tokens_come_from_the_file(tmp_path: Path) -> None:
     assert tokenizer.special_tokens == {262, 263}
 
 
+def test_an_id_that_only_the_graph_has_a_place_for_has_no_text(tmp_path: Path) -> None:
+    plain = opened(tmp_path, "byte-level")
+    last = plain.vocab + 3
+    tokenizer = plain.for_vocab(last + 1)
+    assert tokenizer.for_vocab(last + 1) is tokenizer
+    assert tokenizer.vocab == plain.vocab
+    assert tokenizer.piece(last) == f"<no text {last}>"
+    [letter] = tokenizer.encode("a")
+    assert tokenizer.decode([letter, last, letter]) == "aa"
+    assert TextStream(tokenizer).feed(last) == ""
+    for wrong in (plain, tokenizer.for_vocab(last)):
+        with pytest.raises(InputError, match="has no text"):
+            wrong.piece(last)
+
+
 def test_check_vocab_accepts_padded_logits_but_no_token_without_one(
     tokenizer: Tokenizer,
 ) -> None:

@@ -55,11 +55,12 @@ class Walk:
         processors: what comes before those of the settings, such as a grammar.
 
     Attributes:
-        tokenizer: as given.
-        title: likewise.
+        tokenizer: as given; ids for which only the graph has a place have no text.
+        title: as given.
 
     Raises:
-        InputError: as `Stepper`, or no token is left to be drawn.
+        InputError: as `Stepper`, the tokenizer does not belong to the model, or no
+            token is left to be drawn.
     """
 
     def __init__(  # noqa: PLR0913 - all but three have a default
@@ -74,7 +75,7 @@ class Walk:
         seed: int = 0,
         processors: Sequence[Processor] = (),
     ) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer = tokenizer.for_vocab(model.vocab)
         self.title = title
         self._is_end = EndTokens(tuple(end_tokens))
         self._first = tuple(processors)
