@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,15 @@ import numpy as np
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel.acting import sentence
 from llm_walkthrough.panel.candidates import distribution
-from llm_walkthrough.panel.desk import DELAYS, LIMITS, Desk, Guesses, Notice
+from llm_walkthrough.panel.desk import (
+    DELAYS,
+    LIMITS,
+    Desk,
+    Guesses,
+    Notice,
+    below_one,
+    turned,
+)
 from llm_walkthrough.panel.saved_run import SavedRun, SavedStep, read
 from llm_walkthrough.panel.snapshot import Feed, Snapshot, cache_facts
 from llm_walkthrough.panel.trail import Trail
@@ -309,14 +317,11 @@ class Walk:
             uniform(seed, 0)  # refuses a seed that cannot be used
             self._set(seed=seed)
             return
-        values = asdict(self._desk.sampling)
-        if knob not in values:
-            raise InputError(f"there is no knob {knob!r}; there are {[*values]}")
-        values[knob] = type(values[knob])(number)
-        self._set(sampling=Sampling(**values), looked_at=None)
+        sampling = turned(self._desk.sampling, knob, number)
+        self._set(sampling=sampling, looked_at=None)
 
     def _set_u(self, value: object) -> None:
-        self.stepper.set_u(min(float(str(value)), np.nextafter(1, 0)))
+        self.stepper.set_u(below_one(float(str(value))))
 
     def _roll(self, _value: object = None) -> None:
         self.stepper.set_u(random.random())  # noqa: S311 - luck, not secrecy
