@@ -108,8 +108,10 @@ class Watched:
 
     def _score(self, unseen: TokenIds, rows: LogitsRows, start: int) -> None:
         """Note how likely the tokens of a run were, each by the row before it."""
-        before = {start + i + 1: row for i, row in enumerate(rows[:-1])}
-        before[self._last_row[0]] = self._last_row[1]
+        length, row_before = self._last_row
+        before = {start + i: row for i, row in enumerate(rows[:-1], start=1)}
+        if length == start:  # else the last run was on another way
+            before[start] = row_before
         for place in range(max(0, len(unseen) - SCORED), len(unseen)):
             if (row := before.get(start + place)) is not None:
                 (self.scores[start + place],) = scores(row, [int(unseen[place])])
@@ -147,7 +149,3 @@ def _short(name: str) -> str:
     """Return a name without the layer, and without saying key or value."""
     parts = ("*" if part.isdigit() else part for part in name.split("."))
     return ".".join(p for p in parts if p not in {"key", "value"})
-
-
-def _rank(logits: Logits, token: int) -> int:
-    return 1 + int(np.count_nonzero(logits > logits[token]))
