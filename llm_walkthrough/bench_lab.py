@@ -101,8 +101,9 @@ class Lab:
         file = str(self.runtime / f"kernel-{kernel}.json")
         client = BlockingKernelClient(connection_file=file)
         client.load_connection_file()
-        client.start_channels()
-        client.wait_for_ready(timeout=SECONDS_TO_START)
+        # no one here reads what the kernel publishes: it would be kept for us
+        client.start_channels(iopub=False, stdin=False, hb=False)
+        client.kernel_info(reply=True, timeout=SECONDS_TO_START)
         return client
 
 
