@@ -194,6 +194,10 @@ def _opened(lab: Lab, browser: str) -> Iterator[Page]:
 def _cells(path: Path) -> tuple[str, ...]:
     names = ", ".join(SIDES) + ", " + ", ".join(f"{side}_model" for side in SIDES)
     begin = (
+        # else Linux fills the caches with huge pages bit by bit, also while nothing
+        # is done, and that would look as if redraws took memory
+        "import os\n"
+        'os.environ["NUMPY_MADVISE_HUGEPAGE"] = "0"\n'
         "from pathlib import Path\n"
         "from llm_walkthrough.bench_buttons import memory, open_both\n"
         f"{names} = open_both(Path({str(path)!r}))"

@@ -55,7 +55,7 @@ SHOWN = """\
   const value = (what) => JSON.parse(panel.querySelector(what).dataset.value);
   return {
     tokens: all(".lw-made").map((chip) =>
-      Number(/id (\\d+)/.exec(chip.dataset.tip)[1])),
+      Number(/position \\d+ · id (\\d+)/.exec(chip.ariaLabel)[1])),
     position: value(".lw-take").position,
     u: panel.querySelector(".lw-u").textContent,
     drawn: value(".lw-drawn .lw-take").token,

@@ -14,6 +14,7 @@ import pytest
 from bare_page import HOSTILE, PRESS, Bare
 from playwright.sync_api import expect
 
+from llm_walkthrough.panel import page_tokens
 from llm_walkthrough.panel.desk import Notice
 
 if TYPE_CHECKING:
@@ -37,6 +38,13 @@ SELECTED = "() => getSelection().toString()"
 FOCUSED = (
     "() => document.activeElement.dataset.action ?? document.activeElement.tagName"
 )
+IN_SIGHT = """\
+(chip) => {
+  const inner = chip.getBoundingClientRect();
+  const outer = chip.closest("ol").getBoundingClientRect();
+  return inner.top >= outer.top && inner.bottom <= outer.bottom;
+}
+"""
 HALF_A_PIXEL = 0.5
 HEIGHT = "(panel) => panel.getBoundingClientRect().height"
 
@@ -139,6 +147,26 @@ def test_focus_hover_selection_and_nodes_survive_redraws(bare: Bare) -> None:
     expect(bare.action("roll")).to_be_focused()
     assert bare.action("large").evaluate("(node) => node.matches(':hover')")
     assert kept.evaluate("(nodes) => nodes.every((node) => node.isConnected)")
+
+
+def test_a_token_keeps_its_chip_when_the_first_ones_are_left_out(
+    bare: Bare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_tokens, "SHOWN_OF_MADE", 4)
+    bare.press("step", 6)
+    chip = bare.panel.locator(".lw-made").nth(2)
+    chip.focus()
+    name = chip.get_attribute("aria-label")
+    bare.act("step")
+    assert bare.page.evaluate("() => document.activeElement.ariaLabel") == name
+
+
+def test_the_newest_token_stays_in_sight_of_a_long_list(bare: Bare) -> None:
+    for _ in range(150):
+        bare.kernel.walk.act("step")
+    for _ in range(30):
+        bare.act("step")
+        assert bare.panel.locator(".lw-next").evaluate(IN_SIGHT)
 
 
 def test_focus_stays_in_the_panel_when_what_had_it_is_gone(bare: Bare) -> None:

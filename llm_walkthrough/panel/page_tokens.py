@@ -119,7 +119,7 @@ def token_chip(
             "class": f"lw-chip {style}",
             "tabindex": "-1",
             "data-item": "chips",
-            "data-tip": words,
+            "data-tip": "",  # shows the name
             "aria-label": f"{piece}, {words}",
             "data-action": "back_to" if can_go else None,
             "data-value": back_to,

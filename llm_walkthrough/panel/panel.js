@@ -17,7 +17,12 @@ function patch(old, fresh) {
   let there = old.firstChild;
   for (let node = fresh.firstChild; node; ) {
     const next = node.nextSibling;
-    const after = there?.nextSibling ?? null;
+    let after = there?.nextSibling ?? null;
+    if (after && node.nodeName === "LI" && !there.isEqualNode(node) && after.isEqualNode(node)) {
+      there.remove(); // a list that has lost its first items keeps the others
+      there = after;
+      after = there.nextSibling;
+    }
     if (!there) old.append(node);
     else if (!there.isEqualNode(node)) {
       if (there.nodeName !== node.nodeName) there.replaceWith(node);
@@ -120,13 +125,13 @@ function render({ model, el }) {
     template.innerHTML = model.get("page");
     const fresh = template.content.firstElementChild;
     const hadFocus = root.contains(document.activeElement);
-    const before = panel.querySelectorAll("[data-follow] > *").length;
+    const before = followed();
     if (panel.isConnected && panel.className) patch(panel, fresh);
     else panel.replaceWith((panel = fresh));
     setValues();
     rove();
     if (hadFocus && !root.contains(document.activeElement)) panel.focus({ preventScroll: true });
-    if (panel.querySelectorAll("[data-follow] > *").length !== before) follow();
+    if (followed() !== before) follow();
     showTip();
     clearTimeout(tick);
     if (panel.dataset.tick !== undefined) {
@@ -149,6 +154,9 @@ function render({ model, el }) {
   }
 
   // Keep the newest token in sight, unless the learner reads elsewhere.
+  function followed() {
+    return [...panel.querySelectorAll("[data-follow]")].map((box) => box.textContent).join();
+  }
   function follow() {
     for (const box of panel.querySelectorAll("[data-follow]")) {
       const next = box.querySelector(".lw-next");
