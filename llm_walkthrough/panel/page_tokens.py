@@ -144,14 +144,22 @@ def _made_chip(
 ) -> str:
     position = shot.prompt_length + place
     token, made = shot.tokens[position], shot.made[place]
+    style = "lw-made lw-held" if is_held else "lw-made"
+    words, width = _told_of_made(position, token, made, is_held=is_held)
+    return token_chip(tokenizer.piece(token), style, words, back_to=place, width=width)
+
+
+@lru_cache(maxsize=2048)  # likewise
+def _told_of_made(
+    position: int, token: int, made: Made | None, *, is_held: bool
+) -> tuple[str, int]:
+    """Return what is known of a token in words, and the width of its line."""
     score = made.score if made else None
     words = f"position {position} · {_known(token, score)}{_how(made)}"
-    style = "lw-made lw-held" if is_held else "lw-made"
     if is_held:
         words += " · held back: not yet a character"
     words += " · click: go back to here"
-    width = round(100 * score.probability) if score else 0
-    return token_chip(tokenizer.piece(token), style, words, back_to=place, width=width)
+    return words, round(100 * score.probability) if score else 0
 
 
 def future_chip(token: int, vocabulary: Vocabulary, why: str = "taken back") -> str:

@@ -8,7 +8,8 @@ been. Knows nothing of what is drawn from the logits.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -134,17 +135,16 @@ def scores(logits: Logits, tokens: Sequence[int]) -> list[Score]:
 
 def summary(arrays: Mapping[str, np.ndarray]) -> tuple[FedArray, ...]:
     """Return names, types, shapes and sizes of a feed, without its numbers."""
-    folded: dict[tuple[str, str, tuple[int, ...]], FedArray] = {}
+    folded: dict[tuple[str, str, tuple[int, ...]], list[int]] = {}
     for name, array in arrays.items():
-        short = _short(name)
-        fed = FedArray(short, str(array.dtype), array.shape, 0, 0)
-        fed = folded.get((short, fed.dtype, fed.shape), fed)
-        folded[short, fed.dtype, fed.shape] = replace(
-            fed, count=fed.count + 1, nbytes=fed.nbytes + array.nbytes
-        )
-    return tuple(folded.values())
+        kind = (_short(name), array.dtype.name, array.shape)
+        folded.setdefault(kind, []).append(array.nbytes)
+    return tuple(
+        FedArray(*kind, len(sizes), sum(sizes)) for kind, sizes in folded.items()
+    )
 
 
+@lru_cache(maxsize=1024)  # asked for every name in every run
 def _short(name: str) -> str:
     """Return a name without the layer, and without saying key or value."""
     parts = ("*" if part.isdigit() else part for part in name.split("."))
