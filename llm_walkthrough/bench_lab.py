@@ -92,7 +92,8 @@ class Lab:
         book = new_notebook(cells=cells, metadata={"kernelspec": kernel})
         nbformat.write(book, self.root / name)
 
-    def join(self, notebook: str) -> BlockingKernelClient:
+    @contextmanager
+    def joined(self, notebook: str) -> Iterator[BlockingKernelClient]:
         """Connect to the kernel that runs a notebook, beside its page."""
         url = urlsplit(self.address)._replace(path="/api/sessions").geturl()
         with urllib.request.urlopen(url) as answer:  # noqa: S310 - our own server
@@ -103,8 +104,13 @@ class Lab:
         client.load_connection_file()
         # no one here reads what the kernel publishes: it would be kept for us
         client.start_channels(iopub=False, stdin=False, hb=False)
-        client.kernel_info(reply=True, timeout=SECONDS_TO_START)
-        return client
+        try:
+            client.kernel_info(reply=True, timeout=SECONDS_TO_START)
+            yield client
+        finally:
+            client.stop_channels()
+            # else whoever clears it away later may wait for a kernel that is gone
+            client.context.destroy(linger=0)
 
 
 @contextmanager

@@ -67,9 +67,9 @@ def measure(path: Path, plan: Plan, show: Show) -> PanelReport:
         started_lab(Path(home), Path(root)) as lab,
     ):
         lab.write(NAME, *_cells(path))
-        with _opened(lab, browser) as page:
+        with _opened(lab, browser) as page, lab.joined(NAME) as kernel:
             show("opening JupyterLab", 1)
-            bench = _Bench(page, lab.join(NAME))
+            bench = _Bench(page, kernel)
             panel, buttons = bench.times(plan, show)
             before, after = bench.memory(plan, show)
     return PanelReport(path.name, plan, panel, buttons, before, after)

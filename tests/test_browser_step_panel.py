@@ -11,10 +11,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
-from real_lab import NOTEBOOKS, both_themes, quiet_page
+from real_lab import both_themes, quiet_page
 
 from llm_walkthrough.bench_lab import run_all_cells
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.model]
 
-NOTEBOOK = NOTEBOOKS / "06_decode_loop.ipynb"
+NOTEBOOK = "notebooks/06_decode_loop.ipynb"
 PRESS = 90  # milliseconds between down and up, as people press
 SECONDS_TO_SETTLE = 10
 KNOBS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
@@ -148,25 +147,14 @@ class Opened:
 def opened(chromium: Browser, lab: Lab) -> Iterator[Opened]:
     with quiet_page(chromium, lab) as page:
         page.set_viewport_size({"width": 1300, "height": 1400})
-        lab.write("steps.ipynb", *cells_of_the_panel())
-        page.goto(lab.url("steps.ipynb"))
+        page.goto(lab.url(NOTEBOOK))
         run_all_cells(page)
         panel = page.locator(".lw-panel")
         panel.wait_for()
         page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
-        client = lab.join("steps.ipynb")
-        client.execute(TELL, reply=True, store_history=False, timeout=30)
-        yield Opened(page, panel, client)
-        client.stop_channels()
-
-
-def cells_of_the_panel() -> list[str]:
-    """The cell of notebook 06 that shows the panel, and those that it needs."""
-    book: Any = nbformat.read(NOTEBOOK, as_version=4)
-    sources = [cell.source for cell in book.cells if cell.cell_type == "code"]
-    (panel,) = (source for source in sources if "StepPanel(" in source)
-    lesson = next(source for source in sources if "lesson = open_lesson(" in source)
-    return [sources[0], lesson, panel]
+        with lab.joined(NOTEBOOK) as client:
+            client.execute(TELL, reply=True, store_history=False, timeout=30)
+            yield Opened(page, panel, client)
 
 
 @pytest.fixture
