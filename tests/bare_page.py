@@ -186,11 +186,15 @@ class Bare:
         return events
 
     def settle(self) -> None:
-        """Wait until every message is answered and the answer is painted."""
+        """Wait until every message is answered and the answer is painted.
+
+        A page that is out of sight paints nothing, so it is not waited for long.
+        """
         self.page.wait_for_function("() => bare.answers === bare.sent.length")
         self.page.evaluate(
-            "() => new Promise((done) => "
-            "requestAnimationFrame(() => requestAnimationFrame(done)))"
+            "() => Promise.race([new Promise((done) => setTimeout(done, 1000)), "
+            "new Promise((done) => "
+            "requestAnimationFrame(() => requestAnimationFrame(done)))])"
         )
 
     def act(self, action: str, value: object = None) -> None:
