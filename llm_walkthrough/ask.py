@@ -235,8 +235,7 @@ def load(path: Path, threads: int | None = None) -> tuple[Model, Tokenizer]:
     """
     tokenizer = open_tokenizer(path if path.is_dir() else path.parent)
     model = open_model(path, threads=threads)
-    tokenizer.check_vocab(model.vocab)
-    return model, tokenizer
+    return model, tokenizer.for_vocab(model.vocab)
 
 
 def _capacity(model: Model, prompt_length: int, max_new_tokens: int) -> int:

@@ -1,9 +1,9 @@
 """How is a text brought to an end that its grammar allows, in few tokens?
 
 What is found is an end, not always the nearest one: always taking the token that most
-likely ends something does it for nearly every grammar, and for the others a search
-that follows several ways. Knows nothing of the model: nobody is asked how likely the
-end is.
+likely ends something does it for nearly every grammar, and for the others one more
+sign, or a search that follows several ways. Knows nothing of the model: nobody is asked
+how likely the end is.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ CHOICES = 5
 
 SHARED = 8
 """How many tokens of a known end may be done already when it is tried again."""
+
+REPEATED = 3
+"""How often one sign is tried, where nothing else ends a text."""
 
 FREE = 0.1
 """Where a larger share of all tokens may come, a text is written, such as a string."""
@@ -73,8 +76,8 @@ def completion(place: Place, max_tokens: int) -> Tokens | None:
     Returns:
         As few as could be found; None if none were found within the limit.
     """
-    straight = straight_completion(place, max_tokens)
-    return _searched(place, max_tokens) if straight is None else straight
+    found = _fast_completion(place, max_tokens)
+    return _searched(place, max_tokens) if found is None else found
 
 
 def straight_completion(place: Place, max_tokens: int) -> Tokens | None:
@@ -97,13 +100,28 @@ class Spot(NamedTuple):
         """Return a way to the end from the place after one more token."""
         home = _shared(place, self.home, token)
         if home is None or len(home) > left:
-            home = straight_completion(place, left)
+            home = _fast_completion(place, left)
         return home
 
     def can_end_after(self, token: int, left: int) -> bool:
         """Tell whether the text can be finished in time after this token."""
         place = self.place.after(token)
         return place is not None and self.home_after(token, place, left - 1) is not None
+
+
+def _fast_completion(place: Place, max_tokens: int) -> Tokens | None:
+    straight = straight_completion(place, max_tokens)
+    return _by_one_sign(place, max_tokens) if straight is None else straight
+
+
+def _by_one_sign(place: Place, max_tokens: int) -> Tokens | None:
+    """Try one character, also several times: a full stop, or an empty line."""
+    ends = (
+        (token,) * count
+        for count in range(1, min(REPEATED, max_tokens) + 1)
+        for token in _characters(place.vocabulary)
+    )
+    return next((end for end in ends if place.is_completed_by(end)), None)
 
 
 def _straight(place: Place, max_tokens: int, free: float) -> Tokens | None:
@@ -170,6 +188,18 @@ def _preferences(
     preference = _in_free_text if is_free else _between_texts
     order = sorted(ids, key=lambda token: preference(spelled[token]))
     return np.array(order), np.array([spelled[token][0] for token in order])
+
+
+@lru_cache(maxsize=8)
+def _characters(vocabulary: GrammarVocabulary) -> Tokens:
+    """Return the tokens of one ASCII character, signs before letters and figures."""
+    spelled, special = vocabulary.spelled, vocabulary.tokenizer.special_tokens
+    ids = [
+        token
+        for token, text in enumerate(spelled)
+        if len(text) == 1 and text.isascii() and token not in special
+    ]
+    return tuple(sorted(ids, key=lambda token: spelled[token].isalnum()))
 
 
 def _in_free_text(text: bytes) -> tuple[bool, int]:

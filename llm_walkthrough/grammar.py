@@ -116,7 +116,8 @@ def json_schema(schema: Mapping[str, Any] | str) -> Grammar:
             'write it as in {"type": "object"}'
         )
     # llguidance takes its style for objects only, and {} allows all that true does
-    return Grammar("JSON schema", "{}" if read is True else schema)
+    as_object = {"true": "{}", "false": "false"}
+    return Grammar("JSON schema", as_object.get(schema.strip(), schema))
 
 
 def regular_expression(pattern: str) -> Grammar:

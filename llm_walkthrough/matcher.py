@@ -93,12 +93,12 @@ class GrammarVocabulary:
 
     def encode_mid_text(self, text: bytes) -> list[int]:
         """Split a text into tokens as it is in the middle of another one."""
+        encode = self.tokenizer.encode_plain
         inside = text.decode(errors="replace")
-        anchor = self.tokenizer.encode(_ANCHOR).tolist()
-        whole = self.tokenizer.encode(_ANCHOR + inside).tolist()
+        anchor, whole = encode(_ANCHOR).tolist(), encode(_ANCHOR + inside).tolist()
         if whole[: len(anchor)] == anchor:
             return list(whole[len(anchor) :])
-        return list(self.tokenizer.encode(inside).tolist())
+        return list(encode(inside).tolist())
 
 
 class _Tokens:

@@ -71,7 +71,8 @@ class Stepper:
     """Decodes token by token, and can go back, choose differently and branch.
 
     Every public method holds one lock, so a cell may call it while a panel runs, and
-    returns values that never change afterwards.
+    returns values that never change afterwards. Who holds `lock` may call several with
+    nothing in between.
 
     Args:
         model: runs tokens against a cache.
@@ -98,7 +99,7 @@ class Stepper:
         self.seed = seed
         self.stop_reason: str | None = None
         self._model = model
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         empty = model.new_cache() if cache is None else _require_empty(cache)
         self._branches = [Branch.empty(empty)]
         self._active = 0
@@ -111,7 +112,7 @@ class Stepper:
     @property
     def tokens(self) -> TokenIds:
         """All tokens of the active branch, the prompt first; [sequence] int64."""
-        with self._lock:
+        with self.lock:
             return self._branch.tokens
 
     @property
@@ -127,25 +128,25 @@ class Stepper:
     @property
     def steps(self) -> tuple[Step, ...]:
         """The steps that led here on the active branch."""
-        with self._lock:
+        with self.lock:
             return self._branch.steps
 
     @property
     def runs(self) -> tuple[Run, ...]:
         """The runs of the graph that filled this branch's cache, with their times."""
-        with self._lock:
+        with self.lock:
             return self._branch.runs
 
     @property
     def cache(self) -> KVCache:
         """The active branch's cache."""
-        with self._lock:
+        with self.lock:
             return self._branch.cache
 
     @property
     def unseen(self) -> TokenIds:
         """The tokens that the next run feeds to the graph."""
-        with self._lock:
+        with self.lock:
             return self._branch.tokens[self._branch.cache.length :]
 
     @property
@@ -156,19 +157,19 @@ class Stepper:
         are no longer kept, the last run is made again: only the very same run, as many
         tokens against as long a cache, gives the same logits to the last bit.
         """
-        with self._lock:
+        with self.lock:
             return self._look()[1]
 
     @property
     def probabilities(self) -> Probabilities:
         """What the next token is drawn from [vocab] float64: processed logits."""
-        with self._lock:
+        with self.lock:
             return softmax(process(self.logits, self.tokens, self.processors))
 
     @property
     def u(self) -> float:
         """The number that draws the next token: the one set here, or the seed's."""
-        with self._lock:
+        with self.lock:
             return self._u(self._branch)
 
     def set_u(self, u: float | None) -> None:
@@ -177,7 +178,7 @@ class Stepper:
         Raises:
             InputError: `u` is not at least 0 and below 1.
         """
-        with self._lock:
+        with self.lock:
             if u is not None and not 0 <= u < 1:
                 raise InputError(
                     f"u must be at least 0 and below 1, got {u}; None gives the "
@@ -196,7 +197,7 @@ class Stepper:
         Raises:
             InputError: the context is full, or `token` is not in the vocabulary.
         """
-        with self._lock:
+        with self.lock:
             self._require_room(1)
             if token is None and (step := self._forced_step()) is not None:
                 return step
@@ -241,7 +242,7 @@ class Stepper:
             InputError: there are none, one is not in the vocabulary, or the context
                 has no room for them and the next.
         """
-        with self._lock:
+        with self.lock:
             if len(tokens) == 0:
                 raise InputError("there are no tokens; give a text that is not empty")
             added = self._checked(tokens)
@@ -254,7 +255,7 @@ class Stepper:
         Raises:
             InputError: fewer steps were made.
         """
-        with self._lock:
+        with self.lock:
             steps = self.steps
             if count not in range(len(steps) + 1):
                 raise InputError(
@@ -269,8 +270,14 @@ class Stepper:
     @property
     def branches(self) -> tuple[tuple[Step, ...], ...]:
         """The steps of each branch, in the order in which the branches were made."""
-        with self._lock:
+        with self.lock:
             return tuple(branch.steps for branch in self._branches)
+
+    @property
+    def branch_tokens(self) -> tuple[TokenIds, ...]:
+        """All tokens of each branch, those included that no step made."""
+        with self.lock:
+            return tuple(branch.tokens for branch in self._branches)
 
     @property
     def active(self) -> int:
@@ -285,7 +292,7 @@ class Stepper:
         Returns:
             Its place in `branches`. The branch that was left keeps everything.
         """
-        with self._lock:
+        with self.lock:
             self._look()
             forked = [*self._branches, self._branch]  # never changes: both may have it
             self._branches, self._active = forked, len(forked) - 1
@@ -297,7 +304,7 @@ class Stepper:
         Raises:
             InputError: there is no such branch.
         """
-        with self._lock:
+        with self.lock:
             if branch not in range(len(self._branches)):
                 raise InputError(
                     f"branch must be 0 … {len(self._branches) - 1}, got {branch}; "
@@ -311,7 +318,7 @@ class Stepper:
         Raises:
             InputError: there is no such branch, or it is the active one.
         """
-        with self._lock:
+        with self.lock:
             others = [i for i in range(len(self._branches)) if i != self._active]
             if branch not in others:
                 raise InputError(
@@ -321,6 +328,12 @@ class Stepper:
             kept = [b for i, b in enumerate(self._branches) if i != branch]
             active = self._active - (branch < self._active)
             self._branches, self._active = kept, active
+
+    def reset(self) -> None:
+        """Go back to the prompt; forget all branches and the numbers set by hand."""
+        with self.lock:
+            prompt = self._branch.cut(self.prompt_length)._replace(chosen_u={})
+            self._active, self._branches = 0, [prompt]
 
     # --- how it is done --------------------------------------------------------------
 
@@ -341,7 +354,7 @@ class Stepper:
     ) -> Iterator[Step]:
         self.stop_reason = None
         for remaining in reversed(range(max_new_tokens)):
-            with self._lock:
+            with self.lock:
                 step = self.step()
                 reason = self._reason_to_stop(stop_rules, remaining)
             self.stop_reason = reason

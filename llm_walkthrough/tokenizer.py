@@ -8,7 +8,7 @@ vocabulary spells its tokens is in `token_text`, how a conversation becomes a te
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -67,6 +67,8 @@ class Tokenizer:
     library: tokenizers.Tokenizer = field(repr=False)
     style: TokenText = field(repr=False)
     template: ChatTemplate | None = field(repr=False)
+    spare: int = field(default=0, repr=False)
+    """Ids beyond the vocabulary that have no text, as graphs have logits for."""
 
     @cached_property
     def vocab(self) -> int:
@@ -87,6 +89,16 @@ class Tokenizer:
                 f"but the graph gives only {vocab} logits; put the graph and the "
                 "tokenizer of one model into the folder"
             )
+
+    def for_vocab(self, vocab: int) -> Tokenizer:
+        """Return the tokenizer for a graph of `vocab` logits, which may be more.
+
+        Raises:
+            InputError: they are fewer, as `check_vocab`.
+        """
+        self.check_vocab(vocab)
+        spare = vocab - self.vocab
+        return self if spare == self.spare else replace(self, spare=spare)
 
     def chat(
         self, messages: Sequence[Message], *, add_generation_prompt: bool = True
@@ -114,9 +126,18 @@ class Tokenizer:
         Raises:
             InputError: not a string, or one that UTF-8 cannot write.
         """
-        _check_text("text", text)
-        encoding = self.library.encode(text, add_special_tokens=False)
-        return np.array(encoding.ids, dtype=np.int64)
+        return self._encoded(self.library, text)
+
+    def encode_plain(self, text: str) -> TokenIds:
+        """Split a text into tokens that are all part of it, "<|im_end|>" too.
+
+        Raises:
+            InputError: as `encode`.
+        """
+        tokens = self.encode(text)
+        if self.special_tokens.isdisjoint(tokens.tolist()):
+            return tokens
+        return self._encoded(self._plain_library, text)
 
     def decode(
         self, ids: TokenIds | Sequence[int], *, show_special: bool = False
@@ -163,8 +184,21 @@ class Tokenizer:
         """
         return self.style.token_bytes(self.written(token))
 
+    @cached_property
+    def _plain_library(self) -> tokenizers.Tokenizer:
+        """The same library, which finds no special token in any text."""
+        plain = tokenizers.Tokenizer.from_str(self.library.to_str())
+        plain.encode_special_tokens = True
+        return plain
+
+    @staticmethod
+    def _encoded(library: tokenizers.Tokenizer, text: str) -> TokenIds:
+        _check_text("text", text)
+        encoding = library.encode(text, add_special_tokens=False)
+        return np.array(encoding.ids, dtype=np.int64)
+
     def _checked(self, token: int) -> int:
-        if not 0 <= token < self.vocab:
+        if not 0 <= token < self.vocab + self.spare:
             raise InputError(
                 f"token id {token} has no text: the tokenizer in {self.folder} knows "
                 f"0 to {self.vocab - 1}; take ids from `encode` of the same tokenizer"

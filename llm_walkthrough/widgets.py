@@ -101,8 +101,13 @@ class Board(anywidget.AnyWidget):
             action = str(event.get("action"))
             if action == "tick" and event.get("frame") != self.frame:
                 return  # asked for by a page that is not shown any more
-            self._state.act(action, event.get("value"))
-            self.redraw()
+            try:
+                self._state.act(action, event.get("value"))
+                self.redraw()
+            except BaseException:  # an unanswered page would wait for ever
+                self._state.act("stop", None)
+                self.redraw()
+                raise
 
     def _drawn(self) -> str:
         try:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 PATIENCE = 30_000  # milliseconds; only a page that fails waits so long
+expect.set_options(timeout=PATIENCE)
 
 
 @contextmanager

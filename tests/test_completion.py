@@ -90,6 +90,21 @@ def test_a_second_choice_is_tried_where_the_first_one_leads_nowhere(
     assert completion(place, 12) is not None
 
 
+@pytest.mark.parametrize("pattern", [r"(?s:.+)\.", r"(?s:.*)\n\n", r"[ -~]+!"])
+def test_a_text_that_only_one_sign_ends_is_ended_by_it(
+    vocabulary: GrammarVocabulary, pattern: str
+) -> None:
+    place = vocabulary.start(regular_expression(pattern))
+    assert straight_completion(place, 60) is None
+    tokens = completion(place, 60)
+    assert tokens is not None
+    assert place.is_completed_by(tokens)
+    letter = vocabulary.spelled.index(b"a")
+    following = place.after(letter)
+    assert following is not None
+    assert Spot(place, None).home_after(letter, following, 3) is not None
+
+
 def test_a_way_to_the_end_is_kept_as_long_as_it_fits(
     vocabulary: GrammarVocabulary,
 ) -> None:

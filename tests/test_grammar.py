@@ -41,6 +41,7 @@ def test_a_schema_as_a_dictionary_is_the_same_as_its_text() -> None:
         ({"enum": []}, "Unsatisfiable"),
         ({"type": "string", "minLength": 5, "maxLength": 2}, "Unsatisfiable"),
         ("false", "Unsatisfiable"),
+        ("false\n", "Unsatisfiable"),
         ({"type": "integr"}, "Invalid type: integr"),
         ({"type": "array", "uniqueItems": True}, "uniqueItems"),
         ({"$ref": "#/nowhere"}, "/nowhere"),

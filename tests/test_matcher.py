@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -117,6 +118,26 @@ def test_special_tokens_are_no_part_of_any_text(vocabulary: GrammarVocabulary) -
     allowed = set(place.allowed.nonzero()[0].tolist())
     assert not allowed & vocabulary.tokenizer.special_tokens
     assert max(allowed) < vocabulary.tokenizer.vocab
+
+
+@pytest.mark.parametrize("pattern", ["{}", "a{}b", "a{}(b|{})"])
+def test_a_text_may_hold_what_is_written_like_a_special_token(
+    vocabulary: GrammarVocabulary, pattern: str
+) -> None:
+    written = vocabulary.tokenizer.written(vocabulary.end_tokens[0])
+    place, said = vocabulary.start(regular_expression(_pattern(pattern, written))), b""
+    while not place.is_complete:
+        token = int(place.allowed.argmax())
+        assert token not in vocabulary.tokenizer.special_tokens
+        said += vocabulary.spelled[token]
+        after = place.after(token)
+        assert after is not None
+        place = after
+    assert written in said.decode()
+
+
+def _pattern(pattern: str, written: str) -> str:
+    return pattern.replace("{}", re.escape(written))
 
 
 def test_a_character_in_several_tokens_is_finished_before_anything_else(

@@ -171,3 +171,14 @@ def test_every_processor_has_a_short_name() -> None:
 def test_the_highest_come_first_and_of_equals_the_lower_place(count: int) -> None:
     values = np.array([2, 7, 7, 1], np.float32)
     assert highest(values, count) == [1, 2, 0, 3][:count]
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("processors", [(), (TopK(2),), (TopP(0.5), MinP(0.1))])
+def test_a_logit_that_is_no_number_is_named_whatever_the_filters_make_of_it(
+    wrong: float, processors: tuple[Processor, ...]
+) -> None:
+    logits = LOGITS.copy()
+    logits[2] = wrong
+    with pytest.raises(InputError, match=f"must be a number or -inf, got {wrong}"):
+        distribution(logits, CONTEXT, processors, 0.5)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from walking import Reader, made, steps, take, tokenizer, walk
+from walking import PROMPT, Reader, made, steps, take, tokenizer, toy, walk
 
 from llm_walkthrough.panel.desk import Notice
 from llm_walkthrough.panel.marks import quoted
@@ -51,6 +51,15 @@ def test_step_and_back_are_pressed_by_the_arrow_keys() -> None:
         if "data-key" in named
     }
     assert keys == {"ArrowRight": "step", "ArrowLeft": "back"}
+
+
+def test_where_the_context_is_full_no_step_is_promised() -> None:
+    one = walk(toy(capacity=len(PROMPT) + 2))
+    steps(one, 1)
+    assert "Step appends it" in drawn(one)
+    steps(one, 1)
+    assert "Step appends it" not in drawn(one)
+    assert "The context is full" in drawn(one)
 
 
 def test_a_running_panel_asks_for_the_next_step_and_offers_to_stop() -> None:

@@ -124,6 +124,29 @@ def test_tokens_that_a_cell_made_are_shown_without_what_is_not_known(
     assert [*trail.branches()] == ["A", "B"]
 
 
+def test_tokens_that_a_cell_appended_are_part_of_the_way(trail: Trail) -> None:
+    go(trail, 1, 2)
+    trail.stepper.extend(np.array([7, 8]))
+    go(trail, 3)
+    assert trail.here == (1, 2, 7, 8, 3)
+    assert trail.look().made == (MADE, MADE, None, None, MADE)
+    trail.back(2)
+    assert trail.look().future == (2, 7, 8, 3)
+    go(trail, 2, 3)  # without what stood between
+    assert shown(trail) == {"A": (1, 2, 7, 8, 3), "B": (1, 2, 3)}
+
+
+@pytest.mark.parametrize(("kept", "left"), [(4, 4), (3, 1), (2, 1), (1, 1), (0, 0)])
+def test_going_back_to_an_appended_token_goes_to_the_step_before(
+    trail: Trail, kept: int, left: int
+) -> None:
+    go(trail, 1, 2)
+    trail.stepper.extend(np.array([7, 8]))
+    go(trail, 3)
+    trail.back_to(kept)
+    assert len(trail.here) == left
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_any_walk_keeps_every_end_it_has_been_at_and_the_right_logits(
     trail: Trail, seed: int

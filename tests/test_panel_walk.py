@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from walking import END, PROMPT, made, now, steps, take, tokenizer, toy, walk
 
 from llm_walkthrough.grammar import regular_expression
 from llm_walkthrough.matcher import GrammarVocabulary
+from llm_walkthrough.panel.page import page
 from llm_walkthrough.panel.saved_run import read, written
+from llm_walkthrough.panel.ways import Made
 from llm_walkthrough.sampling import Sampling, process, softmax, uniform
 from llm_walkthrough.stepper import Stepper
 from llm_walkthrough.structured_output import GrammarMask
@@ -107,6 +110,17 @@ def test_a_candidate_of_an_earlier_step_is_not_taken_at_this_one() -> None:
     assert "belonged to the step before, so nothing was taken" in one.desk.notice.text
 
 
+def test_an_id_without_a_text_is_drawn_and_shown_as_such() -> None:
+    spare = tokenizer().vocab + 9
+    one = walk(SharedToy(vocab=spare + 1))
+    one.act("take", {"token": spare, "position": one.stepper.position})
+    steps(one, 1)
+    assert f"&lt;no text {spare}&gt;" in page(one.snapshot(), one.tokenizer)
+    other = walk(SharedToy(vocab=spare + 1))
+    other.act("load", written(one.saved()))
+    assert made(other) == made(one)
+
+
 def test_back_step_and_back_again_meet_the_same_tokens() -> None:
     one = walk()
     steps(one, 8)
@@ -135,10 +149,14 @@ def test_reset_leaves_the_settings_and_forgets_the_rest() -> None:
     one = walk()
     turn(one, "temperature", 1)
     steps(one, 3)
+    one.act("u", 0.5)
+    one.act("back", 3)
     one.act("reset")
     assert made(one) == []
     assert one.desk.sampling.temperature == 1
     assert len(one.snapshot().ways) == 1
+    steps(one, 4)
+    assert [known.how for known in one.snapshot().made if known] == ["drawn"] * 4
 
 
 # --- runs -------------------------------------------------------------------------
@@ -314,6 +332,17 @@ def test_a_saved_run_is_replayed_to_the_same_tokens() -> None:
     assert other.desk.notice.text == "Replayed 8 steps: the same tokens."
 
 
+def test_a_run_that_goes_on_ends_when_a_saved_one_is_opened() -> None:
+    one = walk()
+    steps(one, 3)
+    text = written(one.saved())
+    one.act("run")
+    one.act("load", text)
+    one.act("tick")
+    assert not one.desk.running
+    assert len(made(one)) == 3
+
+
 class Elsewhere(SharedToy):
     """The same model as another processor rounds it: some logits come out otherwise."""
 
@@ -408,6 +437,20 @@ def test_a_masked_candidate_can_be_forced_and_then_nothing_follows() -> None:
     one.act("back")
     steps(one, 1)
     assert tokenizer().decode(made(one)).isdecimal()
+
+
+def test_a_run_of_another_prompt_is_not_opened_under_a_grammar() -> None:
+    one = walk(processors=[digits()])
+    steps(one, 2)
+    text = written(one.saved())
+    before = state(one)
+    other = replace(one.saved(), prompt=tuple(PROMPT[1:].tolist()))
+    spelled = tokenizer().decode([*PROMPT[1:], *made(one)], show_special=True)
+    one.act("load", written(replace(other, text=spelled)))
+    assert "this run begins with another prompt" in one.desk.notice.text
+    assert state(one) == before
+    one.act("load", text)
+    assert one.desk.notice.text == "Replayed 2 steps: the same tokens."
 
 
 # --- what goes wrong --------------------------------------------------------------
@@ -522,6 +565,36 @@ def test_what_a_cell_does_with_the_stepper_is_shown() -> None:
     assert shot.tokens[-1] == token
     assert shot.made[-1] is None
     assert shot.ways[0].log_probability is None
+
+
+def test_tokens_that_a_cell_appends_are_drawn_and_cannot_be_saved() -> None:
+    one = walk()
+    steps(one, 2)
+    one.stepper.extend(np.array([50, 51]))
+    steps(one, 1)
+    assert len(page(one.snapshot(), tokenizer())) > 0
+    assert [known is None for known in one.snapshot().made] == [0, 0, 1, 1, 0]
+    one.act("save")
+    assert "made outside this panel" in one.desk.notice.text
+    one.act("back_to", 3)
+    assert len(made(one)) == 1
+
+
+def test_no_step_of_a_cell_comes_between_a_token_and_what_is_known_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = walk()
+    cell = threading.Thread(target=one.stepper.step)
+
+    def begun(*given: Any) -> Made:  # noqa: ANN401 - as it is made
+        cell.start()
+        cell.join(0.1)
+        return Made(*given)
+
+    monkeypatch.setattr("llm_walkthrough.panel.walk.Made", begun)
+    one.act("step")
+    cell.join()
+    assert [known is None for known in one.snapshot().made] == [False, True]
 
 
 def test_a_cell_and_the_page_may_act_at_the_same_time() -> None:

@@ -54,6 +54,15 @@ def test_the_first_token_of_a_chunk_is_scored_by_the_last_row_of_the_one_before(
     assert sorted(seen.scores) == [1, 2, 3]  # 4 came alone, in a run of one token
 
 
+def test_a_run_on_another_way_is_not_scored_by_the_row_of_the_run_before() -> None:
+    seen, fresh = Watched(toy()), Watched(toy())
+    seen.run(PROMPT[1:4], seen.new_cache())
+    for one in (seen, fresh):
+        one.scores = {}
+        one.run(PROMPT, one.new_cache())
+    assert seen.scores == fresh.scores
+
+
 def test_only_the_last_tokens_of_a_long_run_are_scored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

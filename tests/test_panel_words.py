@@ -27,5 +27,6 @@ def test_a_replay_without_a_difference_is_told_as_such() -> None:
 def test_the_first_difference_is_named_and_all_are_counted() -> None:
     said = replayed([(3, 65, 66), (5, 1, 2)], 7, tokenizer())
     assert "At step 3 this machine draws" in said
-    assert "(2 such steps)" in said
+    assert "(2 such steps): another machine or variant rounds the logits" in said
+    assert "another grammar leaves other tokens" in said
     assert "The saved tokens were taken." in said

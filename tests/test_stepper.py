@@ -164,6 +164,12 @@ class Oracle:
         del self.branches[branch]
         self.active -= branch < self.active
 
+    def reset(self) -> None:
+        length = len(PROMPT)
+        kept = [stop for stop in self.told.stops if stop <= length]
+        self.branches = [Told(self.told.tokens[:length], stops=kept)]
+        self.active = 0
+
     def _require_room(self, count: int) -> None:
         if len(self.told.tokens) + count > self.capacity:
             raise InputError
@@ -724,6 +730,23 @@ def test_a_dropped_branch_is_gone_and_the_others_move_up(toy: ToyModel) -> None:
 # --- threads and interrupts -------------------------------------------------------
 
 
+def test_reset_leaves_the_prompt_alone_and_the_logits_after_it(toy: ToyModel) -> None:
+    stepper = Stepper(toy, PROMPT)
+    first = stepper.logits
+    number = stepper.u
+    stepper.set_u(0.5)
+    stepper.step()
+    stepper.fork()
+    stepper.extend(np.array([2, 8]))
+    assert [tokens.tolist()[6:] for tokens in stepper.branch_tokens] == [[], [2, 8]]
+    stepper.reset()
+    assert stepper.tokens.tolist() == PROMPT.tolist()
+    assert (stepper.branches, stepper.active, stepper.u) == (((),), 0, number)
+    before = toy.num_runs
+    np.testing.assert_array_equal(stepper.logits, first)
+    assert toy.num_runs == before
+
+
 def test_threads_may_step_go_back_switch_and_look_at_the_same_time(
     toy: ToyModel,
 ) -> None:
@@ -821,6 +844,7 @@ INTERRUPTED: dict[str, list[Call]] = {
     "switch": [("switch", (0,)), ("look", ()), ("switch", (1,)), ("look", ())],
     "number": [("set_u", (0.5,)), ("set_u", (None,))],
     "fork": [("fork", ()), ("look", ())],
+    "reset": [("set_u", (0.5,)), ("reset", ()), ("look", ())],
     "drop": [("drop", (0,)), ("look", ()), ("drop", (0,)), ("step", ())],
 }
 

@@ -95,6 +95,14 @@ def test_encode_recognises_the_text_of_special_tokens(tmp_path: Path) -> None:
     assert list(ids) == ids_of(tokenizer, "<|im_start|>", "a", "<|im_end|>")
 
 
+def test_plain_text_has_no_special_tokens_and_is_the_same_text(tmp_path: Path) -> None:
+    tokenizer = opened(tmp_path, "byte-level")
+    ids = tokenizer.encode_plain("<|im_start|>a<|im_end|>")
+    assert tokenizer.special_tokens.isdisjoint(ids.tolist())
+    assert tokenizer.decode(ids) == "<|im_start|>a<|im_end|>"
+    assert list(tokenizer.encode_plain("the a")) == list(tokenizer.encode("the a"))
+
+
 def test_encode_ignores_a_length_that_the_file_asks_for(tmp_path: Path) -> None:
     library = tiny_tokenizer.byte_level()
     library.enable_truncation(2)
@@ -115,6 +123,21 @@ def test_vocab_and_special_tokens_come_from_the_file(tmp_path: Path) -> None:
     tokenizer = opened(tmp_path, "byte-level")
     assert tokenizer.vocab == 256 + 6 + 2
     assert tokenizer.special_tokens == {262, 263}
+
+
+def test_an_id_that_only_the_graph_has_a_place_for_has_no_text(tmp_path: Path) -> None:
+    plain = opened(tmp_path, "byte-level")
+    last = plain.vocab + 3
+    tokenizer = plain.for_vocab(last + 1)
+    assert tokenizer.for_vocab(last + 1) is tokenizer
+    assert tokenizer.vocab == plain.vocab
+    assert tokenizer.piece(last) == f"<no text {last}>"
+    [letter] = tokenizer.encode("a")
+    assert tokenizer.decode([letter, last, letter]) == "aa"
+    assert TextStream(tokenizer).feed(last) == ""
+    for wrong in (plain, tokenizer.for_vocab(last)):
+        with pytest.raises(InputError, match="has no text"):
+            wrong.piece(last)
 
 
 def test_check_vocab_accepts_padded_logits_but_no_token_without_one(

@@ -53,7 +53,10 @@ class Acting(Generic[Now]):
 
     def actions(self) -> Mapping[str, Callable[[Now, Any], Now]]:
         """Return what can be done, by name: from a moment and a value to the next."""
-        return {"reset": lambda _now, _value: self._first}
+        return {
+            "reset": lambda _now, _value: self._first,
+            "stop": lambda now, _value: replace(now, running=False),
+        }
 
     def do(self, action: str, value: object = None) -> None:
         """Do one thing, for a cell.
@@ -86,7 +89,6 @@ class Stepping(Acting[Now]):
             **super().actions(),
             "step": lambda now, _value: self.stepped(now),
             "run": lambda now, _value: replace(now, running=True),
-            "stop": lambda now, _value: replace(now, running=False),
             "tick": self._tick,
         }
 

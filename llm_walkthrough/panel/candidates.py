@@ -142,6 +142,8 @@ def distribution(
     Raises:
         InputError: no token is left, or a logit is NaN or infinite.
     """
+    if not logits.max() < np.inf:  # a filter would make -inf of NaN
+        softmax(logits)  # says what is wrong
     row, rows = logits, []
     for processor in processors:
         row = processor(row, context)

@@ -6,9 +6,11 @@ what the actions do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from llm_walkthrough.errors import InputError
 from llm_walkthrough.sampling import Sampling
 
 DELAYS = {"slow": 1000, "to read along": 250, "fast": 0}
@@ -78,3 +80,21 @@ class Desk:
     is_large: bool = False
     notice: Notice = Notice()
     step_seconds: float | None = None
+
+
+def turned(sampling: Sampling, knob: str, number: float) -> Sampling:
+    """Return the settings with one knob turned.
+
+    Raises:
+        InputError: there is no such knob, or it does not go that far.
+    """
+    values = asdict(sampling)
+    if knob not in values:
+        raise InputError(f"there is no knob {knob!r}; there are {[*values, 'seed']}")
+    values[knob] = int(number) if knob == "top_k" else number
+    return Sampling(**values)
+
+
+def below_one(u: float) -> float:
+    """Return the end of the bar as the last number that can be drawn."""
+    return math.nextafter(1, 0) if u == 1 else u

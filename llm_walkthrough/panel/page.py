@@ -162,6 +162,8 @@ def _said(shot: Snapshot, tokenizer: Tokenizer) -> Notice:
     desk, found = shot.desk, shot.distribution
     if desk.notice.text or found is None:
         return desk.notice
+    if len(shot.tokens) >= shot.cache.capacity:
+        return Notice("The context is full: Back takes steps back.", "hint")
     if desk.is_guessing:
         return Notice("Guess first: choose the token that you expect to come.", "hint")
     drawn = quoted(tokenizer.piece(found.drawn))

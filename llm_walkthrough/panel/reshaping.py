@@ -8,14 +8,12 @@ HTML.
 from __future__ import annotations
 
 import random
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel.acting import Acting, Moment
 from llm_walkthrough.panel.candidates import distribution
+from llm_walkthrough.panel.desk import below_one, turned
 from llm_walkthrough.sampling import Sampling, uniform
 
 if TYPE_CHECKING:
@@ -90,9 +88,9 @@ class Reshaping(Acting[Settings]):
         """Return what can be done; each refuses settings that leave no token."""
         return {
             **super().actions(),
-            "knob": lambda now, turned: self._checked(_turned(now, turned)),
+            "knob": lambda now, value: self._checked(_set(now, value)),
             "stage": lambda now, number: replace(now, looked_at=int(number)),
-            "u": lambda now, u: self._checked(replace(now, own_u=_below_one(float(u)))),
+            "u": lambda now, u: self._checked(replace(now, own_u=below_one(float(u)))),
             "roll": lambda now, _value: replace(now, own_u=_luck()),
             "unroll": lambda now, _value: replace(now, own_u=None),
         }
@@ -112,21 +110,13 @@ class Reshaping(Acting[Settings]):
         return uniform(settings.seed, len(self._context)) if own is None else own
 
 
-def _turned(now: Settings, turned: Mapping[str, Any]) -> Settings:
+def _set(now: Settings, value: Mapping[str, Any]) -> Settings:
     """Set one knob."""
-    knob, number = str(turned["name"]), float(turned["value"])
+    knob, number = str(value["name"]), float(value["value"])
     if knob == "seed":
         return replace(now, seed=int(number))
-    values = asdict(now.sampling)
-    if knob not in values:
-        raise InputError(f"there is no knob {knob!r}; there are {[*values, 'seed']}")
-    values[knob] = type(values[knob])(number)
-    return replace(now, sampling=Sampling(**values), looked_at=None)
-
-
-def _below_one(u: float) -> float:
-    """Return the end of the slider as the last number that can be drawn."""
-    return float(np.nextafter(1, 0)) if u == 1 else u
+    sampling = turned(now.sampling, knob, number)
+    return replace(now, sampling=sampling, looked_at=None)
 
 
 def _luck() -> float:

@@ -54,7 +54,7 @@ class Trail:
 
     @property
     def here(self) -> Tokens:
-        """The tokens that were made on it."""
+        """The tokens after the prompt on it, those included that a cell appended."""
         return self.branches()[self.active]
 
     def look(self) -> Sight:
@@ -67,14 +67,14 @@ class Trail:
         return Sight(tuple(self._memory.along(here)), home[len(here) :], shown)
 
     def branches(self) -> dict[str, Tokens]:
-        """Return the made tokens of each branch by its name."""
-        branches = self.stepper.branches
+        """Return the tokens after the prompt of each branch by its name."""
+        branches, start = self.stepper.branch_tokens, self.stepper.prompt_length
         del self._names[len(branches) :]
         while len(self._names) < len(branches):
             free = (n for n in map(nth_name, count()) if n not in self._names)
             self._names.append(next(free))
-        made = (tuple(step.token for step in steps) for steps in branches)
-        return dict(zip(self._names, made, strict=True))
+        after = (tuple(tokens[start:].tolist()) for tokens in branches)
+        return dict(zip(self._names, after, strict=True))
 
     def append(self, token: int | None, made: Made) -> None:
         """Append a token, drawn if it is None, and see what may follow: both or none.
@@ -110,6 +110,16 @@ class Trail:
             self.stepper.fork()
         self.stepper.undo(steps)
 
+    def back_to(self, kept: int) -> None:
+        """Go back to the first `kept` tokens, or to the step before a cell's.
+
+        Raises:
+            InputError: as `back`.
+        """
+        place = self.stepper.prompt_length + kept
+        beyond = sum(step.position > place for step in self.stepper.steps)
+        self.back(beyond + 1 if place < self.stepper.position else 0)
+
     def switch(self, way: str) -> None:
         """Go on at the end of another way.
 
@@ -131,9 +141,7 @@ class Trail:
 
     def reset(self) -> None:
         """Go back to the prompt and forget every way."""
-        for way in [name for name in self.branches() if name != self.active]:
-            self._drop(way)
-        self.stepper.undo(len(self.stepper.steps))
+        self.stepper.reset()
         self._memory, self._names, self._left = Memory(), [], ""
 
     def _join_the_same_way(self) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from dataclasses import asdict, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,15 @@ import numpy as np
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel.acting import sentence
 from llm_walkthrough.panel.candidates import distribution
-from llm_walkthrough.panel.desk import DELAYS, LIMITS, Desk, Guesses, Notice
+from llm_walkthrough.panel.desk import (
+    DELAYS,
+    LIMITS,
+    Desk,
+    Guesses,
+    Notice,
+    below_one,
+    turned,
+)
 from llm_walkthrough.panel.saved_run import SavedRun, SavedStep, read
 from llm_walkthrough.panel.snapshot import Feed, Snapshot, cache_facts
 from llm_walkthrough.panel.trail import Trail
@@ -54,11 +63,12 @@ class Walk:
         processors: what comes before those of the settings, such as a grammar.
 
     Attributes:
-        tokenizer: as given.
-        title: likewise.
+        tokenizer: as given; ids for which only the graph has a place have no text.
+        title: as given.
 
     Raises:
-        InputError: as `Stepper`, or no token is left to be drawn.
+        InputError: as `Stepper`, the tokenizer does not belong to the model, or no
+            token is left to be drawn.
     """
 
     def __init__(  # noqa: PLR0913 - all but three have a default
@@ -73,7 +83,7 @@ class Walk:
         seed: int = 0,
         processors: Sequence[Processor] = (),
     ) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer = tokenizer.for_vocab(model.vocab)
         self.title = title
         self._is_end = EndTokens(tuple(end_tokens))
         self._first = tuple(processors)
@@ -107,7 +117,7 @@ class Walk:
             action: the name of an action.
             value: what belongs to it.
         """
-        with self._lock:
+        with self._alone():
             before = self._desk
             try:
                 self._do(action, value)
@@ -124,7 +134,7 @@ class Walk:
         Raises:
             InputError: no token is left to be drawn, or the model cannot be run.
         """
-        with self._lock:
+        with self._alone():
             stepper, found, why_none = self.stepper, None, ""
             try:
                 found = self._distribution()
@@ -153,7 +163,7 @@ class Walk:
         Raises:
             InputError: a cell has made one of the tokens, so that it is not known how.
         """
-        with self._lock:
+        with self._alone():
             here, steps = self._trail.here, []
             for token, made in zip(here, self._trail.look().made, strict=True):
                 if made is None:
@@ -162,26 +172,33 @@ class Walk:
                         "how they were drawn; press Reset and step here"
                     )
                 steps.append(SavedStep(token, made.u, made.sampling, made.seed))
-            prompt = tuple(self.stepper.tokens[: self.stepper.prompt_length].tolist())
+            prompt = self._prompt()
             return SavedRun(self.title, prompt, tuple(steps), self._text(prompt, here))
 
     def replay(self, run: SavedRun) -> None:
         """Take the tokens of a saved run, and say where this machine draws others.
 
         Raises:
-            InputError: the run belongs to another vocabulary, or as `Stepper`.
+            InputError: the run belongs to another vocabulary, or to another prompt than
+                the processors of this panel; or as `Stepper`.
         """
-        with self._lock:
+        with self._alone():
             tokens = tuple(step.token for step in run.steps)
             if self._text(run.prompt, tokens) != run.text:
                 raise InputError(
                     f"this run was saved with the model {run.model!r}, whose tokens "
                     f"are not those of {self.title!r}; open it with that model"
                 )
+            if self._first and run.prompt != self._prompt():
+                raise InputError(
+                    "this run begins with another prompt, and the grammar or processor "
+                    "of this panel belongs to its own; open the run in a panel without"
+                )
             before = self._desk, self._trail, self._model.scores
             try:
                 self._trail = self._new_trail(np.array(run.prompt, np.int64))
                 differences = [*self._replayed(run)]
+                self._stop()
             except BaseException:
                 self._desk, self._trail, self._model.scores = before
                 raise
@@ -256,7 +273,8 @@ class Walk:
         self._stop()
 
     def _back_to(self, kept: object) -> None:
-        self._back(len(self._trail.here) - int(str(kept)))
+        self._trail.back_to(int(str(kept)))
+        self._stop()
 
     def _run(self, _value: object = None) -> None:
         limit = LIMITS[self._desk.limit]
@@ -282,7 +300,7 @@ class Walk:
         self._set(running=False, remaining=None)
 
     def _reset(self, _value: object = None) -> None:
-        """Go back to the prompt and forget every way."""
+        """Go back to the prompt; forget every way, and the learner's own numbers."""
         self._trail.reset()
         self._stop()
         self._set(guesses=Guesses())
@@ -299,19 +317,22 @@ class Walk:
             uniform(seed, 0)  # refuses a seed that cannot be used
             self._set(seed=seed)
             return
-        values = asdict(self._desk.sampling)
-        if knob not in values:
-            raise InputError(f"there is no knob {knob!r}; there are {[*values]}")
-        values[knob] = type(values[knob])(number)
-        self._set(sampling=Sampling(**values), looked_at=None)
+        sampling = turned(self._desk.sampling, knob, number)
+        self._set(sampling=sampling, looked_at=None)
 
     def _set_u(self, value: object) -> None:
-        self.stepper.set_u(min(float(str(value)), np.nextafter(1, 0)))
+        self.stepper.set_u(below_one(float(str(value))))
 
     def _roll(self, _value: object = None) -> None:
         self.stepper.set_u(random.random())  # noqa: S311 - luck, not secrecy
 
     # --- how it is done ------------------------------------------------------------
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let no other thread come between, of a page or of a cell."""
+        with self._lock, self.stepper.lock:
+            yield
 
     def _append(self, token: int, how: How) -> None:
         began = time.perf_counter()
@@ -369,6 +390,9 @@ class Walk:
     def _score(self, token: int, found: Distribution) -> Score:
         listed = {row.token: row.score for row in found.rows}
         return listed.get(token) or scores(self.stepper.logits, [token])[0]
+
+    def _prompt(self) -> tuple[int, ...]:
+        return tuple(self.stepper.tokens[: self.stepper.prompt_length].tolist())
 
     def _text(self, *parts: Sequence[int]) -> str:
         ids = [token for part in parts for token in part]

@@ -109,8 +109,10 @@ class Watched:
 
     def _score(self, unseen: TokenIds, rows: LogitsRows, start: int) -> None:
         """Note how likely the tokens of a run were, each by the row before it."""
-        before = {start + i + 1: row for i, row in enumerate(rows[:-1])}
-        before[self._last_row[0]] = self._last_row[1]
+        length, row_before = self._last_row
+        before = {start + i: row for i, row in enumerate(rows[:-1], start=1)}
+        if length == start:  # else the last run was on another way
+            before[start] = row_before
         for place in range(max(0, len(unseen) - SCORED), len(unseen)):
             if (row := before.get(start + place)) is not None:
                 (self.scores[start + place],) = scores(row, [int(unseen[place])])

@@ -52,8 +52,8 @@ def replayed(
     return (
         f"Replayed {total} steps. At step {step} this machine draws {here} where the "
         f"run was saved with {there} ({len(differences)} such steps): another "
-        "processor or variant rounds the logits differently. The saved tokens were "
-        "taken."
+        "machine or variant rounds the logits differently, and another grammar leaves "
+        "other tokens. The saved tokens were taken."
     )
 
 
