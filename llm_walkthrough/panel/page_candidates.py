@@ -257,7 +257,7 @@ def _guess_table(
     if score.made:
         so_far = (
             f" So far you guessed <b>{score.right}</b> of {score.made}, the model’s "
-            f"favourite came {score.by_the_model} times."
+            f"favourite {score.by_the_model}."
         )
     return (
         '<div class="lw-guess"><p>Which one comes? Choose before you see the numbers.'
