@@ -78,8 +78,8 @@ def start(arguments: list[str]) -> int:
     if word == "test":
         return run_checks()
     if word == "notebooks":
-        return hand_over("-m", "llm_walkthrough.notebooks", *rest)
-    return hand_over("-P", "-m", "llm_walkthrough.cli", word, *rest)
+        return hand_over("-m", "tools.notebooks", *rest)
+    return hand_over("-P", "-m", "llm_walkthrough.command_line.cli", word, *rest)
 
 
 def main(arguments: list[str]) -> int:

@@ -95,6 +95,8 @@ def is_model(folder: Path) -> bool:
 
 
 def converter_version() -> int:
-    """Read the version of `llm_walkthrough.convert`, without the time of an import."""
-    source = (ROOT / "llm_walkthrough" / "convert.py").read_text(encoding="utf-8")
+    """Read the version of the converter, without the time of an import."""
+    source = (ROOT / "llm_walkthrough" / "conversion" / "convert.py").read_text(
+        encoding="utf-8"
+    )
     return int(re.findall(r"^VERSION = (\d+)$", source, re.MULTILINE)[0])

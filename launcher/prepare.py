@@ -142,7 +142,7 @@ def pip(*words: str) -> list[str]:
 def fetch(models: list[str], workshop: Workshop) -> None:
     """Fetch and convert models, which shows its progress and says its own errors."""
     require_space(models_folder(), gigabytes=1.0)
-    cli = [str(PYTHON), "-P", "-m", "llm_walkthrough.cli"]
+    cli = [str(PYTHON), "-P", "-m", "llm_walkthrough.command_line.cli"]
     if run_aloud([*cli, "models", "fetch", *models], workshop):
         raise Stop("the model was not made, for the reason above.")
 

@@ -15,20 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from llm_walkthrough.convert import convert, is_converted
-from llm_walkthrough.download import Wheel, extract_from_wheel
-from llm_walkthrough.errors import InputError
-from llm_walkthrough.storage import (
+from llm_walkthrough.conversion.convert import convert, is_converted
+from llm_walkthrough.conversion.download import Wheel, extract_from_wheel
+from llm_walkthrough.conversion.storage import (
     exclusive,
     refusals_explained,
     remove_leftovers,
     sha256,
 )
+from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from llm_walkthrough.convert import Variant
+    from llm_walkthrough.conversion.convert import Variant
 
 MODELS_VARIABLE = "LLM_WALKTHROUGH_MODELS"
 WHEELS_VARIABLE = "LLM_WALKTHROUGH_WHEELS"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from llm_walkthrough.ask import load
+from llm_walkthrough.answer import load
 from llm_walkthrough.catalogue import find
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llm_walkthrough import machine, readiness
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.readiness import Row, Severity
+from llm_walkthrough.machine import facts, judgements
+from llm_walkthrough.machine.judgements import Row, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -88,30 +88,30 @@ def _answer(name: str, question: Callable[[], Row]) -> Row:
 # Packages, and what imports them, are loaded by the question that needs them, so that
 # one that is missing or broken costs only its own row.
 def _python() -> Row:
-    return readiness.judge_python(
+    return judgements.judge_python(
         platform.python_implementation(), sys.version_info[:2]
     )
 
 
 def _architecture() -> Row:
-    return readiness.judge_architecture(
+    return judgements.judge_architecture(
         platform.system(),
-        machine.interpreter_architecture(),
-        machine.host_architecture(),
+        facts.interpreter_architecture(),
+        facts.host_architecture(),
     )
 
 
 def _instructions() -> Row:
-    return readiness.judge_instructions(
-        machine.host_architecture(), machine.instruction_sets()
+    return judgements.judge_instructions(
+        facts.host_architecture(), facts.instruction_sets()
     )
 
 
 def _disk() -> Row:
     folder = importlib.import_module("llm_walkthrough.catalogue").models_folder()
-    free = machine.free_disk(folder)
+    free = facts.free_disk(folder)
     is_there = _answer("model", _model).severity is Severity.OK
-    return readiness.judge_disk(folder, free, is_model_there=is_there)
+    return judgements.judge_disk(folder, free, is_model_there=is_there)
 
 
 def _model() -> Row:
@@ -128,7 +128,7 @@ def _packages() -> Row:
     needed = [
         one for one in needed if not one.marker or one.marker.evaluate({"extra": ""})
     ]
-    return readiness.judge_packages(
+    return judgements.judge_packages(
         needed, {one.name: _version(one.name) for one in needed}
     )
 
@@ -137,14 +137,14 @@ def _onnxruntime() -> Row:
     onnxruntime = importlib.import_module("onnxruntime")
     packages = sorted(set(metadata.packages_distributions().get("onnxruntime", ())))
     native_library = Path(onnxruntime.__file__ or "").parent / "capi"
-    return readiness.judge_onnxruntime(
+    return judgements.judge_onnxruntime(
         onnxruntime.__version__, native_library, packages
     )
 
 
 def _providers() -> Row:
     onnxruntime = importlib.import_module("onnxruntime")
-    return readiness.judge_providers(onnxruntime.get_available_providers())
+    return judgements.judge_providers(onnxruntime.get_available_providers())
 
 
 def _devices() -> Row:
@@ -164,16 +164,16 @@ QUESTIONS: dict[str, Callable[[], Row]] = {
     "Python": _python,
     "architecture": _architecture,
     "system": lambda: Row("system", platform.platform()),
-    "processor": lambda: Row("processor", machine.processor_name() or "without a name"),
+    "processor": lambda: Row("processor", facts.processor_name() or "without a name"),
     "instructions": _instructions,
-    "cores": lambda: readiness.judge_cores(machine.cores()),
-    "memory": lambda: readiness.judge_memory(machine.memory()),
+    "cores": lambda: judgements.judge_cores(facts.cores()),
+    "memory": lambda: judgements.judge_memory(facts.memory()),
     "disk": _disk,
     "onnxruntime": _onnxruntime,
     "providers": _providers,
     "devices": _devices,
     "packages": _packages,
     "model": _model,
-    "JupyterLab": lambda: readiness.judge_jupyterlab(_version("jupyterlab")),
-    "place": lambda: readiness.judge_place(machine.place()),
+    "JupyterLab": lambda: judgements.judge_jupyterlab(_version("jupyterlab")),
+    "place": lambda: judgements.judge_place(facts.place()),
 }

@@ -17,9 +17,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.model_config import read_model_config
-from llm_walkthrough.onnx_file import all_nodes, find_onnx_file, load_structure
-from llm_walkthrough.ports import Port, Role, cache_ports, check_ports, read_ports
+from llm_walkthrough.model_files.model_config import read_model_config
+from llm_walkthrough.model_files.onnx_file import (
+    all_nodes,
+    find_onnx_file,
+    load_structure,
+)
+from llm_walkthrough.model_files.ports import (
+    Port,
+    Role,
+    cache_ports,
+    check_ports,
+    read_ports,
+)
 
 if TYPE_CHECKING:
     import onnx

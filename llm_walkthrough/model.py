@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llm_walkthrough.arrays import KeyOrValue, LogitsRows, TokenIds
-    from llm_walkthrough.ports import Port
+    from llm_walkthrough.model_files.ports import Port
 
 _FATAL_ONLY = 4  # onnxruntime's log severity; what is an error is raised as well
 

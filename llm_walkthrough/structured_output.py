@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llm_walkthrough.completion import Spot, completion
+from llm_walkthrough.constraints.completion import Spot, completion
 from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
     from llm_walkthrough.arrays import Logits, TokenIds, TokenMask
+    from llm_walkthrough.constraints.matcher import GrammarVocabulary, Place
     from llm_walkthrough.grammar import Grammar
-    from llm_walkthrough.matcher import GrammarVocabulary, Place
 
     Tokens = tuple[int, ...]
 

@@ -16,9 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tokenizers
 
-from llm_walkthrough.chat_template import ChatTemplate, Message, read_chat_template
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.token_text import TokenText, token_text
+from llm_walkthrough.model_files.chat_template import (
+    ChatTemplate,
+    Message,
+    read_chat_template,
+)
+from llm_walkthrough.model_files.token_text import TokenText, token_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from llm_walkthrough.arrays import Logits, TokenIds
     from llm_walkthrough.graph import Graph
-    from llm_walkthrough.ports import Port
+    from llm_walkthrough.model_files.ports import Port
 
     Cell = str | float | bool | np.number | None
     Side = Literal["left", "right"]

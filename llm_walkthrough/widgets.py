@@ -17,10 +17,18 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import anywidget
 import traitlets
 
-from llm_walkthrough.panel import page_feeding, page_race, page_reshaping, page_spelling
-from llm_walkthrough.panel.desk import Notice
-from llm_walkthrough.panel.feeding import Feeding
-from llm_walkthrough.panel.page import (
+from llm_walkthrough.panel.small import (
+    page_feeding,
+    page_race,
+    page_reshaping,
+    page_spelling,
+)
+from llm_walkthrough.panel.small.feeding import Feeding
+from llm_walkthrough.panel.small.race import Race
+from llm_walkthrough.panel.small.reshaping import Reshaping
+from llm_walkthrough.panel.small.spelling import Spelling
+from llm_walkthrough.panel.step.desk import Notice
+from llm_walkthrough.panel.step.page import (
     SCRIPT,
     STYLE,
     export,
@@ -29,12 +37,9 @@ from llm_walkthrough.panel.page import (
     page,
     with_rest,
 )
-from llm_walkthrough.panel.race import Race
-from llm_walkthrough.panel.reshaping import Reshaping
-from llm_walkthrough.panel.saved_run import read, written
-from llm_walkthrough.panel.spelling import Spelling
-from llm_walkthrough.panel.twin import twin
-from llm_walkthrough.panel.walk import Walk
+from llm_walkthrough.panel.step.saved_run import read, written
+from llm_walkthrough.panel.step.twin import twin
+from llm_walkthrough.panel.step.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,8 +48,8 @@ if TYPE_CHECKING:
 
     from llm_walkthrough.arrays import Logits, TokenIds
     from llm_walkthrough.model import Model
-    from llm_walkthrough.panel.race import Round
-    from llm_walkthrough.panel.spelling import Fed
+    from llm_walkthrough.panel.small.race import Round
+    from llm_walkthrough.panel.small.spelling import Fed
     from llm_walkthrough.sampling import Processor, Sampling
     from llm_walkthrough.stepper import Stepper
     from llm_walkthrough.tokenizer import Tokenizer

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import sync_playwright
 
-from llm_walkthrough.bench_lab import FLAGS, find_chromium
+from benchmarks.lab import FLAGS, find_chromium
 from llm_walkthrough.errors import InputError
 
 pytest.register_assert_rewrite("real_lab")  # so that a failure says more
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-    from llm_walkthrough.bench_lab import Lab
+    from benchmarks.lab import Lab
 
 
 @pytest.fixture(scope="session")

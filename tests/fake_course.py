@@ -70,8 +70,9 @@ if "download" in words:
     (folder / "numpy-1-py3-none-any.whl").write_text("a wheel", encoding="utf-8")
 if "--editable" in words:
     package = Path(__file__).parent.parent / "llm_walkthrough"
-    package.mkdir(exist_ok=True)
-    (package / "cli.py").write_text(Path("fake_cli.py").read_text(encoding="utf-8"))
+    (package / "command_line").mkdir(parents=True, exist_ok=True)
+    cli = Path("fake_cli.py").read_text(encoding="utf-8")
+    (package / "command_line" / "cli.py").write_text(cli)
 """
 
 CLI = """\
@@ -107,8 +108,8 @@ class Course:
         for name in FILES:
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copy(REPOSITORY / name, folder / name)
-        (folder / "llm_walkthrough").mkdir()
-        self.write("llm_walkthrough/convert.py", "VERSION = 1\n")
+        (folder / "llm_walkthrough" / "conversion").mkdir(parents=True)
+        self.write("llm_walkthrough/conversion/convert.py", "VERSION = 1\n")
         for name, text in (("start", START), ("fake_pip", PIP), ("fake_cli", CLI)):
             self.write(f"{name}.py", text)
 

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from playwright.sync_api import expect
 
-from llm_walkthrough.bench_lab import LOOPBACK, Lab, started_lab
+from benchmarks.lab import LOOPBACK, Lab, started_lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

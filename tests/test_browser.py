@@ -15,12 +15,12 @@ import pytest
 from playwright.sync_api import expect
 from real_lab import NOTEBOOKS, both_themes
 
-from llm_walkthrough.bench_lab import LOOPBACK, run_all_cells
+from benchmarks.lab import LOOPBACK, run_all_cells
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-    from llm_walkthrough.bench_lab import Lab
+    from benchmarks.lab import Lab
 
 pytestmark = pytest.mark.browser
 
@@ -38,7 +38,7 @@ SamplingPanel(lesson.tokenizer, rows[-1], prompt)
 LOAD_GRAPH = """\
 from llm_walkthrough.catalogue import find
 from llm_walkthrough.netron_view import open_netron, part_of
-from llm_walkthrough.onnx_file import load_structure
+from llm_walkthrough.model_files.onnx_file import load_structure
 
 int4 = load_structure(find("smollm2-135m-instruct-int4") / "model.onnx")
 """

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import expect
 from real_lab import both_themes, quiet_page
 
-from llm_walkthrough.bench_lab import run_all_cells
+from benchmarks.lab import run_all_cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jupyter_client.blocking.client import BlockingKernelClient
     from playwright.sync_api import Browser, Locator, Page
 
-    from llm_walkthrough.bench_lab import Lab
+    from benchmarks.lab import Lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.model]
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llm_walkthrough import environment, machine
+from llm_walkthrough import environment
 from llm_walkthrough.environment import REPOSITORY, check, to_records, to_share, to_text
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.readiness import Row, Severity
+from llm_walkthrough.machine import facts
+from llm_walkthrough.machine.judgements import Row, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,7 @@ def test_a_full_disk_matters_only_where_the_model_is_not_known_to_be_there(
     def broken(name: str) -> Path:
         raise OSError(name)
 
-    monkeypatch.setattr(machine, "free_disk", lambda _: 0)
+    monkeypatch.setattr(facts, "free_disk", lambda _: 0)
     for find, severity in ((broken, Severity.PROBLEM), (Path, Severity.OK)):
         replace("llm_walkthrough.catalogue", find=find, models_folder=lambda: Path("m"))
         assert answer("disk").severity is severity

@@ -15,7 +15,7 @@ import pytest
 from handicap import FLOAT32, INT4, NONE, handicap_of
 
 from llm_walkthrough.catalogue import find
-from llm_walkthrough.notebooks import FOLDER, execute, find_notebooks, save
+from tools.notebooks import FOLDER, execute, find_notebooks, save
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,8 +18,8 @@ from llm_walkthrough.structured_output import KEPT_SPOTS, GrammarMask
 
 if TYPE_CHECKING:
     from llm_walkthrough.arrays import Logits, TokenIds
+    from llm_walkthrough.constraints.matcher import GrammarVocabulary
     from llm_walkthrough.grammar import Grammar
-    from llm_walkthrough.matcher import GrammarVocabulary
 
 DIGITS = regular_expression("[0-9]{2,4}")
 POSE = json_schema(

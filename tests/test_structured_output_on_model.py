@@ -16,10 +16,10 @@ import jsonschema
 import numpy as np
 import pytest
 
-from llm_walkthrough.ask import chat_prompt, load
+from llm_walkthrough.answer import chat_prompt, load
 from llm_walkthrough.catalogue import find
+from llm_walkthrough.constraints.matcher import GrammarVocabulary
 from llm_walkthrough.grammar import json_schema
-from llm_walkthrough.matcher import GrammarVocabulary
 from llm_walkthrough.sampling import Sampling, TopK
 from llm_walkthrough.stepper import EndTokens, Stepper
 from llm_walkthrough.structured_output import GrammarMask

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from llm_walkthrough.graph import Graph
-from llm_walkthrough.ports import Port
+from llm_walkthrough.model_files.ports import Port
 from llm_walkthrough.views import (
     Chips,
     Code,

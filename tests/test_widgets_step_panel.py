@@ -16,7 +16,7 @@ from walking import END, PROMPT, Reader, tokenizer
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.model import open_model
-from llm_walkthrough.panel.saved_run import read
+from llm_walkthrough.panel.step.saved_run import read
 from llm_walkthrough.tokenizer import open_tokenizer
 from llm_walkthrough.widgets import StepPanel
 

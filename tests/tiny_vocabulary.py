@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tiny_tokenizer import byte_level, write_folder
 
-from llm_walkthrough.matcher import GrammarVocabulary
+from llm_walkthrough.constraints.matcher import GrammarVocabulary
 from llm_walkthrough.tokenizer import open_tokenizer
 
 if TYPE_CHECKING:

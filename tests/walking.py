@@ -13,7 +13,7 @@ import numpy as np
 from tiny_tokenizer import byte_level, write_folder
 from toy_model import SharedToy, ToyModel
 
-from llm_walkthrough.panel.walk import Walk
+from llm_walkthrough.panel.step.walk import Walk
 from llm_walkthrough.sampling import Sampling
 from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from llm_walkthrough.arrays import TokenIds
-    from llm_walkthrough.chat_template import Message
+    from llm_walkthrough.model_files.chat_template import Message
     from llm_walkthrough.tokenizer import Tokenizer
 
     Chat = Callable[[Sequence[Message]], str]

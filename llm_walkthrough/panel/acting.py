@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.panel.desk import Notice
+from llm_walkthrough.panel.step.desk import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

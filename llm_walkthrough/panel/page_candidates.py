@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llm_walkthrough.panel.candidates import Candidate, Distribution, Stage
-    from llm_walkthrough.panel.desk import Desk
+    from llm_walkthrough.panel.step.desk import Desk
     from llm_walkthrough.sampling import Sampling
     from llm_walkthrough.views import Vocabulary
 

@@ -1,0 +1,1 @@
+"""How fast the package is, against named peers; not installed for learners."""

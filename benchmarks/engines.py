@@ -1,0 +1,383 @@
+"""How long does each way of decoding take for one and the same piece of work?
+
+The ways are `Ours`; `GenAI`, an engine of its own; the bare run, which no step can go
+below; and the plain loop, which one writes first. Every span that is timed begins and
+ends at the same point of the work. Knows nothing of rounds and ratios: `bench` does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cache, partial
+from time import perf_counter as now
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+import onnxruntime as ort
+import psutil
+
+from llm_walkthrough.constraints.matcher import GrammarVocabulary
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.grammar import json_schema
+from llm_walkthrough.kv_cache import GrownCache
+from llm_walkthrough.model import Model, open_model
+from llm_walkthrough.sampling import Sampling
+from llm_walkthrough.stepper import Stepper
+from llm_walkthrough.structured_output import GrammarMask
+from llm_walkthrough.tokenizer import open_tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from llm_walkthrough.arrays import TokenIds
+    from llm_walkthrough.kv_cache import KVCache, SharedCache
+
+GREEDY = Sampling(temperature=0, repetition_penalty=1)
+SAMPLED = Sampling()
+
+RECORDS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "title": {"type": "string", "maxLength": 40},
+            "year": {"type": "integer", "minimum": 1500, "maximum": 2100},
+            "is_lent": {"type": "boolean"},
+        },
+        "required": ["title", "year", "is_lent"],
+        "additionalProperties": False,
+    },
+}
+"""A schema of the usual kind: free texts, numbers, and much that is forced."""
+
+MEMORY_KINDS = ("pss", "uss", "rss")
+"""Which figure of a process is taken: the first that the system knows.
+
+PSS counts a page that n processes share as 1/n of a page, USS counts only pages that
+none shares, RSS counts every page in full.
+"""
+
+
+# --- what decodes -------------------------------------------------------------------
+
+
+class Decoder(Protocol):
+    """Answers one prompt."""
+
+    def read(self) -> object:
+        """Run the prompt through the graph, up to the logits of its last token."""
+        ...
+
+    def step(self) -> object:
+        """Choose a token; run the graph on the one before, if that was not done."""
+        ...
+
+
+class Engine(Protocol):
+    """A model that is ready to answer prompts."""
+
+    def decoder(self, prompt: TokenIds, count: int, sampling: Sampling) -> Decoder:
+        """Return what will answer the prompt with at most `count` tokens."""
+        ...
+
+
+class Ours:
+    """This package, as `ask` uses it."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self.model = open_model(folder, threads=threads)
+        if not self.model.graph.can_share_buffers:
+            raise InputError(
+                f"{folder} has attention other than GroupQueryAttention, and `bench` "
+                "measures shared buffers; name another model"
+            )
+
+    def decoder(self, prompt: TokenIds, count: int, sampling: Sampling) -> OurDecoder:
+        """Return a stepper; the system hands out its cache's memory while it reads."""
+        cache = self.model.new_cache(len(prompt) + count + 1)
+        processors = sampling.processors()
+        return OurDecoder(
+            Stepper(self.model, prompt, processors=processors, cache=cache)
+        )
+
+
+@dataclass(frozen=True)
+class OurDecoder:
+    """A stepper."""
+
+    stepper: Stepper
+
+    def read(self) -> object:
+        """Run the prompt; its logits stay at hand for the first step."""
+        return self.stepper.logits
+
+    def step(self) -> object:
+        """Make one token."""
+        return self.stepper.step()
+
+
+class GenAI:
+    """onnxruntime-genai on the same folder."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read at the import
+        self._library: Any = importlib.import_module("onnxruntime_genai")
+        config = self._library.Config(str(folder))
+        options = {"session_options": {"intra_op_num_threads": threads}}
+        config.overlay(json.dumps({"model": {"decoder": options}}))
+        self._model = self._library.Model(config)
+
+    def decoder(self, prompt: TokenIds, count: int, sampling: Sampling) -> GenAIDecoder:
+        """Return a generator; it makes its cache now, which is not timed."""
+        length = len(prompt) + count + 1
+        options = self._library.GeneratorParams(self._model)
+        options.set_search_options(
+            max_length=length,
+            min_length=length,  # an end token must not end the measurement
+            do_sample=sampling.temperature > 0,
+            repetition_penalty=sampling.repetition_penalty,
+        )
+        if sampling.temperature > 0:
+            options.set_search_options(
+                temperature=sampling.temperature,
+                top_k=sampling.top_k,
+                top_p=sampling.top_p,
+            )
+        return GenAIDecoder(self._library.Generator(self._model, options), prompt)
+
+
+@dataclass(frozen=True)
+class GenAIDecoder:
+    """A generator; like a stepper it has the prompt's logits for its first token."""
+
+    generator: Any
+    prompt: TokenIds
+
+    def read(self) -> object:
+        """Run the prompt."""
+        return self.generator.append_tokens(self.prompt.astype(np.int32))
+
+    def step(self) -> object:
+        """Make one token."""
+        return self.generator.generate_next_token()
+
+
+class BareRun:
+    """What a bare `session.run` does and nothing else: hand the arrays over, compute.
+
+    It runs on the buffer of a stepper's cache. Making the arrays, checking, choosing a
+    token and keeping a record are what a step adds.
+    """
+
+    def __init__(self, model: Model, shared: KVCache) -> None:
+        self._model = model
+        self._binding = model.session.io_binding()
+        whole = cast("SharedCache", shared).buffer.whole  # `Ours` opens no other kind
+        for past, present in zip(model.graph.past, model.graph.present, strict=True):
+            value = ort.OrtValue.ortvalue_from_numpy(whole[past.name])
+            self._binding.bind_ortvalue_input(past.name, value)
+            self._binding.bind_ortvalue_output(present.name, value)
+        self._inputs: dict[str, np.ndarray] = {}
+        self.logits = np.empty((1, 1, model.vocab), _logits_dtype(model))
+
+    def prepare(self, unseen: TokenIds, shared: KVCache) -> None:
+        """Make the arrays of a step that begins with this cache; this is not timed."""
+        past = {port.name for port in self._model.graph.past}
+        feed = self._model.feed(unseen, shared)
+        self._inputs = {name: feed[name] for name in feed.keys() - past}
+
+    def run(self) -> None:
+        """Write the rows which the stepper writes, with the same values."""
+        for name, array in self._inputs.items():
+            self._binding.bind_cpu_input(name, array)
+        value = ort.OrtValue.ortvalue_from_numpy(self.logits)
+        self._binding.bind_ortvalue_output("logits", value)
+        self._model.session.run_with_iobinding(self._binding)
+
+
+def _logits_dtype(model: Model) -> str:
+    return next(port.dtype for port in model.graph.outputs if port.name == "logits")
+
+
+class PlainLoop:
+    """What one writes first: arrays go in, longer arrays come out, and so on.
+
+    Begins where a stepper stands that has read its prompt, with a copy of its cache.
+    """
+
+    def __init__(self, model: Model, stepper: Stepper) -> None:
+        self._model = model
+        self.token = int(stepper.logits.argmax())
+        held = {name: array.copy() for name, array in stepper.cache.arrays().items()}
+        self._past = GrownCache(held, stepper.cache.capacity)
+        self._outputs = [port.name for port in model.graph.outputs]
+
+    def step(self) -> None:
+        """Run the graph on the newest token and take the likeliest one."""
+        feed = self._model.feed(np.array([self.token]), self._past)
+        out = self._model.session.run(self._outputs, feed)
+        found = dict(zip(self._outputs, out, strict=True))
+        self.token = int(found["logits"][0, -1].argmax())
+        graph = self._model.graph
+        pairs = zip(graph.past, graph.present, strict=True)
+        held = {past.name: found[present.name] for past, present in pairs}
+        self._past = GrownCache(held, self._past.capacity)
+
+
+# --- what is timed ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which engine is opened, on which folder, with how many threads."""
+
+    engine: Callable[[Path, int], Engine]
+    folder: Path
+    threads: int
+
+
+@cache
+def engine_at(place: Place) -> Any:  # noqa: ANN401 - whichever engine it names
+    """Open the engine, once in each process."""
+    return place.engine(place.folder, place.threads)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long the work takes."""
+    began = now()
+    work()
+    return now() - began
+
+
+def repeated(work: Callable[[], object], count: int) -> Callable[[], None]:
+    """Return the work, `count` times over."""
+
+    def all_of_it() -> None:
+        for _ in range(count):
+            work()
+
+    return all_of_it
+
+
+def time_answer(
+    place: Place, prompt: TokenIds, count: int, sampling: Sampling
+) -> tuple[float, float]:
+    """Time one answer of `count` tokens.
+
+    Returns:
+        Tokens per second of the prompt, from its tokens to its last logits; tokens per
+        second of what follows the first new token, which are as many runs of the graph
+        as choices.
+    """
+    decoder = engine_at(place).decoder(prompt, count + 1, sampling)
+    prefill = seconds(decoder.read)
+    decoder.step()  # from the logits of the prompt, without a run
+    decode = seconds(repeated(decoder.step, count))
+    return len(prompt) / prefill, count / decode
+
+
+def time_bare_run(place: Place, prompt: TokenIds, count: int) -> tuple[float, float]:
+    """Time whole steps and bare runs in turn, with the same session and inputs.
+
+    Of a step everything counts, of a bare run what a bare `session.run` does: it hands
+    over arrays that are there and computes. Making them, checking, choosing and keeping
+    a record are what a step adds. Each bare run repeats the run of the step before it,
+    and writes the same rows once more.
+
+    Returns:
+        Median milliseconds of a step, of a bare run.
+    """
+    ours: Ours = engine_at(place)
+    stepper = ours.decoder(prompt, count + 1, GREEDY).stepper
+    stepper.step()
+    bare = BareRun(ours.model, stepper.cache)
+    pairs = []
+    for _ in range(count):
+        unseen, shared = stepper.unseen, stepper.cache
+        step = seconds(stepper.step)
+        # afterwards: before the step it would warm the processor's caches for it
+        bare.prepare(unseen, shared)
+        pairs.append((step, seconds(bare.run)))
+    step, run = np.median(pairs, axis=0) * 1000
+    return float(step), float(run)
+
+
+def time_mask(place: Place, prompt: TokenIds, count: int) -> tuple[float, float]:
+    """Time a grammar's mask at each step of a text, right after the run before it.
+
+    Everything counts that the grammar adds to a step: following the newest token, the
+    mask, and the logits that are left.
+
+    Returns:
+        Median milliseconds of a mask, of a run of the model on one token.
+    """
+    ours: Ours = engine_at(place)
+    graph = ours.model.graph
+    tokenizer = open_tokenizer(graph.path.parent)
+    vocabulary = GrammarVocabulary(tokenizer, graph.vocab, graph.end_tokens)
+    mask = GrammarMask(json_schema(RECORDS), vocabulary, len(prompt))
+    stepper = ours.decoder(prompt, count + 1, GREEDY).stepper
+    stepper.processors = (mask, *GREEDY.processors())
+    masks = []
+    for _ in range(count):
+        logits, context = stepper.logits, stepper.tokens
+        masks.append(seconds(partial(mask, logits, context)))
+        stepper.step()
+    runs = [run.seconds for run in stepper.runs if len(run.tokens) == 1]
+    return float(np.median(masks)) * 1000, float(np.median(runs)) * 1000
+
+
+def time_plain_loop(
+    place: Place, prompt: tuple[int, ...], count: int
+) -> tuple[float, float]:
+    """Time steps and turns of a plain loop in turn, with the same session and prompt.
+
+    Both begin with the logits of the prompt, so that each makes the same tokens with as
+    many in its cache; a turn, like a step, is one run and one choice.
+
+    Returns:
+        Tokens per second of both, by the medians.
+    """
+    ours, stepper = _stepper_after(place, prompt, count)
+    loop = PlainLoop(ours.model, stepper)
+    stepper.step()  # the loop, too, begins with one token that was chosen
+    work = (stepper.step, loop.step)
+    pairs = [[seconds(one) for one in work] for _ in range(count)]
+    stepper.undo(count + 1)
+    step, turn = np.median(pairs, axis=0)
+    return float(1 / step), float(1 / turn)
+
+
+@cache
+def _stepper_after(
+    place: Place, prompt: tuple[int, ...], count: int
+) -> tuple[Ours, Stepper]:
+    """Return a stepper that has read the prompt; a long one is read only once."""
+    ours: Ours = engine_at(place)
+    decoder = ours.decoder(np.array(prompt), count + 1, GREEDY)
+    decoder.read()
+    return ours, decoder.stepper
+
+
+def measure_memory(place: Place, prompt: TokenIds) -> tuple[str, float, float]:
+    """Measure this process: with the model loaded, and after it has read the prompt.
+
+    Returns:
+        Which of `MEMORY_KINDS`, and MB twice.
+    """
+    engine = engine_at(place)
+    loaded = _memory()
+    decoder = engine.decoder(prompt, 1, GREEDY)
+    decoder.read()
+    decoder.step()
+    used = _memory()
+    kind = next(kind for kind in MEMORY_KINDS if kind in used)
+    return kind, loaded[kind] / 1e6, used[kind] / 1e6
+
+
+def _memory() -> dict[str, int]:
+    return dict(psutil.Process().memory_full_info()._asdict())

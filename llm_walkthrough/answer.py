@@ -1,0 +1,272 @@
+"""What does a model answer to one prompt, and what did the answer cost?
+
+Joins tokenizer, model and stepper for a single question: the prompt's tokens, the text
+as it is made, the figures at the end. Knows nothing of options, terminals or signals:
+`cli` has those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import perf_counter as now
+from typing import TYPE_CHECKING
+
+from llm_walkthrough.constraints.matcher import GrammarVocabulary
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.model import Model, open_model
+from llm_walkthrough.sampling import Sampling, uniform
+from llm_walkthrough.stepper import EndTokens, Stepper
+from llm_walkthrough.structured_output import GrammarMask
+from llm_walkthrough.tokenizer import StopText, TextStream, open_tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from llm_walkthrough.arrays import TokenIds
+    from llm_walkthrough.grammar import Grammar
+    from llm_walkthrough.sampling import Processor
+    from llm_walkthrough.stepper import StopRule
+    from llm_walkthrough.tokenizer import Tokenizer
+
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an answer is drawn and when it stops; the same settings repeat an answer.
+
+    Attributes:
+        sampling: how the logits become probabilities.
+        seed: which luck, 0 or more.
+        max_new_tokens: the most tokens to make.
+        stop_texts: the answer ends before the first of these texts.
+        grammar: what the answer must follow, if anything.
+
+    Raises:
+        InputError: a value is out of its range, or there are stop texts, which would
+            cut off what the grammar wants.
+    """
+
+    sampling: Sampling = field(default_factory=Sampling)
+    seed: int = 0
+    max_new_tokens: int = 512
+    stop_texts: tuple[str, ...] = ()
+    grammar: Grammar | None = None
+
+    def __post_init__(self) -> None:
+        uniform(self.seed, 0)  # refuses a seed that cannot be used
+        if self.max_new_tokens < 1:
+            raise InputError(
+                f"the maximum of new tokens must be at least 1, got "
+                f"{self.max_new_tokens}; 512 is enough for most answers"
+            )
+        if self.grammar is not None and self.stop_texts:
+            raise InputError(
+                f"the stop text {self.stop_texts[0]!r} would cut off an answer that "
+                f"must follow a {self.grammar.kind}; leave one of them out"
+            )
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What an answer cost.
+
+    Attributes:
+        prompt_tokens: tokens of the prompt that the model has read.
+        prefill_seconds: how long the graph took for them.
+        new_tokens: tokens that were made, the end token included.
+        decode_seconds: from the first new token to the last, everything included: the
+            graph, the drawing, the text and its way to the reader.
+        stop_reason: "end token", "stop text", "limit", "context full", "interrupted".
+        cache_bytes: keys and values of all tokens that the model has seen.
+    """
+
+    prompt_tokens: int
+    prefill_seconds: float
+    new_tokens: int
+    decode_seconds: float
+    stop_reason: str
+    cache_bytes: int
+
+    @property
+    def prefill_rate(self) -> float | None:
+        """Tokens of the prompt per second; None if the model read none."""
+        return _rate(self.prompt_tokens, self.prefill_seconds)
+
+    @property
+    def decode_rate(self) -> float | None:
+        """New tokens per second; the first comes with the prompt and is not counted."""
+        return _rate(self.new_tokens - 1, self.decode_seconds)
+
+    def __str__(self) -> str:
+        return (
+            f"prompt {_counted(self.prompt_tokens, self.prefill_rate)}; "
+            f"answer {_counted(self.new_tokens, self.decode_rate)}; "
+            f"stopped by: {self.stop_reason}; cache {self.cache_bytes / 1e6:.1f} MB"
+        )
+
+
+class Answer:
+    """One answer in the making.
+
+    Args:
+        model: runs the tokens.
+        tokenizer: the one that belongs to the model.
+        prompt: token ids [sequence] int64, as `chat_prompt` or `encode` makes them.
+        settings: how the answer is drawn and when it stops.
+
+    Attributes:
+        prompt: as given.
+        settings: as given.
+        text: what was given to the reader so far.
+
+    Raises:
+        InputError: the prompt is empty or too long for the context, a stop text is
+            empty, or the grammar cannot be followed in as few tokens.
+    """
+
+    def __init__(
+        self, model: Model, tokenizer: Tokenizer, prompt: TokenIds, settings: Settings
+    ) -> None:
+        self.prompt = prompt
+        self.settings = settings
+        self.text = ""
+        self._text_stream = TextStream(tokenizer, stop_texts=settings.stop_texts)
+        self._stop_rules: dict[str, StopRule] = {
+            "end token": EndTokens(model.graph.end_tokens),
+            "stop text": StopText(tokenizer, settings.stop_texts),
+            INTERRUPTED: lambda _new_tokens: self._is_interrupted,
+        }
+        self._is_interrupted = False
+        self._token_times: list[float] = []
+        capacity = _capacity(model, len(prompt), settings.max_new_tokens)
+        self._mask = _grammar_mask(model, tokenizer, len(prompt), capacity, settings)
+        masks: tuple[Processor, ...] = () if self._mask is None else (self._mask,)
+        self._stepper = Stepper(
+            model,
+            prompt,
+            processors=(*masks, *settings.sampling.processors()),
+            seed=settings.seed,
+            cache=model.new_cache(capacity),
+        )
+
+    @property
+    def new_tokens(self) -> TokenIds:
+        """The tokens that were made so far."""
+        return self._stepper.new_tokens
+
+    @property
+    def figures(self) -> Figures:
+        """What the answer has cost so far."""
+        prompt_length = self._stepper.prompt_length
+        prefill = [run for run in self._stepper.runs if run.stop <= prompt_length]
+        times = self._token_times or [0.0]
+        return Figures(
+            prompt_tokens=sum(len(run.tokens) for run in prefill),
+            prefill_seconds=sum(run.seconds for run in prefill),
+            new_tokens=len(self.new_tokens),
+            decode_seconds=times[-1] - times[0],
+            stop_reason=self._stepper.stop_reason or INTERRUPTED,
+            cache_bytes=self._stepper.cache.nbytes,
+        )
+
+    def read_prompt(self) -> None:
+        """Run the prompt through the model; an exception in between does no harm."""
+        _ = self._stepper.logits
+
+    def stream(self) -> Iterator[str]:
+        """Make the answer; yields text as soon as it is certain."""
+        limit = self.settings.max_new_tokens
+        for step in self._stepper.run(limit, self._stop_rules):
+            self._token_times.append(now())
+            yield self._noted(self._text_stream.feed(step.token))
+        yield self._noted(self._text_stream.flush())
+
+    def require_whole(self) -> None:
+        """Raise InputError if a grammar was given and the answer stops in its middle.
+
+        What was interrupted is not whole either, but its reader knows.
+        """
+        stepper, mask = self._stepper, self._mask
+        if mask is None or stepper.stop_reason in (None, INTERRUPTED):
+            return
+        if not mask.is_complete(stepper.tokens):
+            raise InputError(
+                f"the answer did not fit: after {len(self.new_tokens)} tokens the "
+                f"{mask.grammar.kind} is not satisfied (stopped by: "
+                f"{stepper.stop_reason}); raise --max-new-tokens, or ask for less"
+            )
+
+    def interrupt(self) -> None:
+        """Let the answer end after the step in flight; safe in a signal handler."""
+        self._is_interrupted = True
+
+    def _noted(self, text: str) -> str:
+        self.text += text
+        return text
+
+
+def chat_prompt(tokenizer: Tokenizer, text: str, system: str | None = None) -> str:
+    """Write one question in the model's own form, ready to be encoded.
+
+    Args:
+        tokenizer: has the chat template.
+        text: what the user says.
+        system: what the model is told to be; None leaves it to the template.
+
+    Raises:
+        InputError: the folder has no chat template, or it refuses these messages.
+    """
+    turns = [("user", text)] if system is None else [("system", system), ("user", text)]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    return tokenizer.chat(messages)
+
+
+def load(path: Path, threads: int | None = None) -> tuple[Model, Tokenizer]:
+    """Open a model and its tokenizer.
+
+    Args:
+        path: a model folder, or an `.onnx` file with the tokenizer beside it.
+        threads: how many threads one operator may use (default: one for each core).
+
+    Raises:
+        InputError: one of them cannot be opened, or they do not belong together.
+    """
+    tokenizer = open_tokenizer(path if path.is_dir() else path.parent)
+    model = open_model(path, threads=threads)
+    return model, tokenizer.for_vocab(model.vocab)
+
+
+def _capacity(model: Model, prompt_length: int, max_new_tokens: int) -> int:
+    """Room for prompt and answer, and one more: full to the brim is "context full"."""
+    longest = model.graph.context_length
+    if prompt_length >= longest:
+        raise InputError(
+            f"the prompt has {prompt_length:,} tokens, but the model's context holds "
+            f"{longest:,} with the answer; shorten the prompt"
+        )
+    return min(longest, prompt_length + max_new_tokens + 1)
+
+
+def _grammar_mask(
+    model: Model,
+    tokenizer: Tokenizer,
+    prompt_length: int,
+    capacity: int,
+    settings: Settings,
+) -> GrammarMask | None:
+    if settings.grammar is None:
+        return None
+    vocabulary = GrammarVocabulary(tokenizer, model.vocab, model.graph.end_tokens)
+    room = min(settings.max_new_tokens, capacity - prompt_length)
+    return GrammarMask(settings.grammar, vocabulary, prompt_length, room)
+
+
+def _rate(tokens: int, seconds: float) -> float | None:
+    return tokens / seconds if tokens > 0 and seconds > 0 else None
+
+
+def _counted(tokens: int, rate: float | None) -> str:
+    speed = "" if rate is None else f", {rate:.1f} tokens/s"
+    return f"{tokens} token{'' if tokens == 1 else 's'}{speed}"

@@ -1,0 +1,319 @@
+"""What does each command of the command line do?
+
+One function for each, from the options to the exit status. Knows nothing of how options
+are written (`cli`). Each loads only what it needs: `ask` must start fast, and `doctor`
+must run where half of the packages are missing.
+"""
+# ruff: noqa: PLC0415 - imports inside functions are the point, as said above
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict, fields
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_walkthrough.command_line import terminal
+from llm_walkthrough.errors import InputError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable
+
+    from llm_walkthrough.answer import Answer, Settings
+    from llm_walkthrough.arrays import TokenIds
+    from llm_walkthrough.catalogue import Choice
+    from llm_walkthrough.grammar import Grammar
+    from llm_walkthrough.tokenizer import Tokenizer
+
+OK = 0
+PROBLEM = 1
+INTERRUPTED = 130
+"""What a shell reports of a program that Ctrl-C ended: 128 + SIGINT."""
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+JUPYTER_CONFIG = Path(__file__).parent / "jupyter"
+"""Defaults for JupyterLab: it asks nobody for news or updates, unless the user does."""
+
+
+def doctor(options: Namespace) -> int:
+    """Show whether this machine is ready; PROBLEM if something will not work."""
+    from llm_walkthrough.environment import check, to_records, to_text
+
+    rows = check()
+    _write(to_records(rows) if options.json else to_text(rows))
+    return PROBLEM if any(row.severity == "problem" for row in rows) else OK
+
+
+def lab(options: Namespace) -> int:
+    """Run JupyterLab on the notebooks, for this machine only, until it is stopped.
+
+    Raises:
+        InputError: JupyterLab or the notebooks are not there.
+    """
+    if not NOTEBOOKS.is_dir():
+        raise InputError(
+            f"there are no notebooks in {NOTEBOOKS}; they come with a clone of the "
+            "repository: run `python3 run.py` there"
+        )
+    try:
+        labapp = import_module("jupyterlab.labapp")
+    except ImportError as error:
+        raise InputError(
+            f"JupyterLab cannot be loaded ({error}); run `python3 run.py`, or "
+            '`pip install "llm-walkthrough[lab]"`'
+        ) from error
+    others = os.environ.get("JUPYTER_CONFIG_PATH", "").split(os.pathsep)
+    folders = [*filter(None, others), str(JUPYTER_CONFIG)]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(folders)
+    usual = {
+        "ServerApp.ip": "127.0.0.1",
+        # the whole repository, since the notebooks link to the modules
+        "ServerApp.root_dir": NOTEBOOKS.parent,
+        "LabApp.default_url": f"/lab/tree/{NOTEBOOKS.name}",
+    }
+    # JupyterLab refuses an option that is given twice, also by its short name
+    words = [word.lstrip("-").partition("=")[0] for word in options.jupyter_arguments]
+    written = {labapp.LabApp.aliases.get(word, word) for word in words}
+    kept = [f"--{name}={usual[name]}" for name in usual if name not in written]
+    labapp.LabApp.launch_instance([*kept, *options.jupyter_arguments])
+    return OK
+
+
+def list_models(options: Namespace) -> int:
+    """Show which models can be fetched and which are there."""
+    from llm_walkthrough.catalogue import choices
+
+    # the other names are shorter ones for the same variants
+    listed = [one for name, one in choices().items() if name == one.folder.name]
+    if options.json:
+        _write([_model_record(choice) for choice in listed])
+    else:
+        _write("\n".join(_model_line(choice) for choice in listed))
+    return OK
+
+
+def fetch_models(options: Namespace) -> int:
+    """Fetch and convert models; writes the folder of each.
+
+    Raises:
+        InputError: a name is not known, or as `catalogue.fetch`.
+    """
+    from llm_walkthrough.catalogue import entries, fetch
+    from llm_walkthrough.command_line.progress import progress
+
+    for name in options.names or [entries()[0].name]:
+        with progress() as show:
+            folder = fetch(name, show)
+        _write(str(folder))
+    return OK
+
+
+def show_folder(options: Namespace) -> int:
+    """Write where a model lies, or where all of them do.
+
+    Raises:
+        InputError: there is no such model, or it was not fetched yet.
+    """
+    from llm_walkthrough.catalogue import find, models_folder
+
+    _write(str(find(options.name) if "name" in options else models_folder()))
+    return OK
+
+
+def bench(options: Namespace) -> int:
+    """Measure this package against others and show the ratios.
+
+    Raises:
+        InputError: an option or the model cannot be used, or onnxruntime-genai is not
+            installed.
+    """
+    from benchmarks import bench as benching
+    from llm_walkthrough.command_line.progress import progress
+
+    plan = benching.Plan(**_given(options, *_names(benching.Plan)))
+    with progress() as show:
+        report = benching.measure(_model(options), plan, show)
+    _write(asdict(report) if options.json else str(report))
+    return OK
+
+
+def bench_panel(options: Namespace) -> int:
+    """Measure the step panel in a browser against one made of ipywidgets.
+
+    Raises:
+        InputError: an option or the model cannot be used, or browser, JupyterLab or
+            playwright are not there.
+    """
+    from benchmarks.panel_report import Plan
+    from llm_walkthrough.command_line.progress import progress
+
+    plan, path = Plan(**_given(options, *_names(Plan))), _model(options)
+    try:
+        benching = import_module("benchmarks.panel")
+    except ImportError as error:
+        raise InputError(
+            f"bench-panel needs JupyterLab and playwright ({error}); run `python3 "
+            'run.py bench-panel`, or `pip install "llm-walkthrough[lab,test]"`'
+        ) from error
+    with progress() as show:
+        report = benching.measure(path, plan, show)
+    _write(asdict(report) if options.json else str(report))
+    return OK
+
+
+def ask(options: Namespace) -> int:
+    """Answer one prompt: text to standard output, a line of figures to standard error.
+
+    Raises:
+        InputError: an option, the prompt or the model cannot be used, or the answer
+            did not fit its grammar in time.
+    """
+    from llm_walkthrough import answer as answering
+
+    text = _prompt_text(options)
+    settings = _settings(options)
+    model, tokenizer = answering.load(_model(options), **_given(options, "threads"))
+    if not options.raw:
+        text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))
+    answer = answering.Answer(model, tokenizer, tokenizer.encode(text), settings)
+    _make(answer, _show_nothing if options.json else terminal.write)
+    if options.json:
+        answer.require_whole()
+        _write(_record(answer, tokenizer, model.graph.path.parent))
+    else:
+        terminal.write("" if answer.text.endswith("\n") else "\n")
+        terminal.note(str(answer.figures))
+        answer.require_whole()
+    return INTERRUPTED if answer.figures.stop_reason == answering.INTERRUPTED else OK
+
+
+def _model_line(choice: Choice) -> str:
+    state = "ready" if choice.is_ready else "not fetched"
+    entry = choice.entry
+    size = f"{entry.parameters / 1e6:.0f} M parameters"
+    return f"{choice.folder.name:<32}  {size}  {entry.licence}  {state}"
+
+
+def _model_record(choice: Choice) -> dict[str, Any]:
+    entry = choice.entry
+    return {
+        "name": choice.folder.name,
+        "title": entry.title,
+        "licence": entry.licence,
+        "parameters": entry.parameters,
+        "is_ready": choice.is_ready,
+        "folder": str(choice.folder),
+    }
+
+
+def _make(answer: Answer, show: Callable[[str], None]) -> None:
+    """Make the answer; Ctrl-C ends it and keeps what there is."""
+    try:
+        answer.read_prompt()
+        with terminal.first_ctrl_c(answer.interrupt):
+            for text in answer.stream():
+                show(text)
+    except KeyboardInterrupt:
+        answer.interrupt()
+
+
+def _prompt_text(options: Namespace) -> str:
+    if options.raw and "system" in options:
+        raise InputError(
+            "--raw sends the prompt without the chat template, so there is no place "
+            "for --system; leave one of them out"
+        )
+    words: list[str] = options.prompt
+    is_piped = sys.stdin is not None and not sys.stdin.isatty()
+    if words == ["-"] or (not words and is_piped):
+        text = terminal.read_input()
+    else:
+        text = " ".join(words)
+    if not text.strip():
+        raise InputError(
+            'the prompt is empty; ask something, as in llm-walkthrough ask "Why is the '
+            'sky blue?"'
+        )
+    return text
+
+
+def _settings(options: Namespace) -> Settings:
+    from llm_walkthrough.answer import Settings
+    from llm_walkthrough.sampling import Sampling
+
+    sampling = Sampling(**_given(options, *_names(Sampling)))
+    given = _given(options, *_names(Settings))
+    return Settings(sampling, grammar=_grammar(options), **given)
+
+
+def _grammar(options: Namespace) -> Grammar | None:
+    given = _given(options, "json_schema", "regex", "lark")
+    if not given:
+        return None
+    from llm_walkthrough import grammar
+
+    if len(given) > 1:
+        names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(f"an answer follows one grammar, got {names}; leave one out")
+    if "regex" in given:
+        return grammar.regular_expression(given["regex"])
+    [(name, path)] = given.items()
+    read = {"json_schema": grammar.json_schema, "lark": grammar.lark_grammar}
+    text = grammar.read_text(path)
+    try:
+        return read[name](text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _model(options: Namespace) -> Path:
+    from llm_walkthrough.catalogue import entries, find
+
+    return find(options.model if "model" in options else entries()[0].name)
+
+
+def _names(settings: type[Any]) -> list[str]:
+    return [field.name for field in fields(settings)]
+
+
+def _given(options: Namespace, *names: str) -> dict[str, Any]:
+    """Those of the named options that were written."""
+    return {name: value for name, value in vars(options).items() if name in names}
+
+
+def _record(answer: Answer, tokenizer: Tokenizer, folder: Path) -> dict[str, Any]:
+    figures = answer.figures
+    return {
+        "model": str(folder),
+        "settings": asdict(answer.settings),
+        "prompt": {
+            "text": tokenizer.decode(answer.prompt, show_special=True),
+            **_tokens(tokenizer, answer.prompt),
+        },
+        "answer": {"text": answer.text, **_tokens(tokenizer, answer.new_tokens)},
+        "stop_reason": figures.stop_reason,
+        "figures": {
+            **asdict(figures),
+            "prefill_tokens_per_second": figures.prefill_rate,
+            "decode_tokens_per_second": figures.decode_rate,
+        },
+    }
+
+
+def _tokens(tokenizer: Tokenizer, ids: TokenIds) -> dict[str, Any]:
+    tokens = [int(token) for token in ids]
+    return {"ids": tokens, "tokens": [tokenizer.piece(token) for token in tokens]}
+
+
+def _show_nothing(_text: str) -> None:
+    pass
+
+
+def _write(content: object) -> None:
+    """Write a text as it is, anything else as JSON."""
+    text = content if isinstance(content, str) else json.dumps(content, indent=2)
+    terminal.write(f"{text}\n")

@@ -1,0 +1,1 @@
+"""How a grammar is followed."""

@@ -1,0 +1,1 @@
+"""How weights from elsewhere become a model folder."""

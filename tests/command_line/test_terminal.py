@@ -1,0 +1,113 @@
+"""Text goes out at once, and whatever is wrong at the other end is told apart."""
+
+from __future__ import annotations
+
+import errno
+import io
+import signal
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from llm_walkthrough.command_line import terminal
+from llm_walkthrough.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Broken(io.StringIO):
+    """A stream on which every write fails in one way."""
+
+    def __init__(self, error: int) -> None:
+        super().__init__()
+        self.error = error
+
+    def write(self, _text: str) -> int:
+        raise OSError(self.error, "no such luck")
+
+
+def test_text_is_written_and_flushed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str] = []
+    stream = SimpleNamespace(write=heard.append, flush=lambda: heard.append("flushed"))
+    monkeypatch.setattr(sys, "stdout", stream)
+    terminal.write("Hé🙂")
+    assert heard == ["Hé🙂", "flushed"]
+
+
+@pytest.mark.parametrize("error", [errno.EPIPE, errno.EINVAL])
+def test_reader_that_went_away_is_a_broken_pipe_on_every_system(
+    monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Broken(error))
+    with pytest.raises(BrokenPipeError):
+        terminal.write("text")
+
+
+def test_full_disk_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", Broken(errno.ENOSPC))
+    with pytest.raises(InputError, match=r"cannot be written \(no such luck\)"):
+        terminal.write("text")
+
+
+def test_note_that_nobody_can_read_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Broken(errno.EPIPE))
+    terminal.note("line")
+
+
+def test_output_becomes_utf8_whatever_the_system_prefers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="cp1252", write_through=True)
+    monkeypatch.setattr(sys, "stdout", stream)
+    terminal.prepare_output()
+    terminal.write("雨🙂")
+    assert written.getvalue().decode("utf-8") == "雨🙂"
+
+
+def test_output_that_was_closed_before_the_start_goes_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    terminal.prepare_output()
+    terminal.write("text")
+    terminal.note("line")
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("Hé\n", "Hé"),
+        ("Hé\r\n", "Hé"),
+        ("\ufeffa\n\nb\n\n", "a\n\nb\n"),
+        ("", ""),
+    ],
+)
+def test_input_is_read_less_one_line_end(
+    monkeypatch: pytest.MonkeyPatch, typed: str, read: str
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(typed.encode()), encoding="ascii")
+    monkeypatch.setattr(sys, "stdin", stream)
+    assert terminal.read_input() == read
+
+
+def test_first_ctrl_c_calls_and_the_second_interrupts() -> None:
+    calls: list[str] = []
+    before = signal.getsignal(signal.SIGINT)
+    with terminal.first_ctrl_c(ctrl_c_noted_in(calls)):
+        signal.raise_signal(signal.SIGINT)
+        assert calls == ["stop"]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert calls == ["stop"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def ctrl_c_noted_in(calls: list[str]) -> Callable[[], None]:
+    return lambda: calls.append("stop")

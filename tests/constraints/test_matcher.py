@@ -1,0 +1,188 @@
+"""A place in a grammar knows what may come next, and never changes."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from tiny_tokenizer import byte_level, sentencepiece, write_folder
+
+from llm_walkthrough.constraints.matcher import GrammarVocabulary, Place
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.grammar import json_schema, lark_grammar, regular_expression
+from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+SPARE = 7
+"""Logits that belong to no token, as graphs have them."""
+
+
+@pytest.fixture(params=[byte_level, sentencepiece])
+def tokenizer(request: pytest.FixtureRequest, tmp_path: Path) -> Tokenizer:
+    return open_tokenizer(write_folder(tmp_path, request.param()))
+
+
+@pytest.fixture
+def vocabulary(tokenizer: Tokenizer) -> GrammarVocabulary:
+    end = max(tokenizer.special_tokens)
+    return GrammarVocabulary(tokenizer, tokenizer.vocab + SPARE, (end,))
+
+
+def pieces(place: Place) -> set[bytes]:
+    """The texts of the tokens that may come next, b"" for an end token."""
+    vocabulary = place.vocabulary
+    tokens = place.allowed.nonzero()[0].tolist()
+    ends = vocabulary.end_tokens
+    return {b"" if t in ends else vocabulary.spelled[t] for t in tokens}
+
+
+def along(place: Place, text: bytes) -> Place:
+    """The place after a text, spelled in single bytes."""
+    for byte in text:
+        token = place.vocabulary.spelled.index(bytes([byte]))
+        following = place.after(token)
+        assert following is not None
+        place = following
+    return place
+
+
+def test_exactly_the_tokens_of_the_pattern_may_come(
+    vocabulary: GrammarVocabulary,
+) -> None:
+    place = vocabulary.start(regular_expression("(a|the)+"))
+    assert pieces(place) == {b"a", b"t", b"th", b"the"}
+    assert pieces(along(place, b"t")) == {b"h"}
+    assert len(place.allowed) == vocabulary.vocab
+
+
+def test_the_end_may_come_only_where_the_text_is_complete(
+    vocabulary: GrammarVocabulary,
+) -> None:
+    [end] = vocabulary.end_tokens
+    place = vocabulary.start(regular_expression("(ab)+"))
+    assert b"" not in pieces(place)
+    assert place.after(end) is None
+    complete = along(place, b"ab")
+    assert complete.is_complete
+    assert pieces(complete) == {b"a", b""}
+    ended = complete.after(end)
+    assert ended is not None
+    assert pieces(ended) == {b""}
+    assert ended.after(vocabulary.spelled.index(b"a")) is None
+
+
+def test_a_place_that_was_left_is_as_it_was(vocabulary: GrammarVocabulary) -> None:
+    place = vocabulary.start(regular_expression("a[bc]d?"))
+    before = pieces(place)
+    one, other = along(place, b"ab"), along(place, b"ac")
+    along(one, b"d")
+    assert pieces(place) == before
+    assert pieces(one) == pieces(other) == {b"d", b""}
+
+
+def test_what_must_come_is_spelled_as_the_tokenizer_spells_it(
+    vocabulary: GrammarVocabulary,
+) -> None:
+    place = vocabulary.start(regular_expression("b(the){2}b[ab]"))
+    following, spelled = along(place, b"b"), []
+    while following.forced:
+        token = following.forced[0]
+        assert following.allowed.nonzero()[0].tolist() == [token]
+        spelled.append(vocabulary.spelled[token])
+        after = following.after(token)
+        assert after is not None
+        following = after
+    assert spelled == [b"the", b"the", b"b"]
+    assert pieces(following) == {b"a", b"b"}
+
+
+def test_a_text_that_can_only_end_must_end(vocabulary: GrammarVocabulary) -> None:
+    complete = along(vocabulary.start(regular_expression("ab")), b"ab")
+    assert complete.forced == vocabulary.end_tokens
+
+
+def test_leaving_the_forced_spelling_leads_on_by_what_is_left(
+    vocabulary: GrammarVocabulary,
+) -> None:
+    place = vocabulary.start(regular_expression("the[ab]"))
+    assert [vocabulary.spelled[token] for token in place.forced] == [b"the"]
+    assert pieces(along(place, b"th")) == {b"e"}
+
+
+def test_special_tokens_are_no_part_of_any_text(vocabulary: GrammarVocabulary) -> None:
+    place = vocabulary.start(regular_expression("(?s:.+)"))
+    allowed = set(place.allowed.nonzero()[0].tolist())
+    assert not allowed & vocabulary.tokenizer.special_tokens
+    assert max(allowed) < vocabulary.tokenizer.vocab
+
+
+@pytest.mark.parametrize("pattern", ["{}", "a{}b", "a{}(b|{})"])
+def test_a_text_may_hold_what_is_written_like_a_special_token(
+    vocabulary: GrammarVocabulary, pattern: str
+) -> None:
+    written = vocabulary.tokenizer.written(vocabulary.end_tokens[0])
+    place, said = vocabulary.start(regular_expression(_pattern(pattern, written))), b""
+    while not place.is_complete:
+        token = int(place.allowed.argmax())
+        assert token not in vocabulary.tokenizer.special_tokens
+        said += vocabulary.spelled[token]
+        after = place.after(token)
+        assert after is not None
+        place = after
+    assert written in said.decode()
+
+
+def _pattern(pattern: str, written: str) -> str:
+    return pattern.replace("{}", re.escape(written))
+
+
+def test_a_character_in_several_tokens_is_finished_before_anything_else(
+    vocabulary: GrammarVocabulary,
+) -> None:
+    begun = along(vocabulary.start(regular_expression(".+")), "é".encode()[:1])
+    assert not begun.is_complete
+    bytes_alone = {piece for piece in pieces(begun) if len(piece) == 1}
+    assert bytes_alone == {bytes([byte]) for byte in range(0x80, 0xC0)}
+
+
+def test_a_grammar_that_nothing_satisfies_is_refused(
+    vocabulary: GrammarVocabulary,
+) -> None:
+    with pytest.raises(InputError, match=r"\(no text satisfies it\); mend the expr"):
+        vocabulary.start(regular_expression("[^\\s\\S]"))
+
+
+def test_a_grammar_that_never_ends_is_refused(vocabulary: GrammarVocabulary) -> None:
+    with pytest.raises(InputError, match="never ends"):
+        vocabulary.start(lark_grammar('start: "a" start'))
+
+
+def test_a_tokenizer_of_a_larger_model_is_refused(tokenizer: Tokenizer) -> None:
+    with pytest.raises(InputError, match="of one model"):
+        GrammarVocabulary(tokenizer, tokenizer.vocab - 1, (0,))
+
+
+@pytest.mark.parametrize("ends", [(), (100_000,)])
+def test_end_tokens_that_do_not_exist_are_refused(
+    tokenizer: Tokenizer, ends: tuple[int, ...]
+) -> None:
+    with pytest.raises(InputError, match="a grammar needs end tokens"):
+        GrammarVocabulary(tokenizer, tokenizer.vocab, ends)
+
+
+def test_json_is_written_on_one_line_as_python_does(
+    vocabulary: GrammarVocabulary,
+) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"const": 1}, "b": {"const": [2, 3]}},
+        "required": ["a", "b"],
+        "additionalProperties": False,
+    }
+    place = vocabulary.start(json_schema(schema))
+    assert along(place, b'{"a": 1, "b": [2, 3]}').is_complete
+    assert place.after(vocabulary.spelled.index(b"\n")) is None

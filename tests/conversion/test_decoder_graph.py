@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import pytest
+from numpy_forward import NumpyModel
+from one_run import OneRun
+from tiny_gguf import write_tiny_gguf
+
+from llm_walkthrough.conversion.convert import convert
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from llm_walkthrough.conversion.convert import Variant
+
+TOKENS = np.array([[1, 72, 104, 40, 2, 250, 7, 9], [3, 5, 8, 13, 21, 34, 55, 89]])
+
+
+@pytest.fixture
+def gguf(tmp_path: Path) -> Path:
+    return write_tiny_gguf(tmp_path / "tiny.gguf")
+
+
+@pytest.fixture
+def float32(gguf: Path, tmp_path: Path) -> Path:
+    convert(gguf, tmp_path / "float32", variant="float32")
+    return tmp_path / "float32"
+
+
+def test_the_graph_computes_what_plain_numpy_computes(
+    gguf: Path, float32: Path
+) -> None:
+    expected = NumpyModel(gguf).logits(TOKENS[0])
+    logits = OneRun(float32).logits(TOKENS[:1])[0]
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+def test_sequences_of_one_batch_do_not_disturb_each_other(float32: Path) -> None:
+    model = OneRun(float32)
+    alone = [model.logits(TOKENS[i : i + 1])[0] for i in range(2)]
+    np.testing.assert_allclose(model.logits(TOKENS), alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["int4", "float32"])
+def test_every_node_says_where_it_belongs(
+    gguf: Path, tmp_path: Path, variant: Variant
+) -> None:
+    convert(gguf, tmp_path / variant, variant=variant)
+    graph = onnx.load(tmp_path / variant / "model.onnx", load_external_data=False).graph
+    names = [node.name for node in graph.node]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith(("/model/", "/lm_head/")) for name in names)
+    for layer in range(2):
+        base = f"/model/layers.{layer}"
+        assert f"{base}/attn/GroupQueryAttention" in names
+        for part in ("attn/qkv", "attn/o", "mlp/gate_up", "mlp/down"):
+            assert any(name.startswith(f"{base}/{part}_proj/") for name in names)
+
+
+def test_every_key_and_value_has_its_port(float32: Path) -> None:
+    graph = onnx.load(float32 / "model.onnx", load_external_data=False).graph
+    parts = [f"{layer}.{part}" for layer in range(2) for part in ("key", "value")]
+    past = [f"past_key_values.{part}" for part in parts]
+    present = [f"present.{part}" for part in parts]
+    assert [p.name for p in graph.input] == ["input_ids", "attention_mask", *past]
+    assert [p.name for p in graph.output] == ["logits", *present]

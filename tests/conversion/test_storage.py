@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from llm_walkthrough.conversion.storage import (
+    exclusive,
+    refusals_explained,
+    remove_leftovers,
+    scratch_folder,
+    sha256,
+)
+from llm_walkthrough.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOLD_THE_LOCK = """
+import sys
+from pathlib import Path
+from llm_walkthrough.conversion.storage import exclusive
+with exclusive(Path(sys.argv[1]), lambda: None):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_hash_is_the_one_that_was_published(tmp_path: Path) -> None:
+    path = tmp_path / "abc"
+    path.write_bytes(b"abc")  # the example of FIPS 180-4
+    assert sha256(path) == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
+
+
+def test_a_scratch_folder_is_gone_after_a_failure(tmp_path: Path) -> None:
+    def fail() -> None:
+        with scratch_folder(tmp_path / "x") as scratch:
+            (scratch / "half").write_text("written")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_leftovers_are_removed(tmp_path: Path) -> None:
+    (tmp_path / ".model.1234.partial").mkdir()
+    (tmp_path / ".model.1234.partial" / "half").write_text("written")
+    for kept in ("model", "my.partial", ".lock"):
+        (tmp_path / kept).mkdir()
+    remove_leftovers(tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"model", "my.partial", ".lock"}
+
+
+def test_a_second_process_waits_and_a_killed_one_frees_the_lock(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-c", HOLD_THE_LOCK, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline().strip() == b"held"
+        told: list[str] = []
+
+        def kill_the_holder() -> None:
+            told.append("waiting")
+            holder.kill()
+
+        with exclusive(tmp_path, kill_the_holder):
+            assert told == ["waiting"]
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.ENOSPC, r"disk of .* is full .*free 1 GB"),
+        (errno.EROFS, "is read-only; set LLM_WALKTHROUGH_MODELS"),
+        (errno.EACCES, "is read-only; set LLM_WALKTHROUGH_MODELS"),
+    ],
+)
+def test_a_refusal_of_the_system_says_what_to_do(
+    tmp_path: Path, number: int, sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence), refusals_explained(tmp_path):
+        raise OSError(number, "refused")

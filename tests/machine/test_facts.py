@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import os
+import platform
+from typing import TYPE_CHECKING
+
+import pytest
+
+from llm_walkthrough.machine import facts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("build", "running", "bits", "architecture"),
+    [
+        ("linux-x86_64", "x86_64", 64, "x64"),
+        ("linux-x86_64", "x86_64", 32, "x86"),
+        ("linux-aarch64", "aarch64", 64, "Arm64"),
+        ("win-amd64", "ARM64", 64, "x64"),  # emulated: only the build tells the truth
+        ("win-arm64", "ARM64", 64, "Arm64"),
+        ("win32", "AMD64", 32, "x86"),
+        ("macosx-11.0-arm64", "arm64", 64, "Arm64"),
+        ("macosx-10.13-universal2", "arm64", 64, "Arm64"),
+        ("macosx-10.13-universal2", "x86_64", 64, "x64"),
+        ("linux-riscv64", "riscv64", 64, "riscv64"),
+    ],
+)
+def test_the_architecture_of_a_python_is_the_one_it_was_built_for(
+    build: str, running: str, bits: int, architecture: str
+) -> None:
+    assert facts.architecture_of(build, running, bits=bits) == architecture
+
+
+def test_this_machine_can_be_described() -> None:
+    assert facts.interpreter_architecture() in ("x64", "Arm64")
+    assert facts.host_architecture() in ("x64", "Arm64")
+    assert isinstance(facts.processor_name(), str)
+    cores, memory = facts.cores(), facts.memory()
+    assert 1 <= cores.usable <= cores.logical
+    assert 0 < memory.available <= memory.total
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="reads /proc/cpuinfo")
+def test_cpuinfo_tells_name_and_instructions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "cpuinfo"
+    monkeypatch.setattr(facts, "_CPUINFO", file)
+    file.write_text(
+        "processor\t: 0\nmodel name\t: Big: One\nflags\t\t: fpu avx2\n\nx: y"
+    )
+    assert facts.processor_name() == "Big: One"
+    assert facts.instruction_sets() == ("AVX2",)
+    file.write_text("processor\t: 0\nFeatures\t: fp asimddp i8mm\n")
+    assert facts.processor_name() == ""
+    assert facts.instruction_sets() == ("dotprod", "i8mm")
+    file.write_text("model name\t: VirtualApple @ 2.50GHz\n")
+    assert facts.host_architecture() == "Arm64"
+
+
+def test_free_disk_is_told_for_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
+    assert facts.free_disk(tmp_path / "not" / "yet") > 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "place"),
+    [
+        ({}, ""),
+        ({"JUPYTERHUB_API_URL": "http://hub"}, "JupyterHub"),
+        ({"JUPYTERHUB_API_URL": "x", "BINDER_SERVICE_HOST": "x"}, "Binder"),
+        ({"COLAB_RELEASE_TAG": "release"}, "Google Colab"),
+    ],
+)
+def test_a_service_is_known_by_its_variables(
+    variables: dict[str, str], place: str
+) -> None:
+    assert facts.place(variables) == place
+
+
+class Groups:
+    """A cgroup file system in a folder, with this process in `group`."""
+
+    def __init__(self, folder: Path, group: str) -> None:
+        self.root = folder / "cgroup"
+        self.membership = folder / "self"
+        self.membership.write_text(group)
+
+    def write(self, file: str, text: str) -> None:
+        path = self.root / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+
+    def cpu_quota(self) -> float | None:
+        return facts.cpu_quota(self.root, self.membership)
+
+    def memory_limit(self) -> int | None:
+        return facts.memory_limit(64_000_000_000, self.root, self.membership)
+
+
+def test_without_a_container_there_is_no_limit(tmp_path: Path) -> None:
+    groups = Groups(tmp_path, "0::/\n")
+    assert (groups.cpu_quota(), groups.memory_limit()) == (None, None)
+    groups.write("cpu.max", "max 100000")
+    groups.write("memory.max", "max")
+    assert (groups.cpu_quota(), groups.memory_limit()) == (None, None)
+    groups.membership.unlink()  # as on Windows and macOS
+    assert (groups.cpu_quota(), groups.memory_limit()) == (None, None)
+
+
+def test_the_narrowest_limit_of_cgroup_version_2_counts(tmp_path: Path) -> None:
+    groups = Groups(tmp_path, "0::/outer/inner\n")
+    groups.write("outer/cpu.max", "150000 100000")
+    groups.write("outer/inner/cpu.max", "max 100000")
+    groups.write("outer/memory.max", "2000000000")
+    groups.write("outer/inner/memory.max", "3000000000")
+    groups.write("elsewhere/memory.max", "1")
+    groups.write("../memory.max", "1")
+    assert groups.cpu_quota() == 1.5
+    assert groups.memory_limit() == 2_000_000_000
+
+
+def test_a_limit_of_cgroup_version_1_counts_where_the_container_sees_it(
+    tmp_path: Path,
+) -> None:
+    groups = Groups(tmp_path, "9:cpu,cpuacct:/docker/1\n4:memory:/docker/1\n")
+    groups.write("cpu/cpu.cfs_quota_us", "50000")
+    groups.write("cpu/cpu.cfs_period_us", "100000")
+    groups.write("memory/memory.limit_in_bytes", "2000000000")
+    assert groups.cpu_quota() == 0.5
+    assert groups.memory_limit() == 2_000_000_000
+
+
+def test_the_huge_number_of_cgroup_version_1_is_no_limit(tmp_path: Path) -> None:
+    groups = Groups(tmp_path, "9:cpu:/\n4:memory:/\n")
+    groups.write("cpu/cpu.cfs_quota_us", "-1")
+    groups.write("cpu/cpu.cfs_period_us", "100000")
+    groups.write("memory/memory.limit_in_bytes", "9223372036854771712")
+    assert (groups.cpu_quota(), groups.memory_limit()) == (None, None)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
+def test_cores_that_the_process_may_not_use_are_not_usable() -> None:
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert facts.cores().usable == 1
+    finally:
+        os.sched_setaffinity(0, allowed)

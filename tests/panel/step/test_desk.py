@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.panel.step.desk import DELAYS, LIMITS, Desk, below_one, turned
+from llm_walkthrough.sampling import Sampling
+
+
+def test_it_begins_with_the_usual_settings_and_at_rest() -> None:
+    desk = Desk()
+    assert desk.sampling == Sampling()
+    assert not desk.running
+    assert desk.notice.text == ""
+    assert desk.speed in DELAYS
+    assert LIMITS[desk.limit] is None
+
+
+@pytest.mark.parametrize("begun", [Sampling(), Sampling(1, 0, 1, 0, 1)])
+def test_a_knob_turns_to_the_very_number_also_from_a_whole_one(begun: Sampling) -> None:
+    assert turned(begun, "temperature", 0.7).temperature == 0.7
+    assert turned(begun, "top_p", 0.05) == replace(begun, top_p=0.05)
+    assert turned(begun, "repetition_penalty", 1.5).repetition_penalty == 1.5
+    assert repr(turned(begun, "top_k", 7.0).top_k) == "7"
+
+
+def test_a_knob_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(InputError, match="there is no knob 'heat'; there are"):
+        turned(Sampling(), "heat", 1)
+
+
+def test_the_end_of_the_bar_can_be_drawn_and_nothing_beyond_it() -> None:
+    assert below_one(0.25) == 0.25
+    assert 0.999 < below_one(1) < 1
+    assert below_one(1.5) == 1.5
+
+
+def test_it_never_changes() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Desk().seed = 3  # type: ignore[misc]
+
+
+def test_one_speed_can_be_followed_and_one_waits_for_nothing() -> None:
+    assert min(DELAYS.values()) == 0
+    assert max(DELAYS.values()) == 1000

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from walking import Reader, now, numbers, tokenizer, walk
+
+from llm_walkthrough.panel.candidates import SHOWN
+from llm_walkthrough.panel.page_candidates import candidates_section, knobs
+from llm_walkthrough.sampling import Sampling
+
+if TYPE_CHECKING:
+    from llm_walkthrough.arrays import Logits, TokenIds
+    from llm_walkthrough.panel.step.walk import Walk
+
+HOSTILE = ("<script>", "</style>", "\"'&", "\u202eleft", "x" * 300)
+
+
+def drawn(one: Walk, *, own_u: bool = False) -> Reader:
+    section = candidates_section(
+        now(one), one.desk, tokenizer(), position=one.stepper.position, own_u=own_u
+    )
+    return Reader(section)
+
+
+def test_every_candidate_can_be_taken_and_names_token_and_position() -> None:
+    one = walk()
+    values = [json.loads(str(a["data-value"])) for a in drawn(one).actions("take")]
+    assert [value["token"] for value in values] == [row.token for row in now(one).rows]
+    assert {value["position"] for value in values} == {one.stepper.position}
+
+
+def test_each_processor_shows_how_many_tokens_it_leaves() -> None:
+    one = walk(sampling=Sampling())
+    page, found = drawn(one), now(one)
+    assert len(page.actions("stage")) == 1 + len(found.stages)
+    for stage in found.stages:
+        assert f"{stage.label} {stage.survivors:,}" in page.text
+    pressed = [
+        a["data-value"] for a in page.actions("stage") if a["aria-pressed"] == "true"
+    ]
+    assert pressed == [str(len(found.stages) - 1)]
+
+
+def test_the_drawn_one_is_marked_and_those_that_are_out_say_why() -> None:
+    one = walk(sampling=Sampling(top_k=5, top_p=1, repetition_penalty=1))
+    page = drawn(one)
+    assert len(page.styled("lw-drawn")) == 1
+    assert len(page.styled("lw-out")) == SHOWN - 5
+    reasons = {a["title"] for a in page.styled("lw-flag") if "title" in a}
+    assert reasons == {"top-k 5 leaves 5 tokens, not this one"}
+
+
+@dataclass(frozen=True)
+class Without:
+    """Lets one token not come, and says why."""
+
+    token: int
+    label: str = "not that"
+
+    def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
+        changed = logits.copy()
+        changed[self.token] = -np.inf
+        return changed
+
+    def reason(self, token: int, _context: TokenIds, /) -> str | None:
+        return f"{token} is forbidden"
+
+
+def test_the_reason_of_a_processor_that_can_explain_is_shown() -> None:
+    third = now(walk()).rows[2].token
+    page = drawn(walk(processors=[Without(third)]))
+    titles = [a["title"] for a in page.styled("lw-flag") if "title" in a]
+    assert titles == [f"{third} is forbidden"]
+    names = [str(a["aria-label"]) for a in page.actions("take")]
+    assert sum(f"{third} is forbidden" in name for name in names) == 1
+
+
+def test_the_bar_holds_all_of_the_probability_and_u_stands_on_it() -> None:
+    one = walk(sampling=Sampling(top_k=30))
+    one.act("u", 0.625)
+    page = drawn(one, own_u=True)
+    widths = [numbers(str(a["style"]))[0] for a in page.styled("lw-seg")]
+    assert len(widths) > 3
+    assert sum(widths) == pytest.approx(100, abs=0.05)
+    assert len(page.styled("lw-hit")) == 1
+    (mark,) = page.styled("lw-mark")
+    assert mark["style"] == "left:62.50%"
+    (slider,) = page.actions("u")
+    assert slider["value"] == "0.625"
+    assert "u = 0.625 picks" in str(slider["aria-valuetext"])
+
+
+def test_the_seeds_number_can_be_had_back_only_when_another_one_stands() -> None:
+    one = walk()
+    (off,) = drawn(one).actions("unroll")
+    (there,) = drawn(one, own_u=True).actions("unroll")
+    assert (off.get("aria-disabled"), there.get("aria-disabled")) == ("true", None)
+
+
+def test_a_guess_is_made_without_the_numbers() -> None:
+    one = walk()
+    one.act("guessing")
+    page = drawn(one)
+    pieces = [str(a["aria-label"]) for a in page.actions("take")]
+    assert pieces == sorted(pieces)
+    assert len(pieces) == SHOWN
+    assert "%" not in page.text
+    assert page.actions("u") == []
+    assert all(
+        "rank" not in str(a) and "%" not in str(a["data-tip"])
+        for a in page.actions("take")
+    )
+
+
+def test_knobs_stand_where_the_settings_are_and_say_off_where_they_are() -> None:
+    one = walk(sampling=Sampling(0.5, 0, 1, 0.25, 1.2), seed=4)
+    page = Reader(knobs(one.desk))
+    stand = {
+        a["data-name"]: (a["value"], a["aria-valuetext"]) for a in page.actions("knob")
+    }
+    assert stand == {
+        "temperature": ("0.5", "0.50"),
+        "top_k": ("0", "off"),
+        "top_p": ("1", "off"),
+        "min_p": ("0.25", "0.25"),
+        "repetition_penalty": ("1.2", "1.20"),
+        "seed": ("4", "4"),
+    }
+
+
+class Hostile:
+    """A vocabulary whose tokens would break a page if they were not escaped."""
+
+    def piece(self, token: int) -> str:
+        return HOSTILE[token % len(HOSTILE)]
+
+
+@pytest.mark.parametrize("is_guessing", [False, True])
+def test_hostile_tokens_are_shown_as_text(is_guessing: bool) -> None:  # noqa: FBT001
+    one = walk()
+    desk = replace(one.desk, is_guessing=is_guessing)
+    page = Reader(
+        candidates_section(now(one), desk, Hostile(), position=5, own_u=False)
+    )
+    assert not {tag for tag, _ in page.tags} & {"script", "style"}
+    pieces = {Hostile().piece(row.token) for row in now(one).rows}
+    assert len(pieces) > 3
+    assert all(piece[:30] in page.text for piece in pieces)
+    assert "x" * 300 not in page.text

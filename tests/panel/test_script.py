@@ -1,0 +1,685 @@
+"""The panel's script keeps what a learner does, whatever the kernel does meanwhile.
+
+A real browser, without JupyterLab: the page has a stand-in for the widget's model, and
+behind it is a real panel on the toy model.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from bare_page import HOSTILE, PRESS, Bare
+from playwright.sync_api import expect
+
+from llm_walkthrough.panel.step import page_tokens
+from llm_walkthrough.panel.step.desk import Notice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import (
+        Browser,
+        CDPSession,
+        ConsoleMessage,
+        Error,
+        Page,
+        ViewportSize,
+    )
+
+pytestmark = pytest.mark.browser
+
+SILENT = "No answer for a second"
+WIDE: ViewportSize = {"width": 1300, "height": 1100}
+SELECTED = "() => getSelection().toString()"
+FOCUSED = (
+    "() => document.activeElement.dataset.action ?? document.activeElement.tagName"
+)
+IN_SIGHT = """\
+(chip) => {
+  const inner = chip.getBoundingClientRect();
+  const outer = chip.closest("ol").getBoundingClientRect();
+  return inner.top >= outer.top && inner.bottom <= outer.bottom;
+}
+"""
+HALF_A_PIXEL = 0.5
+HEIGHT = "(panel) => panel.getBoundingClientRect().height"
+
+
+@pytest.fixture(scope="module")
+def stage(chromium: Browser) -> Bare:
+    page = chromium.new_page(viewport=WIDE)
+    page.set_default_timeout(10_000)
+    return Bare(page)
+
+
+@pytest.fixture
+def bare(stage: Bare) -> Iterator[Bare]:
+    """A panel in a page that is expected to be quiet."""
+    errors: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        errors.append(message.text)
+
+    def fail(error: Error) -> None:
+        errors.append(str(error))
+
+    stage.page.on("console", hear)
+    stage.page.on("pageerror", fail)
+    stage.open()
+    yield stage
+    stage.page.remove_listener("console", hear)
+    stage.page.remove_listener("pageerror", fail)
+    assert errors == []
+
+
+# --- presses --------------------------------------------------------------------------
+
+
+def test_a_press_arrives_once_when_the_page_is_redrawn_under_it(bare: Bare) -> None:
+    for _ in range(5):
+        bare.action("step").hover()
+        bare.page.mouse.down()
+        for _ in range(3):
+            bare.redraw()
+            bare.page.wait_for_timeout(PRESS / 3)
+        bare.page.mouse.up()
+    bare.settle()
+    assert bare.steps() == bare.shown_step() == 5
+
+
+def test_a_press_on_a_candidate_arrives_when_the_page_is_redrawn_under_it(
+    bare: Bare,
+) -> None:
+    third = bare.kernel.walk.snapshot().distribution
+    assert third is not None
+    bare.action("take").nth(2).hover()
+    bare.page.mouse.down()
+    bare.act("roll")
+    bare.page.mouse.up()
+    bare.settle()
+    assert bare.kernel.stepper.new_tokens.tolist() == [third.rows[2].token]
+
+
+def test_clicks_while_a_step_is_under_way_are_one_step_each(bare: Bare) -> None:
+    bare.slow(150)
+    for _ in range(4):
+        bare.action("step").click(delay=10)
+    assert bare.steps() < 4
+    bare.settle()
+    assert bare.steps() == bare.shown_step() == 4
+
+
+def test_a_second_click_on_a_candidate_that_is_gone_takes_nothing(bare: Bare) -> None:
+    bare.slow(100)
+    bare.action("take").first.dblclick()
+    bare.settle()
+    assert bare.steps() == 1
+    expect(bare.panel.locator(".lw-problem")).to_contain_text("nothing was taken")
+
+
+def test_a_button_that_is_off_sends_nothing(bare: Bare) -> None:
+    bare.action("back").click(force=True)
+    bare.action("step").focus()
+    bare.page.keyboard.press("ArrowLeft")
+    assert bare.sent() == []
+
+
+# --- what stays over a redraw ---------------------------------------------------------
+
+
+def test_focus_hover_selection_and_nodes_survive_redraws(bare: Bare) -> None:
+    bare.press("step")
+    words = bare.panel.locator(".lw-candidates h4")
+    words.select_text()
+    selected = bare.page.evaluate(SELECTED)
+    bare.action("roll").focus()
+    bare.action("large").hover()
+    nodes = "() => [...document.querySelectorAll('[data-action]')]"
+    kept = bare.page.evaluate_handle(nodes)
+    for action in ("step", "roll", "step"):
+        bare.act(action)
+    assert selected
+    assert bare.page.evaluate(SELECTED) == selected
+    expect(bare.action("roll")).to_be_focused()
+    assert bare.action("large").evaluate("(node) => node.matches(':hover')")
+    assert kept.evaluate("(nodes) => nodes.every((node) => node.isConnected)")
+
+
+def test_a_token_keeps_its_chip_when_the_first_ones_are_left_out(
+    bare: Bare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_tokens, "SHOWN_OF_MADE", 4)
+    bare.press("step", 6)
+    chip = bare.panel.locator(".lw-made").nth(2)
+    chip.focus()
+    name = chip.get_attribute("aria-label")
+    bare.act("step")
+    assert bare.page.evaluate("() => document.activeElement.ariaLabel") == name
+
+
+def test_the_newest_token_stays_in_sight_of_a_long_list(bare: Bare) -> None:
+    for _ in range(150):
+        bare.kernel.walk.act("step")
+    for _ in range(30):
+        bare.act("step")
+        assert bare.panel.locator(".lw-next").evaluate(IN_SIGHT)
+
+
+def test_focus_stays_in_the_panel_when_what_had_it_is_gone(bare: Bare) -> None:
+    bare.press("step", 2)
+    bare.panel.locator(".lw-made").last.focus()
+    bare.act("reset")
+    expect(bare.panel).to_be_focused()
+    bare.page.keyboard.press("ArrowRight")
+    bare.settle()
+    assert bare.steps() == 1
+
+
+def test_redraws_leave_neither_nodes_nor_listeners_behind(bare: Bare) -> None:
+    def steady() -> tuple[float, float]:
+        bare.act("reset")
+        return counted(session)
+
+    session = bare.page.context.new_cdp_session(bare.page)
+    for _ in range(3):
+        bare.act("step")
+    before = steady()
+    states = [bare.kernel.state()]
+    bare.kernel.walk.act("step")
+    bare.kernel.redraw()
+    states.append(bare.kernel.state())
+    bare.page.evaluate(
+        """async (states) => {
+          for (let i = 0; i < 500; i += 1) {
+            bare.set({ ...states[i % 2], frame: 1000 + i });
+            if (i % 50 === 0) await new Promise(requestAnimationFrame);
+          }
+        }""",
+        states,
+    )
+    after = steady()
+    assert after[0] <= before[0] + 20
+    assert after[1] == before[1]
+
+
+def test_a_view_that_is_removed_leaves_nothing_running(bare: Bare) -> None:
+    session = bare.page.context.new_cdp_session(bare.page)
+    bare.press("run")
+    bare.page.evaluate("() => { bare.remove(); bare.remove = null }")
+    bare.page.evaluate("() => document.querySelector('main').replaceChildren()")
+    bare.settle()
+    sent = len(bare.sent())
+    bare.redraw()
+    bare.page.wait_for_timeout(400)
+    assert len(bare.sent()) == sent
+    assert counted(session)[0] < 50  # a view that is still held has hundreds of nodes
+
+
+def counted(session: CDPSession) -> tuple[float, float]:
+    """Nodes and listeners of the page, after what is not used any more is gone."""
+    session.send("Performance.enable")
+    session.send("HeapProfiler.collectGarbage")
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    values = {metric["name"]: metric["value"] for metric in metrics}
+    return values["Nodes"], values["JSEventListeners"]
+
+
+# --- keys -----------------------------------------------------------------------------
+
+
+def test_right_steps_left_goes_back_and_enter_takes_the_candidate_with_the_focus(
+    bare: Bare,
+) -> None:
+    bare.action("step").focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft"):
+        bare.page.keyboard.press(key)
+        bare.settle()
+    assert bare.steps() == 1
+    found = bare.kernel.walk.snapshot().distribution
+    assert found is not None
+    for key in ("ArrowDown", "ArrowDown", "ArrowDown", "ArrowUp", "Enter"):
+        bare.page.keyboard.press(key)
+    bare.settle()
+    assert bare.kernel.stepper.new_tokens.tolist()[1:] == [found.rows[1].token]
+    expect(bare.action("take").nth(1)).to_be_focused()
+
+
+def test_the_arrows_do_not_leave_the_list_of_candidates(bare: Bare) -> None:
+    bare.action("take").first.focus()
+    bare.page.keyboard.press("ArrowUp")
+    expect(bare.action("take").first).to_be_focused()
+    for _ in range(20):
+        bare.page.keyboard.press("ArrowDown")
+    expect(bare.action("take").last).to_be_focused()
+
+
+def test_among_the_chips_the_arrows_walk_and_enter_goes_back_to_there(
+    bare: Bare,
+) -> None:
+    bare.press("step", 4)
+    bare.panel.locator(".lw-made").last.focus()
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowRight", "ArrowUp"):
+        bare.page.keyboard.press(key)
+    expect(bare.panel.locator(".lw-made").nth(1)).to_be_focused()
+    assert bare.steps() == 4
+    bare.page.keyboard.press("Enter")
+    bare.settle()
+    assert bare.steps() == 1
+
+
+def test_tab_reaches_every_control_once_and_each_list_as_one(bare: Bare) -> None:
+    bare.press("step", 3)
+    assert walked_with_tab(bare.page) == [
+        *("back", "step", "run", "limit", "speed", "reset"),
+        *("guessing", "large", "save", "load", "export"),
+        *("back_to", "DIV"),  # the newest chip, and the text, which can be scrolled
+        *("stage",) * 5,
+        *("take", "u", "roll", "unroll"),
+        *("knob",) * 6,
+        *("DIV", "switch"),
+    ]
+
+
+def walked_with_tab(page: Page) -> list[str]:
+    """Press Tab from the top of the page until the focus leaves the panel."""
+    page.evaluate("() => document.activeElement.blur()")
+    page.mouse.click(2, 2)
+    seen: list[str] = []
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if not page.evaluate("() => !!document.activeElement.closest('.lw-root')"):
+            break
+        seen.append(page.evaluate(FOCUSED))
+    return seen
+
+
+def test_repeats_of_a_held_key_are_dropped_while_an_answer_is_outstanding(
+    bare: Bare,
+) -> None:
+    bare.slow(300)
+    bare.action("step").focus()
+    bare.page.keyboard.down("ArrowRight")
+    for _ in range(10):
+        bare.page.keyboard.down("ArrowRight")  # the browser says: a repeat
+    bare.page.keyboard.up("ArrowRight")
+    bare.settle()
+    assert bare.steps() == 1
+    bare.slow(0)
+    bare.page.keyboard.down("ArrowRight")
+    for _ in range(3):
+        bare.settle()
+        bare.page.keyboard.down("ArrowRight")
+    bare.page.keyboard.up("ArrowRight")
+    bare.settle()
+    assert bare.steps() == 5
+
+
+def test_unmodified_keys_stay_in_the_panel_and_those_that_lead_out_do_not(
+    bare: Bare,
+) -> None:
+    bare.action("step").focus()
+    for key in ("b", "a", "d", "x", "Enter", " ", "ArrowDown", "j", "Shift+M", "0"):
+        bare.page.keyboard.press(key)
+    bare.settle()
+    assert bare.page.evaluate("() => bare.keys") == []
+    for key in ("Escape", "Tab", "Shift+Enter", "Control+s"):
+        bare.page.keyboard.press(key)
+    left = ["Escape", "Tab", "Enter", "Control", "s"]
+    assert bare.page.evaluate("() => bare.keys") == left
+
+
+# --- sliders --------------------------------------------------------------------------
+
+
+def test_a_slider_that_is_dragged_is_not_set_back_and_its_last_value_wins(
+    bare: Bare,
+) -> None:
+    bare.slow(60)
+    slider = bare.slider("temperature")
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    assert box is not None
+    across = [box["x"] + box["width"] * share for share in (0.4, 0.5, 0.6, 0.7, 0.9)]
+    height = box["y"] + box["height"] / 2
+    bare.page.mouse.move(across[0], height)
+    bare.page.mouse.down()
+    held = []
+    for x in across[1:]:
+        bare.page.mouse.move(x, height, steps=4)
+        dragged_to = slider.input_value()
+        bare.redraw()  # with an older value
+        held.append((dragged_to, slider.input_value()))
+    bare.page.mouse.up()
+    bare.settle()
+    bare.settle()
+    assert all(before == after for before, after in held)
+    temperature = bare.kernel.walk.desk.sampling.temperature
+    assert temperature == float(slider.input_value()) > 1.5
+    moves = [event for event in bare.sent() if event["action"] == "knob"]
+    assert len(moves) < 16  # those that came while one was under way were one
+
+
+def test_keys_on_a_slider_all_count_however_slow_the_kernel_is(bare: Bare) -> None:
+    bare.slow(120)
+    slider = bare.slider("top_k")
+    slider.focus()
+    for _ in range(6):
+        bare.page.keyboard.press("ArrowRight")
+        bare.page.wait_for_timeout(35)
+    bare.settle()
+    bare.settle()
+    assert bare.kernel.walk.desk.sampling.top_k == 46
+    assert slider.input_value() == "46"
+    expect(slider).to_be_focused()
+
+
+def test_every_slider_moves_by_key_and_says_its_value(bare: Bare) -> None:
+    for name in (
+        "temperature",
+        "top_k",
+        "top_p",
+        "min_p",
+        "repetition_penalty",
+        "seed",
+    ):
+        slider = bare.slider(name)
+        before = slider.get_attribute("aria-valuetext")
+        slider.focus()
+        bare.page.keyboard.press("ArrowLeft" if name == "top_p" else "ArrowRight")
+        bare.settle()
+        assert slider.get_attribute("aria-valuetext") != before
+    sampling = bare.kernel.walk.desk.sampling
+    assert (sampling.temperature, sampling.top_k) == (0.85, 41)
+    assert (sampling.top_p, sampling.min_p) == (0.85, 0.01)
+    assert (sampling.repetition_penalty, bare.kernel.walk.desk.seed) == (1.15, 1)
+
+
+def test_u_is_dragged_and_given_back_without_a_run_of_the_model(bare: Bare) -> None:
+    runs = bare.kernel.walk.num_runs
+    drawn = bare.kernel.stepper.u
+    slider = bare.slider("u")
+    box = slider.bounding_box()
+    assert box is not None
+    x = box["x"] + box["width"] * drawn
+    height = box["y"] + box["height"] / 2
+    bare.page.mouse.move(x, height)
+    bare.page.mouse.down()
+    bare.page.mouse.move(box["x"] + box["width"] * 0.8, height, steps=5)
+    bare.page.mouse.up()
+    bare.settle()
+    bare.settle()
+    assert bare.kernel.stepper.u == pytest.approx(0.8, abs=0.02)
+    expect(bare.panel.locator(".lw-u")).to_have_text(f"u = {bare.kernel.stepper.u:.3f}")
+    bare.press("unroll")
+    assert bare.kernel.stepper.u == drawn
+    assert bare.kernel.walk.num_runs == runs
+
+
+# --- run and stop ---------------------------------------------------------------------
+
+
+def test_a_run_is_pulled_step_by_step_and_stop_ends_it_after_the_step_in_flight(
+    bare: Bare,
+) -> None:
+    bare.action("speed").select_option("fast")
+    bare.slow(40)
+    bare.press_run()
+    bare.page.wait_for_function("() => bare.answers >= 5")
+    before = bare.steps()
+    bare.action("stop").click(delay=PRESS)
+    bare.settle()
+    stopped = bare.steps()
+    bare.page.wait_for_timeout(200)
+    bare.settle()
+    assert bare.steps() == stopped
+    assert before >= 3
+    # one tick may have been under way when Stop was sent
+    stop = [event["action"] for event in bare.sent()].index("stop")
+    assert all(event["action"] != "tick" for event in bare.sent()[stop + 2 :])
+    expect(bare.action("run")).to_be_visible()
+
+
+def test_a_run_ends_at_its_limit(bare: Bare) -> None:
+    bare.action("speed").select_option("fast")
+    bare.action("limit").select_option("5 tokens")
+    bare.press_run()
+    expect(bare.action("run")).to_be_visible()
+    bare.settle()
+    assert bare.steps() == bare.shown_step() == 5
+
+
+def test_a_tick_of_an_older_frame_makes_no_step_and_is_no_silence(bare: Bare) -> None:
+    bare.act("speed", "slow")
+    bare.act("run")
+    event = {"action": "tick", "frame": bare.kernel.frame - 1, "view": "", "number": 1}
+    bare.kernel.hear(event)
+    assert bare.steps() == 0
+    bare.act("stop")
+    bare.act("speed", "fast")
+    bare.slow(80)
+    bare.press_run()
+    for _ in range(6):  # each click makes the tick that is under way too old
+        bare.action("roll").click(delay=20)
+    bare.action("stop").click(delay=20)
+    bare.settle()
+    bare.page.wait_for_timeout(1100)
+    expect(bare.root.locator(".lw-waiting")).to_be_empty()
+    bare.slider("seed").focus()
+    bare.page.keyboard.press("ArrowRight")
+    bare.settle()
+    assert bare.kernel.walk.desk.seed == 1
+
+
+def test_knobs_can_be_turned_during_a_run(bare: Bare) -> None:
+    bare.act("speed", "fast")
+    bare.slow(20)
+    bare.press_run()
+    bare.slider("top_k").focus()
+    for _ in range(5):
+        bare.page.keyboard.press("ArrowRight")
+        bare.page.wait_for_timeout(50)
+    bare.action("stop").click(delay=PRESS)
+    bare.settle()
+    assert bare.kernel.walk.desk.sampling.top_k == 45
+    assert bare.steps() > 3
+
+
+# --- a kernel that does not answer ----------------------------------------------------
+
+
+def test_after_a_second_of_silence_it_is_said_and_gone_with_the_answer(
+    bare: Bare,
+) -> None:
+    bare.slow(1500)
+    said = bare.root.locator(".lw-waiting")
+    bare.action("step").click()
+    bare.page.wait_for_timeout(600)
+    expect(said).to_be_empty()
+    expect(said).to_contain_text(SILENT)
+    expect(said).to_have_attribute("role", "status")
+    bare.settle()
+    expect(said).to_be_empty()
+    assert bare.steps() == 1
+
+
+def test_a_kernel_that_is_gone_is_said_and_the_sentence_stays(bare: Bare) -> None:
+    bare.die()
+    bare.action("step").click()
+    expect(bare.root.locator(".lw-waiting")).to_contain_text(SILENT)
+    bare.redraw()  # such as by another view of the same panel
+    expect(bare.root.locator(".lw-waiting")).to_contain_text(SILENT)
+
+
+# --- text that would break a page -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text", HOSTILE, ids=["script", "style", "quote", "img", "rtl", "long"]
+)
+def test_hostile_tokens_are_shown_as_text(bare: Bare, text: str) -> None:
+    tokenizer = bare.kernel.walk.tokenizer
+    (token,) = tokenizer.encode(text).tolist()
+    position = bare.kernel.stepper.position
+    before = bare.panel.evaluate(HEIGHT)
+    bare.act("take", {"token": token, "position": position})
+    chip = bare.panel.locator(".lw-made")
+    piece = tokenizer.piece(token)
+    name = chip.get_attribute("aria-label")
+    assert name is not None
+    assert name.startswith(f"{piece}, ")
+    shown = piece if len(piece) <= 40 else f"{piece[:39]}…"
+    assert chip.inner_text() == shown
+    chip.hover()
+    expect(bare.root.locator(".lw-tip")).to_contain_text("position 3")
+    assert bare.page.evaluate("() => window.broken") is None
+    assert bare.page.locator("main script, main style, main img").count() == 0
+    assert bare.panel.evaluate("(panel) => panel.scrollWidth <= panel.clientWidth")
+    assert bare.panel.evaluate(HEIGHT) == before
+
+
+# --- files ----------------------------------------------------------------------------
+
+
+def test_a_run_is_saved_as_a_file_and_opened_again(bare: Bare, tmp_path: Path) -> None:
+    bare.press("step", 3)
+    with bare.page.expect_download() as download:
+        bare.action("save").click(delay=PRESS)
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+    tokens = bare.kernel.stepper.new_tokens.tolist()
+    assert [step[0] for step in json.loads(file.read_text("utf-8"))["steps"]] == tokens
+    bare.press("reset")
+    bare.action("load").set_input_files(file)
+    expect(bare.panel.locator(".lw-notice")).to_contain_text("Replayed 3 steps")
+    assert bare.kernel.stepper.new_tokens.tolist() == tokens
+    bare.press("reset")
+    bare.action("load").set_input_files(file)  # the same file once more
+    expect(bare.panel.locator(".lw-notice")).to_contain_text("Replayed 3 steps")
+
+
+def test_a_file_that_is_no_run_is_refused_in_a_sentence(
+    bare: Bare, tmp_path: Path
+) -> None:
+    file = tmp_path / "other.json"
+    file.write_text("[]", "utf-8")
+    bare.press("step")
+    bare.action("load").set_input_files(file)
+    expect(bare.panel.locator(".lw-problem")).to_be_visible()
+    assert bare.steps() == 1
+
+
+def test_the_picture_of_a_step_is_a_page_that_needs_nothing_else(
+    bare: Bare, chromium: Browser, tmp_path: Path
+) -> None:
+    bare.press("step", 2)
+    with bare.page.expect_download() as download:
+        bare.action("export").click(delay=PRESS)
+    file = tmp_path / "step.html"
+    download.value.save_as(file)
+    assert download.value.suggested_filename == "step.html"
+    other = chromium.new_page()
+    asked: list[str] = []
+    other.on("request", lambda request: asked.append(request.url))
+    other.goto(file.as_uri())
+    expect(other.locator(".lw-made")).to_have_count(2)
+    assert asked == [file.as_uri()]
+    other.close()
+
+
+# --- height ---------------------------------------------------------------------------
+
+
+HEIGHTS = """\
+() => {
+  const main = document.querySelector(".lw-root");
+  const panel = document.querySelector(".lw-panel");
+  const found = {};
+  for (const width of [1250, 860, 700, 600]) {
+    for (const size of ["normal", "large"]) {
+      main.style.width = `${width}px`;
+      panel.classList.toggle("lw-large", size === "large");
+      found[`${width}, ${size}`] = panel.getBoundingClientRect().height;
+    }
+  }
+  panel.classList.remove("lw-large");
+  return found;
+}
+"""
+
+
+def test_the_height_of_the_panel_never_changes_at_any_width(bare: Bare) -> None:
+    start = bare.page.evaluate(HEIGHTS)
+    moved: dict[str, dict[str, float]] = {}
+
+    def act(name: str, action: str, value: object = None) -> None:
+        bare.act(action, value)
+        now = bare.page.evaluate(HEIGHTS)
+        jumps = {look: now[look] - start[look] for look in start}
+        moved[name] = {k: by for k, by in jumps.items() if abs(by) > HALF_A_PIXEL}
+
+    def take(name: str, token: int) -> None:
+        position = bare.kernel.stepper.position
+        act(name, "take", {"token": token, "position": position})
+
+    def candidate(number: int) -> int:
+        found = bare.kernel.walk.snapshot().distribution
+        assert found is not None
+        return found.rows[number].token
+
+    for step in range(12):
+        act(f"step {step}", "step")
+    for text in HOSTILE:
+        (token,) = bare.kernel.walk.tokenizer.encode(text).tolist()
+        take(text, token)
+    for name, values in KNOBS.items():
+        for value in values:
+            act(f"{name} {value}", "knob", {"name": name, "value": value})
+    act("u", "u", 0.999)
+    act("stage", "stage", -1)
+    act("a problem", "take", {"token": 1, "position": 0})
+    act("a long problem", "speed", "as fast as " + "possible " * 60)
+    act("run", "run")
+    act("stop", "stop")
+    for way in range(6):
+        act(f"back for {way}", "back", 5)
+        take(f"way {way}", candidate(way))
+    act("guessing", "guessing")
+    for guess in range(3):
+        take(f"guess {guess}", candidate(0))
+    act("no guessing", "guessing")
+    act("reset", "reset")
+    assert {name: jumps for name, jumps in moved.items() if jumps} == {}
+
+
+def test_a_full_context_changes_no_height_and_says_why_nothing_comes(
+    bare: Bare,
+) -> None:
+    start = bare.page.evaluate(HEIGHTS)
+    bare.kernel.toy.capacity = 5
+    bare.act("reset")
+    for _ in range(4):
+        bare.act("step")
+    now = bare.page.evaluate(HEIGHTS)
+    assert {k: h for k, h in now.items() if abs(h - start[k]) > HALF_A_PIXEL} == {}
+
+
+KNOBS: dict[str, tuple[float, ...]] = {
+    "temperature": (0, 2),
+    "top_k": (1, 0, 100),
+    "top_p": (0.05, 1),
+    "min_p": (0.5, 0),
+    "repetition_penalty": (2, 1),
+    "seed": (99,),
+}
+
+
+def test_the_place_of_a_notice_is_kept_and_a_long_one_can_be_read(bare: Bare) -> None:
+    assert Notice().text == ""
+    bare.act("speed", "as fast as " + "possible " * 100)
+    notice = bare.panel.locator(".lw-notice")
+    assert notice.evaluate("(node) => node.scrollHeight > node.clientHeight")
+    assert re.search("possible", notice.inner_text())

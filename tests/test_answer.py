@@ -1,0 +1,267 @@
+"""An answer is made as asked, says why it stopped, and counts what it did."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from tiny_folder import CONTEXT, END_TOKENS, write_tiny_folder
+from tiny_tokenizer import byte_level, write_folder
+
+from llm_walkthrough import answer as answering
+from llm_walkthrough.answer import Answer, Figures, Settings, chat_prompt
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.grammar import regular_expression
+from llm_walkthrough.sampling import Sampling, TopK
+from llm_walkthrough.stepper import Stepper
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from llm_walkthrough.model import Model
+    from llm_walkthrough.tokenizer import Tokenizer
+
+GREEDY = Sampling(temperature=0, repetition_penalty=1)
+LEVEL = Sampling(temperature=2, top_k=0, top_p=1, repetition_penalty=1)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Tokenizer]:
+    return answering.load(write_tiny_folder(tmp_path_factory.mktemp("tiny")))
+
+
+def answered(
+    loaded: tuple[Model, Tokenizer], settings: Settings, prompt: str = "Hello there"
+) -> Answer:
+    model, tokenizer = loaded
+    answer = Answer(model, tokenizer, tokenizer.encode(prompt), settings)
+    answer.read_prompt()
+    assert "".join(answer.stream()) == answer.text
+    return answer
+
+
+def until(loaded: tuple[Model, Tokenizer], reason: str) -> Answer:
+    """An answer that stops for this reason, whichever seed it takes."""
+    for seed in range(50):
+        answer = answered(loaded, Settings(LEVEL, seed))
+        if answer.figures.stop_reason == reason:
+            return answer
+    raise AssertionError(reason)
+
+
+def test_greedy_answer_has_the_tokens_that_the_stepper_makes(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    model, tokenizer = loaded
+    answer = answered(loaded, Settings(GREEDY, max_new_tokens=20))
+    stepper = Stepper(model, tokenizer.encode("Hello there"), processors=[TopK(1)])
+    by_hand = [stepper.step().token for _ in range(len(answer.new_tokens))]
+    assert answer.new_tokens.tolist() == by_hand
+
+
+def test_text_is_what_the_tokens_spell(loaded: tuple[Model, Tokenizer]) -> None:
+    answer = answered(loaded, Settings(LEVEL, seed=3))
+    assert answer.text == loaded[1].decode(answer.new_tokens)
+    assert answer.text
+
+
+def test_same_seed_repeats_an_answer_and_another_does_not(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    texts = [answered(loaded, Settings(LEVEL, seed)).text for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_limit_stops_after_exactly_that_many_tokens(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    whole = until(loaded, "end token")
+    limit = len(whole.new_tokens) - 1
+    answer = answered(
+        loaded, Settings(LEVEL, whole.settings.seed, max_new_tokens=limit)
+    )
+    assert answer.figures.stop_reason == "limit"
+    assert answer.new_tokens.tolist() == whole.new_tokens[:limit].tolist()
+
+
+def test_end_token_stops_and_is_counted_but_not_shown(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    answer = until(loaded, "end token")
+    assert int(answer.new_tokens[-1]) in END_TOKENS
+    assert answer.figures.new_tokens == len(answer.new_tokens)
+    assert len(answer.text) == len(answer.new_tokens) - 1  # one letter for each token
+
+
+def test_stop_text_ends_the_answer_before_it(loaded: tuple[Model, Tokenizer]) -> None:
+    whole = until(loaded, "end token")
+    stop = whole.text[4:6]
+    settings = Settings(LEVEL, whole.settings.seed, stop_texts=(stop,))
+    answer = answered(loaded, settings)
+    assert answer.figures.stop_reason == "stop text"
+    assert answer.text == whole.text[: whole.text.index(stop)]
+
+
+def test_answer_follows_its_grammar_whatever_the_seed(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    grammar = regular_expression("(yes|no|perhaps)[.!]{2,9}")
+    texts = set()
+    for seed in range(12):
+        answer = answered(loaded, Settings(LEVEL, seed, 12, grammar=grammar))
+        answer.require_whole()
+        assert re.fullmatch(grammar.text, answer.text)
+        texts.add(answer.text)
+    assert len(texts) > 6
+
+
+def test_full_context_is_a_limit_in_which_the_grammar_is_closed(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    grammar = regular_expression("[ab]+|cc+d")
+    for seed in range(12):
+        settings = Settings(LEVEL, seed, grammar=grammar)
+        answer = answered(loaded, settings, "a" * (CONTEXT - 5))
+        answer.require_whole()
+        assert re.fullmatch(grammar.text, answer.text)
+
+
+def test_answer_that_stops_in_the_middle_of_its_grammar_is_not_passed_off_as_whole(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    # no way to its end is found: each letter has to be guessed
+    grammar = regular_expression("([a-z.]+x[.]y){3}Z")
+    answer = answered(loaded, Settings(LEVEL, 1, 6, grammar=grammar))
+    assert answer.figures.stop_reason == "limit"
+    with pytest.raises(InputError, match=r"did not fit: after 6 .* --max-new-tokens"):
+        answer.require_whole()
+
+
+def test_interrupted_answer_is_left_to_who_interrupted_it(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    model, tokenizer = loaded
+    settings = Settings(LEVEL, grammar=regular_expression("(yes|no)[.!]{30}"))
+    answer = Answer(model, tokenizer, tokenizer.encode("abc"), settings)
+    next(answer.stream())
+    answer.interrupt()
+    answer.require_whole()
+
+
+def test_stop_texts_and_a_grammar_are_refused_together() -> None:
+    with pytest.raises(InputError, match="'b' would cut off"):
+        Settings(stop_texts=("b",), grammar=regular_expression("a"))
+
+
+def test_full_context_stops_an_answer(loaded: tuple[Model, Tokenizer]) -> None:
+    prompt = "a" * (CONTEXT - 2)
+    answer = answered(loaded, Settings(GREEDY), prompt)
+    assert answer.figures.stop_reason == "context full"
+    assert len(prompt) + len(answer.new_tokens) == CONTEXT
+
+
+def test_interrupted_answer_keeps_its_text_and_its_figures(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    whole = until(loaded, "end token")
+    model, tokenizer = loaded
+    answer = Answer(model, tokenizer, whole.prompt, whole.settings)
+    answer.read_prompt()
+    stream = answer.stream()
+    first = next(stream) + next(stream)
+    answer.interrupt()
+    rest = "".join(stream)
+    assert answer.figures.stop_reason == "interrupted"
+    assert answer.text == first + rest == whole.text[:3]
+    assert answer.figures.new_tokens == 3
+
+
+def test_figures_before_the_first_token_are_zero_and_not_an_error(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    model, tokenizer = loaded
+    answer = Answer(model, tokenizer, tokenizer.encode("abc"), Settings())
+    answer.interrupt()
+    assert answer.figures == Figures(0, 0, 0, 0.0, "interrupted", 0)
+    assert "tokens/s" not in str(answer.figures)
+
+
+def test_cache_is_counted_for_the_tokens_that_the_model_has_seen(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    answer = answered(loaded, Settings(GREEDY, max_new_tokens=4), "abc")
+    seen = 3 + answer.figures.new_tokens - 1
+    assert answer.figures.cache_bytes == seen * loaded[0].graph.cache_bytes_per_token
+
+
+def test_rates_divide_tokens_by_seconds_and_leave_the_first_token_out() -> None:
+    figures = Figures(30, 0.25, 101, 2.0, "limit", 6_039_552)
+    assert figures.prefill_rate == 120
+    assert figures.decode_rate == 50
+    assert str(figures) == (
+        "prompt 30 tokens, 120.0 tokens/s; answer 101 tokens, 50.0 tokens/s; "
+        "stopped by: limit; cache 6.0 MB"
+    )
+
+
+def test_single_new_token_has_no_rate() -> None:
+    figures = Figures(30, 0.25, 1, 0.0, "end token", 0)
+    assert figures.decode_rate is None
+    assert "answer 1 token;" in str(figures)
+
+
+def test_decode_time_is_from_the_first_token_to_the_last(
+    loaded: tuple[Model, Tokenizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = iter(range(100, 1000, 10))
+    monkeypatch.setattr("llm_walkthrough.answer.now", lambda: float(next(ticks)))
+    answer = answered(loaded, Settings(GREEDY, max_new_tokens=5), "abc")
+    expected = 10.0 * (len(answer.new_tokens) - 1)
+    assert answer.figures.decode_seconds == expected
+
+
+def test_prompt_that_fills_the_context_is_refused(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    prompt = np.zeros(CONTEXT, np.int64)
+    with pytest.raises(InputError, match=f"{CONTEXT} tokens.*shorten the prompt"):
+        Answer(*loaded, prompt, Settings())
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"max_new_tokens": 0}, "maximum of new tokens must be at least 1, got 0"),
+        ({"seed": -1}, "seed must be"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, int], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        Settings(Sampling(), **settings)  # type: ignore[arg-type]
+
+
+def test_empty_stop_text_is_refused(loaded: tuple[Model, Tokenizer]) -> None:
+    with pytest.raises(InputError, match="stop text must not be empty"):
+        answered(loaded, Settings(stop_texts=("",)))
+
+
+def test_chat_prompt_holds_the_system_text_before_the_question(
+    loaded: tuple[Model, Tokenizer],
+) -> None:
+    text = chat_prompt(loaded[1], "Why?", "Be brief.")
+    assert 0 < text.index("Be brief.") < text.index("Why?")
+    assert "system" not in chat_prompt(loaded[1], "Why?")
+
+
+def test_graph_file_is_opened_with_the_tokenizer_beside_it(tmp_path: Path) -> None:
+    folder = write_tiny_folder(tmp_path)
+    _, tokenizer = answering.load(folder / "model.onnx")
+    assert tokenizer.folder == folder
+
+
+def test_tokenizer_of_a_larger_model_is_refused(tmp_path: Path) -> None:
+    folder = write_folder(write_tiny_folder(tmp_path), byte_level())
+    with pytest.raises(InputError, match="of one model"):
+        answering.load(folder)
