@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # import those of the rows above its own, and no other.
 ROWS = (
     {"arrays", "errors"},
-    {"model_files"},
+    {"model_files", "machine"},
     {"sampling", "kv_cache", "graph", "tokenizer", "grammar"},
     {"constraints"},
     {"structured_output", "branch", "run_checks"},
@@ -32,7 +32,6 @@ BESIDE = {
     "command_line",
     "conversion",
     "environment",
-    "machine",
     "netron_view",
 }
 
