@@ -87,13 +87,9 @@ def candidate_bars(
 ) -> Plot:
     """Draw the probabilities of the likeliest tokens, also after processing.
 
-    Args:
-        tokens: the likeliest first.
-        before: their probabilities, 0 to 1.
-        after: the same after temperature and filters, 0 for a token that is out; then
-            `before` is drawn as an empty frame.
-        chosen: the token that was drawn, if it is to be marked.
-        title: as above.
+    The tokens come likeliest first, their probabilities are 0 to 1: `before`, drawn as
+    an empty frame where there is an `after`, in which 0 is a token that a filter has
+    taken out. `chosen` is the token that was drawn, if it is to be marked.
     """
     was = [100 * p for p in before]
     now = was if after is None else [100 * p for p in after]
@@ -175,11 +171,8 @@ def cumulative_bar(
 ) -> Plot:
     """Draw the bar on which the tokens lie end to end, and where `u` falls.
 
-    Args:
-        tokens: the likeliest first.
-        probabilities: 0 to 1; what is missing to 1 is left empty.
-        u: in [0, 1).
-        title: as above.
+    The tokens come likeliest first. What their probabilities lack to 1 is left empty;
+    `u` is in [0, 1).
     """
     figure, axes = _card(title, height=1.7)
     hit = "a token that is not named here"

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     Cell = str | float | bool | np.number | None
     Side = Literal["left", "right"]
 
-GREY = "rgba(128,128,128,.35)"  # half transparent: seen on white and on black
-_BORDER = f"1px solid {GREY}"
+_GREY = "rgba(128,128,128,.35)"  # half transparent: seen on white and on black
+BORDER = f"1px solid {_GREY}"
 _MONOSPACE = "font-family:ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace"
 _UNBROKEN = 20  # characters; a text up to this length stays on one line
 _NONE = "—"
@@ -110,7 +110,7 @@ class Chips:
     caption: str = ""
 
     def _repr_html_(self) -> str:
-        frame = f"border:{_BORDER};border-radius:4px;padding:.1em .3em"
+        frame = f"border:{BORDER};border-radius:4px;padding:.1em .3em"
         style = f"{frame};margin-right:.2em;{_MONOSPACE}"
         pieces = map(html.escape, self.pieces)
         chips = "".join(f'<span style="{style}">{piece}</span> ' for piece in pieces)
@@ -134,7 +134,7 @@ class Passage:
     caption: str = ""
 
     def _repr_html_(self) -> str:
-        style = f"border-left:3px solid {GREY};padding:.2em .8em"
+        style = f"border-left:3px solid {_GREY};padding:.2em .8em"
         lines = "<br>".join(map(html.escape, self.text.split("\n")))
         return f'{_above(self.caption)}<div style="{style}">{lines}</div>'
 
@@ -247,10 +247,7 @@ def stages_table(
 ) -> Table:
     """Return how the likeliest tokens fare from one stage of processing to the next.
 
-    Args:
-        tokenizer: shows the tokens.
-        stages: heading to logits [vocab] float32; the first one ranks the tokens.
-        count: how many tokens to show.
+    Each stage has a heading and logits [vocab] float32; the first ranks the tokens.
     """
     ranked = [_ranked(logits, count) for logits in stages.values()]
     rows = [
@@ -298,7 +295,7 @@ def _above(caption: str) -> str:
 
 
 def _box(side: Side) -> str:
-    return f"text-align:{side};padding:.2em .7em;border-bottom:{_BORDER}"
+    return f"text-align:{side};padding:.2em .7em;border-bottom:{BORDER}"
 
 
 def _heading(name: str, side: Side) -> str:
