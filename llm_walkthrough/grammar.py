@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # As Python's json.dumps writes. Free white space would let a model write line breaks
 # for ever, and would leave nothing to be forced.
-_JSON_STYLE = {
+JSON_STYLE = {
     "item_separator": ", ",
     "key_separator": ": ",
     "whitespace_flexible": False,
@@ -69,7 +69,7 @@ class Grammar:
         matcher = llguidance().LLMatcher
         if self.kind == "JSON schema":
             # llguidance refuses a style beside a schema that is no object
-            style = None if self.text == "false" else _JSON_STYLE
+            style = None if self.text == "false" else JSON_STYLE
             return str(matcher.grammar_from_json_schema(self.text, defaults=style))
         if self.kind == "regular expression":
             return str(matcher.grammar_from_regex(self.text))

@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -54,6 +54,8 @@ class GrammarMask:
     vocabulary: GrammarVocabulary
     start: int
     max_new_tokens: int | None = None
+    label: ClassVar[str] = "grammar"
+    """What this processor is called where it masks a token."""
 
     def __post_init__(self) -> None:
         if self.start < 0:
@@ -71,11 +73,6 @@ class GrammarMask:
                     f"shortest text that was found takes {len(longer)}; allow more, or "
                     "ask for less"
                 )
-
-    @property
-    def label(self) -> str:
-        """What this processor is called where it masks a token."""
-        return "grammar"
 
     def __call__(self, logits: Logits, context: TokenIds, /) -> Logits:
         """Return logits [vocab] float32, -inf for all that may not come."""

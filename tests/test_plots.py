@@ -12,6 +12,7 @@ from subprocess import run
 
 import matplotlib as mpl
 import pytest
+from wcag import READABLE, contrast, numbers
 
 from llm_walkthrough.plots import (
     CARD,
@@ -55,19 +56,9 @@ def plots() -> dict[str, Plot]:
     }
 
 
-def luminance(colour: str) -> float:
-    """Relative luminance as WCAG 2 defines it."""
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [
-        p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts
-    ]
-    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
 def test_text_in_each_colour_stands_out_from_the_card() -> None:
     for colour in [INK, MUTED, HIGHLIGHT, *(c for c, _, _ in SERIES)]:
-        contrast = (luminance(CARD) + 0.05) / (luminance(colour) + 0.05)
-        assert contrast >= 4.5, colour
+        assert contrast(numbers(CARD), numbers(colour)) >= READABLE, colour
 
 
 def test_no_two_series_differ_by_colour_alone() -> None:
