@@ -25,7 +25,6 @@ from llm_walkthrough.model_files.onnx_file import (
 )
 from llm_walkthrough.model_files.ports import (
     Port,
-    Role,
     cache_ports,
     check_ports,
     read_ports,
@@ -98,7 +97,7 @@ class Graph:
         numbers = len(self.past) * self.kv_heads * self.head_dim
         return numbers * self.cache_dtype.itemsize
 
-    def port(self, role: Role) -> Port | None:
+    def port(self, role: str) -> Port | None:
         """Return the port with this role, or None if the graph has none."""
         ports = (*self.inputs, *self.outputs)
         return next((port for port in ports if port.role == role), None)

@@ -68,19 +68,14 @@ class Model:
         return self.new_grown_cache(capacity)
 
     def new_grown_cache(self, capacity: int | None = None) -> GrownCache:
-        """Return an empty cache whose arrays grow with every run.
-
-        Raises:
-            InputError: the capacity is not between 1 and the context length.
-        """
+        """Return an empty cache whose arrays grow with every run; as `new_cache`."""
         return _OwnedCache(self._zeros(0), self._checked_capacity(capacity), self)
 
     def new_shared_cache(self, capacity: int | None = None) -> SharedCache:
-        """Return an empty handle on a new shared buffer.
+        """Return an empty handle on a new shared buffer; as `new_cache`.
 
         Raises:
-            InputError: the graph cannot write into one buffer, or the capacity is not
-                between 1 and the context length.
+            InputError: the graph cannot write into one buffer.
         """
         if not self.graph.can_share_buffers:
             raise InputError(

@@ -152,8 +152,12 @@ class Stepper:
         self.stop_reason: str | None = None
         self._model = model
         self.lock = threading.RLock()
-        empty = model.new_cache() if cache is None else _require_empty(cache)
-        self._branches = [Branch.empty(empty)]
+        if cache is not None and cache.length:
+            raise InputError(
+                f"the cache must be empty, got one with {cache.length} tokens; give "
+                "cache.truncated(0) or leave it out"
+            )
+        self._branches = [Branch.empty(cache or model.new_cache())]
         self._active = 0
         self._last_draw: Draw | None = None
         self.extend(prompt)
@@ -500,12 +504,3 @@ class Stepper:
         if len(self.tokens) >= self.cache.capacity:
             return "context full"
         return "limit" if remaining == 0 else None
-
-
-def _require_empty(cache: KVCache) -> KVCache:
-    if cache.length:
-        raise InputError(
-            f"the cache must be empty, got one with {cache.length} tokens; give "
-            "cache.truncated(0) or leave it out"
-        )
-    return cache

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, NoReturn
 
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension
@@ -69,7 +69,7 @@ class ChatTemplate:
             return _compiled(self.program).render(
                 messages=messages,
                 add_generation_prompt=add_generation_prompt,
-                # Templates ask `tools is not none`, which an undefined name would pass.
+                # templates ask `tools is not none`, which an undefined name would pass
                 tools=None,
                 documents=None,
                 **self.special_texts,
@@ -118,8 +118,9 @@ def read_chat_template(folder: Path) -> ChatTemplate | None:
 
 def _default_program(value: object, origin: Path) -> str | None:
     if isinstance(value, list):
-        named = {one["name"]: one["template"] for one in value if _is_named(one)}
-        value = named.get("default", value)
+        named = [one for one in value if isinstance(one, dict)]
+        texts = {one.get("name"): one.get("template") for one in named}
+        value = texts.get("default", value)
     if value is None or isinstance(value, str):
         return value or None
     raise InputError(
@@ -128,12 +129,8 @@ def _default_program(value: object, origin: Path) -> str | None:
     )
 
 
-def _is_named(entry: object) -> TypeGuard[dict[str, str]]:
-    return isinstance(entry, dict) and {"name", "template"} <= entry.keys()
-
-
 def _special_text(value: object) -> str | None:
-    """The text of a special token, written as "<s>" or as {"content": "<s>", ...}."""
+    """Return the text of a token, written as "<s>" or as {"content": "<s>", ...}."""
     text = value.get("content") if isinstance(value, dict) else value
     return text if isinstance(text, str) else None
 

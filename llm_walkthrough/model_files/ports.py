@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import onnx
 
@@ -20,20 +20,7 @@ if TYPE_CHECKING:
 
     Kind = TypeVar("Kind", bound=Hashable)
 
-Role = Literal[
-    "token ids",
-    "attention mask",
-    "position ids",
-    "cache branch",
-    "past key",
-    "past value",
-    "present key",
-    "present value",
-    "logits",
-    "unknown",
-]
-
-_PLAIN_ROLES: dict[str, Role] = {
+_PLAIN_ROLES = {
     "input_ids": "token ids",
     "attention_mask": "attention mask",
     "position_ids": "position ids",
@@ -56,14 +43,16 @@ class Port:
         name: the name to feed or fetch it by.
         dtype: the numpy name of its element type, such as "int64" or "float16".
         shape: its axes; a number where it is fixed, a name where it may vary.
-        role: what it is for.
+        role: what it is for: "token ids", "attention mask", "position ids",
+            "cache branch", "past key", "past value", "present key", "present value",
+            "logits" or "unknown".
         layer: the layer it belongs to, for a port of the cache.
     """
 
     name: str
     dtype: str
     shape: tuple[int | str, ...]
-    role: Role
+    role: str
     layer: int | None = None
 
 
@@ -136,8 +125,8 @@ def _port(value: onnx.ValueInfoProto) -> Port:
     if match is None:
         role = _PLAIN_ROLES.get(value.name, "unknown")
         return Port(value.name, dtype, shape, role)
-    cache_role: Role = f"{match['when']} {match['part']}"  # type: ignore[assignment]
-    return Port(value.name, dtype, shape, cache_role, int(match["layer"]))
+    role = f"{match['when']} {match['part']}"
+    return Port(value.name, dtype, shape, role, int(match["layer"]))
 
 
 def _faults(inputs: tuple[Port, ...], outputs: tuple[Port, ...]) -> Iterator[str]:

@@ -16,7 +16,7 @@ import codecs
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,25 +61,6 @@ def _shown_character(character: str) -> str:
     return f"<U+{code:04X}>"
 
 
-class Join(Protocol):
-    """Joins tokens into a text one at a time, giving each character once it is certain.
-
-    All that `feed` gave and then `flush` equals the text of all tokens decoded at once.
-    The `DecodeStream` of the tokenizers library does not: it loses what is unfinished
-    at the end, and raises an error on bytes that turn out to be no UTF-8.
-    """
-
-    def feed(self, written: str) -> str:
-        """Take one token, give the text that is certain now and was not before."""
-
-    def flush(self) -> str:
-        """Give the text of what is left, now that no token follows."""
-
-    @property
-    def pending(self) -> bytes:
-        """The bytes that are not yet certain text."""
-
-
 def token_text(decoder: Decoder | None) -> TokenText:
     """Choose the style by the decoder of a tokenizer.json.
 
@@ -99,6 +80,7 @@ def token_text(decoder: Decoder | None) -> TokenText:
 
 
 def _kinds(settings: dict[str, object]) -> Iterator[str]:
+    """Yield the names of a decoder, or of all in a sequence of decoders."""
     parts = settings.get("decoders")
     if isinstance(parts, list):
         for part in parts:
@@ -238,3 +220,12 @@ class _RunJoin:
 
 TokenText = ByteLevel | Sentencepiece
 """One style of vocabulary."""
+
+Join = _Utf8Join | _RunJoin
+"""Joins tokens into a text one at a time, giving each character once it is certain.
+
+All that `feed` gave and then `flush` equals the text of all tokens decoded at once; the
+bytes that are not yet certain text are `pending`. The `DecodeStream` of the tokenizers
+library loses what is unfinished at the end, and raises an error on bytes that turn out
+to be no UTF-8.
+"""
