@@ -17,7 +17,7 @@ ROWS = (
     {"model_files", "machine"},
     {"sampling", "kv_cache", "graph", "tokenizer", "grammar"},
     {"constraints"},
-    {"structured_output", "branch", "run_checks"},
+    {"structured_output", "branch"},
     {"model", "stepper"},
     {"views", "exercises", "plots"},
     {"panel"},
