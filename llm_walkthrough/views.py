@@ -11,11 +11,13 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections import Counter
 from dataclasses import dataclass
-from importlib import import_module
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Protocol
+
+from llm_walkthrough.model_files.ports import folded
+from llm_walkthrough.model_files.token_text import visible as visible  # noqa: PLC0414 - notebooks show texts by it
+from llm_walkthrough.sampling import likeliest_first, softmax
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,7 +62,7 @@ class Table:
     float32      4
 
     Attributes:
-        columns: the headings; if all are empty, plain text begins with the rows.
+        columns: the headings.
         rows: each as long as `columns`.
         caption: what the table shows; stands above it.
     """
@@ -84,8 +86,7 @@ class Table:
         lines = [list(self.columns), *(list(map(_cell_text, r)) for r in self.rows)]
         widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
         lines.insert(1, ["─" * width for width in widths])
-        shown = lines if any(self.columns) else lines[2:]
-        cells = [map(_aligned, line, widths, sides) for line in shown]
+        cells = [map(_aligned, line, widths, sides) for line in lines]
         aligned = ["  ".join(line).rstrip() for line in cells]
         return "\n".join([self.caption, *aligned] if self.caption else aligned)
 
@@ -150,15 +151,6 @@ class Vocabulary(Protocol):
         ...
 
 
-def visible(text: str) -> str:
-    """Return the text with its white space made visible.
-
-    >>> visible("a cat ")
-    'a␣cat␣'
-    """
-    return text.translate({ord(" "): "␣", ord("\n"): "⏎", ord("\t"): "⇥"})
-
-
 def byte_count(count: float) -> str:
     """Return a number of bytes in the unit that suits it (1 MB is 1,000,000 B).
 
@@ -185,13 +177,16 @@ def columns_table(columns: Mapping[str, Sequence[Cell]], caption: str = "") -> T
 
 def ports_table(graph: Graph) -> Table:
     """Return the graph's inputs and outputs; ports that differ in the layer, once."""
-    counts: Counter[tuple[Cell, ...]] = Counter()  # in the order of the file
-    for direction, ports in (("in", graph.inputs), ("out", graph.outputs)):
-        for port in ports:
-            shape = Code(f"[{', '.join(map(str, port.shape))}]")
-            name, dtype = _without_layer(port.name), Code(port.dtype)
-            counts[direction, name, dtype, shape, port.role] += 1
-    rows = [(*row, count) for row, count in counts.items()]
+    sides = (("in", graph.inputs), ("out", graph.outputs))
+    ports = [(side, port) for side, ports in sides for port in ports]
+    counts = folded(
+        (port.name, (side, port.dtype, ", ".join(map(str, port.shape)), port.role))
+        for side, port in ports
+    )
+    rows = [
+        (side, Code(name), Code(dtype), Code(f"[{shape}]"), role, count)
+        for (name, (side, dtype, shape, role)), count in counts.items()
+    ]
     return Table(("", "name", "dtype", "shape", "role", "ports"), rows)
 
 
@@ -201,11 +196,14 @@ def arrays_table(arrays: Mapping[str, np.ndarray]) -> Table:
     Arrays that differ only in the number of their layer share a row; its bytes are
     those of all of them.
     """
-    folded: dict[tuple[Cell, ...], list[int]] = {}
-    for name, array in arrays.items():
-        row = (_without_layer(name), Code(array.dtype), Code(list(array.shape)))
-        folded.setdefault(row, []).append(array.nbytes)
-    rows = [(*row, len(sizes), f"{sum(sizes):,}") for row, sizes in folded.items()]
+    counts = folded(
+        (name, (str(array.dtype), str(list(array.shape)), array.nbytes))
+        for name, array in arrays.items()
+    )
+    rows = [
+        (Code(name), Code(dtype), Code(shape), count, f"{count * size:,}")
+        for (name, (dtype, shape, size)), count in counts.items()
+    ]
     return Table(("name", "dtype", "shape", "arrays", "bytes"), rows)
 
 
@@ -259,14 +257,8 @@ def stages_table(
 
 def _ranked(logits: Logits, count: int) -> tuple[Probabilities, list[int]]:
     """Return probabilities [vocab] float64, and the likeliest tokens among them."""
-    # loaded here: a table of text must be had on a machine without numpy, too
-    sampling = import_module("llm_walkthrough.sampling")
-    probabilities = sampling.softmax(logits)
-    return probabilities, sampling.likeliest_first(probabilities)[:count].tolist()
-
-
-def _without_layer(name: str) -> Code:
-    return Code(re.sub(r"\.\d+\.", ".{layer}.", name))
+    probabilities = softmax(logits)
+    return probabilities, likeliest_first(probabilities)[:count].tolist()
 
 
 def _percent(probability: float) -> str:

@@ -25,7 +25,6 @@ from llm_walkthrough.views import (
     stages_table,
     token_chips,
     tokens_table,
-    visible,
 )
 
 
@@ -85,11 +84,6 @@ def test_a_table_without_rows_is_its_headings() -> None:
     table = Table(("name", "bytes"), [])
     assert repr(table) == "name  bytes\n────  ─────"
     assert table._repr_html_().count("<tr>") == 1
-
-
-def test_a_table_without_headings_is_its_rows() -> None:
-    table = Table(("", ""), [("ok", "Python"), ("problem", "memory")], caption="Here")
-    assert repr(table) == "Here\nok       Python\nproblem  memory"
 
 
 def test_a_row_of_the_wrong_length_is_refused() -> None:
@@ -192,10 +186,6 @@ def test_stages_keep_the_order_of_the_first_and_show_what_is_out(
     table = stages_table(Letters(), {"model": logits, "filtered": only_d}, count=2)
     assert table.columns == ("token", "model", "filtered")
     assert [(row[0], row[2]) for row in table.rows] == [("b", "—"), ("d", "100.0 %")]
-
-
-def test_white_space_becomes_visible() -> None:
-    assert visible("a b\n\tc") == "a␣b⏎⇥c"
 
 
 @pytest.mark.parametrize(
