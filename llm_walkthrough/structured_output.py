@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 KEPT_SPOTS = 32  # for undo and branches; others are found again from the first token
 NEARNESS = 32  # tokens to spare; below, only tokens are allowed that are known to fit
 HORIZON = 64  # tokens left, and twice the shortest text: from there on, fit is tested
-TESTED = (
-    12  # likeliest tokens of which it is tested whether the text can end after them
-)
+TESTED = 12  # likeliest tokens of which it is tested whether they leave an ending
 FURTHER = 4  # times the limit: how far is searched, to say what it would have to be
 
 
@@ -64,15 +62,15 @@ class GrammarMask:
                 "the length of the prompt"
             )
         limit = self.max_new_tokens
-        first = self._spots.first
-        if limit is not None and first.ending is None:
-            longer = completion(first.state, FURTHER * limit + HORIZON)
-            if longer is not None:
-                raise InputError(
-                    f"{limit} new tokens are too few for the {self.grammar.kind}: the "
-                    f"shortest text that was found takes {len(longer)}; allow more, or "
-                    "ask for less"
-                )
+        if limit is None or self._spots.first.ending is not None:
+            return
+        longer = completion(self._spots.first.state, FURTHER * limit + HORIZON)
+        if longer is not None:
+            raise InputError(
+                f"{limit} new tokens are too few for the {self.grammar.kind}: the "
+                f"shortest text that was found takes {len(longer)}; allow more, or "
+                "ask for less"
+            )
 
     def __call__(self, logits: Logits, context: TokenIds, /) -> Logits:
         """Return logits [vocab] float32, -inf for all that may not come."""
