@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # import those of the rows above its own, and no other.
 ROWS = (
     {"arrays", "errors"},
-    {"model_files", "machine"},
+    {"model_files"},
     {"sampling", "kv_cache", "graph", "tokenizer", "grammar"},
-    {"constraints"},
+    {"constraints", "machine"},
     {"structured_output", "branch"},
     {"model", "stepper"},
     {"views", "exercises", "plots"},
