@@ -132,18 +132,15 @@ def serve(graph: bytes) -> int:
     Raises:
         InputError: netron is not installed.
     """
-    # HTTPServer would look up the machine's name, for seconds where there is no network
-    server = ThreadingTCPServer((LOOPBACK, 0), _handler(graph, _netron_folder()))
-    server.daemon_threads = True
-    Thread(target=server.serve_forever, name="netron", daemon=True).start()
-    return int(server.server_address[1])
-
-
-def _netron_folder() -> Path:
     spec = find_spec("netron")
     if spec is None or spec.origin is None:
         raise InputError("netron is not installed; run `python3 run.py`")
-    return Path(spec.origin).parent
+    handler = _handler(graph, Path(spec.origin).parent)
+    # HTTPServer would look up the machine's name, for seconds where there is no network
+    server = ThreadingTCPServer((LOOPBACK, 0), handler)
+    server.daemon_threads = True
+    Thread(target=server.serve_forever, name="netron", daemon=True).start()
+    return int(server.server_address[1])
 
 
 def _page(netron: Path) -> bytes:

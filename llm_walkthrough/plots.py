@@ -38,6 +38,7 @@ SERIES = (  # colours that colour-blind readers can tell apart, and a sign for e
     (MUTED, "v", "-"),
 )
 _WIDTH = 7.2  # inches; 518 pixels on a page
+_BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
 _styled = matplotlib.style.context("llm_walkthrough.plots")
 
 
@@ -106,7 +107,8 @@ def candidate_bars(
     for place, (token, share) in enumerate(zip(tokens, now, strict=True)):
         mark = "  ◀ chosen" if token == chosen else ""
         label = f"{share:.1f}{mark}" if share else "out"
-        _beside(axes, label, (longest[place], place), color=INK if share else MUTED)
+        spot, ink = (longest[place], place), INK if share else MUTED
+        axes.annotate(label, spot, (6, 0), color=ink, **_BESIDE)
     _name_rows(axes, tokens, font="monospace")
     axes.set(xlabel=f"probability in %{note}", xlim=(0, 1.2 * max(longest)))
     return Plot(figure, words + (f" Chosen: {chosen}." if chosen else ""))
@@ -154,7 +156,7 @@ def stacked_bar(parts: Mapping[str, float], *, title: str, unit: str) -> Plot:
         axes.barh(place, amount, left=end, height=0.6, color=ACCENT, edgecolor=ACCENT)
         end += amount
         share = f"{amount:,.3g} {unit} · {100 * amount / whole:.3g} %"
-        _beside(axes, share, (end, place), color=INK)
+        axes.annotate(share, (end, place), (6, 0), color=INK, **_BESIDE)
     _name_rows(axes, list(parts))
     axes.set(xlabel=unit, xlim=(0, 1.28 * whole))
     listed = ", ".join(f"{name} {amount:,.3g}" for name, amount in parts.items())
@@ -205,11 +207,11 @@ def token_columns(
     highest are marked and labelled.
     """
     highest = sorted(range(len(tokens)), key=lambda place: -values[place])[:3]
-    figure, axes = _columns(tokens, values, highest, title=title)
+    figure, axes = _columns(tokens, values, highest, 0)
     for place in highest:
-        spot = (place, values[place])
-        _beside(axes, f"{values[place]:.1f}", spot, (0, 3), va="baseline", ha="center")
-    axes.set(ylabel=y_label)
+        spot, above = (place, values[place]), {**_BESIDE, "va": "baseline"}
+        axes.annotate(f"{values[place]:.1f}", spot, (0, 3), ha="center", **above)
+    axes.set(title=title, ylabel=y_label)
     mean = sum(values) / len(values)
     named = ", ".join(f"{tokens[place]} {values[place]:.1f}" for place in highest)
     words = f"{len(tokens)} tokens, mean {mean:.1f}; highest: {named}"
@@ -228,10 +230,10 @@ def count_columns(
     foot = 0.6  # on this scale a column from 1 to 1 has no height
     alone = [place for place, count in enumerate(counts) if count == 1]
     tall = [count - foot for count in counts]
-    figure, axes = _columns(tokens, tall, alone, title=title, foot=foot)
+    figure, axes = _columns(tokens, tall, alone, foot)
     axes.set_yscale("log")
     axes.minorticks_off()
-    axes.set(ylabel=y_label, ylim=(foot, None))
+    axes.set(title=title, ylabel=y_label, ylim=(foot, None))
     axes.yaxis.set_major_formatter("{x:,g}")
     words = f"{len(tokens)} tokens; 1 at {len(alone)} of them, otherwise"
     others = [count for count in counts if count > 1] or [1]
@@ -248,15 +250,10 @@ def _card(title: str, height: float) -> tuple[Figure, Axes]:
 
 
 def _columns(
-    tokens: Sequence[str],
-    heights: Sequence[float],
-    marked: Sequence[int],
-    *,
-    title: str,
-    foot: float = 0,
+    tokens: Sequence[str], heights: Sequence[float], marked: Sequence[int], foot: float
 ) -> tuple[Figure, Axes]:
     """Return a picture with a column above each token; `foot` is where they begin."""
-    figure, axes = _card(title, height=3.4)
+    figure, axes = _card("", height=3.4)
     places = range(len(tokens))
     colours = [HIGHLIGHT if place in marked else ACCENT for place in places]
     axes.bar(places, heights, bottom=foot, color=colours, width=0.72)
@@ -264,18 +261,6 @@ def _columns(
     axes.set_xlim(-0.7, len(tokens) - 0.3)
     axes.grid(visible=False, axis="x")
     return figure, axes
-
-
-def _beside(
-    axes: Axes,
-    text: str,
-    spot: tuple[float, float],
-    offset: tuple[float, float] = (6, 0),
-    **style: Any,  # noqa: ANN401 - as matplotlib takes it
-) -> None:
-    """Write at a distance in points from a spot, to the right of it unless told."""
-    style = {"va": "center", **style}
-    axes.annotate(text, spot, offset, textcoords="offset points", **style)
 
 
 def _name_rows(axes: Axes, names: Sequence[str], font: str = "sans-serif") -> None:
@@ -296,8 +281,8 @@ def _name_lines(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
     for end, name, colour in sorted(ends, key=itemgetter(0)):
         height = max(end, free)
         spot = (1.0, (height - low) / (high - low))  # as shares of the axes
-        style = {"color": colour, "weight": "bold"}
-        _beside(axes, name, spot, (4, 0), xycoords="axes fraction", **style)
+        style = {"xycoords": "axes fraction", "weight": "bold", **_BESIDE}
+        axes.annotate(name, spot, (4, 0), color=colour, **style)
         free = height + 0.075 * (high - low)
 
 

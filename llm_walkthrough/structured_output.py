@@ -163,12 +163,11 @@ class GrammarMask:
         is_free = token in self.vocabulary.end_tokens or spot.state.forced
         if left is None or spot.ending is None or is_free:
             return None
-        if spot.can_end_after(token, left):
-            return None
-        return (
+        said = (
             f"the {left} tokens that are left of {self.max_new_tokens} would not be "
             "enough to finish the text after it"
         )
+        return None if spot.can_end_after(token, left) else said
 
     def _reason_of_grammar(
         self, token: int, state: GrammarState, context: TokenIds

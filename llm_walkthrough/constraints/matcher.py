@@ -149,10 +149,8 @@ class GrammarState:
         matcher = None if self.is_ended else self.matcher.deep_copy()
         if matcher is None or matcher.try_consume_tokens([token]) != 1:
             return None
-        is_next = self.forced[:1] == (token,)
-        return GrammarState(
-            self.vocabulary, matcher, self.forced[1:] if is_next else ()
-        )
+        pending = self.forced[1:] if self.forced[:1] == (token,) else ()
+        return GrammarState(self.vocabulary, matcher, pending)
 
     def is_completed_by(self, tokens: tuple[int, ...]) -> bool:
         """Tell whether these tokens may come, and the text is complete after them."""
@@ -184,9 +182,7 @@ class GrammarState:
         """Return llguidance's answer for each token of the tokenizer."""
         fill = import_module("llguidance.numpy")
         count = self.vocabulary.tokenizer.vocab
-        words = fill.allocate_token_bitmask(
-            1, count
-        )  # int32 [1, count / 32 rounded up]
+        words = fill.allocate_token_bitmask(1, count)  # int32, a bit for each token
         fill.fill_next_token_bitmask(self.matcher, words)
         self._require_sound()
         bits = np.unpackbits(words[0].view(np.uint8), bitorder="little")
