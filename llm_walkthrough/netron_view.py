@@ -121,13 +121,9 @@ def open_netron(
 
 @cache  # running the cell again shows the server that is already there
 def serve(graph: bytes) -> int:
-    """Hand out netron's page with this graph, as long as this process lives.
+    """Hand out netron's page with a graph, the content of an `.onnx` file.
 
-    Args:
-        graph: the content of an `.onnx` file.
-
-    Returns:
-        The port on the loopback address.
+    Does so as long as this process lives, and returns the port on the loopback address.
 
     Raises:
         InputError: netron is not installed.

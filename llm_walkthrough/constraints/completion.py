@@ -54,12 +54,7 @@ class _Continuation:
 def completion(state: GrammarState, max_tokens: int) -> Tokens | None:
     """Return tokens after which the text is complete, without an end token.
 
-    Args:
-        state: where the text is now.
-        max_tokens: the most that may be used.
-
-    Returns:
-        As few as could be found; None if none were found within the limit.
+    They are as few as could be found; None if none were found within the limit.
     """
     found = fast_completion(state, max_tokens)
     return _searched(state, max_tokens) if found is None else found
