@@ -16,8 +16,8 @@ ROWS = (
     {"arrays", "errors"},
     {"model_files"},
     {"sampling", "kv_cache", "graph", "tokenizer", "grammar"},
-    {"constraints"},
-    {"structured_output", "branch", "run_checks"},
+    {"constraints", "machine"},
+    {"structured_output", "branch"},
     {"model", "stepper"},
     {"views", "exercises", "plots"},
     {"panel"},
@@ -32,7 +32,6 @@ BESIDE = {
     "command_line",
     "conversion",
     "environment",
-    "machine",
     "netron_view",
 }
 
