@@ -15,7 +15,7 @@ from tiny_folder import CONTEXT, write_tiny_folder
 from llm_walkthrough import answer
 from llm_walkthrough.answer import Settings
 from llm_walkthrough.command_line import cli
-from llm_walkthrough.sampling import Sampling
+from llm_walkthrough.sampling import KNOBS, Sampling
 
 FULL = Path("/dev/full")
 
@@ -36,12 +36,11 @@ def refusals(tiny: str) -> dict[str, tuple[list[str], str]]:
             f"context holds {CONTEXT}",
         ),
         "no model": (["ask", "Hello", "--model", "nix"], "no model nix"),
-        "temperature": ([*hello, "--temperature", "-1"], "temperature must be"),
+        **{
+            knob.label: ([*hello, f"--{knob.label}", "-1"], f"{knob.label} must be")
+            for knob in KNOBS
+        },
         "not a number": ([*hello, "--temperature", "nan"], "temperature must be"),
-        "top-k": ([*hello, "--top-k", "-1"], "top-k must be"),
-        "top-p": ([*hello, "--top-p", "0"], "top-p must be"),
-        "min-p": ([*hello, "--min-p", "2"], "min-p must be"),
-        "penalty": ([*hello, "--repetition-penalty", "0"], "penalty must be"),
         "seed": ([*hello, "--seed", "-1"], "seed must be"),
         "limit": ([*hello, "--max-new-tokens", "0"], "at least 1, got 0"),
         "threads": ([*hello, "--threads", "0"], "threads must be at least 1"),
@@ -160,7 +159,7 @@ def test_help_names_the_defaults_that_are_in_force(
     settings = (*fields(Sampling), *fields(Settings))
     in_force = {one.name: str(one.default) for one in settings if one.name in named}
     assert named == in_force
-    assert len(named) == 7
+    assert {"seed", "max_new_tokens", *(one.name for one in KNOBS)} == {*named}
 
 
 def test_nothing_heavy_is_imported_before_a_command_needs_it() -> None:

@@ -19,6 +19,7 @@ from tiny_folder import write_tiny_folder
 from llm_walkthrough import answer, catalogue, environment
 from llm_walkthrough.command_line import cli, commands
 from llm_walkthrough.machine.judgements import Row, Severity
+from llm_walkthrough.sampling import Sampling
 from llm_walkthrough.tokenizer import TextStream
 
 if TYPE_CHECKING:
@@ -78,13 +79,7 @@ def test_json_tells_everything_needed_to_repeat_the_answer(
     options = ["--seed", "7", "--temperature", "1.5", "--top-k", "0", "--stop", "q"]
     record = answer_of(capsys, tiny, "Hello", *options)
     assert record["settings"] == {
-        "sampling": {
-            "temperature": 1.5,
-            "top_k": 0,
-            "top_p": 0.9,
-            "min_p": 0.0,
-            "repetition_penalty": 1.1,
-        },
+        "sampling": vars(Sampling(temperature=1.5, top_k=0)),
         "seed": 7,
         "max_new_tokens": 512,
         "stop_texts": ["q"],
