@@ -137,6 +137,29 @@ class TopP(_KnobProcessor):
 
 
 @dataclass(frozen=True)
+class TypicalP(_KnobProcessor):
+    """Keep the tokens whose surprise is nearest to the entropy, until they reach p.
+
+    Surprise is `-log p_i`, the entropy is its average `-sum_j p_j log p_j`: even the
+    likeliest token may go. Source: Meister et al. 2023 (locally typical sampling).
+
+    >>> softmax(TypicalP(0.2)(np.log(np.float32([3, 8, 1, 4])), []))
+    array([0., 0., 0., 1.])
+    """
+
+    p: float
+
+    def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
+        """Return logits [vocab] float32, -inf outside the typical set."""
+        probabilities = softmax(logits)
+        possible = np.flatnonzero(probabilities)  # the others' surprise is infinite
+        surprise = -np.log(probabilities[possible])
+        entropy = probabilities[possible] @ surprise
+        nearest = np.argsort(np.abs(surprise - entropy), kind="stable")
+        return _keep_only(logits, _head(possible[nearest], probabilities, self.p))
+
+
+@dataclass(frozen=True)
 class MinP(_KnobProcessor):
     """Keep tokens at least p times as probable as the likeliest one.
 
@@ -158,6 +181,7 @@ KNOBS = (  # in the order of application: name, processor, off, allowed, slider,
     ),
     Knob("temperature", Temperature, 1, (0.001, 100), (0, 2, 0.05), "÷ T", greedy=0),
     Knob("top_k", TopK, 0, (1, math.inf), (0, 100, 1), kind=int),
+    Knob("typical_p", TypicalP, 1, (1e-6, 1), (0.05, 1, 0.05)),
     Knob("top_p", TopP, 1, (1e-6, 1), (0.05, 1, 0.05)),
     Knob("min_p", MinP, 0, (1e-6, 1), (0, 0.5, 0.01)),
 )
@@ -180,6 +204,7 @@ class Sampling:
     top_p: float = 0.9
     min_p: float = 0.0
     repetition_penalty: float = 1.1
+    typical_p: float = 1.0
 
     def __post_init__(self) -> None:
         self.processors()  # each one checks its own value

@@ -19,6 +19,7 @@ from llm_walkthrough.sampling import (
     Temperature,
     TopK,
     TopP,
+    TypicalP,
     choose,
     forced_token,
     likeliest_first,
@@ -48,6 +49,8 @@ ALL_PROCESSORS: list[Processor] = [
     TopP(0.6),
     TopP(1),
     MinP(0.2),
+    TypicalP(0.5),
+    TypicalP(1),
 ]
 
 
@@ -93,6 +96,17 @@ def test_min_p_compares_with_the_likeliest_token() -> None:
     # 0.45 of 8/16 is 3.6/16, 0.3 of it is 2.4/16
     assert distribution(MinP(0.45)) == pytest.approx([0, 8 / 12, 0, 4 / 12])
     assert distribution(MinP(0.3)) == pytest.approx([3 / 15, 8 / 15, 0, 4 / 15])
+
+
+def test_typical_p_begins_with_the_token_whose_surprise_is_nearest_to_the_entropy() -> (
+    None
+):
+    # the entropy is 1.18 nats, the surprises are 1.67, 0.69, 2.77 and 1.39: from the
+    # nearest on, the sums are 4/16, 12/16, 15/16 and 1
+    assert distribution(TypicalP(0.2)) == [0, 0, 0, 1]
+    assert distribution(TypicalP(0.7)) == pytest.approx([0, 8 / 12, 0, 4 / 12])
+    assert distribution(TypicalP(0.8)) == pytest.approx([3 / 15, 8 / 15, 0, 4 / 15])
+    assert distribution(TypicalP(0.95)) == pytest.approx(distribution())
 
 
 def test_a_penalty_of_two_halves_a_positive_logit_of_the_context() -> None:
@@ -160,6 +174,27 @@ def test_top_p_keeps_what_a_running_sum_keeps(p: float) -> None:
         reached += weights[token] / total
     survivors = np.flatnonzero(np.isfinite(TopP(p)(WIDE, NO_CONTEXT)))
     assert survivors.tolist() == sorted(kept)
+
+
+@pytest.mark.parametrize("p", [1e-6, 0.1, 0.5, 0.9, 0.99999])
+def test_typical_p_keeps_what_a_running_sum_by_distance_keeps(p: float) -> None:
+    total = math.fsum(math.exp(logit) for logit in WIDE.tolist())
+    surprise = [math.log(total) - logit for logit in WIDE.tolist()]
+    entropy = math.fsum(math.exp(-one) * one for one in surprise)
+    distance = [abs(one - entropy) for one in surprise]
+    kept, reached = [], 0.0
+    for token in sorted(range(len(WIDE)), key=lambda token: (distance[token], token)):
+        if reached >= p:
+            break
+        kept.append(token)
+        reached += math.exp(-surprise[token])
+    survivors = np.flatnonzero(np.isfinite(TypicalP(p)(WIDE, NO_CONTEXT)))
+    assert survivors.tolist() == sorted(kept)
+
+
+def test_typical_p_takes_the_lowest_ids_of_equals() -> None:
+    level = TypicalP(0.5)(np.zeros(6, np.float32), NO_CONTEXT)
+    assert np.flatnonzero(np.isfinite(level)).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("p", [1e-6, 0.01, 0.5, 1])
@@ -363,11 +398,12 @@ def test_no_two_seeds_or_positions_share_a_number() -> None:
 
 
 def test_the_usual_settings_are_applied_in_the_order_of_the_design() -> None:
-    settings = Sampling(0.5, 9, 0.8, 0.05, 1.2)
+    settings = Sampling(0.5, 9, 0.8, 0.05, 1.2, 0.7)
     assert settings.processors() == (
         RepetitionPenalty(1.2),
         Temperature(0.5),
         TopK(9),
+        TypicalP(0.7),  # as llama.cpp has it, between top-k and top-p
         TopP(0.8),
         MinP(0.05),
     )
