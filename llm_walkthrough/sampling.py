@@ -262,6 +262,9 @@ def softmax(logits: Logits) -> Probabilities:
 
     `exp(x_i - max x) / sum_j exp(x_j - max x)`; a token at -inf gets exactly 0.
 
+    >>> softmax(np.log(np.float32([3, 8, 1, 4]))).round(4)
+    array([0.1875, 0.5   , 0.0625, 0.25  ])
+
     Raises:
         InputError: no token is left, since all logits are -inf, or one is NaN or +inf.
     """
@@ -299,7 +302,11 @@ def log_probability(logits: Logits, token: int) -> float:
 
 
 def likeliest_first(probabilities: Probabilities) -> TokenIds:
-    """Return the ids whose probability is above 0, likeliest first, ties by id."""
+    """Return the ids whose probability is above 0, likeliest first, ties by id.
+
+    >>> likeliest_first(np.array([0.25, 0.5, 0, 0.25]))
+    array([1, 0, 3])
+    """
     possible = np.flatnonzero(probabilities > 0)
     return possible[np.argsort(-probabilities[possible], kind="stable")]
 
@@ -315,6 +322,9 @@ def pick(probabilities: Probabilities, u: float) -> int:
     """Return the token at the point `u` of a bar on which tokens lie end to end.
 
     The bar starts with the likeliest token; each is as wide as its probability.
+
+    >>> [pick(np.array([0.25, 0.5, 0, 0.25]), u) for u in (0, 0.49, 0.5, 0.99)]
+    [1, 1, 0, 3]
 
     Raises:
         InputError: `u` is not at least 0 and below 1.
