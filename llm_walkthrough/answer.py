@@ -1,8 +1,7 @@
-"""What does a model answer to one prompt, and what did the answer cost?
+"""One prompt, one answer, and what the answer cost.
 
 Joins tokenizer, model and stepper for a single question: the prompt's tokens, the text
-as it is made, the figures at the end. Knows nothing of options, terminals or signals:
-`cli` has those.
+as it is made, the figures at the end. Knows nothing of options, terminals or signals.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from llm_walkthrough.arrays import TokenIds
     from llm_walkthrough.grammar import Grammar
-    from llm_walkthrough.sampling import Processor
     from llm_walkthrough.stepper import StopRule
     from llm_walkthrough.tokenizer import Tokenizer
 
@@ -141,12 +139,19 @@ class Answer:
         self._is_interrupted = False
         self._token_times: list[float] = []
         capacity = _capacity(model, len(prompt), settings.max_new_tokens)
-        self._mask = _grammar_mask(model, tokenizer, len(prompt), capacity, settings)
-        masks: tuple[Processor, ...] = () if self._mask is None else (self._mask,)
+        processors = settings.sampling.processors()
+        self._mask: GrammarMask | None = None
+        if settings.grammar is not None:
+            vocabulary = GrammarVocabulary(
+                tokenizer, model.vocab, model.graph.end_tokens
+            )
+            room = min(settings.max_new_tokens, capacity - len(prompt))
+            self._mask = GrammarMask(settings.grammar, vocabulary, len(prompt), room)
+            processors = (self._mask, *processors)  # no filter may leave only misfits
         self._stepper = Stepper(
             model,
             prompt,
-            processors=(*masks, *settings.sampling.processors()),
+            processors=processors,
             seed=settings.seed,
             cache=model.new_cache(capacity),
         )
@@ -247,20 +252,6 @@ def _capacity(model: Model, prompt_length: int, max_new_tokens: int) -> int:
             f"{longest:,} with the answer; shorten the prompt"
         )
     return min(longest, prompt_length + max_new_tokens + 1)
-
-
-def _grammar_mask(
-    model: Model,
-    tokenizer: Tokenizer,
-    prompt_length: int,
-    capacity: int,
-    settings: Settings,
-) -> GrammarMask | None:
-    if settings.grammar is None:
-        return None
-    vocabulary = GrammarVocabulary(tokenizer, model.vocab, model.graph.end_tokens)
-    room = min(settings.max_new_tokens, capacity - prompt_length)
-    return GrammarMask(settings.grammar, vocabulary, prompt_length, room)
 
 
 def _rate(tokens: int, seconds: float) -> float | None:

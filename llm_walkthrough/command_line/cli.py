@@ -1,8 +1,7 @@
-"""Which command is asked for, with which options, and with what status does it end?
+"""The words of the command line: commands, their options, and how a run ends.
 
-Exit status: 0 done; 1 `doctor` found a problem; 2 something that was handed in cannot
-be used; 130 Ctrl-C; 141 the reader of the output went away. Knows nothing of what the
-commands do: `commands` does. Nothing heavy is imported before it is needed.
+Knows nothing of what the commands do: `commands` does. Nothing heavy is imported before
+it is needed.
 """
 
 from __future__ import annotations
@@ -21,10 +20,6 @@ if TYPE_CHECKING:
     AddCommand = Callable[..., argparse.ArgumentParser]
     AddOption = Callable[..., argparse.Action]
 
-BAD_INPUT = 2
-READER_GONE = 141
-"""What a shell reports of a program that a closed pipe ended: 128 + SIGPIPE."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -33,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after the program's name, by default those of this process.
 
     Returns:
-        The exit status, as told above.
+        The exit status, one of those in `commands`.
     """
     terminal.prepare_output()
     words = sys.argv[1:] if arguments is None else arguments
@@ -46,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
     except InputError as error:
         terminal.note(f"{parser.prog}: {error}")
-        return BAD_INPUT
+        return commands.BAD_INPUT
     except BrokenPipeError:
-        return READER_GONE
+        return commands.READER_GONE
     except KeyboardInterrupt:
         return commands.INTERRUPTED
     return status
