@@ -34,23 +34,16 @@ INTERRUPTED = "interrupted"
 class Settings:
     """How an answer is drawn and when it stops; the same settings repeat an answer.
 
-    Attributes:
-        sampling: how the logits become probabilities.
-        seed: which luck, 0 or more.
-        max_new_tokens: the most tokens to make.
-        stop_texts: the answer ends before the first of these texts.
-        grammar: what the answer must follow, if anything.
-
     Raises:
         InputError: a value is out of its range, or there are stop texts, which would
             cut off what the grammar wants.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
-    seed: int = 0
+    seed: int = 0  # which luck, 0 or more
     max_new_tokens: int = 512
-    stop_texts: tuple[str, ...] = ()
-    grammar: Grammar | None = None
+    stop_texts: tuple[str, ...] = ()  # the answer ends before the first of them
+    grammar: Grammar | None = None  # what the answer must follow
 
     def __post_init__(self) -> None:
         uniform(self.seed, 0)  # refuses a seed that cannot be used
@@ -68,24 +61,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Figures:
-    """What an answer cost.
+    """What an answer cost."""
 
-    Attributes:
-        prompt_tokens: tokens of the prompt that the model has read.
-        prefill_seconds: how long the graph took for them.
-        new_tokens: tokens that were made, the end token included.
-        decode_seconds: from the first new token to the last, everything included: the
-            graph, the drawing, the text and its way to the reader.
-        stop_reason: "end token", "stop text", "limit", "context full", "interrupted".
-        cache_bytes: keys and values of all tokens that the model has seen.
-    """
-
-    prompt_tokens: int
-    prefill_seconds: float
-    new_tokens: int
-    decode_seconds: float
-    stop_reason: str
-    cache_bytes: int
+    prompt_tokens: int  # that the model has read
+    prefill_seconds: float  # of the graph alone
+    new_tokens: int  # with the end token
+    decode_seconds: float  # from the first new token to the last, with all in between
+    stop_reason: str  # a stop rule of `Answer`, "limit" or "context full"
+    cache_bytes: int  # keys and values of all tokens that the model has seen
 
     @property
     def prefill_rate(self) -> float | None:
