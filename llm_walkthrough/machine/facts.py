@@ -30,7 +30,7 @@ _ARCHITECTURES = {
     "i386": "x86",
     "i686": "x86",
 }
-# what int4 and int8 products are fast with: its name in /proc/cpuinfo and in sysctl, its
+# what int4 and int8 products are fast with: name in /proc/cpuinfo, name in sysctl,
 # PF_…_INSTRUCTIONS_AVAILABLE in winnt.h; None where it cannot be read
 _INSTRUCTIONS: dict[str, tuple[str, str | None, int | None]] = {
     "AVX2": ("avx2", "hw.optional.avx2_0", 40),
