@@ -202,7 +202,7 @@ def test_prompt_that_fills_the_context_is_refused(loaded: Loaded) -> None:
 
 
 def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(InputError, match="maximum of new tokens must be .* got 0"):
+    with pytest.raises(InputError, match=r"maximum of new tokens must be .* got 0"):
         Settings(max_new_tokens=0)
     with pytest.raises(InputError, match="seed must be"):
         Settings(seed=-1)
