@@ -25,11 +25,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def check(questions: Mapping[str, Callable[[], Row]] | None = None) -> list[Row]:
-    """Answer all questions about this machine; one that fails tells so in its row.
-
-    Args:
-        questions: name of the row to what answers it, `QUESTIONS` unless given.
-    """
+    """Answer these questions, or all; one that fails says so in its row."""
     asked = QUESTIONS if questions is None else questions
     return [_answer(name, question) for name, question in asked.items()]
 
@@ -93,7 +89,7 @@ def _model() -> Row:
     catalogue = _module("llm_walkthrough.catalogue")
     default = ""
     try:
-        default = next(iter(catalogue.choices()))  # the first of the list
+        default = next(iter(catalogue.choices()))  # full names first, int4 before all
         return Row("model", str(catalogue.find(default)), default)
     except InputError as error:
         return Row("model", "not ready", default, Severity.PROBLEM, str(error))

@@ -57,7 +57,7 @@ class _KnobProcessor:
 
     def _knob_and_number(self) -> tuple[Knob, Any]:
         [number] = vars(self).values()
-        return next(knob for knob in KNOBS if knob.processor is type(self)), number
+        return next(k for k in KNOBS if isinstance(self, k.processor)), number
 
 
 @dataclass(frozen=True)

@@ -131,16 +131,18 @@ def ask(options: Namespace) -> int:
             did not fit its grammar in time.
     """
     from llm_walkthrough import answer as answering
+    from llm_walkthrough.catalogue import find
 
     text = _prompt_text(options)
     settings = _settings(options)
-    model, tokenizer = answering.load(_model(options), **_given(options, "threads"))
+    path = find(getattr(options, "model", None))
+    model, tokenizer = answering.load(path, **_given(options, "threads"))
     if not options.raw:
         text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))
     answer = answering.Answer(model, tokenizer, tokenizer.encode(text), settings)
     _make(answer, shows=not options.json)
     if options.json:
-        answer.require_whole()
+        answer.require_whole()  # before anything is written: half of it would not parse
         _write(_record(answer, tokenizer, model.graph.path.parent))
     else:
         terminal.write("" if answer.text.endswith("\n") else "\n")
@@ -215,7 +217,7 @@ def _grammar(options: Namespace) -> Grammar | None:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"an answer follows one grammar, got {names}; leave one out")
     for name, text_or_path in given.items():
-        if name == "regex":
+        if name == "regex":  # written in place; the others are files
             return readers[name](text_or_path)
         text = grammar.read_text(text_or_path)
         try:
@@ -225,14 +227,8 @@ def _grammar(options: Namespace) -> Grammar | None:
     return None
 
 
-def _model(options: Namespace) -> Path:
-    from llm_walkthrough.catalogue import find
-
-    return find(getattr(options, "model", None))
-
-
 def _given(options: Namespace, *names: str) -> dict[str, Any]:
-    """Those of the named options that were written."""
+    """Those of the named options that were written; `cli` leaves out all others."""
     return {name: value for name, value in vars(options).items() if name in names}
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def progress() -> Iterator[catalogue.Progress]:
     """Show progress while the block runs; gives what the work calls with its news."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty():  # a file would keep every frame of a bar
         yield _quarters()
         return
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
@@ -45,7 +45,7 @@ def _quarters() -> catalogue.Progress:
     said: set[str] = set()
 
     def say(activity: str, share: float) -> None:
-        line = f"{activity}: {int(share * 4) * 25} %"
+        line = f"{activity}: {int(share * 4) * 25} %"  # rounded down to a quarter
         if line not in said:
             said.add(line)
             terminal.note(line)

@@ -144,7 +144,7 @@ def judge_packages(
         one
         for one in requirements
         if not (version := installed.get(one.name))
-        or not one.specifier.contains(version, prereleases=True)
+        or not one.specifier.contains(version, prereleases=True)  # 1.10rc1 is newer
     ]
     if not wrong:
         return Row("packages", f"{len(installed)} of {len(installed)} as required")
@@ -162,7 +162,7 @@ def judge_onnxruntime(version: str, folder: Path, packages: Sequence[str]) -> Ro
         packages: all that install a module of this name, such as "onnxruntime-gpu".
     """
     found, wanted = f"{version} in {folder}", "one package that is called onnxruntime"
-    severity = OK if len(packages) <= 1 else NOTE
+    severity = OK if len(packages) <= 1 else NOTE  # none: built from source
     way_out = f"Keep one of {', '.join(packages)}: each overwrites files of the others."
     return _row("onnxruntime", found, wanted, severity, way_out)
 

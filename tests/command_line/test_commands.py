@@ -211,24 +211,17 @@ def test_doctor_ends_with_1_only_if_there_is_a_problem(
     assert [Row(**row) for row in json.loads(capsys.readouterr().out)] == rows
 
 
-def test_models_list_tells_which_are_ready(
+def test_models_are_listed_with_whether_they_are_ready_and_where(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(catalogue.MODELS_VARIABLE, str(tmp_path))
     assert cli.main(["models", "list"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
-    assert all(line.endswith("not fetched") for line in lines)
+    states = [line[-11:] for line in capsys.readouterr().out.splitlines()]
+    assert states == ["not fetched", "not fetched"]
     assert cli.main(["models", "list", "--json"]) == 0
     records = json.loads(capsys.readouterr().out)
     assert [record["is_ready"] for record in records] == [False, False]
     assert records[0]["folder"] == str(tmp_path / records[0]["name"])
-
-
-def test_models_where_prints_the_folder_of_all_models(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv(catalogue.MODELS_VARIABLE, str(tmp_path))
     assert cli.main(["models", "where"]) == 0
     assert capsys.readouterr().out == f"{tmp_path}\n"
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.requirements import Requirement
 
-from llm_walkthrough.machine import judgements
 from llm_walkthrough.machine.facts import Cores, Memory
 from llm_walkthrough.machine.judgements import (
     GB,
@@ -27,6 +26,7 @@ from llm_walkthrough.machine.judgements import (
     judge_providers,
     judge_python,
 )
+from llm_walkthrough.machine.pythons import OLDEST
 
 if TYPE_CHECKING:
     from llm_walkthrough.machine.judgements import Severity
@@ -105,5 +105,5 @@ def test_what_a_package_lacks_is_named_as_it_is_required() -> None:
 
 def test_the_oldest_python_is_the_one_that_the_package_requires() -> None:
     project = tomllib.loads(PROJECT.read_text("utf-8"))["project"]
-    oldest = ".".join(map(str, judgements.OLDEST))
+    oldest = ".".join(map(str, OLDEST))
     assert project["requires-python"] == f">={oldest}"
