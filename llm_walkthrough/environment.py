@@ -48,16 +48,12 @@ def to_share(rows: Iterable[Row]) -> list[Row]:
         The same rows, in whose texts "{python}" stands for the folder of this Python's
         environment, "{course}" for that of the course and "~" for the user's own.
     """
-    places = {
-        sys.prefix: "{python}",
-        str(REPOSITORY): "{course}",
-        str(Path.home()): "~",
-    }
+    home = str(Path.home())
+    places = {sys.prefix: "{python}", str(REPOSITORY): "{course}", home: "~"}
+    inner_first = sorted(places, key=len, reverse=True)  # a folder before its parent
 
     def shared(text: str) -> str:
-        for place in sorted(
-            places, key=len, reverse=True
-        ):  # a folder before its parent
+        for place in inner_first:
             text = text.replace(place, places[place])
         return text
 

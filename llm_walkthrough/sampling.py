@@ -175,7 +175,9 @@ class MinP(_KnobProcessor):
         return np.where(logits >= threshold, logits, np.float32(-np.inf))
 
 
-KNOBS = (  # in the order of application: name, processor, off, allowed, slider, mark
+# in the order of application, which for the filters is that of llama.cpp:
+# name, processor, off, allowed, slider, mark
+KNOBS = (
     Knob(
         "repetition_penalty", RepetitionPenalty, 1, (0.1, 10), (1, 2, 0.05), "penalty"
     ),
