@@ -1,0 +1,315 @@
+"""An exercise as data, and the one loop that tries an answer on it.
+
+An `Exercise` holds the right answer, the cases it is tried on, and a table of hints.
+A call `check(answer)` tries the answer on one case after the other. The first that goes
+wrong is told by the first row of the table that knows it:
+
+    hints={
+        "It is added, not taken away.": lambda number, step: number - step,
+        "The result is {given}, below 0.": When(lambda t: t.given < 0),
+    }
+
+To add a hint, write its text and the *wrong answer* that deserves it: whoever gives the
+same results as that one, wherever it is wrong, gets the hint. A list of several wrong
+answers is fine. What no single wrong answer can show is a `When` with a condition on
+the `Attempt`. A text may name in braces whatever an attempt holds. Put rows that know
+more above rows that know less, and `OTHERWISE` last. For a `When`, add an example to
+`tests/exercises/test_exercises.py`; everything else there finds the new row by itself.
+
+To add an exercise, write `check_… = Exercise(…)` into the file of its notebook.
+
+A check never raises for a wrong answer and never gives the solution away. Knows nothing
+of the exercises.
+"""
+
+from __future__ import annotations
+
+import inspect
+import string
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from llm_walkthrough.exercises.verdict import NOT_ANSWERED, Verdict
+
+
+class Attempt(SimpleNamespace):
+    """What came of one case.
+
+    Attributes:
+        given: what the learner's function returned.
+        right: what it should have returned.
+        all: every attempt at the exercise, this one included, in the order of the cases.
+        case_number: the place of this one among them.
+        has_changed: whether an argument is no longer what was handed in.
+
+    The arguments of the case have the names that the right function gives them.
+    """
+
+    def __getitem__(self, name: str) -> object:
+        """Return what a text of the hints names in braces."""
+        return getattr(self, name)
+
+    @property
+    def kind(self) -> str:
+        """Name the type of what was given."""
+        return type(self.given).__name__
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of what was given, which may be a list."""
+        return np.shape(self.given)
+
+
+@dataclass(frozen=True)
+class When:
+    """A condition on the attempt that went wrong. Where it raises, it does not hold."""
+
+    holds: Callable[[Attempt], object]
+
+
+OTHERWISE = When(lambda _: True)
+CHANGES_ITS_ARGUMENT = When(lambda t: t.has_changed)
+
+
+def alike(given: Any, right: Any) -> bool:  # noqa: ANN401 - a learner returns anything
+    """Tell whether two answers are the same, but for rounding and the kind of list."""
+    with suppress(Exception):
+        if isinstance(right, Mapping):
+            is_same = given.keys() == right.keys()
+            return is_same and all(alike(given[name], right[name]) for name in right)
+        if isinstance(right, bool):
+            return bool(given) == right
+        if isinstance(right, list | tuple):
+            is_list = isinstance(given, list | tuple | np.ndarray)
+            return (
+                is_list and len(given) == len(right) and all(map(alike, given, right))
+            )
+        if isinstance(right, str):
+            return isinstance(given, str) and given == right
+        mine, wanted = np.asarray(given), np.asarray(right)
+        relative = 1e-5 if wanted.dtype.kind == "f" else 0  # a count is exact
+        return mine.shape == wanted.shape and np.allclose(mine, wanted, relative, 1e-4)
+    return False
+
+
+def identical(given: Any, right: Any) -> bool:  # noqa: ANN401 - as for `alike`
+    """Tell whether dictionaries hold the same arrays, of the same dtypes."""
+    return alike(given, right) and all(_is_of_type(given[n], right[n]) for n in right)
+
+
+def first_difference(t: Attempt) -> dict[str, object]:
+    """Name what differs between two dictionaries, for the texts and conditions.
+
+    Returns:
+        `missing` and `extra`: names, with `num_missing` of `num_right`. `name`: the first whose value is not right, `mine`
+        and `wanted`: its values, `its_kind`: the type of `mine`.
+    """
+    missing = [name for name in t.right if name not in t.given]
+    both = [name for name in t.right if name in t.given]
+    pairs = {name: (t.given[name], t.right[name]) for name in both}
+    off = [n for n, pair in pairs.items() if not (alike(*pair) and _is_of_type(*pair))]
+    mine, wanted = pairs[off[0]] if off else (None, None)
+    return {
+        "missing": missing,
+        "num_missing": len(missing),
+        "num_right": len(t.right),
+        "extra": [name for name in t.given if name not in t.right],
+        "name": off[0] if off else "",
+        "mine": mine,
+        "wanted": wanted,
+        "its_kind": type(mine).__name__,
+    }
+
+
+def _is_of_type(mine: object, wanted: object) -> bool:
+    is_array = isinstance(wanted, np.ndarray)
+    return not is_array or wanted.dtype == getattr(mine, "dtype", None)
+
+
+def _call(function: Callable[..., object], *arguments: object) -> object:
+    return function(*arguments)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Exercise:
+    """A question with its right answer, the cases and the hints.
+
+    Attributes:
+        task: what is asked for, as a noun phrase.
+        right: the right answer: a function, or a value.
+        cases: the arguments of each call. Arrays, lists and dictionaries are copied.
+        hints: text of a hint to the wrong answers, or the `When`, that it is for.
+        praise: what a right answer shows.
+        ask: how a function and a case become an answer, if not by one plain call.
+        same: whether what was given will do for what is right.
+        case: what stands before every hint, such as the sizes of the case.
+        also: more names for the attempt that went wrong.
+    """
+
+    task: str
+    right: Any
+    cases: Sequence[tuple[object, ...]]
+    hints: Mapping[str, Any]
+    praise: str
+    ask: Callable[..., object] = _call
+    same: Callable[[Any, Any], bool] = alike
+    case: str = ""
+    also: Callable[[Attempt], Mapping[str, object]] = lambda _: {}
+
+    def __call__(self, answer: object) -> Verdict:
+        """Judge a learner's answer."""
+        if _is_unanswered(answer):
+            return NOT_ANSWERED
+        if callable(self.right) and not callable(answer):
+            return Verdict(False, f"Wanted is {self.task}, and this is {answer!r}.")  # noqa: FBT003
+        attempts, end = self._try(answer)
+        for attempt in attempts:
+            hint = self._hint_at(attempt)
+            if hint is not None:
+                return Verdict(is_right=False, message=hint)
+        return end or Verdict(is_right=True, message=self.praise)
+
+    def _try(self, answer: object) -> tuple[list[Attempt], Verdict | None]:
+        """Try all cases, or those up to one in which the learner's function ends all."""
+        attempts: list[Attempt] = []
+        asked = _watched(answer) if callable(self.right) else answer
+        names = [*inspect.signature(self.ask).parameters][1:]
+        if self.ask is _call:
+            names = [*inspect.signature(self.right).parameters]
+        for case in self.cases:
+            handed = _copied(case)
+            try:
+                given = self.ask(asked, *handed)
+            except _UnansweredError:
+                return attempts, NOT_ANSWERED
+            except Exception as error:  # noqa: BLE001 - a learner's code may raise anything
+                return attempts, Verdict(is_right=False, message=_told(error))
+            attempts.append(
+                Attempt(
+                    **dict(zip(names, case, strict=False)),
+                    given=given,
+                    right=self.ask(self.right, *_copied(case)),
+                    all=attempts,
+                    case_number=len(attempts),
+                    has_changed=not alike(handed, case),
+                )
+            )
+        return attempts, None
+
+    def _hint_at(self, attempt: Attempt) -> str | None:
+        """Return the hint for an attempt, or None if nothing is wrong with it."""
+        will_do = False
+        with suppress(Exception):  # an odd answer may be nothing that can be compared
+            will_do = bool(self.same(attempt.given, attempt.right))
+        if attempt.has_changed and CHANGES_ITS_ARGUMENT in self.hints.values():
+            will_do = False
+        if will_do:
+            return None
+        with suppress(Exception):  # nor that has what is to be named
+            vars(attempt).update(self.also(attempt))
+        for text, row in self.hints.items():
+            if self._knows(row, attempt):
+                with suppress(Exception):  # as above
+                    return _Text().vformat(self.case + text, (), attempt)
+        return f"It gives {attempt.given!r}."
+
+    def _knows(self, row: object, attempt: Attempt) -> bool:
+        if isinstance(row, list):
+            return any(self._knows(one, attempt) for one in row)
+        if isinstance(row, When):
+            with suppress(Exception):
+                return bool(row.holds(attempt))
+            return False
+        with np.errstate(all="ignore"):  # what a wrong answer does is no one's concern
+            wrong = self._try(row)[0]
+        places = [
+            i
+            for i, one in enumerate(wrong[: len(attempt.all)])
+            if not alike(one.given, one.right)
+        ]
+        return attempt.case_number in places and all(
+            alike(attempt.all[i].given, wrong[i].given) for i in places
+        )
+
+
+class ExerciseOn:
+    """An exercise whose cases come from a model, a graph or a tokenizer.
+
+    Decorates the function that makes the exercise of what is handed in, and is called
+    as `check(answer, model)`.
+    """
+
+    def __init__(self, make: Callable[[Any], Exercise]) -> None:
+        self.make = make
+        self.__doc__ = make.__doc__
+
+    def __call__(self, answer: object, given: object) -> Verdict:
+        """Judge a learner's answer."""
+        return self.make(given)(answer)
+
+
+class _Text(string.Formatter):
+    """Writes an array as a list: one with commas, and without gaps."""
+
+    def format_field(self, value: object, spec: str) -> str:
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
+        return str(super().format_field(value, spec))
+
+
+class _UnansweredError(Exception):
+    """The learner's function returned nothing yet."""
+
+
+class _StoppedError(Exception):
+    """The learner's function raised; the text says what, and in which line."""
+
+
+def _is_unanswered(answer: object) -> bool:
+    """Tell whether an exercise is still as it was handed out, in all or in part."""
+    if isinstance(answer, dict):
+        return any(map(_is_unanswered, answer.values()))
+    return answer is None or answer is ...
+
+
+def _watched(function: Any) -> Callable[..., object]:
+    """Return a function that says where it stopped, and that it gave nothing."""
+
+    def watched(*arguments: object) -> object:
+        try:
+            result = function(*arguments)
+            if isinstance(result, Iterator):  # a generator, which has not run yet
+                result = list(result)
+        except Exception as error:
+            raise _StoppedError(_told(error)) from error
+        if result is None or result is ...:
+            raise _UnansweredError
+        return result
+
+    return watched
+
+
+def _told(error: Exception) -> str:
+    """Tell of an error, with the line of the learner's own code it comes from."""
+    if isinstance(error, _StoppedError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call
+    own = [frame for frame in frames if frame.filename == frames[0].filename]
+    line = f" at line {own[-1].lineno}, `{own[-1].line}`," if own else ""
+    return f"It stopped{line} with {type(error).__name__}: {error}"
+
+
+def _copied(value: Any) -> Any:  # noqa: ANN401 - the arguments of an exercise
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, list | tuple):
+        return type(value)(map(_copied, value))
+    if isinstance(value, dict):
+        return {name: _copied(one) for name, one in value.items()}
+    return value
