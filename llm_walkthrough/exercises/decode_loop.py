@@ -65,12 +65,12 @@ check_feed = Exercise(
     ],
     same=lambda given, right: mistake_in(given, list(right)) is None,
     also=lambda t: {
-        "num_unseen": len(t.unseen),
         "length": t.past[PAST[0]].shape[2],
         "mistake": mistake_in(t.given, t.names),
     },
     hints={
-        "With {num_unseen} unseen tokens after {length} in the past, {mistake}.": OTHERWISE,
+        "With {unseen.size} unseen tokens after {length} in the past, "
+        "{mistake}.": OTHERWISE,
     },
     praise="Prefill, decode and a graph that wants positions get what they need.",
 )
@@ -137,11 +137,7 @@ check_speed = Exercise(
 
 # --- the loop ---------------------------------------------------------------------
 def _loop(
-    session: PracticeSession,
-    prompt: TokenIds,
-    limit: int,
-    end: int,
-    row: int = -1,
+    session: PracticeSession, prompt: TokenIds, limit: int, end: int, row: int = -1
 ) -> list[int]:
     names = [port.name for port in session.get_inputs()]
     tokens, seen, past = prompt.tolist(), 0, _past(0)
@@ -169,17 +165,17 @@ def _ask(decode: Callable[..., Any], small: Sequence[str], end: int) -> dict[str
 def _made(t: Attempt) -> dict[str, object]:
     made, wanted = t.given["tokens"], t.right["tokens"]
     differs = [i for i, token in enumerate(wanted) if made[i : i + 1] != [token]]
-    place = (*differs, len(wanted))[0]
+    place = (*differs, 0)[0]
     return {
         "made": made,
         "wanted": wanted,
-        "fed": t.given["fed"],
-        "enough": _ENOUGH,
         "num_made": len(made),
         "num_wanted": len(wanted),
         "place": place + 1,
-        "token": (*made, "")[min(place, len(made))],
-        "right_token": (*wanted, "")[place],
+        "token": (*made, "none")[min(place, len(made))],
+        "right_token": wanted[place],
+        "fed": t.given["fed"],
+        "enough": _ENOUGH,
     }
 
 
@@ -206,10 +202,7 @@ check_decode = Exercise(
             lambda session, prompt, limit, _: _loop(session, prompt, limit, VOCAB)
         ),
         "The prompt is in it too; return the new tokens only.": (
-            lambda session, prompt, *rest: [
-                *prompt.tolist(),
-                *_loop(session, prompt, *rest),
-            ]
+            lambda session, prompt, *rest: [*prompt, *_loop(session, prompt, *rest)]
         ),
         "It returns {num_made} tokens where {num_wanted} are wanted; count how often "
         "the loop chooses one.": When(

@@ -1,22 +1,20 @@
 """An exercise as data, and the one loop that tries an answer on it.
 
 An `Exercise` holds the right answer, the cases it is tried on, and a table of hints.
-A call `check(answer)` tries the answer on one case after the other. The first that goes
-wrong is told by the first row of the table that knows it:
+`check(answer)` tries the answer on one case after the other. The first that goes wrong
+is told by the first row of the table that knows it:
 
     hints={
         "It is added, not taken away.": lambda number, step: number - step,
         "The result is {given}, below 0.": When(lambda t: t.given < 0),
     }
 
-To add a hint, write its text and the *wrong answer* that deserves it: whoever gives the
-same results as that one, wherever it is wrong, gets the hint. A list of several wrong
-answers is fine. What no single wrong answer can show is a `When` with a condition on
-the `Attempt`. A text may name in braces whatever an attempt holds. Put rows that know
-more above rows that know less, and `OTHERWISE` last. For a `When`, add an example to
-`tests/exercises/test_exercises.py`; everything else there finds the new row by itself.
-
-To add an exercise, write `check_… = Exercise(…)` into the file of its notebook.
+To add a hint, write its text and a *wrong answer* that deserves it (or a list of them):
+whoever gives the same results as that one, wherever it is wrong, gets the hint. What no
+wrong answer can show is a condition on the `Attempt`; give an example of it in
+`tests/exercises/test_exercise.py`. A text may name in braces what an attempt holds. Put
+rows that know more above rows that know less, and `OTHERWISE` last. To add an exercise,
+write `check_… = Exercise(…)` into the file of its notebook: the tests find it.
 
 A check never raises for a wrong answer and never gives the solution away. Knows nothing
 of the exercises.
@@ -39,20 +37,18 @@ from llm_walkthrough.exercises.verdict import NOT_ANSWERED, Verdict
 
 
 class Attempt(SimpleNamespace):
-    """What came of one case.
+    """What came of one case, with its arguments by the names that `right` gives them.
 
     Attributes:
         given: what the learner's function returned.
         right: what it should have returned.
-        all: every attempt at the exercise, this one included, in the order of the cases.
-        case_number: the place of this one among them.
         has_changed: whether an argument is no longer what was handed in.
-
-    The arguments of the case have the names that the right function gives them.
+        all: every attempt at the exercise, in the order of the cases.
+        place: where this one is among them.
     """
 
     def __getitem__(self, name: str) -> object:
-        """Return what a text of the hints names in braces."""
+        """Return what the text of a hint names in braces."""
         return getattr(self, name)
 
     @property
@@ -75,6 +71,8 @@ class When:
 
 OTHERWISE = When(lambda _: True)
 CHANGES_ITS_ARGUMENT = When(lambda t: t.has_changed)
+HAS_WRONG_SHAPE = When(lambda t: t.shape != np.shape(t.right))
+IS_NO_DICTIONARY = When(lambda t: not isinstance(t.given, dict))
 
 
 def alike(given: Any, right: Any) -> bool:  # noqa: ANN401 - a learner returns anything
@@ -83,13 +81,13 @@ def alike(given: Any, right: Any) -> bool:  # noqa: ANN401 - a learner returns a
         if isinstance(right, Mapping):
             is_same = given.keys() == right.keys()
             return is_same and all(alike(given[name], right[name]) for name in right)
-        if isinstance(right, bool):
-            return bool(given) == right
         if isinstance(right, list | tuple):
             is_list = isinstance(given, list | tuple | np.ndarray)
             return (
                 is_list and len(given) == len(right) and all(map(alike, given, right))
             )
+        if isinstance(right, bool):
+            return bool(given) == right
         if isinstance(right, str):
             return isinstance(given, str) and given == right
         mine, wanted = np.asarray(given), np.asarray(right)
@@ -99,37 +97,38 @@ def alike(given: Any, right: Any) -> bool:  # noqa: ANN401 - a learner returns a
 
 
 def identical(given: Any, right: Any) -> bool:  # noqa: ANN401 - as for `alike`
-    """Tell whether dictionaries hold the same arrays, of the same dtypes."""
+    """Tell whether two dictionaries hold the same arrays, of the same dtypes."""
     return alike(given, right) and all(_is_of_type(given[n], right[n]) for n in right)
-
-
-def first_difference(t: Attempt) -> dict[str, object]:
-    """Name what differs between two dictionaries, for the texts and conditions.
-
-    Returns:
-        `missing` and `extra`: names, with `num_missing` of `num_right`. `name`: the first whose value is not right, `mine`
-        and `wanted`: its values, `its_kind`: the type of `mine`.
-    """
-    missing = [name for name in t.right if name not in t.given]
-    both = [name for name in t.right if name in t.given]
-    pairs = {name: (t.given[name], t.right[name]) for name in both}
-    off = [n for n, pair in pairs.items() if not (alike(*pair) and _is_of_type(*pair))]
-    mine, wanted = pairs[off[0]] if off else (None, None)
-    return {
-        "missing": missing,
-        "num_missing": len(missing),
-        "num_right": len(t.right),
-        "extra": [name for name in t.given if name not in t.right],
-        "name": off[0] if off else "",
-        "mine": mine,
-        "wanted": wanted,
-        "its_kind": type(mine).__name__,
-    }
 
 
 def _is_of_type(mine: object, wanted: object) -> bool:
     is_array = isinstance(wanted, np.ndarray)
     return not is_array or wanted.dtype == getattr(mine, "dtype", None)
+
+
+def first_difference(t: Attempt) -> dict[str, object]:
+    """Name what differs between two dictionaries.
+
+    Returns:
+        `missing` and `extra`: names, `num_missing` of `num_right` of them. `name`: the
+        first whose value is not right, `mine` and `wanted`: its values, `its_kind`.
+    """
+    pairs = {
+        name: (t.given[name], t.right[name]) for name in t.right if name in t.given
+    }
+    off = [n for n, pair in pairs.items() if not (alike(*pair) and _is_of_type(*pair))]
+    name = (*off, "")[0]
+    mine, wanted = pairs.get(name, (None, None))
+    return {
+        "missing": [name for name in t.right if name not in t.given],
+        "num_missing": len(t.right) - len(pairs),
+        "num_right": len(t.right),
+        "extra": [name for name in t.given if name not in t.right],
+        "name": name,
+        "mine": mine,
+        "wanted": wanted,
+        "its_kind": type(mine).__name__,
+    }
 
 
 def _call(function: Callable[..., object], *arguments: object) -> object:
@@ -143,8 +142,8 @@ class Exercise:
     Attributes:
         task: what is asked for, as a noun phrase.
         right: the right answer: a function, or a value.
-        cases: the arguments of each call. Arrays, lists and dictionaries are copied.
-        hints: text of a hint to the wrong answers, or the `When`, that it is for.
+        cases: the arguments of each call; arrays, lists and dictionaries are copied.
+        hints: text of a hint to the wrong answers that it is for, or to a condition.
         praise: what a right answer shows.
         ask: how a function and a case become an answer, if not by one plain call.
         same: whether what was given will do for what is right.
@@ -158,7 +157,7 @@ class Exercise:
     hints: Mapping[str, Any]
     praise: str
     ask: Callable[..., object] = _call
-    same: Callable[[Any, Any], bool] = alike
+    same: Callable[[Any, Any], object] = alike
     case: str = ""
     also: Callable[[Attempt], Mapping[str, object]] = lambda _: {}
 
@@ -167,16 +166,16 @@ class Exercise:
         if _is_unanswered(answer):
             return NOT_ANSWERED
         if callable(self.right) and not callable(answer):
-            return Verdict(False, f"Wanted is {self.task}, and this is {answer!r}.")  # noqa: FBT003
+            return _wrong(f"Wanted is {self.task}, and this is {answer!r}.")
         attempts, end = self._try(answer)
-        for attempt in attempts:
-            hint = self._hint_at(attempt)
-            if hint is not None:
-                return Verdict(is_right=False, message=hint)
+        hints = (self._hint_at(attempt) for attempt in attempts)
+        hint = next((hint for hint in hints if hint is not None), None)
+        if hint is not None:
+            return _wrong(hint)
         return end or Verdict(is_right=True, message=self.praise)
 
     def _try(self, answer: object) -> tuple[list[Attempt], Verdict | None]:
-        """Try all cases, or those up to one in which the learner's function ends all."""
+        """Try the cases, up to one in which the learner's function ends it all."""
         attempts: list[Attempt] = []
         asked = _watched(answer) if callable(self.right) else answer
         names = [*inspect.signature(self.ask).parameters][1:]
@@ -188,61 +187,48 @@ class Exercise:
                 given = self.ask(asked, *handed)
             except _UnansweredError:
                 return attempts, NOT_ANSWERED
-            except Exception as error:  # noqa: BLE001 - a learner's code may raise anything
-                return attempts, Verdict(is_right=False, message=_told(error))
-            attempts.append(
-                Attempt(
-                    **dict(zip(names, case, strict=False)),
-                    given=given,
-                    right=self.ask(self.right, *_copied(case)),
-                    all=attempts,
-                    case_number=len(attempts),
-                    has_changed=not alike(handed, case),
-                )
-            )
+            except Exception as error:  # noqa: BLE001 - a learner's code raises any
+                return attempts, _wrong(_told(error))
+            attempt = Attempt(**dict(zip(names, case, strict=False)), given=given)
+            attempt.right = self.ask(self.right, *_copied(case))
+            attempt.has_changed = not alike(handed, case)
+            attempt.all, attempt.place = attempts, len(attempts)
+            attempts.append(attempt)
         return attempts, None
 
     def _hint_at(self, attempt: Attempt) -> str | None:
         """Return the hint for an attempt, or None if nothing is wrong with it."""
-        will_do = False
+        may_change = CHANGES_ITS_ARGUMENT not in self.hints.values()
         with suppress(Exception):  # an odd answer may be nothing that can be compared
-            will_do = bool(self.same(attempt.given, attempt.right))
-        if attempt.has_changed and CHANGES_ITS_ARGUMENT in self.hints.values():
-            will_do = False
-        if will_do:
-            return None
-        with suppress(Exception):  # nor that has what is to be named
+            will_do = self.same(attempt.given, attempt.right)
+            if will_do and (may_change or not attempt.has_changed):
+                return None
+        with suppress(Exception):  # nor have what shall be named
             vars(attempt).update(self.also(attempt))
         for text, row in self.hints.items():
-            if self._knows(row, attempt):
-                with suppress(Exception):  # as above
+            if any(self._knows(one, attempt) for one in _listed(row)):
+                with suppress(Exception):
                     return _Text().vformat(self.case + text, (), attempt)
         return f"It gives {attempt.given!r}."
 
     def _knows(self, row: object, attempt: Attempt) -> bool:
-        if isinstance(row, list):
-            return any(self._knows(one, attempt) for one in row)
+        """Tell whether a condition holds, or a wrong answer is wrong alike."""
         if isinstance(row, When):
             with suppress(Exception):
                 return bool(row.holds(attempt))
             return False
-        with np.errstate(all="ignore"):  # what a wrong answer does is no one's concern
+        with np.errstate(all="ignore"):  # no warning of what the learner did not write
             wrong = self._try(row)[0]
-        places = [
-            i
-            for i, one in enumerate(wrong[: len(attempt.all)])
-            if not alike(one.given, one.right)
-        ]
-        return attempt.case_number in places and all(
-            alike(attempt.all[i].given, wrong[i].given) for i in places
-        )
+        pairs = zip(attempt.all, wrong, strict=False)
+        off = [pair for pair in pairs if not alike(pair[1].given, pair[1].right)]
+        is_here = any(mine is attempt for mine, _ in off)
+        return is_here and all(alike(mine.given, its.given) for mine, its in off)
 
 
 class ExerciseOn:
     """An exercise whose cases come from a model, a graph or a tokenizer.
 
-    Decorates the function that makes the exercise of what is handed in, and is called
-    as `check(answer, model)`.
+    Decorates the function that makes it, and is called as `check(answer, model)`.
     """
 
     def __init__(self, make: Callable[[Any], Exercise]) -> None:
@@ -255,12 +241,11 @@ class ExerciseOn:
 
 
 class _Text(string.Formatter):
-    """Writes an array as a list: one with commas, and without gaps."""
+    """Writes an array as a list, with commas and without gaps."""
 
     def format_field(self, value: object, spec: str) -> str:
-        if isinstance(value, np.ndarray):
-            value = value.tolist()
-        return str(super().format_field(value, spec))
+        shown = value.tolist() if isinstance(value, np.ndarray) else value
+        return str(super().format_field(shown, spec))
 
 
 class _UnansweredError(Exception):
@@ -271,6 +256,10 @@ class _StoppedError(Exception):
     """The learner's function raised; the text says what, and in which line."""
 
 
+def _wrong(hint: str) -> Verdict:
+    return Verdict(is_right=False, message=hint)
+
+
 def _is_unanswered(answer: object) -> bool:
     """Tell whether an exercise is still as it was handed out, in all or in part."""
     if isinstance(answer, dict):
@@ -278,8 +267,8 @@ def _is_unanswered(answer: object) -> bool:
     return answer is None or answer is ...
 
 
-def _watched(function: Any) -> Callable[..., object]:
-    """Return a function that says where it stopped, and that it gave nothing."""
+def _watched(function: Any) -> Callable[..., object]:  # noqa: ANN401 - a learner's
+    """Return a function that says where it stopped, or that it gave nothing."""
 
     def watched(*arguments: object) -> object:
         try:
@@ -299,10 +288,14 @@ def _told(error: Exception) -> str:
     """Tell of an error, with the line of the learner's own code it comes from."""
     if isinstance(error, _StoppedError):
         return str(error)
-    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is our call
     own = [frame for frame in frames if frame.filename == frames[0].filename]
     line = f" at line {own[-1].lineno}, `{own[-1].line}`," if own else ""
     return f"It stopped{line} with {type(error).__name__}: {error}"
+
+
+def _listed(row: object) -> list[object]:
+    return row if isinstance(row, list) else [row]
 
 
 def _copied(value: Any) -> Any:  # noqa: ANN401 - the arguments of an exercise

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llm_walkthrough.exercises.exercise import (
+    HAS_WRONG_SHAPE,
+    IS_NO_DICTIONARY,
     OTHERWISE,
     Attempt,
     Exercise,
@@ -28,20 +30,20 @@ if TYPE_CHECKING:
 def check_input_shapes(graph: Graph) -> Exercise:
     """Judge a function (graph, cached, new) -> the shape of every input by its name.
 
-    Args:
-        answer: the function; `cached` tokens are in the cache, `new` ones are fed.
-        graph: the decoder it is tried on, batch 1.
+    `cached` tokens are in the cache, `new` ones are fed, and the batch is 1.
     """
     return Exercise(
         task="a function (graph, cached, new) -> the shape of every input by its name",
         right=_input_shapes,
         cases=[(graph, 0, 5), (graph, 5, 1), (graph, 7, 3)],
         case="With {cached} tokens in the cache and {new} new: ",
-        also=_first_wrong_input,
+        also=lambda t: {
+            **(names := first_difference(t)),
+            "num_axes": np.size(names["mine"]),
+            "right_axes": np.size(names["wanted"]),
+        },
         hints={
-            "return a dictionary, name of the input to its shape.": When(
-                lambda t: not isinstance(t.given, dict)
-            ),
+            "return a dictionary, name of the input to its shape.": IS_NO_DICTIONARY,
             "{num_missing} inputs have no shape, among them {missing[0]}.": When(
                 lambda t: t.missing
             ),
@@ -51,9 +53,8 @@ def check_input_shapes(graph: Graph) -> Exercise:
             ),
             "{name} is {mine}. It has {num_axes} axes; the table of ports shows "
             "{right_axes}.": When(lambda t: t.num_axes != t.right_axes),
-            "{name} is {mine}. The right numbers on the wrong axes: look at each.": When(
-                lambda t: sorted(t.mine) == sorted(t.wanted)
-            ),
+            "{name} is {mine}. The right numbers on the wrong axes: "
+            "look at each.": When(lambda t: sorted(t.mine) == sorted(t.wanted)),
             "{name} is {mine}. The mask covers the past as well as the new tokens.": (
                 When(lambda t: t.name == "attention_mask")
             ),
@@ -74,12 +75,6 @@ def _input_shapes(graph: Graph, cached: int, new: int) -> dict[str, tuple[int, .
     }
 
 
-def _first_wrong_input(t: Attempt) -> dict[str, object]:
-    names = first_difference(t)
-    num_axes, right_axes = np.size(names["mine"]), np.size(names["wanted"])
-    return names | {"num_axes": num_axes, "right_axes": right_axes}
-
-
 def _unpack(packed: UInt8[np.ndarray, " bytes"]) -> UInt8[np.ndarray, " codes"]:
     return np.stack([packed & 15, packed >> 4], axis=-1).ravel()
 
@@ -88,8 +83,6 @@ def _first_wrong_code(t: Attempt) -> dict[str, object]:
     codes = np.ravel(t.given)[: len(t.right)]
     place = int(np.argmax(codes != t.right[: len(codes)]))
     return {
-        "num_bytes": len(t.packed),
-        "num_codes": len(t.right),
         "place": place,
         "byte": t.packed[place // 2],
         "code": codes[place],
@@ -106,13 +99,12 @@ check_unpack = Exercise(
     ],
     also=_first_wrong_code,
     hints={
-        "The shape is {shape}; return one row of {num_codes} codes: `.ravel()`.": [
+        "The shape is {shape}; return one row of {right.size} codes: `.ravel()`.": [
             lambda packed: _unpack(packed).reshape(-1, 2),
             lambda packed: _unpack(packed).reshape(-1, 2).T,
         ],
-        "{num_bytes} bytes hold {num_codes} codes, and the shape is {shape}.": When(
-            lambda t: t.shape != t.right.shape
-        ),
+        "{packed.size} bytes hold {right.size} codes, and the shape is "
+        "{shape}.": HAS_WRONG_SHAPE,
         "A code is below 0: codes are 0 … 15, taking away 8 comes later.": When(
             lambda t: np.min(t.given) < 0
         ),
@@ -143,11 +135,9 @@ check_dequantise = Exercise(
     task="a function (codes [n] uint8, scale, offset) -> weights [n] float32",
     right=_dequantise,
     cases=[(np.arange(16, dtype=np.uint8), np.float32(0.5), np.float32(3.25))],
-    also=lambda t: {"num_codes": len(t.codes)},
     hints={
-        "{num_codes} codes give {num_codes} weights, not shape {shape}.": When(
-            lambda t: t.shape != t.right.shape
-        ),
+        "{codes.size} codes give {codes.size} weights, not shape "
+        "{shape}.": HAS_WRONG_SHAPE,
         "A weight is far too large: codes are uint8, which knows no number below 0, so "
         "5 - 8 becomes 253. Turn the codes into float32 first.": When(
             lambda t: np.max(t.given) > t.scale * 200

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llm_walkthrough.exercises.exercise import (
+    IS_NO_DICTIONARY,
     OTHERWISE,
     Attempt,
     Exercise,
@@ -54,8 +55,8 @@ check_cache_bytes = Exercise(
         "Twice too much: is something counted two times?": (
             lambda n, k, d, t, b: 4 * n * k * d * t * b
         ),
-        "It gives {given:,} bytes for a cache of {right:,}. Multiply the lengths of one "
-        "array's axes first, then ask how many such arrays there are.": OTHERWISE,
+        "It gives {given:,} bytes for a cache of {right:,}. Multiply the lengths of "
+        "one array's axes first, then ask how many such arrays there are.": OTHERWISE,
     },
     praise="Layers, key and value, heads, numbers, tokens: nothing is forgotten.",
 )
@@ -126,7 +127,7 @@ def _off_by(t: Attempt) -> dict[str, object]:
     width = np.shape(names["mine"])[-1] if names["name"] else 0
     by = "too long" if width > len(t.tokens) else "too short"
     off = abs(width - len(t.tokens))
-    return names | {"num_tokens": len(t.tokens), "off": off, "by": by}
+    return names | {"off": off, "by": by}
 
 
 check_small_feed = Exercise(
@@ -134,12 +135,13 @@ check_small_feed = Exercise(
     right=_small_feed,
     cases=[(np.array([7, 3, 11, 5, 2, 13], np.int64), n) for n in (0, 5, 4)],
     same=identical,
-    case="{num_tokens} tokens, {length} in the cache: ",
+    case="{tokens.size} tokens, {length} in the cache: ",
     also=_off_by,
     hints={
-        "it must return a dictionary with 'input_ids' and 'attention_mask'.": When(
-            lambda t: not isinstance(t.given, dict) or t.missing or t.extra
-        ),
+        "it must return a dictionary with 'input_ids' and 'attention_mask'.": [
+            IS_NO_DICTIONARY,
+            When(lambda t: t.missing or t.extra),
+        ],
         "{name} must be an array, and is a {its_kind}.": When(
             lambda t: not isinstance(t.mine, np.ndarray)
         ),
@@ -184,9 +186,9 @@ def _slices(cut: Callable[[KeyOrValue, int], KeyOrValue]) -> Callable[..., Array
 
 def _cut_axes(t: Attempt) -> dict[str, object]:
     names = first_difference(t)
-    mine, whole = np.shape(names["mine"]), t.arrays[names["name"]].shape
+    mine, whole = np.shape(names["mine"]), np.shape(t.arrays.get(names["name"]))
     axis = next((i for i in range(len(mine)) if mine[i] != whole[i]), 2)
-    return names | {"axis": axis, "num_left": mine[2]}
+    return names | {"axis": axis, "num_left": (*mine, 0, 0, 0)[2]}
 
 
 _RANDOM = np.random.default_rng(4)
@@ -203,9 +205,10 @@ check_cut_back = Exercise(
     case="Cut from 5 tokens to {length}: ",
     also=_cut_axes,
     hints={
-        "it must return a dictionary with the same names, all of them.": When(
-            lambda t: not isinstance(t.given, dict) or t.missing or t.extra
-        ),
+        "it must return a dictionary with the same names, all of them.": [
+            IS_NO_DICTIONARY,
+            When(lambda t: t.missing or t.extra),
+        ],
         "nothing was cut.": _slices(lambda array, _: array),
         "an axis was lost; a slice `a:b` keeps it, a number alone does not.": When(
             lambda t: t.mine.ndim != t.wanted.ndim

@@ -17,23 +17,21 @@ if TYPE_CHECKING:
 
 def _chunk_lengths(t: Attempt) -> dict[str, object]:
     lengths = [np.size(chunk) for chunk in t.given]
-    left_over = len(t.tokens) - sum(lengths)
     return {
-        "num_tokens": len(t.tokens),
         "lengths": lengths,
         "longest": max(lengths, default=0),
-        "num_missing": left_over,
+        "num_missing": len(t.tokens) - sum(lengths),
         "joined": [token for chunk in t.given for token in np.ravel(chunk)],
     }
 
 
 check_chunks = Exercise(
-    task="a function (tokens, size) -> list of the tokens in pieces of `size`, in order",
+    task="a function (tokens, size) -> the tokens in pieces of `size`, in order",
     right=lambda tokens, size: [
         tokens[start : start + size] for start in range(0, len(tokens), size)
     ],
     cases=[(np.arange(100, 100 + n, dtype=np.int64), 4) for n in (10, 8, 3)],
-    case="{num_tokens} tokens in chunks of {size}: ",
+    case="{tokens.size} tokens in chunks of {size}: ",
     also=_chunk_lengths,
     hints={
         "each chunk must be an array with one axis.": When(
@@ -83,7 +81,7 @@ check_reusable = Exercise(
     right=lambda cached, wanted: min(_agreeing(cached, wanted), len(wanted) - 1),
     cases=[*_REUSABLE.values()],
     case="In the case of {name}, ",
-    also=lambda t: {"name": [*_REUSABLE][t.case_number]},
+    also=lambda t: {"name": [*_REUSABLE][t.place]},
     hints={
         "{given} leaves no token to run; which run would give the logits that the "
         "answer begins with?": When(lambda t: t.given == len(t.wanted)),
@@ -115,7 +113,7 @@ def _kept_turns(turns: list[int], capacity: int, answer_room: int) -> list[int]:
 _TURNS = [10, 40, 30, 20, 25]
 
 check_kept_turns = Exercise(
-    task="a function (turns, capacity, answer_room) -> places of the messages that stay",
+    task="a function (turns, capacity, answer_room) -> places of what stays",
     right=_kept_turns,
     cases=[
         (_TURNS, *n) for n in ((200, 50), (120, 40), (125, 40), (115, 30), (60, 40))
@@ -146,7 +144,8 @@ check_kept_turns = Exercise(
         "more messages are left out than necessary.": When(
             lambda t: len(t.given) < len(t.right) and t.right[-1] in t.given
         ),
-        "newer messages are gone while older ones stay; the oldest go first.": OTHERWISE,
+        "newer messages are gone while older ones stay; "
+        "the oldest go first.": OTHERWISE,
     },
     praise="The first message stays, the oldest others go, and the answer has room.",
 )

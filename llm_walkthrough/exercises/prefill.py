@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llm_walkthrough.exercises.exercise import (
+    HAS_WRONG_SHAPE,
+    IS_NO_DICTIONARY,
     OTHERWISE,
     Exercise,
     ExerciseOn,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from llm_walkthrough.arrays import LogitsRows, TokenIds
     from llm_walkthrough.model import Model
 
+_NUM_CACHE_AXES = 4  # batch, kv_heads, past, head_dim
 _PROMPT = np.array([1, 2, 3, 2, 1], np.int64)
 
 
@@ -35,11 +38,12 @@ def check_feed(model: Model) -> Exercise:
         right=lambda tokens, graph: model.feed(tokens, model.new_grown_cache()),  # noqa: ARG005
         cases=[(_PROMPT, model.graph), (_PROMPT[:1], model.graph)],
         same=identical,
-        also=first_difference,
+        also=lambda t: {
+            **(names := first_difference(t)),
+            "has_right_shape": np.shape(names["mine"]) == np.shape(names["wanted"]),
+        },
         hints={
-            "It must return a dictionary, and returned a {kind}.": When(
-                lambda t: not isinstance(t.given, dict)
-            ),
+            "It must return a dictionary, and returned a {kind}.": IS_NO_DICTIONARY,
             "{num_missing} of {num_right} inputs are missing, among them "
             "{missing[0]!r}: every layer wants a key and a value, even an empty one.": (
                 When(lambda t: t.missing)
@@ -48,39 +52,27 @@ def check_feed(model: Model) -> Exercise:
             "{name} must be an array, and is a {its_kind}.": When(
                 lambda t: not isinstance(t.mine, np.ndarray)
             ),
+            "{name} is {mine.dtype}; the graph wants {wanted.dtype}.": When(
+                lambda t: t.has_right_shape and t.mine.dtype != t.wanted.dtype
+            ),
+            "{name} has the right shape and type, but other numbers.": When(
+                lambda t: t.has_right_shape
+            ),
             "{name} has shape {mine.shape}. One axis is missing: which one comes first "
             "in every array?": When(lambda t: t.mine.ndim == t.wanted.ndim - 1),
             "{name} has shape {mine.shape}. The axes are all there, but in another "
             "order than the graph's.": When(
-                lambda t: (
-                    t.mine.shape != t.wanted.shape
-                    and sorted(t.mine.shape) == sorted(t.wanted.shape)
-                )
+                lambda t: sorted(t.mine.shape) == sorted(t.wanted.shape)
             ),
             "{name} has shape {mine.shape}. How many tokens has the cache seen before "
-            "the first run? So many rows has the past, and rows of zeros are rows too.": (
-                When(
-                    lambda t: (
-                        t.name.startswith("past")
-                        and t.mine.shape[:2] == t.wanted.shape[:2]
-                        and t.mine.shape[2] > 0
-                    )
-                )
-            ),
+            "the first run? So many rows has the past, and rows of zeros are rows "
+            "too.": When(lambda t: t.mine.ndim == _NUM_CACHE_AXES and t.mine.shape[2]),
             "{name} has shape {mine.shape}. The last axis must have a place for each "
             "of {wanted.shape[1]} tokens.": When(
-                lambda t: (
-                    t.mine.shape != t.wanted.shape
-                    and t.mine.ndim == t.wanted.ndim
-                    and not t.name.startswith("past")
-                )
+                lambda t: t.mine.ndim == t.wanted.ndim < _NUM_CACHE_AXES
             ),
             "{name} has shape {mine.shape}. Compare it with the port's shape in the "
-            "graph.": When(lambda t: t.mine.shape != t.wanted.shape),
-            "{name} is {mine.dtype}; the graph wants {wanted.dtype}.": When(
-                lambda t: t.mine.dtype != t.wanted.dtype
-            ),
-            "{name} has the right shape and type, but other numbers.": OTHERWISE,
+            "graph.": OTHERWISE,
         },
         praise="The graph takes it, and it says: these tokens, all of them new.",
     )
@@ -103,12 +95,12 @@ check_softmax_rows = Exercise(
         * bool(np.isfinite(t.given).all() and t.rows.max() > _LARGE)
     },
     hints={
-        "Logits near 1000 give inf or nan, since exp overflows. Only differences count: "
-        "shift the logits of a row first.": When(
+        "Logits near 1000 give inf or nan, since exp overflows. Only differences "
+        "count: shift the logits of a row first.": When(
             lambda t: not np.isfinite(t.given).all()
         ),
         "The shape must stay {right.shape}, and became {shape}: `keepdims=True` keeps "
-        "the axis that is summed over.": When(lambda t: t.shape != t.right.shape),
+        "the axis that is summed over.": HAS_WRONG_SHAPE,
         "Wrong axis: each column sums to 1, but a row is one distribution.": When(
             lambda t: np.allclose(np.sum(t.given, axis=0), 1)
         ),
@@ -143,7 +135,6 @@ check_surprises = Exercise(
     task="a function (logits rows, tokens) -> the surprise of every token but one",
     right=_surprises,
     cases=[(_ROWS, _RANDOM.permutation(9)[:6].astype(np.int64))],
-    also=lambda t: {"num_tokens": len(t.tokens)},
     hints={
         "Row i was asked about token i itself; it predicts the token after it.": [
             _surprises_of_itself,
@@ -162,10 +153,8 @@ check_surprises = Exercise(
         "Logits are not yet logarithms of probabilities: softmax comes first.": (
             lambda rows, tokens: -rows[np.arange(len(rows) - 1), tokens[1:]]
         ),
-        "{num_tokens} tokens gave a result of shape {shape}: the first token was not "
-        "predicted, and the last row has no token to judge.": When(
-            lambda t: t.shape != t.right.shape
-        ),
+        "{tokens.size} tokens gave a result of shape {shape}: the first token was not "
+        "predicted, and the last row has no token to judge.": HAS_WRONG_SHAPE,
         "The shape is right, the numbers are not: softmax, then row i and token i+1.": (
             OTHERWISE
         ),

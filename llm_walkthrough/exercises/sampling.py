@@ -12,6 +12,7 @@ import numpy as np
 
 from llm_walkthrough.exercises.exercise import (
     CHANGES_ITS_ARGUMENT,
+    HAS_WRONG_SHAPE,
     OTHERWISE,
     Attempt,
     Exercise,
@@ -34,12 +35,10 @@ CONTEXT = np.array([2, 1, 3, 1], dtype=np.int64)  # token 1 twice, token 2 negat
 _ENDS = np.cumsum(np.sort(PROBABILITIES)[::-1])
 
 
-def _pick_from(
-    probabilities: Probabilities, ranked: TokenIds, u: float, side: str = "right"
-) -> int:
+def _pick_from(probabilities: Probabilities, order: TokenIds, u: float) -> int:
     """Return the token on which `u` falls, on a bar of this order."""
-    ends = np.cumsum(probabilities[ranked])
-    return int(ranked[np.searchsorted(ends, u, side=side)])  # type: ignore[call-overload]
+    ends = np.cumsum(probabilities[order])
+    return int(order[np.searchsorted(ends, u, side="right")])
 
 
 check_pick = Exercise(
@@ -71,16 +70,10 @@ check_pick = Exercise(
 )
 
 
-def _top_p(logits: Logits, p: float) -> Logits:
-    return TopP(p)(logits, CONTEXT)
-
-
 def _top_p_details(t: Attempt) -> dict[str, object]:
     given = np.asarray(t.given, float)
     kept, right = np.flatnonzero(given > -np.inf), np.flatnonzero(t.right > -np.inf)
     return {
-        "num_given": np.size(given),
-        "num_tokens": len(t.logits),
         "kept": kept.tolist(),
         "num_kept": len(kept),
         "num_right": len(right),
@@ -92,25 +85,24 @@ def _top_p_details(t: Attempt) -> dict[str, object]:
 
 check_top_p = Exercise(
     task="a function of logits [vocab] and p that returns logits [vocab]",
-    right=_top_p,
+    right=lambda logits, p: TopP(p)(logits, CONTEXT),
     cases=[(LOGITS, p) for p in (0.75, 0.2, 0.5, 0.9, 0.99)],
     also=_top_p_details,
     hints={
-        "It changes the logits that it was given; work on a copy.": CHANGES_ITS_ARGUMENT,
-        "It returns {num_given} numbers for {num_tokens} tokens; every token keeps its "
-        "place, also one that is out.": When(lambda t: t.shape != t.right.shape),
+        "It changes the logits that it was given; "
+        "work on a copy.": CHANGES_ITS_ARGUMENT,
+        "It returns {given.size} numbers for {logits.size} tokens; every token keeps "
+        "its place, also one that is out.": HAS_WRONG_SHAPE,
         "It returns probabilities; the next processor wants logits, so give back the "
         "logits themselves.": When(
             lambda t: np.isclose(t.sum, 1) or np.isclose(t.sum, t.nucleus)
         ),
         "A token that is out still has a finite logit; softmax gives 0 only for "
         "-np.inf, and a logit of 0 is a good one.": When(
-            lambda t: (
-                np.isfinite(t.given).all() and not np.array_equal(t.given, t.logits)
-            )
+            lambda t: np.isfinite(t.given).all() and any(t.given != t.logits)
         ),
-        "For p = {p} it keeps tokens {kept}, which are not the {num_kept} likeliest: add "
-        "up from the likeliest down, and translate the places back into ids.": When(
+        "For p = {p} it keeps tokens {kept}, which are not the {num_kept} likeliest: "
+        "add up from the likeliest down, and translate the places back into ids.": When(
             lambda t: t.kept != t.likeliest
         ),
         "For p = {p} it keeps too few tokens: the one that crosses p belongs to the "
@@ -146,18 +138,19 @@ check_penalty = Exercise(
         "after": t.given[token],
     },
     hints={
-        "It changes the logits that it was given; begin with a copy.": CHANGES_ITS_ARGUMENT,
+        "It changes the logits that it was given; "
+        "begin with a copy.": CHANGES_ITS_ARGUMENT,
         "A token with the logit -1 has become likelier: dividing a negative number "
         "moves it up, towards 0. What moves it down?": When(
             lambda t: any(t.given[t.logits < 0] > t.logits[t.logits < 0])
         ),
-        "A token that stands twice in the context was penalised twice; this penalty asks "
-        "whether a token was said, not how often.": _penalty_for_each_time,
+        "A token that stands twice in the context was penalised twice; this penalty "
+        "asks whether a token was said, not how often.": _penalty_for_each_time,
         "Tokens that are not in the context have other logits than before.": When(
             lambda t: any(np.delete(t.given != t.logits, t.context))
         ),
-        "Token {token} had the logit {before:g} and now has {after:.3g}; divide what is "
-        "positive, multiply what is negative.": OTHERWISE,
+        "Token {token} had the logit {before:g} and now has {after:.3g}; divide what "
+        "is positive, multiply what is negative.": OTHERWISE,
     },
     praise="Whatever the sign, a token that was said sinks, and once.",
 )
@@ -177,10 +170,9 @@ check_order = Exercise(
     also=lambda t: {
         "wrong": (wrong := [x for x in t.right if t.given.get(x) is not t.right[x]]),
         "num_right": len(t.right) - len(wrong),
-        "num_pairs": len(t.right),
     },
     hints={
-        "{num_right} of {num_pairs} are right. Look at “{wrong[0]}” again: what does the "
+        "{num_right} of 5 are right. Look at “{wrong[0]}” again: what does the "
         "second one look at, a rank, a ratio or a sum, and does the first one change "
         "that?": OTHERWISE,
     },

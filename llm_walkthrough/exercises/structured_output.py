@@ -9,6 +9,7 @@ import numpy as np
 
 from llm_walkthrough.exercises.exercise import (
     CHANGES_ITS_ARGUMENT,
+    HAS_WRONG_SHAPE,
     OTHERWISE,
     Exercise,
     When,
@@ -27,7 +28,7 @@ def _may_come(text: str, token: str, wanted: list[str]) -> bool:
 
 
 check_may_come = Exercise(
-    task='a function (text, token, wanted) -> may the token come? "<end>" ends the text',
+    task='a function (text, token, wanted) -> may it come? "<end>" ends the text',
     right=_may_come,
     cases=[(text, token, _WANTED) for text in _TEXTS for token in _TOKENS],
     case="With {wanted}, after {text!r}, for {token!r}: ",
@@ -60,9 +61,7 @@ check_masked = Exercise(
         "the logits that were handed in have changed; make new ones.": (
             CHANGES_ITS_ARGUMENT
         ),
-        "the shape is {shape}, wanted is one logit for each token.": When(
-            lambda t: t.shape != t.right.shape
-        ),
+        "the shape is {shape}, wanted is one logit for each token.": HAS_WRONG_SHAPE,
         "a logit of 0 is not out: e to the power of 0 is 1.": When(
             lambda t: not np.any(t.given[~t.allowed])
         ),
@@ -83,7 +82,7 @@ def _joint(first: list[float], good: list[float]) -> np.ndarray:
 
 
 check_retried = Exercise(
-    task="a function (first, good) -> the shares of the first tokens among accepted tries",
+    task="a function (first, good) -> the shares of first tokens among accepted tries",
     right=lambda first, good: _joint(first, good) / _joint(first, good).sum(),
     cases=[
         # the model's probability of each first token, how often it ends well
@@ -94,9 +93,7 @@ check_retried = Exercise(
     case="first {first}, good {good}: ",
     also=lambda t: {"sum": np.sum(t.given)},
     hints={
-        "return one share for each first token.": When(
-            lambda t: t.shape != t.right.shape
-        ),
+        "return one share for each first token.": HAS_WRONG_SHAPE,
         "these are shares of all tries; wanted are those of accepted ones.": _joint,
         "that is what a mask gives; retrying throws tries away.": lambda first, _: (
             first

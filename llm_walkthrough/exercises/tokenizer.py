@@ -58,9 +58,12 @@ def check_chat(tokenizer: Tokenizer) -> Exercise:
                 lambda t: "".join(t.given.split()) == "".join(t.right.split())
             ),
             "The turns are right, but nothing asks the model to answer: the generation "
-            "prompt is missing at the end.": (
-                lambda messages: tokenizer.chat(messages, add_generation_prompt=False)
-            ),
+            "prompt is missing at the end.": [
+                lambda messages: tokenizer.chat(messages, add_generation_prompt=False),
+                lambda messages: tokenizer.chat(
+                    messages, add_generation_prompt=False
+                ).rstrip(),
+            ],
             "The {key} {value!r} is missing.": When(lambda t: t.key),
             "{token} stands in it {count} times instead of {right_count}: which turns "
             "does it open or close?": When(lambda t: t.token),
@@ -91,7 +94,7 @@ def _first_chat_difference(t: Attempt) -> dict[str, object]:
         "count": text.count(token),
         "right_count": t.right.count(token),
         "end": text[-25:],
-        "same": commonprefix([text, t.right])[-25:],
+        "same": commonprefix([text, t.right])[-25:],  # noqa: RUF071 - of texts
     }
 
 
@@ -113,15 +116,13 @@ def check_stream(tokenizer: Tokenizer) -> Exercise:
                 lambda t: not all(isinstance(piece, str) for piece in t.given)
             ),
             "In {text!r} a � appears: bytes were shown before their character was "
-            "whole. Hold them back until the next token.": (
-                When(lambda t: "\ufffd" in t.joined)
-            ),
-            "Every entry holds the whole text so far; return only what the token adds.": (
-                lambda tokenizer, tokens: [
-                    tokenizer.decode(tokens[: i + 1]).replace("\ufffd", "")
-                    for i in range(len(tokens))
-                ]
-            ),
+            "whole. Hold them back until the "
+            "next token.": When(lambda t: "\ufffd" in t.joined),
+            "Every entry holds the whole text so far; "
+            "return only what the token adds.": lambda tokenizer, tokens: [
+                tokenizer.decode(tokens[: i + 1]).replace("\ufffd", "")
+                for i in range(len(tokens))
+            ],
             "Spaces were lost: {joined!r}.": When(
                 lambda t: (
                     t.joined.split(" ") != t.text.split(" ")

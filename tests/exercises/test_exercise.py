@@ -377,9 +377,8 @@ def test_each_wrong_answer_gets_its_own_hint_and_no_other(
         given = [words for words in examples if words in hint]
         seen |= set(given)
         wrong = [answer_like(exercise, examples[words]) for words in given]
-        wrong += (
-            [] if isinstance(row, When) else row if isinstance(row, list) else [row]
-        )
+        rows = row if isinstance(row, list) else [row]
+        wrong += [one for one in rows if not isinstance(one, When)]
         assert wrong, f"no wrong answer for the hint: {hint}"
         for answer in wrong:
             with np.errstate(all="ignore"):
