@@ -140,7 +140,8 @@ def _loop(
     session: PracticeSession, prompt: TokenIds, limit: int, end: int, row: int = -1
 ) -> list[int]:
     names = [port.name for port in session.get_inputs()]
-    tokens, seen, past = prompt.tolist(), 0, _past(0)
+    tokens: list[int] = prompt.tolist()
+    seen, past = 0, _past(0)
     while len(tokens) < len(prompt) + limit and tokens[-1] != end:
         unseen = np.array(tokens[seen:], np.int64)
         logits, *caches = session.run(["logits", *PRESENT], _feed(names, unseen, past))
@@ -162,7 +163,7 @@ def _ask(decode: Callable[..., Any], small: Sequence[str], end: int) -> dict[str
     return {"tokens": tokens, "fed": session.num_fed}
 
 
-def _made(t: Attempt) -> dict[str, object]:
+def _made(t: Attempt) -> dict[str, Any]:
     made, wanted = t.given["tokens"], t.right["tokens"]
     differs = [i for i, token in enumerate(wanted) if made[i : i + 1] != [token]]
     place = (*differs, 0)[0]

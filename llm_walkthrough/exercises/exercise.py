@@ -47,10 +47,6 @@ class Attempt(SimpleNamespace):
         place: where this one is among them.
     """
 
-    def __getitem__(self, name: str) -> object:
-        """Return what the text of a hint names in braces."""
-        return getattr(self, name)
-
     @property
     def kind(self) -> str:
         """Name the type of what was given."""
@@ -102,11 +98,12 @@ def identical(given: Any, right: Any) -> bool:  # noqa: ANN401 - as for `alike`
 
 
 def _is_of_type(mine: object, wanted: object) -> bool:
-    is_array = isinstance(wanted, np.ndarray)
-    return not is_array or wanted.dtype == getattr(mine, "dtype", None)
+    if not isinstance(wanted, np.ndarray):
+        return True
+    return isinstance(mine, np.ndarray) and mine.dtype == wanted.dtype
 
 
-def first_difference(t: Attempt) -> dict[str, object]:
+def first_difference(t: Attempt) -> dict[str, Any]:
     """Name what differs between two dictionaries.
 
     Returns:
@@ -159,7 +156,7 @@ class Exercise:
     ask: Callable[..., object] = _call
     same: Callable[[Any, Any], object] = alike
     case: str = ""
-    also: Callable[[Attempt], Mapping[str, object]] = lambda _: {}
+    also: Callable[[Attempt], Mapping[str, Any]] = lambda _: {}
 
     def __call__(self, answer: object) -> Verdict:
         """Judge a learner's answer."""
@@ -208,7 +205,7 @@ class Exercise:
         for text, row in self.hints.items():
             if any(self._knows(one, attempt) for one in _listed(row)):
                 with suppress(Exception):
-                    return _Text().vformat(self.case + text, (), attempt)
+                    return _Text(attempt).format(self.case + text)
         return f"It gives {attempt.given!r}."
 
     def _knows(self, row: object, attempt: Attempt) -> bool:
@@ -241,7 +238,13 @@ class ExerciseOn:
 
 
 class _Text(string.Formatter):
-    """Writes an array as a list, with commas and without gaps."""
+    """Fills in what an attempt holds; writes an array as a list, with commas."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+
+    def get_value(self, key: int | str, *_: object) -> object:
+        return getattr(self._attempt, str(key))
 
     def format_field(self, value: object, spec: str) -> str:
         shown = value.tolist() if isinstance(value, np.ndarray) else value

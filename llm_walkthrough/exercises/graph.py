@@ -5,7 +5,7 @@ Knows nothing of the file in which the weights are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -79,7 +79,7 @@ def _unpack(packed: UInt8[np.ndarray, " bytes"]) -> UInt8[np.ndarray, " codes"]:
     return np.stack([packed & 15, packed >> 4], axis=-1).ravel()
 
 
-def _first_wrong_code(t: Attempt) -> dict[str, object]:
+def _first_wrong_code(t: Attempt) -> dict[str, Any]:
     codes = np.ravel(t.given)[: len(t.right)]
     place = int(np.argmax(codes != t.right[: len(codes)]))
     return {

@@ -6,7 +6,7 @@ nothing of sessions.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -122,7 +122,7 @@ def _with_mask(width: Callable[[int, int], int]) -> Callable[..., Arrays]:
     }
 
 
-def _off_by(t: Attempt) -> dict[str, object]:
+def _off_by(t: Attempt) -> dict[str, Any]:
     names = first_difference(t)
     width = np.shape(names["mine"])[-1] if names["name"] else 0
     by = "too long" if width > len(t.tokens) else "too short"
@@ -184,7 +184,7 @@ def _slices(cut: Callable[[KeyOrValue, int], KeyOrValue]) -> Callable[..., Array
     return lambda arrays, length: {n: cut(array, length) for n, array in arrays.items()}
 
 
-def _cut_axes(t: Attempt) -> dict[str, object]:
+def _cut_axes(t: Attempt) -> dict[str, Any]:
     names = first_difference(t)
     mine, whole = np.shape(names["mine"]), np.shape(t.arrays.get(names["name"]))
     axis = next((i for i in range(len(mine)) if mine[i] != whole[i]), 2)

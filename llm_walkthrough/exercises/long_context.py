@@ -5,7 +5,7 @@ Pure functions of token ids and counts. Knows nothing of models or caches.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from llm_walkthrough.arrays import TokenIds
 
 
-def _chunk_lengths(t: Attempt) -> dict[str, object]:
+def _chunk_lengths(t: Attempt) -> dict[str, Any]:
     lengths = [np.size(chunk) for chunk in t.given]
     return {
         "lengths": lengths,

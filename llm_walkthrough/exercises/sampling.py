@@ -6,7 +6,7 @@ Knows nothing of the model.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -70,7 +70,7 @@ check_pick = Exercise(
 )
 
 
-def _top_p_details(t: Attempt) -> dict[str, object]:
+def _top_p_details(t: Attempt) -> dict[str, Any]:
     given = np.asarray(t.given, float)
     kept, right = np.flatnonzero(given > -np.inf), np.flatnonzero(t.right > -np.inf)
     return {

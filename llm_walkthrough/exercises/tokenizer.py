@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from os.path import commonprefix
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llm_walkthrough.exercises.exercise import (
     OTHERWISE,
@@ -73,7 +73,7 @@ def check_chat(tokenizer: Tokenizer) -> Exercise:
     )
 
 
-def _first_chat_difference(t: Attempt) -> dict[str, object]:
+def _first_chat_difference(t: Attempt) -> dict[str, Any]:
     text = t.given if isinstance(t.given, str) else ""
     missing = [
         (key, message[key])

@@ -42,10 +42,12 @@ from llm_walkthrough.machine import facts
 from llm_walkthrough.model import open_model
 from llm_walkthrough.sampling import (
     MinP,
+    Processor,
     RepetitionPenalty,
     Temperature,
     TopK,
     TopP,
+    pick,
     process,
     softmax,
 )
@@ -210,7 +212,7 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
     },
     sampling.check_pick: {
         "whatever u is": lambda *_: 1,
-        "exactly where": lambda _, p, u: sampling.pick(p, max(u - 1e-9, 0)),
+        "exactly where": lambda _, p, u: pick(p, max(u - 1e-9, 0)),
         "is expected": lambda right, _, u: 2 if u > 0.9 else right,
     },
     sampling.check_top_p: {
@@ -281,12 +283,16 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         ),
     },
     structured_output.check_may_come: {
-        "only where it is whole": lambda right, _, token, __: right or token == "<end>",
-        "could go on": lambda right, _, token, __: right and token != "<end>",
+        "only where it is whole": lambda right, _, token, __: (
+            right or token == structured_output.END
+        ),
+        "could go on": lambda right, _, token, __: (
+            right and token != structured_output.END
+        ),
         "stands in a wanted": lambda _, __, token, wanted: any(
             token in w for w in wanted
         ),
-        "no wanted text": lambda right, _, token, __: right or token == "dog",
+        "no wanted text": lambda right, _, token, __: right or token[:1] == "d",
         "is not whole": lambda _, text, token, wanted: text + token in wanted,
     },
     structured_output.check_masked: {
@@ -334,7 +340,7 @@ CHECKS = {
 }
 
 
-@pytest.fixture(params=CHECKS.values(), ids=CHECKS)
+@pytest.fixture(params=[*CHECKS.values()], ids=[*CHECKS])
 def check(request: pytest.FixtureRequest) -> Exercise | ExerciseOn:
     found: Exercise | ExerciseOn = request.param
     return found
@@ -360,12 +366,14 @@ def hints_in(exercise: Exercise, verdict: Verdict) -> list[str]:
     for hint in exercise.hints:
         parts = [part for part, *_ in string.Formatter().parse(hint)]
         pattern = ".*".join(["", *map(re.escape, parts)])
-        found += [hint] if re.fullmatch(pattern + ".*", verdict.message, re.S) else []
+        found += (
+            [hint] if re.fullmatch(pattern + ".*", verdict.message, re.DOTALL) else []
+        )
     return found
 
 
 def test_the_right_answer_passes(exercise: Exercise) -> None:
-    assert exercise(exercise.right) == Verdict(True, exercise.praise)
+    assert exercise(exercise.right) == Verdict(is_right=True, message=exercise.praise)
 
 
 def test_each_wrong_answer_gets_its_own_hint_and_no_other(
@@ -388,7 +396,7 @@ def test_each_wrong_answer_gets_its_own_hint_and_no_other(
 
 
 def test_as_handed_out_it_is_not_answered_yet(exercise: Exercise) -> None:
-    stubs = [..., None]
+    stubs: list[object] = [..., None]
     if callable(exercise.right):
         stubs += [lambda *_: ..., lambda *_: None]
     assert [exercise(stub) for stub in stubs] == [NOT_ANSWERED] * len(stubs)
@@ -428,7 +436,7 @@ DOUBLE = Exercise(
 
 def test_the_line_is_that_of_the_learners_cell() -> None:
     cell = "def double(number):\n    logits = [0]\n    return logits[9]\n"
-    compiler = CachingCompiler()  # as a notebook compiles its cells
+    compiler: Any = CachingCompiler()  # type: ignore[no-untyped-call] # as in a notebook
     names: dict[str, Any] = {}
     exec(compiler(cell, compiler.cache(cell), "exec"), names)  # noqa: S102 - our own
     assert DOUBLE(names["double"]).message == (
@@ -462,10 +470,12 @@ def test_a_hint_needs_all_that_its_wrong_answer_gets_wrong() -> None:
 
 
 def test_a_verdict_says_in_words_and_with_a_sign_what_its_colour_says() -> None:
-    assert repr(Verdict(True, "Well done.")) == "✓ Right. Well done."
-    assert repr(Verdict(False, "Look again.")) == "✗ Not yet. Look again."
+    right = Verdict(is_right=True, message="Well done.")
+    wrong = Verdict(is_right=False, message="<img src=x>")
+    assert repr(right) == "✓ Right. Well done."
+    assert repr(wrong) == "✗ Not yet. <img src=x>"
     assert repr(NOT_ANSWERED).startswith("… Not answered yet.")
-    assert "&lt;img src=x&gt;" in Verdict(False, "<img src=x>")._repr_html_()
+    assert "&lt;img src=x&gt;" in wrong._repr_html_()
 
 
 # --- what the right answers are ---------------------------------------------------
@@ -505,7 +515,7 @@ def test_the_loop_makes_what_is_worked_out_without_a_cache() -> None:
 
 
 def test_which_pairs_may_change_places_is_as_a_trial_says() -> None:
-    processors = {
+    processors: dict[str, Processor] = {
         "penalty": RepetitionPenalty(1.5),
         "temperature": Temperature(2.0),
         "top-k": TopK(3),
