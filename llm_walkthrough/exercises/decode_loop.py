@@ -210,9 +210,8 @@ check_decode = Exercise(
             lambda t: t.made[: t.num_wanted] == t.wanted[: t.num_made]
         ),
         "The first token is what follows the first token of the prompt: logits have a "
-        "row for each token that was fed, and only the last row is news.": (
-            partial(_loop, row=0)
-        ),
+        "row for each token that was fed, "
+        "and only the last row is news.": partial(_loop, row=0),
         "New token {place} of {num_wanted} is wrong: {token} instead of {right_token}. "
         "Does every array of the cache come back as its own past?": OTHERWISE,
     },

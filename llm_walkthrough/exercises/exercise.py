@@ -158,6 +158,9 @@ class Exercise:
     case: str = ""
     also: Callable[[Attempt], Mapping[str, Any]] = lambda _: {}
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "__doc__", f"Judge {self.task}.")  # for `check_…?`
+
     def __call__(self, answer: object) -> Verdict:
         """Judge a learner's answer."""
         if _is_unanswered(answer):

@@ -65,11 +65,10 @@ def _agreeing(cached: TokenIds, wanted: TokenIds) -> int:
 
 
 _DOCUMENT = np.arange(20, 32, dtype=np.int64)
-_FIRST = np.array([*_DOCUMENT, 1, 2, 3, 9], np.int64)
+_FIRST = np.append(_DOCUMENT, [1, 2, 3, 9])
+_SECOND = np.append(_DOCUMENT, [4, 3, 7, 9, 9])
 _REUSABLE = {
-    "another question about the same document": (
-        (_FIRST, np.array([*_DOCUMENT, 4, 3, 7, 9, 9], np.int64))
-    ),
+    "another question about the same document": (_FIRST, _SECOND),
     "a second turn": (_FIRST, np.append(_FIRST, [5, 6])),
     "another beginning": (_FIRST[::-1], _FIRST),
     "the same prompt once more": (_FIRST, _FIRST),
@@ -95,9 +94,8 @@ check_reusable = Exercise(
         "{given} is too long: row {right} does not fit the new prompt.": When(
             lambda t: t.given > t.right
         ),
-        "{given} is too short: more tokens than that agree from the beginning on.": (
-            OTHERWISE
-        ),
+        "{given} is too short: "
+        "more tokens than that agree from the beginning on.": OTHERWISE,
     },
     praise="All that both begin with stays, and one token at least is left to run.",
 )
@@ -110,13 +108,12 @@ def _kept_turns(turns: list[int], capacity: int, answer_room: int) -> list[int]:
     return kept
 
 
-_TURNS = [10, 40, 30, 20, 25]
-
 check_kept_turns = Exercise(
     task="a function (turns, capacity, answer_room) -> places of what stays",
     right=_kept_turns,
     cases=[
-        (_TURNS, *n) for n in ((200, 50), (120, 40), (125, 40), (115, 30), (60, 40))
+        ([10, 40, 30, 20, 25], capacity, room)
+        for capacity, room in ((200, 50), (120, 40), (125, 40), (115, 30), (60, 40))
     ],
     case="{turns} tokens, capacity {capacity}, room for {answer_room}: ",
     also=lambda t: {

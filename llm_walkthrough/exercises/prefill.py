@@ -45,9 +45,8 @@ def check_feed(model: Model) -> Exercise:
         hints={
             "It must return a dictionary, and returned a {kind}.": IS_NO_DICTIONARY,
             "{num_missing} of {num_right} inputs are missing, among them "
-            "{missing[0]!r}: every layer wants a key and a value, even an empty one.": (
-                When(lambda t: t.missing)
-            ),
+            "{missing[0]!r}: every layer wants a key and a value, "
+            "even an empty one.": When(lambda t: t.missing),
             "The graph has no input {extra[0]!r}.": When(lambda t: t.extra),
             "{name} must be an array, and is a {its_kind}.": When(
                 lambda t: not isinstance(t.mine, np.ndarray)
@@ -110,9 +109,8 @@ check_softmax_rows = Exercise(
         "Not normalised: the numbers of a row must sum to 1.": When(
             lambda t: not np.allclose(np.sum(t.given, axis=1), 1, atol=1e-4)
         ),
-        "Each row sums to 1, but not in the right shares; which base has the power?": (
-            OTHERWISE
-        ),
+        "Each row sums to 1, but not in the right shares; "
+        "which base has the power?": OTHERWISE,
     },
     praise="Each row sums to 1, and large logits do no harm.",
 )
@@ -155,9 +153,8 @@ check_surprises = Exercise(
         ),
         "{tokens.size} tokens gave a result of shape {shape}: the first token was not "
         "predicted, and the last row has no token to judge.": HAS_WRONG_SHAPE,
-        "The shape is right, the numbers are not: softmax, then row i and token i+1.": (
-            OTHERWISE
-        ),
+        "The shape is right, the numbers are not: "
+        "softmax, then row i and token i+1.": OTHERWISE,
     },
     praise="Each row was asked about the token that came next, in nats.",
 )

@@ -58,9 +58,8 @@ check_masked = Exercise(
     ],
     case="logits {logits}, allowed {allowed}: ",
     hints={
-        "the logits that were handed in have changed; make new ones.": (
-            CHANGES_ITS_ARGUMENT
-        ),
+        "the logits that were handed in have changed; "
+        "make new ones.": CHANGES_ITS_ARGUMENT,
         "the shape is {shape}, wanted is one logit for each token.": HAS_WRONG_SHAPE,
         "a logit of 0 is not out: e to the power of 0 is 1.": When(
             lambda t: not np.any(t.given[~t.allowed])
@@ -104,9 +103,8 @@ check_retried = Exercise(
         "the shares sum to {sum:.3g}; together they must be 1.": When(
             lambda t: not np.isclose(t.sum, 1)
         ),
-        "a beginning is kept as often as it comes, times its chance of a good end.": (
-            OTHERWISE
-        ),
+        "a beginning is kept as often as it comes, "
+        "times its chance of a good end.": OTHERWISE,
     },
     praise="Retrying weighs each beginning with its chance of a good end.",
 )

@@ -6,6 +6,7 @@ References come from the tokenizer that is handed in. Knows nothing of models.
 from __future__ import annotations
 
 import json
+from functools import partial
 from os.path import commonprefix
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ _STREAMED = ("Cat-Cow, then rest.", "Namaste 🙏", "Rücken 🧘🏽 und Füße
 @ExerciseOn
 def check_chat(tokenizer: Tokenizer) -> Exercise:
     """Judge a function from messages to the text that the chat template writes."""
+    turns = partial(tokenizer.chat, add_generation_prompt=False)
     return Exercise(
         task="a function from messages to the text that the chat template writes",
         right=tokenizer.chat,
@@ -59,10 +61,8 @@ def check_chat(tokenizer: Tokenizer) -> Exercise:
             ),
             "The turns are right, but nothing asks the model to answer: the generation "
             "prompt is missing at the end.": [
-                lambda messages: tokenizer.chat(messages, add_generation_prompt=False),
-                lambda messages: tokenizer.chat(
-                    messages, add_generation_prompt=False
-                ).rstrip(),
+                turns,
+                lambda messages: turns(messages).rstrip(),
             ],
             "The {key} {value!r} is missing.": When(lambda t: t.key),
             "{token} stands in it {count} times instead of {right_count}: which turns "
@@ -116,8 +116,10 @@ def check_stream(tokenizer: Tokenizer) -> Exercise:
                 lambda t: not all(isinstance(piece, str) for piece in t.given)
             ),
             "In {text!r} a � appears: bytes were shown before their character was "
-            "whole. Hold them back until the "
-            "next token.": When(lambda t: "\ufffd" in t.joined),
+            "whole. "
+            "Hold them back until the next token.": When(
+                lambda t: "\ufffd" in t.joined
+            ),
             "Every entry holds the whole text so far; "
             "return only what the token adds.": lambda tokenizer, tokens: [
                 tokenizer.decode(tokens[: i + 1]).replace("\ufffd", "")
@@ -166,15 +168,12 @@ def check_tokens_saved(tokenizer: Tokenizer) -> Exercise:
             "The sign is turned round: a saving is above 0.": -saved,
             "The compact one still has a space after each comma and colon; see "
             "`separators` of json.dumps.": num_indented - num_spaced,
-            "That is the cost of the indented text alone; take the difference.": (
-                num_indented
-            ),
-            "That is the cost of the compact text alone; take the difference.": (
-                num_compact
-            ),
-            "That is not the difference; encode both texts and compare the lengths.": (
-                OTHERWISE
-            ),
+            "That is the cost of the indented text alone; "
+            "take the difference.": num_indented,
+            "That is the cost of the compact text alone; "
+            "take the difference.": num_compact,
+            "That is not the difference; "
+            "encode both texts and compare the lengths.": OTHERWISE,
         },
         praise=f"{num_indented} tokens against {num_compact}: "
         f"{saved / num_indented:.0%} of them were white space.",
