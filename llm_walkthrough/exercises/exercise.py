@@ -79,9 +79,8 @@ def alike(given: Any, right: Any) -> bool:  # noqa: ANN401 - a learner returns a
             return is_same and all(alike(given[name], right[name]) for name in right)
         if isinstance(right, list | tuple):
             is_list = isinstance(given, list | tuple | np.ndarray)
-            return (
-                is_list and len(given) == len(right) and all(map(alike, given, right))
-            )
+            is_as_long = is_list and len(given) == len(right)
+            return is_as_long and all(map(alike, given, right))
         if isinstance(right, bool):
             return bool(given) == right
         if isinstance(right, str):
@@ -110,9 +109,7 @@ def first_difference(t: Attempt) -> dict[str, Any]:
         `missing` and `extra`: names, `num_missing` of `num_right` of them. `name`: the
         first whose value is not right, `mine` and `wanted`: its values, `its_kind`.
     """
-    pairs = {
-        name: (t.given[name], t.right[name]) for name in t.right if name in t.given
-    }
+    pairs = {n: (t.given[n], t.right[n]) for n in t.right if n in t.given}
     off = [n for n, pair in pairs.items() if not (alike(*pair) and _is_of_type(*pair))]
     name = (*off, "")[0]
     mine, wanted = pairs.get(name, (None, None))
@@ -178,7 +175,7 @@ class Exercise:
         """Try the cases, up to one in which the learner's function ends it all."""
         attempts: list[Attempt] = []
         asked = _watched(answer) if callable(self.right) else answer
-        names = [*inspect.signature(self.ask).parameters][1:]
+        names = [*inspect.signature(self.ask).parameters][1:]  # the first: the answer
         if self.ask is _call:
             names = [*inspect.signature(self.right).parameters]
         for case in self.cases:
@@ -221,7 +218,7 @@ class Exercise:
             wrong = self._try(row)[0]
         pairs = zip(attempt.all, wrong, strict=False)
         off = [pair for pair in pairs if not alike(pair[1].given, pair[1].right)]
-        is_here = any(mine is attempt for mine, _ in off)
+        is_here = any(mine is attempt for mine, _ in off)  # or it is another mistake
         return is_here and all(alike(mine.given, its.given) for mine, its in off)
 
 

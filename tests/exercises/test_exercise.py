@@ -35,6 +35,7 @@ from llm_walkthrough.exercises import (
 )
 from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, When
 from llm_walkthrough.exercises.practice_session import PracticeSession, continuation
+from llm_walkthrough.exercises.structured_output import END
 from llm_walkthrough.exercises.verdict import NOT_ANSWERED, Verdict
 from llm_walkthrough.graph import read_graph
 from llm_walkthrough.kv_cache import GrownCache
@@ -61,14 +62,12 @@ PAST_OF_0: Any = decode_loop.check_feed.cases[0][2]
 KEY = "past_key_values.0.key"
 
 
-def changed(
-    name: str, change: Callable[[Any], object]
-) -> Callable[..., dict[str, object]]:
+def changed(name: str, change: Callable[[Any], object]) -> Callable[..., object]:
     """Answer with a dictionary that is right but for one array."""
     return lambda right, *_: {**right, name: change(right[name])}
 
 
-def with_both(change: Callable[[Any], object]) -> Callable[..., dict[str, object]]:
+def with_both(change: Callable[[Any], object]) -> Callable[..., object]:
     return lambda right, *_: {name: change(array) for name, array in right.items()}
 
 
@@ -105,10 +104,8 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "Exactly as much": lambda right, free, wanted: (
             (right[0], "problem", "") if free == wanted else right
         ),
-        "sign of the comparison": lambda right, *_: (
-            right[0],
-            "ok" if right[1] == "problem" else "problem",
-            "",
+        "sign of the comparison": lambda _, *both: environment.check_disk_row.right(
+            *both[::-1]
         ),
         "GiB": lambda right, free, _: (f"{free / 2**30:.1f} GB", *right[1:]),
         "it should say": lambda right, free, _: (str(free), *right[1:]),
@@ -149,9 +146,7 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "appears: bytes": lambda _, own, tokens: [own.decode([x]) for x in tokens],
         "Spaces were lost": lambda right, *_: [text.strip() for text in right],
         "texts came out": lambda right, *_: [text for text in right if text],
-        "Joined": lambda _, own, tokens: [
-            own.decode([x]).replace("\ufffd", "") for x in tokens
-        ],
+        "Joined": lambda _, own, ids: [own.decode([x]).strip("\ufffd") for x in ids],
         "later than it could": lambda right, *_: [
             *[""] * (len(right) - 1),
             "".join(right),
@@ -221,23 +216,15 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "returns probabilities": lambda right, *_: softmax(right),
         "finite logit": lambda right, *_: np.where(np.isfinite(right), right, 0),
         "not the": lambda right, *_: right[::-1],
-        "too few": lambda right, *_: np.where(
-            right == min(right[right > -9]), -np.inf, right
-        ),
+        "too few": lambda x, *_: np.where(x == min(x[x > -9]), -np.inf, x),
         "too many": lambda right, x, _: np.where(x == max(x[right < -9]), x, right),
         "logits have changed": lambda right, *_: right - 2,
     },
     sampling.check_penalty: {
         "begin with a copy": overwrites,
-        "negative number": lambda right, logits, *_: np.where(
-            logits < 0, logits / 2, right
-        ),
-        "not in the context": lambda right, logits, *_: np.where(
-            right == logits, logits - 1, right
-        ),
-        "divide what is positive": lambda right, x, *_: np.where(
-            right == x, x, right - 1
-        ),
+        "negative number": lambda right, x, *_: np.where(x < 0, x / 2, right),
+        "not in the context": lambda right, x, *_: np.where(right == x, x - 1, right),
+        "divide what is positive": lambda y, x, *_: np.where(y == x, x, y - 1),
     },
     sampling.check_order: {
         "are right. Look at": lambda right: {name: not right[name] for name in right}
@@ -258,9 +245,7 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "one axis": lambda _, tokens, __: tokens,
         "is empty": lambda right, tokens, _: [*right, tokens[:0]],
         "in no chunk": lambda right, *_: right[:-1] or [np.array([100])],
-        "in two chunks": lambda _, t, n: [
-            t[i : i + n + 1] for i in range(0, len(t), n)
-        ],
+        "in two chunks": lambda right, t, n: [*right, t[-n:]],
         "in their order": lambda right, *_: right[::-1],
         "the longest chunk": lambda _, tokens, __: [tokens],
         "may be shorter": lambda _, tokens, size: np.array_split(tokens, size),
@@ -278,20 +263,12 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "not in the order": lambda right, *_: right[::-1],
         "too many": lambda _, turns, *__: list(range(len(turns))),
         "than necessary": lambda right, *_: [0, *right[2:]],
-        "the oldest go first": lambda right, *_: (
-            right[:1] + [i - 1 for i in right[1:] if i > 1]
-        ),
+        "the oldest go first": lambda right, *_: list(range(len(right))),
     },
     structured_output.check_may_come: {
-        "only where it is whole": lambda right, _, token, __: (
-            right or token == structured_output.END
-        ),
-        "could go on": lambda right, _, token, __: (
-            right and token != structured_output.END
-        ),
-        "stands in a wanted": lambda _, __, token, wanted: any(
-            token in w for w in wanted
-        ),
+        "only where it is whole": lambda right, _, x, __: right or x == END,
+        "could go on": lambda right, _, x, __: right and x != END,
+        "stands in a wanted": lambda _, __, x, wanted: any(x in w for w in wanted),
         "no wanted text": lambda right, _, token, __: right or token[:1] == "d",
         "is not whole": lambda _, text, token, wanted: text + token in wanted,
     },
@@ -315,16 +292,15 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """What the exercises on something are made of, by the name they give it."""
     library = byte_level()
     library.add_tokens(["    "])  # so that tokens and characters differ in number
-    folder = tmp_path_factory.mktemp("tokenizer")
-    path = tmp_path_factory.mktemp("graph")
-    model = tmp_path_factory.mktemp("tiny")
-    write_model(model, GROUPED)
+    one, two, three = (
+        tmp_path_factory.mktemp(name) for name in ("one", "two", "three")
+    )
+    write_model(one, GROUPED)
+    tokenizer = write_folder(two, library, chat_template=CHATML)
     return {
-        "tokenizer": open_tokenizer(
-            write_folder(folder, library, chat_template=CHATML)
-        ),
-        "graph": read_graph(write_tiny_folder(path)),
-        "model": open_model(model),
+        "model": open_model(one),
+        "tokenizer": open_tokenizer(tokenizer),
+        "graph": read_graph(write_tiny_folder(three)),
     }
 
 
@@ -362,14 +338,11 @@ def answer_like(exercise: Exercise, change: Callable[..., object]) -> object:
 
 def hints_in(exercise: Exercise, verdict: Verdict) -> list[str]:
     """Return the hints of an exercise that a verdict may have come from."""
-    found = []
-    for hint in exercise.hints:
-        parts = [part for part, *_ in string.Formatter().parse(hint)]
-        pattern = ".*".join(["", *map(re.escape, parts)])
-        found += (
-            [hint] if re.fullmatch(pattern + ".*", verdict.message, re.DOTALL) else []
-        )
-    return found
+    parts = {
+        h: [part for part, *_ in string.Formatter().parse(h)] for h in exercise.hints
+    }
+    patterns = {h: ".*".join(["", *map(re.escape, parts[h]), ""]) for h in parts}
+    return [h for h in parts if re.fullmatch(patterns[h], verdict.message, re.DOTALL)]
 
 
 def test_the_right_answer_passes(exercise: Exercise) -> None:
