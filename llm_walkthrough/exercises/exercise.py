@@ -184,8 +184,10 @@ class Exercise:
                 given = self.ask(asked, *handed)
             except _UnansweredError:
                 return attempts, NOT_ANSWERED
-            except Exception as error:  # noqa: BLE001 - a learner's code raises any
-                return attempts, _wrong(_told(error))
+            except _StoppedError as error:
+                return attempts, _wrong(str(error))
+            except Exception as error:  # noqa: BLE001 - an odd answer may raise any
+                return attempts, _wrong(f"What it gives cannot be used here: {error}")
             attempt = Attempt(**dict(zip(names, case, strict=False)), given=given)
             attempt.right = self.ask(self.right, *_copied(case))
             attempt.has_changed = not alike(handed, case)
@@ -289,8 +291,6 @@ def _watched(function: Any) -> Callable[..., object]:  # noqa: ANN401 - a learne
 
 def _told(error: Exception) -> str:
     """Tell of an error, with the line of the learner's own code it comes from."""
-    if isinstance(error, _StoppedError):
-        return str(error)
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is our call
     own = [frame for frame in frames if frame.filename == frames[0].filename]
     line = f" at line {own[-1].lineno}, `{own[-1].line}`," if own else ""

@@ -418,6 +418,11 @@ def test_the_line_is_that_of_the_learners_cell() -> None:
     )
 
 
+def test_an_answer_of_no_use_is_told_without_a_line_of_ours() -> None:
+    message = decode_loop.check_decode(lambda *_: 3).message
+    assert message == "What it gives cannot be used here: 'int' object is not iterable"
+
+
 def test_of_what_a_library_raises_the_learners_line_is_told() -> None:
     def double(number: int) -> object:
         return np.reshape([number], 7)
