@@ -68,6 +68,7 @@ class When:
 OTHERWISE = When(lambda _: True)
 CHANGES_ITS_ARGUMENT = When(lambda t: t.has_changed)
 HAS_WRONG_SHAPE = When(lambda t: t.shape != np.shape(t.right))
+IS_NO_ARRAY = When(lambda t: not isinstance(t.mine, np.ndarray))
 IS_NO_DICTIONARY = When(lambda t: not isinstance(t.given, dict))
 
 
@@ -109,15 +110,16 @@ def first_difference(t: Attempt) -> dict[str, Any]:
         `missing` and `extra`: names, `num_missing` of `num_right` of them. `name`: the
         first whose value is not right, `mine` and `wanted`: its values, `its_kind`.
     """
-    pairs = {n: (t.given[n], t.right[n]) for n in t.right if n in t.given}
+    given = t.given if isinstance(t.given, dict) else {}
+    pairs = {n: (given[n], t.right[n]) for n in t.right if n in given}
     off = [n for n, pair in pairs.items() if not (alike(*pair) and _is_of_type(*pair))]
     name = (*off, "")[0]
     mine, wanted = pairs.get(name, (None, None))
     return {
-        "missing": [name for name in t.right if name not in t.given],
+        "missing": [name for name in t.right if name not in given],
         "num_missing": len(t.right) - len(pairs),
         "num_right": len(t.right),
-        "extra": [name for name in t.given if name not in t.right],
+        "extra": [name for name in given if name not in t.right],
         "name": name,
         "mine": mine,
         "wanted": wanted,

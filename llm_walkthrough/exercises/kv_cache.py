@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm_walkthrough.exercises.exercise import (
-    IS_NO_DICTIONARY,
+    IS_NO_ARRAY,
     OTHERWISE,
     Attempt,
     Exercise,
@@ -138,13 +138,10 @@ check_small_feed = Exercise(
     case="{tokens.size} tokens, {length} in the cache: ",
     also=_off_by,
     hints={
-        "it must return a dictionary with 'input_ids' and 'attention_mask'.": [
-            IS_NO_DICTIONARY,
-            When(lambda t: t.missing or t.extra),
-        ],
-        "{name} must be an array, and is a {its_kind}.": When(
-            lambda t: not isinstance(t.mine, np.ndarray)
+        "it must return a dictionary with 'input_ids' and 'attention_mask'.": When(
+            lambda t: t.missing or t.extra
         ),
+        "{name} must be an array, and is a {its_kind}.": IS_NO_ARRAY,
         "{name} has one axis; the first one of two is the batch.": When(
             lambda t: t.mine.ndim == 1
         ),
@@ -205,10 +202,9 @@ check_cut_back = Exercise(
     case="Cut from 5 tokens to {length}: ",
     also=_cut_axes,
     hints={
-        "it must return a dictionary with the same names, all of them.": [
-            IS_NO_DICTIONARY,
-            When(lambda t: t.missing or t.extra),
-        ],
+        "it must return a dictionary with the same names, all of them.": When(
+            lambda t: t.missing or t.extra
+        ),
         "nothing was cut.": _slices(lambda array, _: array),
         "an axis was lost; a slice `a:b` keeps it, a number alone does not.": When(
             lambda t: t.mine.ndim != t.wanted.ndim

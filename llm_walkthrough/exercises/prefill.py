@@ -12,6 +12,7 @@ import numpy as np
 
 from llm_walkthrough.exercises.exercise import (
     HAS_WRONG_SHAPE,
+    IS_NO_ARRAY,
     IS_NO_DICTIONARY,
     OTHERWISE,
     Exercise,
@@ -48,9 +49,7 @@ def check_feed(model: Model) -> Exercise:
             "{missing[0]!r}: every layer wants a key and a value, "
             "even an empty one.": When(lambda t: t.missing),
             "The graph has no input {extra[0]!r}.": When(lambda t: t.extra),
-            "{name} must be an array, and is a {its_kind}.": When(
-                lambda t: not isinstance(t.mine, np.ndarray)
-            ),
+            "{name} must be an array, and is a {its_kind}.": IS_NO_ARRAY,
             "{name} is {mine.dtype}; the graph wants {wanted.dtype}.": When(
                 lambda t: t.has_right_shape and t.mine.dtype != t.wanted.dtype
             ),
