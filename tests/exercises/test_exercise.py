@@ -225,9 +225,9 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
     decode_loop.check_feed: {"unseen tokens after": lambda *_: []},
     decode_loop.check_speed: {"tokens/s for runs": lambda right, _: 3 * right},
     decode_loop.check_decode: {
-        "let the cache come back": lambda _, *both: [
-            decode_loop.check_decode.right(*both) for _ in range(3)
-        ][0],
+        "let the cache come back": lambda right, *both: (
+            right if decode_loop.check_decode.right(*both) else []
+        ),
         "end token is missing": lambda right, _, __, ___, end: (
             right[:-1] if right[-1] == end else right
         ),
