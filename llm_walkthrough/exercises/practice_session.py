@@ -1,9 +1,9 @@
-"""What does a graph look like that notices every mistake in what it is fed?
+"""Stand-in for an onnxruntime session that notices every mistake in what it is fed.
 
-A stand-in for an onnxruntime session: 2 layers, 2 key-value heads, 61 tokens. Its next
-token depends on every array and every row of the cache that comes back in, and where a
-real graph goes on without a word, it says what is wrong. Ports are named as in a real
-graph; inputs and outputs stand in different orders. Knows nothing of the exercises.
+It has 2 layers, 2 key-value heads, 61 tokens. Its next token depends on every array and
+every row of the cache that comes back in, and where a real graph goes on without a
+word, it says what is wrong. Ports are named as in a real graph; inputs and outputs
+stand in different orders. Knows nothing of the exercises.
 """
 
 from __future__ import annotations
