@@ -66,8 +66,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_lab(add)
     _add_models(add)
     _add_doctor(add)
-    _add_bench(add)
-    _add_bench_panel(add)
     return parser
 
 
@@ -125,13 +123,9 @@ def _add_sampling(option: AddOption) -> None:
         option(f"--{name}", type=kind, metavar="N" if kind is int else "X", help=text)
 
 
-def _add_model_name(option: AddOption) -> None:
+def _add_model(option: AddOption) -> None:
     text = "a model that is listed, or its folder (default: the first of the list)"
     option("--model", metavar="NAME|PATH", help=text)
-
-
-def _add_model(option: AddOption) -> None:
-    _add_model_name(option)
     text = "threads for one operator (default: one for each core)"
     option("--threads", type=int, metavar="N", help=text)
 
@@ -160,24 +154,6 @@ def _add_models(add: AddCommand) -> None:
 def _add_doctor(add: AddCommand) -> None:
     text = "Tell whether this machine is ready, and what to do if not."
     option = _add(add, "doctor", commands.doctor, text)
-    option("--json", **_SWITCH, help="write JSON")
-
-
-def _add_bench(add: AddCommand) -> None:
-    text = "Measure this package against onnxruntime-genai and plainer loops."
-    option = _add(add, "bench", commands.bench, text)
-    text = "how often everything is measured, in turn (default: 5)"
-    option("--rounds", type=int, metavar="N", help=text)
-    _add_model(option)
-    option("--json", **_SWITCH, help="write JSON")
-
-
-def _add_bench_panel(add: AddCommand) -> None:
-    text = "Measure the step panel in a browser against one made of ipywidgets."
-    option = _add(add, "bench-panel", commands.bench_panel, text)
-    text = "timed steps of each panel, a multiple of 10 (default: 200)"
-    option("--steps", type=int, metavar="N", help=text)
-    _add_model_name(option)
     option("--json", **_SWITCH, help="write JSON")
 
 
