@@ -51,12 +51,9 @@ RECORDS = """{"type": "array", "items": {
     "additionalProperties": false}}"""
 """A schema of the usual kind: free texts, numbers, and much that is forced."""
 
+# Which figure of a process is taken: the first that the system knows. A page that n
+# processes share counts in PSS as 1/n of a page, in USS not at all, in RSS in full.
 MEMORY_KINDS = ("pss", "uss", "rss")
-"""Which figure of a process is taken: the first that the system knows.
-
-PSS counts a page that n processes share as 1/n of a page, USS counts only pages that
-none shares, RSS counts every page in full.
-"""
 
 
 # --- what decodes -------------------------------------------------------------------

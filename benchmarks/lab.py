@@ -43,14 +43,6 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-FOLDERS = (
-    "JUPYTER_CONFIG_DIR",
-    "JUPYTER_DATA_DIR",
-    "JUPYTER_RUNTIME_DIR",
-    "JUPYTERLAB_SETTINGS_DIR",
-    "JUPYTERLAB_WORKSPACES_DIR",
-    "IPYTHONDIR",
-)
 LOOPBACK = "127.0.0.1"
 SECONDS_TO_START = 60
 
@@ -145,11 +137,13 @@ def own_environment(home: Path) -> Mapping[str, str]:
     """Return this process's variables, with every folder of Jupyter inside `home`."""
     foreign = ("JUPYTER", "JPY_", "IPYTHON")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+    own = [f"JUPYTER_{name}_DIR" for name in ("CONFIG", "DATA", "RUNTIME")]
+    own += ["JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR"]
     themes = home / "JUPYTERLAB_SETTINGS_DIR" / "@jupyterlab" / "apputils-extension"
     themes.mkdir(parents=True)
-    follow_the_browser = '{"adaptive-theme": true}'
-    (themes / "themes.jupyterlab-settings").write_text(follow_the_browser, "utf-8")
-    return kept | {name: str(home / name) for name in FOLDERS}
+    settings = themes / "themes.jupyterlab-settings"
+    settings.write_text('{"adaptive-theme": true}')  # light or dark as the browser is
+    return kept | {name: str(home / name) for name in own}
 
 
 def run_all_cells(page: Page) -> None:

@@ -37,16 +37,11 @@ model, tokenizer = load(Path({path!r}), {threads})
 prompt = tokenizer.encode(chat_prompt(tokenizer, "Name a yoga pose."))
 panel = StepPanel(model, tokenizer, prompt)
 panel"""
-WARM_UP = 10  # presses that do not count
+SIZE: ViewportSize = {"width": 1300, "height": 1000}  # of the page, as on a laptop
 PRESSES = 40  # in a round
-PRESS = 0.09
-"""Seconds between down and up, as people press."""
-
-PAUSE = 0.1
-"""Seconds from a painted step to the next press."""
-
-SIZE: ViewportSize = {"width": 1300, "height": 1000}
-"""Of the page, in pixels, as on a laptop."""
+WARM_UP = 10  # presses that do not count
+PRESS = 0.09  # seconds between down and up, as people press
+PAUSE = 0.1  # seconds from a painted step to the next press
 
 AT_ONCE = Bar("at most", 100)
 """Milliseconds that feel like no delay: Miller 1968, Response time in conversation."""

@@ -43,8 +43,7 @@ TEXT = (
 )
 """What the prompts are made of, repeated as often as needed."""
 
-REST_SECONDS = 0.1
-"""Before each turn, so that the threads of the one before have gone to sleep."""
+REST_SECONDS = 0.1  # until the threads of the turn before have gone to sleep
 
 RATE = "tokens/s"
 GENAI = "onnxruntime-genai"
