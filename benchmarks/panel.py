@@ -1,4 +1,4 @@
-"""How soon after a press the step panel is painted, in a real browser.
+"""Time from a press to the painted step panel, in a real browser.
 
 The panel stands in a notebook in a real JupyterLab, and is pressed as people press. A
 time goes from the click to the frame after the one that first shows all of the next

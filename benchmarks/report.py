@@ -1,4 +1,4 @@
-"""What was measured, as a table and as plain fields, and whether it holds.
+"""Report of what was measured, as a table and as plain fields, and whether it holds.
 
 Medians, ratios and bars. Knows nothing of how anything was measured: `speed` and
 `panel` do.

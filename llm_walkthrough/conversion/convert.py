@@ -1,4 +1,4 @@
-"""From a GGUF file to a model folder: all of it, or nothing.
+"""Conversion of a GGUF file into a model folder: all of it, or nothing.
 
 Puts the parts together (`gguf_model`, `decoder_graph`, `model_folder`) and gives the
 folder its name only when it is complete. Knows nothing of downloads.

@@ -1,4 +1,4 @@
-"""What stands beside the graph in a model folder, made from a GGUF file.
+"""Files beside the graph in a model folder, made from a GGUF file.
 
     tokenizer.json         vocabulary, merges and how text is split
     tokenizer_config.json  chat template and the names of the special tokens
