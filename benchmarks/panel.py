@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
+from playwright.sync_api import TimeoutError as NotThere
 from playwright.sync_api import sync_playwright
 
 from benchmarks.lab import FLAGS, find_chromium, run_all_cells, started_lab
@@ -64,8 +65,8 @@ def measure(
         threads: of the model (default: one for each core).
 
     Raises:
-        InputError: there is no browser, JupyterLab does not start, or a press is not
-            answered.
+        InputError: there is no browser, JupyterLab does not start, the panel does not
+            appear, or a press is not answered.
     """
     browser, count = find_chromium(), rounds * PRESSES
     show("opening JupyterLab", 0)
@@ -79,8 +80,14 @@ def measure(
         chromium = playwright.chromium.launch(executable_path=browser, args=FLAGS)
         page = chromium.new_page(viewport=SIZE)
         page.goto(lab.url(NAME))
-        run_all_cells(page)
-        page.locator(".lw-panel [data-action=step]").wait_for()
+        try:
+            run_all_cells(page)
+            page.locator(".lw-panel [data-action=step]").wait_for()
+        except NotThere as error:
+            raise InputError(
+                "the panel does not appear in JupyterLab within 30 seconds; see "
+                "whether notebook 06 shows it, and leave the machine to the measurement"
+            ) from error
         show("opening JupyterLab", 1)
         painted = []
         for done, milliseconds in enumerate(presses(page, WARM_UP + count), start=1):
