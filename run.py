@@ -79,6 +79,8 @@ def start(arguments: list[str]) -> int:
         return run_checks()
     if word == "notebooks":
         return hand_over("-m", "tools.notebooks", *rest)
+    if word == "bench":
+        return hand_over("-m", "benchmarks", *rest)
     return hand_over("-P", "-m", "llm_walkthrough.command_line.cli", word, *rest)
 
 

@@ -22,6 +22,7 @@ FILES = (
     "requirements-test.txt",
     "pyproject.toml",
     "models/catalogue.toml",
+    "llm_walkthrough/conversion/record.py",
 )
 
 START = """\
@@ -106,10 +107,8 @@ class Course:
             ignore=shutil.ignore_patterns("__pycache__"),
         )
         for name in FILES:
-            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, folder / name)
-        (folder / "llm_walkthrough" / "conversion").mkdir(parents=True)
-        self.write("llm_walkthrough/conversion/convert.py", "VERSION = 1\n")
         for name, text in (("start", START), ("fake_pip", PIP), ("fake_cli", CLI)):
             self.write(f"{name}.py", text)
 

@@ -1,4 +1,4 @@
-"""How are the notebooks executed, stripped of noise and saved?
+"""Notebooks, executed, stripped of noise and saved.
 
 Runs every notebook from top to bottom in a fresh kernel, keeps what a reader needs and
 nothing that differs from one run to the next without a reason, and saves them only if
@@ -117,9 +117,7 @@ def execute_all(files: Sequence[Path], say: Callable[[str], None]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Execute, strip and save notebooks; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="llm-walkthrough notebooks", description=main.__doc__
-    )
+    parser = argparse.ArgumentParser(prog="notebooks", description=main.__doc__)
     parser.add_argument("names", nargs="*", help="such as 05_sampling; default: all")
     names = parser.parse_args(arguments).names
     try:

@@ -1,4 +1,4 @@
-"""How does something appear on disk whole, or not at all?
+"""Things that appear on disk whole, or not at all.
 
 New things are made in a scratch folder beside their place and renamed into it. Scratch
 folders of killed processes are recognised by their name and removed. Knows nothing of
