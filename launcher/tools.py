@@ -1,63 +1,47 @@
-"""How is a tool (venv, pip) run, watched, and understood when it fails?
+"""Tools (venv, pip, uv, our command line): how they are started, and why they failed.
 
-A tool writes to one log file, from which its progress is read and, if it fails, the
-cause. Knows nothing of what is set up with it.
+A tool speaks for itself, on our stderr. Knows nothing of what is set up with it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import json
 import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from launcher.done import read_stamp
-from launcher.interpreter import dotted, platform_tag
-from launcher.places import LOG, ROOT, VENV, pin_lines
-from launcher.words import Progress, Stop
+from launcher.places import PYTHON, ROOT
+from launcher.words import Stop, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from typing import Any
 
 DISK_FULL = (
     "the disk is full: free about 2 GB, in this folder and in the one for temporary "
     "files, then start again."
 )
-IN_USE = (
-    "a file in .venv is in use, or may not be changed: close JupyterLab and whatever "
-    "else runs from there, then start again."
-)
 NETWORK = (
-    "the package index cannot be reached: check the network (behind a proxy, set "
-    "HTTPS_PROXY), or set up from a folder that `python3 run.py pack FOLDER` wrote on "
-    "another computer."
-)
-CERTIFICATE = (
-    "the package index shows a certificate that is not trusted here: name your "
-    "organisation's certificate file in the variable PIP_CERT, then start again."
-)
-LONG_PATH = (
-    "the path of this folder is too long for Windows: move the course up, for example "
-    "to C:\\course."
+    "the package index cannot be reached: check the network (HTTPS_PROXY names a "
+    "proxy, PIP_CERT your organisation's certificate file), or set up from a folder "
+    "that `python3 run.py pack FOLDER` wrote on another computer."
 )
 CAUSES = {
     r"No space left on device|not enough space on the disk|Disk quota": DISK_FULL,
-    r"Long Path support": LONG_PATH,
-    r"CERTIFICATE_VERIFY_FAILED|SSLError": CERTIFICATE,
     r"establish a new connection|NewConnectionError|ProxyError|getaddrinfo failed|"
     r"[Nn]ame resolution|Connection refused|Network is unreachable|[Tt]imed out|"
-    r"ConnectTimeout|Connection aborted|Connection broken": NETWORK,
-    r"Permission denied|Access is denied|used by another process": IN_USE,
+    r"ConnectTimeout|Connection aborted|Connection broken|SSLError|"
+    r"CERTIFICATE_VERIFY_FAILED": NETWORK,
 }
-LEADING_ASTRAY = {
-    "PYTHONHOME",
-    "PYTHONPATH",
-    "__PYVENV_LAUNCHER__",
+LEADING_ASTRAY = {"PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"} | {
     "PIP_TARGET",
     "PIP_PREFIX",
+    "UV_SYSTEM_PYTHON",
 }
 
 
@@ -66,19 +50,54 @@ class Workshop(NamedTuple):
 
     lock: int
     """The lock's file descriptor, which the tool inherits."""
-    pack: Path | None
-    """The folder that takes the place of the network."""
+    environment: dict[str, str]
 
-    def start(self, command: Sequence[str], output: int) -> subprocess.Popen[bytes]:
-        """Start a tool that writes to a file descriptor and reads nothing."""
-        return subprocess.Popen(
+    @contextlib.contextmanager
+    def start(
+        self, command: Sequence[str], output: int, **settings: str
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Start a tool that reads nothing, and end it with the `with` block."""
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=output,
-            env=tool_environment(self.pack),
+            stderr=subprocess.STDOUT,
+            env={**self.environment, **settings},
             pass_fds=() if os.name == "nt" else (self.lock,),
+            encoding="utf-8",
+            errors="replace",
         )
+        try:
+            yield process
+        finally:
+            process.kill()  # does nothing if it has ended by itself
+            process.wait()
+
+    def run(self, command: Sequence[str], **settings: str) -> int:
+        """Run a tool, with further variables of its own; returns its exit status."""
+        with self.start(command, sys.stderr.fileno(), **settings) as process:
+            return process.wait()
+
+    def check(self, command: Sequence[str]) -> None:
+        """Run venv or pip; raises Stop if it fails, with the likely cause."""
+        said = ""
+        with self.start(command, subprocess.PIPE) as process:
+            for line in process.stdout or ():
+                sys.stderr.write(line)
+                said += line
+            if process.wait():
+                raise Stop(explain(said))
+
+    def ask(self, question: str) -> dict[str, Any]:
+        """Let .venv's Python run a script that prints JSON; empty if it fails."""
+        command = [str(PYTHON), "-I", "-c", question]
+        silent = subprocess.DEVNULL
+        try:
+            said = subprocess.check_output(command, stderr=silent, env=self.environment)
+        except (OSError, subprocess.CalledProcessError):
+            return {}
+        answer: dict[str, Any] = json.loads(said)
+        return answer
 
 
 def tool_environment(pack: Path | None) -> dict[str, str]:
@@ -87,88 +106,36 @@ def tool_environment(pack: Path | None) -> dict[str, str]:
     environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"
     if pack:
         environment["PIP_NO_INDEX"] = "1"
-        # As a URI, because pip splits this variable at spaces.
+        # As a URI, because pip splits this variable at spaces, and uv at commas.
         environment["PIP_FIND_LINKS"] = (pack / "wheels").resolve().as_uri()
     for name in LEADING_ASTRAY & environment.keys():
         del environment[name]
     return environment
 
 
-def run_tool(
-    command: Sequence[str], workshop: Workshop, progress: Callable[[], str]
-) -> None:
-    """Run a tool to its end, showing one line of progress; raises Stop if it fails."""
-    line = Progress()
-    with LOG.open("wb") as log:
-        process = workshop.start(command, log.fileno())
-        try:
-            while is_running(process):
-                line.show(progress())
-        finally:
-            process.kill()
-            process.wait()
-            line.close()
-    if process.returncode:
-        raise Stop(explain(last_words()))
-
-
-def run_aloud(command: Sequence[str], workshop: Workshop) -> int:
-    """Run a tool that speaks for itself, on our stderr; returns its exit status."""
-    process = workshop.start(command, sys.stderr.fileno())
-    try:
-        return process.wait()
-    finally:
-        process.kill()
-        process.wait()
-
-
-def is_running(process: subprocess.Popen[bytes]) -> bool:
-    """Wait a moment for the process to end, and tell whether it still runs."""
-    try:
-        process.wait(timeout=0.1)
-    except subprocess.TimeoutExpired:
-        return True
-    return False
-
-
-def last_words() -> str:
-    """Read what the tool that runs now, or the last one, has said so far."""
-    return LOG.read_text(encoding="utf-8", errors="replace")
-
-
-def pip_progress(*files: str) -> str:
-    """Tell how far pip is with some requirements files, from what it said so far."""
-    said = last_words()
-    total = len(pin_lines(*files)) - said.count("Ignoring ")  # for other platforms
-    if "Installing collected packages" in said:
-        lib = "Lib" if os.name == "nt" else "lib/python*"
-        unpacked = sum(1 for _ in VENV.glob(lib + "/site-packages/*.dist-info"))
-        return f"unpacking packages: {min(unpacked, total)} of {total}"
-    line = r"^(?:Collecting|Processing|Requirement already satisfied:) (\S+)"
-    seen = re.findall(line, said, re.MULTILINE)
-    if not seen or "Retrying (" in said.rpartition("Collecting ")[2]:
-        return "waiting for the package index"
-    fetched = min(len(seen), total)
-    return f"fetching packages: {fetched} of {total}  {Path(seen[-1]).name}"
-
-
 def explain(said: str) -> str:
-    """Turn what a tool said when it failed into one sentence."""
+    """Turn what venv or pip said when it failed into one sentence."""
     for pattern, sentence in CAUSES.items():
         if re.search(pattern, said):
             return sentence
-    missing = re.search(r"No matching distribution found for (\S+)", said)
-    # Told not to try again, pip calls an index that does not answer an empty one.
-    if missing and "(from versions: none)" in said and "Collecting " not in said:
-        return NETWORK
-    if missing:
-        return (
-            f"there is no ready-made {missing.group(1)} for Python "
-            f"{dotted(read_stamp().get('version', ()))} on {platform_tag()}: README.md "
-            f"lists the platforms that work."
-        )
-    lines = said.strip().splitlines() or ["(nothing)"]
-    return f"the set-up failed ({LOG} holds all of it) with the words: {lines[-1]}"
+    return (
+        "the set-up failed, for the reason above; README.md lists the platforms and "
+        "Pythons that work."
+    )
+
+
+def in_one_sentence(job: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """Do a job; what stops it becomes one sentence. Returns the exit status."""
+    try:
+        return job(arguments)
+    except Stop as stop:
+        say(f"run.py: {stop}")
+    except KeyboardInterrupt:
+        say("run.py: stopped; the next start carries on.")
+        return 130
+    except OSError as error:
+        say(f"run.py: {explain_refusal(error)}")
+    return 1
 
 
 def explain_refusal(error: OSError) -> str:
@@ -177,7 +144,7 @@ def explain_refusal(error: OSError) -> str:
         return DISK_FULL
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return (
-            f"{error.filename or ROOT} may not be written: copy the course to a folder "
-            f"of your own and start it there."
+            f"{error.filename or ROOT} may not be changed: close JupyterLab and what "
+            f"else runs from .venv, or copy the course to a folder of your own."
         )
     return f"{error}."

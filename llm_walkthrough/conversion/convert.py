@@ -1,8 +1,7 @@
 """How does a GGUF file become a model folder, all of it or nothing?
 
 Puts the parts together (`gguf_model`, `decoder_graph`, `model_folder`), gives the
-folder its name only when it is complete, and can tell a complete folder from any
-other. Knows nothing of downloads.
+folder its name only when it is complete. Knows nothing of downloads.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from llm_walkthrough.conversion.decoder_graph import DecoderGraph
 from llm_walkthrough.conversion.matrix_kits import Float32Kit, Int4Kit, Kit
 from llm_walkthrough.conversion.model_folder import write_genai_config, write_tokenizer
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
+from llm_walkthrough.conversion.record import RECORD_FILE, VERSION
 from llm_walkthrough.conversion.storage import (
     refusals_explained,
     scratch_folder,
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 
 Variant = Literal["int4", "float32"]
 KITS: dict[Variant, type[Kit]] = {"int4": Int4Kit, "float32": Float32Kit}
-
-VERSION = 1
-"""Raised when a converted folder changes, so that older ones are made again."""
-
-RECORD_FILE = "conversion.json"
 
 
 def convert(
@@ -70,17 +65,6 @@ def convert(
         if folder.exists():
             folder.rename(scratch / "old")
         complete.rename(folder)
-
-
-def is_converted(folder: Path, gguf_sha256: str) -> bool:
-    """Is `folder` complete, and made from that file by this version?"""
-    try:
-        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-        found = {name: (folder / name).stat().st_size for name in record["bytes"]}
-        wanted = {"version": VERSION, "gguf_sha256": gguf_sha256, "bytes": found}
-        return bool(record | wanted == record)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def _write(

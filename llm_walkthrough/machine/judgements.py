@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from llm_walkthrough.machine.pythons import NEWEST, OLDEST
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
 GB = 10**9
 FEWEST_CORES = 2
-OLDEST, NEWEST = (3, 11), (3, 14)
-"""Pythons for which every package that is needed here has a wheel."""
 
 FAST_INSTRUCTIONS = {"x64": "AVX2", "Arm64": "dotprod"}
 """What int4 weights are fast with; the keys are what onnxruntime is built for."""

@@ -17,8 +17,9 @@ from tiny_gguf import write_tiny_gguf
 from tokenizers import Tokenizer
 
 from llm_walkthrough.catalogue import fetch_gguf, find
-from llm_walkthrough.conversion.convert import convert, is_converted
+from llm_walkthrough.conversion.convert import convert
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
+from llm_walkthrough.conversion.record import is_whole
 from llm_walkthrough.conversion.storage import sha256
 from llm_walkthrough.errors import InputError
 
@@ -194,8 +195,8 @@ def tiny(tmp_path: Path) -> Path:
 def test_a_converted_folder_is_known_by_its_file(tiny: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     convert(tiny, folder, variant="int4")
-    assert is_converted(folder, sha256(tiny))
-    assert not is_converted(folder, "0" * 64)
+    assert is_whole(folder, gguf_sha256=sha256(tiny))
+    assert not is_whole(folder, gguf_sha256="0" * 64)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +209,7 @@ def test_a_folder_with_a_truncated_file_is_not_converted(
     convert(tiny, folder, variant="int4")
     content = (folder / file).read_bytes()
     (folder / file).write_bytes(content[:-1])
-    assert not is_converted(folder, sha256(tiny))
+    assert not is_whole(folder, gguf_sha256=sha256(tiny))
 
 
 def test_an_earlier_conversion_is_replaced(tiny: Path, tmp_path: Path) -> None:
