@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launcher.places import PYTHON, ROOT, UV_PIN, VENV, existing
-from launcher.tools import DISK_FULL, NETWORK
 from launcher.words import Stop
 
 if TYPE_CHECKING:
@@ -56,12 +55,10 @@ def install_with_pip(files: list[str], workshop: Workshop) -> None:
 
 
 def fetch_uv(workshop: Workshop) -> bool:
-    """Install uv; False if it cannot be had here, but other packages perhaps can."""
-    try:
-        workshop.check(pip("install", "--quiet", *pins(UV_PIN)))
-    except Stop as stop:
-        if str(stop) in {NETWORK, DISK_FULL}:
-            raise
+    """Install uv; returns whether it can be had here."""
+    try:  # without a network, pip says so in the end; no need to wait for it twice
+        workshop.check(pip("install", "--quiet", "--retries=2", *pins(UV_PIN)))
+    except Stop:
         return False
     return True
 

@@ -107,7 +107,7 @@ def install(needs: Needs, workshop: Workshop) -> None:
     before = begin_stamp()
     has_uv = fetch_uv(workshop)
     if not (has_uv and install_with_uv(files, workshop)):
-        say("uv cannot do it here, so pip does.")
+        say("uv cannot do it here; pip tries.")
         if has_uv:  # it may have left half a package behind
             renew_venv(workshop)
             before = begin_stamp()

@@ -31,10 +31,8 @@ FILES = (
 )
 
 START = """\
-import json, os, subprocess, sys, launcher.prepare, launcher.places as places
+import os, shutil, subprocess, sys, launcher.prepare, launcher.places as places
 from pathlib import Path
-
-FAKES = json.loads(Path("fakes.json").read_text(encoding="utf-8"))
 
 def make_empty_venv(workshop):
     launcher.prepare.say("Making .venv.")
@@ -50,9 +48,7 @@ def make_empty_venv(workshop):
         version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
         packages = places.VENV / "lib" / version / "site-packages"
         packages.mkdir(parents=True)
-    (packages / "pip" / "_internal").mkdir(parents=True)
-    for name in ("__init__", "_internal/commands", "__main__"):
-        (packages / "pip" / f"{name}.py").write_text(FAKES[name], encoding="utf-8")
+    shutil.copytree("fake_pip", packages / "pip")
 
 launcher.prepare.make_venv = make_empty_venv
 import run
@@ -64,12 +60,10 @@ import json, os, shutil, sys, time
 from pathlib import Path
 
 words, tool = sys.argv[1:], Path(__file__).parent.name
-names = [key for key in os.environ if key.startswith(("PIP_", "UV_"))]
-environment = {key: os.environ[key] for key in names}
 if words == ["cache", "dir"]:
     sys.exit(print(Path.cwd()))
 with open(".calls_cache", "a", encoding="utf-8") as calls:
-    call = {"tool": tool, "words": words, "environment": environment}
+    call = {"tool": tool, "words": words, "environment": dict(os.environ)}
     calls.write(json.dumps(call) + "\\n")
 while Path(f"hold-{tool}").exists():
     time.sleep(0.01)
@@ -97,10 +91,10 @@ import os
 from types import SimpleNamespace
 
 def create_command(name):
-    options = dict.fromkeys(("index_url", "proxy", "cert", "client_cert"))
+    links = os.environ.get("PIP_FIND_LINKS", "").split()
+    options = dict.fromkeys(["index_url", "proxy", "cert", "client_cert"], "")
+    options |= {"find_links": links, "no_index": "PIP_NO_INDEX" in os.environ}
     options |= {"extra_index_urls": [], "trusted_hosts": []}
-    options["no_index"] = bool(os.environ.get("PIP_NO_INDEX"))
-    options["find_links"] = os.environ.get("PIP_FIND_LINKS", "").split()
     parsed = SimpleNamespace(**options), []
     return SimpleNamespace(parse_args=lambda words: parsed)
 """
@@ -138,8 +132,10 @@ class Course:
         for name in FILES:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, folder / name)
-        fakes = {"__init__": "", "_internal/commands": OPTIONS, "__main__": TOOL}
-        self.write("fakes.json", json.dumps(fakes))
+        (folder / "fake_pip" / "_internal").mkdir(parents=True)
+        self.write("fake_pip/_internal/commands.py", OPTIONS)
+        self.write("fake_pip/__init__.py", "")
+        self.write("fake_pip/__main__.py", TOOL)
         self.write("start.py", START)
         self.write("fake_cli.py", CLI.replace("VERSION", str(VERSION)))
 
