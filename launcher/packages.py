@@ -87,7 +87,7 @@ def uv_settings(options: dict[str, Any]) -> dict[str, str]:
     What pip leaves open is left to uv's own variables and files.
     """
     bundle = os.getenv("REQUESTS_CA_BUNDLE") or os.getenv("CURL_CA_BUNDLE")
-    certificate = options["cert"] or bundle or ""  # all three count for pip
+    certificate = bundle or options["cert"] or ""  # in this order, as for pip
     kind = "DIR" if Path(certificate).is_dir() else "FILE"
     index = options["index_url"]
     settings = {

@@ -143,11 +143,11 @@ def test_what_pip_leaves_open_is_left_to_uv() -> None:
 def test_uv_trusts_the_certificates_that_pip_trusts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "school.pem")
-    assert for_uv(os.devnull)["SSL_CERT_FILE"] == "school.pem"
     assert for_uv(os.devnull, PIP_CERT="my.pem")["SSL_CERT_FILE"] == "my.pem"
     folder = str(tmp_path)
     assert for_uv(os.devnull, PIP_CERT=folder)["SSL_CERT_DIR"] == folder
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "school.pem")
+    assert for_uv(os.devnull, PIP_CERT=folder)["SSL_CERT_FILE"] == "school.pem"
 
 
 # --- what failed ------------------------------------------------------------------
