@@ -27,7 +27,7 @@ import sys
 from launcher.done import Needs
 from launcher.places import FLOAT32, INT4, PYTHON, ROOT
 from launcher.prepare import set_up
-from launcher.tools import in_one_sentence
+from launcher.workshop import in_one_sentence
 
 NEEDS = {
     "lab": Needs((INT4, FLOAT32)),

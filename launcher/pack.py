@@ -1,7 +1,7 @@
 """The folder that takes the place of the network for a class: how it is read.
 
 Such a pack holds wheels for one kind of computer, the models' wheels among them. Knows
-nothing of how a pack is written: `write_pack` does that.
+nothing of how a pack is written: `tools/pack.py` does that.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from launcher.words import Stop
 if TYPE_CHECKING:
     from typing import Any
 
-    from launcher.tools import Workshop
+    from launcher.workshop import Workshop
 
 # Linked to this folder, so that an edit counts at once. Its build needs setuptools,
 # which is pinned, and so no network.

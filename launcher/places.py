@@ -14,7 +14,8 @@ STAMP = VENV / "run.json"
 LOCK = VENV / "run.lock"
 """Held by the one start that sets up."""
 
-UV_PIN, PINS, TEST_PINS = (f"requirements{part}.txt" for part in ("-uv", "", "-test"))
+PINS, TEST_PINS = "requirements.txt", "requirements-test.txt"
+UV_PIN = "requirements-uv.txt"
 CATALOGUE = (ROOT / "models" / "catalogue.toml").read_text(encoding="utf-8")
 MODEL = re.findall(r'^name = "(.+)"$', CATALOGUE, re.MULTILINE)[0]
 INT4, FLOAT32 = f"{MODEL}-int4", f"{MODEL}-float32"

@@ -33,8 +33,8 @@ from launcher.places import (
     existing,
     models_folder,
 )
-from launcher.tools import Workshop, tool_environment
 from launcher.words import Stop, say
+from launcher.workshop import Workshop, tool_environment
 
 if TYPE_CHECKING:
     from pathlib import Path

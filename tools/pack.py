@@ -16,8 +16,8 @@ from launcher.pack import FACTS, PACK_NAME, SUMS, file_digest, find_pack, pack_f
 from launcher.packages import pins, pip
 from launcher.places import CATALOGUE, PINS, ROOT, TEST_PINS, UV_PIN
 from launcher.prepare import GB, require_space
-from launcher.tools import Workshop, in_one_sentence, tool_environment
 from launcher.words import Stop, say
+from launcher.workshop import Workshop, in_one_sentence, tool_environment
 
 README = """\
 Everything that a class needs for the course, without a network.

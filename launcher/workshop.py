@@ -1,4 +1,4 @@
-"""Tools (venv, pip, uv, our command line): how they are started, and why they failed.
+"""The workshop: how venv, pip, uv and our command line are started, and why they fail.
 
 A tool speaks for itself, on our stderr. Knows nothing of what is set up with it.
 """
