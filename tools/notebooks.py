@@ -119,9 +119,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Execute, strip and save notebooks; return the exit code."""
     parser = argparse.ArgumentParser(prog="notebooks", description=main.__doc__)
     parser.add_argument("names", nargs="*", help="such as 05_sampling; default: all")
-    names = parser.parse_args(arguments).names
+    parser.add_argument("--strip", action="store_true", help="strip, execute nothing")
+    options = parser.parse_args(arguments)
     try:
-        execute_all(find_notebooks(names), say=_say)
+        files = find_notebooks(options.names)
+        if options.strip:
+            for file in files:
+                save(strip(_read(file)), file)
+        else:
+            execute_all(files, say=_say)
     except InputError as error:
         sys.stderr.write(f"{error}\n")
         return 1

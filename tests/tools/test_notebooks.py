@@ -386,3 +386,14 @@ def test_stripping_keeps_tags_and_sources_and_leaves_its_argument_alone() -> Non
     assert stripped.metadata["kernelspec"]["name"] == "python3"
     assert "widgets" not in stripped.metadata
     assert "widgets" in noisy.metadata
+
+
+def test_the_command_can_strip_without_executing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, noisy = tmp_path / "00_a.ipynb", notebook("1 / 0")
+    noisy.cells[0].metadata = {"execution": {"iopub": "now"}}
+    save(noisy, file)
+    monkeypatch.setattr("tools.notebooks.find_notebooks", lambda _names: [file])
+    assert main(["--strip"]) == 0
+    assert read(file) == strip(noisy)
