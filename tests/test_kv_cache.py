@@ -100,12 +100,8 @@ def test_an_earlier_cache_is_a_prefix_and_the_later_one_stays(
     empty: Callable[[], Cache],
 ) -> None:
     cache = empty().with_rows(rows_of(1, 2, 3))
-    assert [told_by(cache.truncated(n)) for n in range(4)] == [
-        [],
-        [1],
-        [1, 2],
-        [1, 2, 3],
-    ]
+    for length in range(4):
+        assert told_by(cache.truncated(length)) == [1, 2, 3][:length]
     assert told_by(cache) == [1, 2, 3]
 
 
