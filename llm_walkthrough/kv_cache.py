@@ -192,7 +192,7 @@ class SharedCache:
             raise StaleCacheError(
                 f"this cache of {self.length} tokens is stale: row "
                 f"{first} was overwritten by another run; keep rows() before "
-                "branching, or start from truncated()"
+                "going another way, or start from truncated()"
             )
 
     def truncated(self, length: int) -> Self:

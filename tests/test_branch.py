@@ -59,10 +59,6 @@ def logits_of(*values: int) -> np.ndarray:
     return np.repeat(np.array(values, np.float32)[:, np.newaxis], VOCAB, axis=1)
 
 
-def test_a_run_ends_behind_its_last_token() -> None:
-    assert Run(5, np.array([7, 7, 7]), 0.1).stop == 8
-
-
 def test_a_branch_never_changes() -> None:
     branch = begun()
     before = (branch.tokens.tolist(), branch.steps, branch.runs, branch.cache)

@@ -123,16 +123,6 @@ def test_no_rows_are_rows_too(empty: Callable[[], Cache]) -> None:
 
 
 @both
-def test_rows_taken_out_outlive_what_is_written_later(
-    empty: Callable[[], Cache],
-) -> None:
-    cache = empty().with_rows(rows_of(1, 2, 3))
-    out = cache.rows(0)
-    cache.truncated(0).with_rows(rows_of(7, 8, 9))
-    assert told_by(empty().with_rows(out)) == [1, 2, 3]
-
-
-@both
 @pytest.mark.parametrize("position", [-1, 4])
 def test_a_place_outside_of_the_cache_is_refused(
     empty: Callable[[], Cache], position: int

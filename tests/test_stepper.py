@@ -342,10 +342,9 @@ def test_prefill_is_one_run_and_each_step_one_more(toy: ToyModel) -> None:
     assert toy.num_runs == 0
     for _ in range(3):
         stepper.step()
-    assert [run.tokens.tolist() for run in stepper.runs[:2]] == [
-        PROMPT.tolist(),
-        [stepper.steps[0].token],
-    ]
+    prefill, decode, _ = stepper.runs
+    assert prefill.tokens.tolist() == PROMPT.tolist()
+    assert decode.tokens.tolist() == [stepper.steps[0].token]
     assert [run.start for run in stepper.runs] == [0, 5, 6]
     assert toy.num_runs == 3
 
@@ -554,12 +553,8 @@ def test_what_is_returned_can_neither_be_written_to_nor_changes_later(
     prompt = PROMPT.copy()
     stepper = Stepper(toy, prompt)
     prompt[:] = 0
-    tokens, logits, steps, runs = (
-        stepper.tokens,
-        stepper.logits,
-        stepper.steps,
-        stepper.runs,
-    )
+    tokens, logits = stepper.tokens, stepper.logits
+    steps, runs = stepper.steps, stepper.runs
     copies = (tokens.copy(), logits.copy())
     stepper.step()
     stepper.undo()
@@ -756,11 +751,7 @@ def test_a_cache_that_is_not_empty_is_refused() -> None:
         ("step", ("the",), "whole numbers in one row, got"),
         ("extend", ([],), "there are no tokens; give a text that is not empty"),
         ("extend", ([4, 99],), "token id 99 is not in 0 … 22"),
-        (
-            "extend",
-            ([4] * 99,),
-            "6 of 20 places in the context are taken: no room for 100 more",
-        ),
+        ("extend", ([4] * 99,), "6 of 20 places in the context are taken: no room for"),
         ("undo", (2,), "undo takes back 0 … 1 steps here, got 2; the prompt stays"),
         ("undo", (0.5,), "undo takes back 0 … 1 steps here, got 0.5"),
         ("switch", (2,), r"branch must be 0 … 1, got 2; fork\(\) makes another"),
@@ -785,23 +776,21 @@ def test_bad_input_is_refused_with_a_clear_sentence_and_nothing_is_lost(
     assert_same_everywhere(stepper, oracle)
 
 
-def test_a_negative_seed_is_refused_at_the_step_and_nothing_is_lost(
-    toy: ToyModel,
+@pytest.mark.parametrize(
+    ("name", "usual", "wrong", "message"),
+    [
+        ("seed", 0, -1, "seed must be 0 or more, got -1"),
+        ("processors", (), [lambda row, _: row - np.inf], "no token is left to choose"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_stops_the_step_and_nothing_is_lost(
+    toy: ToyModel, name: str, usual: object, wrong: object, message: str
 ) -> None:
-    stepper = Stepper(toy, PROMPT, seed=-1)
-    with pytest.raises(InputError, match="seed must be 0 or more, got -1"):
+    stepper = Stepper(toy, PROMPT)
+    setattr(stepper, name, wrong)
+    with pytest.raises(InputError, match=message):
         stepper.step()
-    stepper.seed = 1
-    assert stepper.step() == Stepper(toy, PROMPT, seed=1).step()
-
-
-def test_logits_that_leave_no_token_stop_the_step_and_nothing_is_lost(
-    toy: ToyModel,
-) -> None:
-    stepper = Stepper(toy, PROMPT, processors=[lambda row, _: row - np.float32(np.inf)])
-    with pytest.raises(InputError, match="no token is left to choose from"):
-        stepper.step()
-    stepper.processors = ()
+    setattr(stepper, name, usual)
     assert stepper.step() == Stepper(toy, PROMPT).step()
 
 

@@ -226,13 +226,6 @@ def test_a_stream_of_random_tokens_gives_the_text_that_decode_gives(
     assert invalid > 500, "most of these sequences are no UTF-8"
 
 
-def test_a_stream_gives_a_character_with_its_last_byte(tmp_path: Path) -> None:
-    tokenizer = opened(tmp_path, "byte-level")
-    stream = TextStream(tokenizer)
-    fed = [stream.feed(token) for token in ids_of(tokenizer, "a", "ðŁ", "Ļ", "Ĥ", "a")]
-    assert fed == ["a", "", "", "🙂", "a"]
-
-
 def test_a_stream_holds_a_run_of_byte_tokens_that_may_still_become_invalid(
     tmp_path: Path,
 ) -> None:
@@ -455,14 +448,6 @@ def test_smollm2_gives_back_every_text_whole_and_streamed(
     assert streamed(smollm2, ids, show_special=True) == text
     for end in range(len(ids)):
         assert streamed(smollm2, ids[:end]) == smollm2.decode(ids[:end])
-
-
-@pytest.mark.model
-def test_smollm2_streams_random_tokens_as_decode_gives_them(smollm2: Tokenizer) -> None:
-    chance = np.random.default_rng(3)
-    for _ in range(500):
-        ids = chance.integers(smollm2.vocab, size=20).tolist()
-        assert streamed(smollm2, ids) == smollm2.decode(ids)
 
 
 @pytest.mark.model
