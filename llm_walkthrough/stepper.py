@@ -24,6 +24,7 @@ from llm_walkthrough.sampling import (
     forced_token,
     pick,
     process,
+    require_u,
     softmax,
     uniform,
 )
@@ -250,12 +251,7 @@ class Stepper:
             InputError: `u` is not at least 0 and below 1.
         """
         with self.lock:
-            if u is not None and not 0 <= u < 1:
-                raise InputError(
-                    f"u must be at least 0 and below 1, got {u}; None gives the "
-                    "seed's number back"
-                )
-            self._branch = self._branch.with_u(u)
+            self._branch = self._branch.with_u(None if u is None else require_u(u))
 
     # --- going on and back -----------------------------------------------------------
 
