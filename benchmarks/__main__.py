@@ -9,18 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+from benchmarks.report import Report
 from llm_walkthrough.catalogue import find
 from llm_walkthrough.command_line import terminal
 from llm_walkthrough.command_line.progress import progress
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from benchmarks.report import Report
 
 MISSED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 

@@ -10,30 +10,26 @@ from __future__ import annotations
 import importlib
 import json
 import os
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from time import perf_counter as now
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import onnxruntime as ort
 import psutil
 
+from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.constraints.matcher import GrammarVocabulary
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.grammar import json_schema
-from llm_walkthrough.kv_cache import GrownCache
+from llm_walkthrough.kv_cache import GrownCache, KVCache, SharedCache
 from llm_walkthrough.model import Model, open_model
 from llm_walkthrough.sampling import Sampling
 from llm_walkthrough.stepper import Stepper
 from llm_walkthrough.structured_output import GrammarMask
 from llm_walkthrough.tokenizer import open_tokenizer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from llm_walkthrough.arrays import TokenIds
-    from llm_walkthrough.kv_cache import KVCache, SharedCache
 
 Pair = tuple[float, float]
 """Ours, and that of the other side."""

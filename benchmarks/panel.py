@@ -11,22 +11,17 @@ from __future__ import annotations
 import ast
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median, quantiles
-from typing import TYPE_CHECKING
 
+from jupyter_client.blocking.client import BlockingKernelClient
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 from playwright.sync_api import TimeoutError as NotThere
-from playwright.sync_api import sync_playwright
 
 from benchmarks.lab import FLAGS, find_chromium, run_all_cells, started_lab
 from benchmarks.report import Bar, Report, Row
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from jupyter_client.blocking.client import BlockingKernelClient
-    from playwright.sync_api import Page, ViewportSize
 
 SCRIPT = (Path(__file__).parent / "panel.js").read_text(encoding="utf-8")
 NAME = "panel.ipynb"

@@ -6,16 +6,13 @@ Medians, ratios and bars. Knows nothing of how anything was measured: `speed` an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from benchmarks.engines import Pair
 from llm_walkthrough.views import Table
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from benchmarks.engines import Pair
 
 HEADINGS = ("", "ours", "theirs", "unit", "against", "ours/theirs", "bar")
 

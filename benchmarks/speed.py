@@ -13,28 +13,24 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 
 from benchmarks import engines
-from benchmarks.report import Bar, Report, compared
+from benchmarks.engines import Engine, Pair
+from benchmarks.report import Bar, Report, Row, compared
+from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.graph import read_graph
 from llm_walkthrough.tokenizer import open_tokenizer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from benchmarks.engines import Engine, Pair
-    from benchmarks.report import Row
-    from llm_walkthrough.arrays import TokenIds
 
 TEXT = (
     "A library lends books to anyone who asks. In the morning the old reader comes "

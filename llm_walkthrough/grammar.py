@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from llm_walkthrough.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    Kind = Literal["JSON schema", "regular expression", "Lark grammar"]
+Kind = Literal["JSON schema", "regular expression", "Lark grammar"]
 
 # As Python's json.dumps writes. Free white space would let a model write line breaks
 # for ever, and would leave nothing to be forced.

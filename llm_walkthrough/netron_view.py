@@ -11,6 +11,7 @@ from __future__ import annotations
 import html
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from http.server import BaseHTTPRequestHandler
@@ -19,16 +20,12 @@ from mimetypes import MimeTypes
 from pathlib import Path
 from socketserver import ThreadingTCPServer
 from threading import Thread
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import onnx
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.views import BORDER
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 LOOPBACK = "127.0.0.1"
 _TYPES = MimeTypes()  # without what this machine's own tables say

@@ -14,18 +14,15 @@ import base64
 import html
 import io
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from matplotlib.axes import Axes
 
 INK, MUTED, CARD = "#1b1f24", "#5b6673", "#fbfcfd"
 ACCENT, HIGHLIGHT = "#1769c4", "#b5500b"

@@ -12,17 +12,15 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from llm_walkthrough.arrays import Logits, TokenIds, TokenMask
 from llm_walkthrough.constraints.completion import Spot, completion
+from llm_walkthrough.constraints.matcher import GrammarState, GrammarVocabulary
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from llm_walkthrough.arrays import Logits, TokenIds, TokenMask
-    from llm_walkthrough.constraints.matcher import GrammarState, GrammarVocabulary
-    from llm_walkthrough.grammar import Grammar
+from llm_walkthrough.grammar import Grammar
 
 KEPT_SPOTS = 32  # for undo and branches; others are found again from the first token
 NEARNESS = 32  # tokens to spare; below, only tokens are allowed that are known to fit

@@ -11,23 +11,21 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
+import numpy as np
+
+from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
+from llm_walkthrough.machine.judgements import Row
 from llm_walkthrough.model_files.ports import folded
 from llm_walkthrough.model_files.token_text import visible as visible  # noqa: PLC0414 - notebooks show texts by it
 from llm_walkthrough.sampling import likeliest_first, softmax
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from typing import Literal
-
-    import numpy as np
-
-    from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
     from llm_walkthrough.graph import Graph
-    from llm_walkthrough.machine.judgements import Row
 
     Cell = str | float | bool | np.number | None
     Side = Literal["left", "right"]

@@ -6,21 +6,16 @@ console, leave a traceback in the server's log, or cover itself with a message.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nbformat
 import psutil
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 from real_lab import NOTEBOOKS, both_themes
 from wcag import READABLE, contrast, numbers
 
-from benchmarks.lab import LOOPBACK, run_all_cells
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
-
-    from benchmarks.lab import Lab
+from benchmarks.lab import LOOPBACK, Lab, run_all_cells
 
 pytestmark = pytest.mark.browser
 

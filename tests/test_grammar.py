@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,6 @@ from llm_walkthrough.grammar import (
     read_text,
     regular_expression,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NUMBER = {"type": "integer"}
 

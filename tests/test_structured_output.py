@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from tiny_vocabulary import VOCABULARY
 from toy_model import SharedToy
 
+from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.grammar import json_schema, regular_expression
+from llm_walkthrough.grammar import Grammar, json_schema, regular_expression
 from llm_walkthrough.sampling import Temperature, TopK, choose, softmax
 from llm_walkthrough.stepper import EndTokens, Stepper
 from llm_walkthrough.structured_output import KEPT_SPOTS, GrammarMask
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from llm_walkthrough.arrays import TokenIds
-    from llm_walkthrough.grammar import Grammar
 
 DIGITS = regular_expression("[0-9]{2,4}")
 POSE = json_schema(

@@ -9,28 +9,24 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
 
 from llm_walkthrough.answer import chat_prompt, load
+from llm_walkthrough.arrays import Logits, TokenIds
 from llm_walkthrough.catalogue import find
 from llm_walkthrough.constraints.matcher import GrammarVocabulary
 from llm_walkthrough.grammar import JSON_STYLE, json_schema
-from llm_walkthrough.sampling import Sampling, TopK
+from llm_walkthrough.model import Model
+from llm_walkthrough.sampling import Processor, Sampling, TopK
 from llm_walkthrough.stepper import EndTokens, Stepper
 from llm_walkthrough.structured_output import GrammarMask
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from llm_walkthrough.arrays import Logits, TokenIds
-    from llm_walkthrough.model import Model
-    from llm_walkthrough.sampling import Processor
-    from llm_walkthrough.tokenizer import Tokenizer
+from llm_walkthrough.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.model
 

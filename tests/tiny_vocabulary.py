@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from tiny_tokenizer import byte_level, write_folder
 
-from llm_walkthrough.constraints.matcher import GrammarVocabulary
+from llm_walkthrough.constraints.matcher import GrammarState, GrammarVocabulary
 from llm_walkthrough.tokenizer import open_tokenizer
-
-if TYPE_CHECKING:
-    from llm_walkthrough.constraints.matcher import GrammarState
 
 
 def _tiny_vocabulary() -> GrammarVocabulary:

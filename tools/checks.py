@@ -7,15 +7,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from launcher.places import ROOT
 from launcher.words import say
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SLOW = "model or browser"
 

@@ -8,19 +8,17 @@ how likely the end is.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from llm_walkthrough.arrays import TokenIds
+from llm_walkthrough.constraints.matcher import GrammarState, GrammarVocabulary
 
-    from llm_walkthrough.arrays import TokenIds
-    from llm_walkthrough.constraints.matcher import GrammarState, GrammarVocabulary
-
-    Tokens = tuple[int, ...]
+Tokens = tuple[int, ...]
 
 WIDTH = 8  # continuations of one length that the search follows
 CHOICES = 5  # tokens that it tries where there is a choice

@@ -10,17 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from llm_walkthrough.arrays import TokenMask
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.grammar import llguidance
-
-if TYPE_CHECKING:
-    from llm_walkthrough.arrays import TokenMask
-    from llm_walkthrough.grammar import Grammar
-    from llm_walkthrough.tokenizer import Tokenizer
+from llm_walkthrough.grammar import Grammar, llguidance
+from llm_walkthrough.tokenizer import Tokenizer
 
 MOST_FORCED = 4096  # tokens in a row; a grammar that forces more will never end
 _ANCHOR = "\n"  # what follows it is in the middle of a text

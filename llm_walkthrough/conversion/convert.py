@@ -6,7 +6,9 @@ folder its name only when it is complete. Knows nothing of downloads.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 from llm_walkthrough.conversion import model_folder, storage
 from llm_walkthrough.conversion.decoder_graph import DecoderGraph
@@ -15,10 +17,6 @@ from llm_walkthrough.conversion.matrix_kits import Float32Kit, Int4Kit, Kit
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
 from llm_walkthrough.conversion.record import RECORD_FILE, VERSION
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 Variant = Literal["int4", "float32"]
 KITS: dict[Variant, type[Kit]] = {"int4": Int4Kit, "float32": Float32Kit}

@@ -11,19 +11,18 @@ ContribOperators.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import TensorProto
 
+from llm_walkthrough.conversion.gguf_model import GgufModel
+from llm_walkthrough.conversion.matrix_kits import Kit
+from llm_walkthrough.conversion.onnx_writer import OnnxWriter
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jaxtyping import Float64
-
-    from llm_walkthrough.conversion.gguf_model import GgufModel
-    from llm_walkthrough.conversion.matrix_kits import Kit
-    from llm_walkthrough.conversion.onnx_writer import OnnxWriter
 
 ATTENTION_INPUTS = ["seqlens_k", "total_sequence_length", "cos_cache", "sin_cache"]
 """What the attention of every layer is given besides vectors and cache."""

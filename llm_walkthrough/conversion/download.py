@@ -11,16 +11,13 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from llm_walkthrough.conversion.storage import full_disk, scratch_folder, sha256
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 WHEELS_VARIABLE = "LLM_WALKTHROUGH_WHEELS"
 """Names a folder from which wheels are taken, without a network."""

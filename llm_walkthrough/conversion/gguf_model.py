@@ -11,6 +11,8 @@ model, which turns (0, 32), (1, 33), … of a head of 64.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gguf
@@ -20,9 +22,6 @@ from llm_walkthrough.conversion.quantised import Q4Matrix, Q8Matrix
 from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from jaxtyping import Float32, Shaped, UInt8
 
 Metadata = Any

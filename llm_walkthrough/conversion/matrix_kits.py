@@ -18,19 +18,17 @@ GatherBlockQuantized are described in onnxruntime's ContribOperators.md.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llm_walkthrough.conversion.gguf_model import GgufModel
+from llm_walkthrough.conversion.onnx_writer import OnnxWriter
 from llm_walkthrough.conversion.quantised import BLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from jaxtyping import Float32, Shaped
-
-    from llm_walkthrough.conversion.gguf_model import GgufModel
-    from llm_walkthrough.conversion.onnx_writer import OnnxWriter
 
 EMBEDDING = "/model/embed_tokens"
 HEAD = "/lm_head"

@@ -10,18 +10,15 @@ Knows nothing of weights and nodes.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from gguf import TokenType
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from llm_walkthrough.conversion.gguf_model import GgufModel
 from llm_walkthrough.conversion.onnx_writer import GRAPH_FILE
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from llm_walkthrough.conversion.gguf_model import GgufModel
 
 SPLITTING = "smollm"
 """Name in a GGUF file of the one way to split text that is written here."""

@@ -7,10 +7,7 @@ of how a model is converted.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 VERSION = 1
 """Raised when a converted folder changes, so that older ones are made again."""

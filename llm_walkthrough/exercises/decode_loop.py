@@ -6,11 +6,13 @@ those of the course's model, so that only what holds for any decoder passes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from llm_walkthrough.arrays import KeyOrValue, TokenIds
 from llm_walkthrough.branch import Run
 from llm_walkthrough.exercises.exercise import OTHERWISE, Attempt, Exercise, When
 from llm_walkthrough.exercises.practice_session import (
@@ -24,12 +26,7 @@ from llm_walkthrough.exercises.practice_session import (
     mistake_in,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from llm_walkthrough.arrays import KeyOrValue, TokenIds
-
-    Arrays = dict[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
 
 WITHOUT_POSITIONS = ("input_ids", "attention_mask")
 WITH_POSITIONS = (*WITHOUT_POSITIONS, "position_ids")

@@ -19,11 +19,10 @@ from llm_walkthrough.exercises.exercise import (
     When,
     first_difference,
 )
+from llm_walkthrough.graph import Graph
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8
-
-    from llm_walkthrough.graph import Graph
 
 
 @ExerciseOn

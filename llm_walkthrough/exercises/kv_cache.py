@@ -6,10 +6,12 @@ nothing of sessions.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from llm_walkthrough.arrays import KeyOrValue, TokenIds
 from llm_walkthrough.exercises.exercise import (
     IS_NO_ARRAY,
     OTHERWISE,
@@ -21,12 +23,7 @@ from llm_walkthrough.exercises.exercise import (
     identical,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llm_walkthrough.arrays import KeyOrValue, TokenIds
-
-    Arrays = dict[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
 
 
 check_cache_bytes = Exercise(

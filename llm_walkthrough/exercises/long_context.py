@@ -5,14 +5,12 @@ Pure functions of token ids and counts. Knows nothing of models or caches.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.exercises.exercise import OTHERWISE, Attempt, Exercise, When
-
-if TYPE_CHECKING:
-    from llm_walkthrough.arrays import TokenIds
 
 
 def _chunk_lengths(t: Attempt) -> dict[str, Any]:

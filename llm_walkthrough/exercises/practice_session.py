@@ -8,17 +8,13 @@ stand in different orders. Knows nothing of the exercises.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llm_walkthrough.arrays import KeyOrValue
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from llm_walkthrough.arrays import KeyOrValue
 
 LAYERS, KV_HEADS, HEAD_DIM, VOCAB = 2, 2, 4, 61
 MOST_RUNS = 60

@@ -6,10 +6,9 @@ text.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from llm_walkthrough.arrays import LogitsRows, TokenIds
 from llm_walkthrough.exercises.exercise import (
     HAS_WRONG_SHAPE,
     IS_NO_ARRAY,
@@ -21,11 +20,8 @@ from llm_walkthrough.exercises.exercise import (
     first_difference,
     identical,
 )
+from llm_walkthrough.model import Model
 from llm_walkthrough.sampling import log_probability, softmax
-
-if TYPE_CHECKING:
-    from llm_walkthrough.arrays import LogitsRows, TokenIds
-    from llm_walkthrough.model import Model
 
 _NUM_CACHE_AXES = 4  # batch, kv_heads, past, head_dim
 _PROMPT = np.array([1, 2, 3, 2, 1], np.int64)

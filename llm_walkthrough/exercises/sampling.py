@@ -6,10 +6,11 @@ Knows nothing of the model.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
 from llm_walkthrough.exercises.exercise import (
     CHANGES_ITS_ARGUMENT,
     HAS_WRONG_SHAPE,
@@ -25,9 +26,6 @@ from llm_walkthrough.sampling import (
     pick,
     softmax,
 )
-
-if TYPE_CHECKING:
-    from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
 
 PROBABILITIES = np.array([0.125, 0.5, 0.0, 0.25, 0.125])  # exact in binary
 LOGITS = np.array([0.5, 2.5, -1.0, 2.0, -3.0, 1.5], dtype=np.float32)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 from functools import partial
 from os.path import commonprefix
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.exercises.exercise import (
     OTHERWISE,
     Attempt,
@@ -17,11 +18,7 @@ from llm_walkthrough.exercises.exercise import (
     ExerciseOn,
     When,
 )
-from llm_walkthrough.tokenizer import TextStream
-
-if TYPE_CHECKING:
-    from llm_walkthrough.arrays import TokenIds
-    from llm_walkthrough.tokenizer import Tokenizer
+from llm_walkthrough.tokenizer import TextStream, Tokenizer
 
 ROUTINE = {
     "routine": [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,14 +24,10 @@ from benchmarks.engines import (
     time_mask,
     time_plain_loop,
 )
+from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.sampling import TopK
 from llm_walkthrough.stepper import Stepper
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from llm_walkthrough.arrays import TokenIds
 
 PROMPT = np.arange(10, 20)
 

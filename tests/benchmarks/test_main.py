@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import panel
 from benchmarks.report import Bar, Report, Row
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_missed_bar_makes_the_exit_status_1(

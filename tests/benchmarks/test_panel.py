@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from tiny_folder import write_tiny_folder
 
 from benchmarks import panel
 from benchmarks.panel import measure, summed_up
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 GOOD = {"all": 20, "empty": 0, "torn": 0, "jumped": 0}
 

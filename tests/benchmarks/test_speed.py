@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
-from benchmarks.engines import Ours, time_answer
+from benchmarks.engines import Ours, Pair, time_answer
 from benchmarks.speed import EngineProcess, Sizes, measure
 from llm_walkthrough.catalogue import find
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from benchmarks.engines import Pair
 
 ROWS = [
     "greedy decode",

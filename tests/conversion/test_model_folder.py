@@ -4,7 +4,7 @@ import json
 import re
 import unicodedata
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import gguf
 import pytest
@@ -14,9 +14,6 @@ from tokenizers import Tokenizer
 from llm_walkthrough.catalogue import fetch_gguf, find
 from llm_walkthrough.conversion.convert import convert
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TEXTS = [
     "Give me a short yoga routine against lower back pain.",

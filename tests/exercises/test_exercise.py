@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 import re
 import string
+from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,9 +54,6 @@ from llm_walkthrough.sampling import (
     softmax,
 )
 from llm_walkthrough.tokenizer import open_tokenizer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 CPU = environment.CPU
 KEY = "past_key_values.0.key"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,9 +14,6 @@ from llm_walkthrough.exercises.practice_session import (
     PracticeSession,
     mistake_in,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PROMPT = [3, 14, 15]
 KEY = PAST[0]

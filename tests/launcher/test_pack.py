@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from fake_course import Course
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 WHEEL = "wheels/numpy-1-py3-none-any.whl"
 

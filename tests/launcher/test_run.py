@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from fake_course import Course
@@ -17,9 +17,6 @@ from fake_course import Course
 import run
 from launcher.places import FLOAT32, INT4
 from llm_walkthrough.conversion.record import VERSION
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 on_posix = pytest.mark.skipif(os.name == "nt", reason="signals and flock are POSIX")
 

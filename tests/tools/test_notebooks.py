@@ -9,20 +9,16 @@ import json
 import re
 import sys
 import tomllib
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
+from nbformat import NotebookNode
 
 from llm_walkthrough.errors import InputError
 from tools.notebooks import execute_all, find_notebooks, main, save, strip
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "notebooks"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tools.tree import tree
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_every_file_stands_in_its_folder_with_its_first_line(tmp_path: Path) -> None:
