@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import anywidget
 import traitlets
 
+from llm_walkthrough.panel.acting import Notice
+from llm_walkthrough.panel.frame import SCRIPT, STYLE, export, framed, notice
 from llm_walkthrough.panel.small import (
     page_feeding,
     page_race,
@@ -27,16 +29,7 @@ from llm_walkthrough.panel.small.feeding import Feeding
 from llm_walkthrough.panel.small.race import Race
 from llm_walkthrough.panel.small.reshaping import Reshaping
 from llm_walkthrough.panel.small.spelling import Spelling
-from llm_walkthrough.panel.step.desk import Notice
-from llm_walkthrough.panel.step.page import (
-    SCRIPT,
-    STYLE,
-    export,
-    framed,
-    notice,
-    page,
-    with_rest,
-)
+from llm_walkthrough.panel.step.page import page, with_rest
 from llm_walkthrough.panel.step.saved_run import read, written
 from llm_walkthrough.panel.step.twin import twin
 from llm_walkthrough.panel.step.walk import Walk

@@ -17,7 +17,7 @@ import numpy as np
 import tiny_tokenizer
 from toy_model import NAMES, GrownToy
 
-from llm_walkthrough.panel.step.page import SCRIPT, STYLE
+from llm_walkthrough.panel.frame import SCRIPT, STYLE
 from llm_walkthrough.tokenizer import open_tokenizer
 from llm_walkthrough.widgets import StepPanel
 

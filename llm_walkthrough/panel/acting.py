@@ -9,13 +9,26 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.panel.step.desk import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One sentence for the learner.
+
+    Attributes:
+        text: the sentence.
+        kind: "problem" if something that was asked for was not done, "hint" for what
+            could be done next.
+    """
+
+    text: str = ""
+    kind: Literal["news", "problem", "hint"] = "news"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,6 +105,7 @@ class Distribution:
         u: the number that draws.
         drawn: the token that it draws.
         is_greedy: nothing is drawn, the likeliest token is taken.
+        position: where the token will stand that comes next.
     """
 
     stages: tuple[Stage, ...]
@@ -116,6 +117,7 @@ class Distribution:
     u: float
     drawn: int
     is_greedy: bool
+    position: int
 
     def share(self, token: int) -> float:
         """Return the probability of a token after all stages."""
@@ -172,6 +174,7 @@ def distribution(
         u,
         drawn,
         bool(processors) and processors[-1] == TopK(1),
+        len(context),
     )
 
 

@@ -11,15 +11,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llm_walkthrough.panel.wording import shortened
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ARROWS = {"ArrowRight": "→", "ArrowLeft": "←"}
-
-LONGEST = 40
-"""Characters of a token that are shown at most; the whole of it is its name."""
-
-_LEAST = 0.01  # percent; less is not told apart
 
 
 @dataclass(frozen=True)
@@ -115,35 +112,10 @@ def attributes(named: Mapping[str, object]) -> str:
     return "".join(f' {name}="{html.escape(text)}"' for name, text in shown.items())
 
 
-def cut(piece: str) -> str:
-    """Return a token that is not too long to be shown."""
-    return piece if len(piece) <= LONGEST else f"{piece[: LONGEST - 1]}…"
-
-
-def quoted(piece: str) -> str:
-    """Return a token for a sentence, whose direction it does not change."""
-    return f"\u2068{cut(piece)}\u2069"
-
-
-def shortened(piece: str) -> str:
-    """Return a token that is not too long to be shown, escaped."""
-    return html.escape(cut(piece))
-
-
 def chip(piece: str, style: str = "") -> str:
     """Write a token in its frame; its direction stays its own."""
     classes = f"lw-chip {style}".strip()
     return f'<bdi class="{classes}">{shortened(piece)}</bdi>'
-
-
-def percent(probability: float) -> str:
-    """Write a probability as a share of 100, three figures at the most."""
-    share = 100 * probability
-    if share == 0:
-        return "0"
-    if share < _LEAST:
-        return f"<{_LEAST}"
-    return f"{share:.2f}" if share < 1 else f"{share:.1f}"
 
 
 def select(action: str, label: str, options: tuple[str, ...], chosen: str) -> str:

@@ -7,66 +7,61 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llm_walkthrough.panel.candidates import SHOWN
-from llm_walkthrough.panel.marks import (
-    Button,
-    Slider,
-    attributes,
-    chip,
-    percent,
-    shortened,
-)
+from llm_walkthrough.panel.candidates import SHOWN, label
+from llm_walkthrough.panel.marks import Button, Slider, attributes, chip
+from llm_walkthrough.panel.wording import cut, percent, shortened
+from llm_walkthrough.plots import candidate_bars, cumulative_bar
+from llm_walkthrough.sampling import uniform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llm_walkthrough.panel.candidates import Candidate, Distribution, Stage
-    from llm_walkthrough.panel.step.desk import Desk
-    from llm_walkthrough.sampling import Sampling
+    from llm_walkthrough.panel.knobs import Knobs
+    from llm_walkthrough.plots import Plot
+    from llm_walkthrough.sampling import Processor, Sampling
     from llm_walkthrough.views import Vocabulary
 
+_ROWS = 10
+_BARS = 60
 _WIDE_ENOUGH = 0.09  # of the bar, for a token to be written on it
 _PENALTY, _TEMPERATURE = "RepetitionPenalty", "Temperature"
 
 
 def candidates_section(
     found: Distribution,
-    desk: Desk,
+    knobs: Knobs,
     tokenizer: Vocabulary,
     *,
-    position: int | None,
-    own_u: bool,
+    can_take: bool,
+    instead: str = "",
 ) -> str:
     """Draw what may come next, the bar on which `u` falls, and the knobs.
 
     Args:
         found: the candidates.
-        desk: where the knobs stand, and whether the numbers are to be hidden.
+        knobs: where they stand.
         tokenizer: shows the tokens.
-        position: of the token that comes next; None if none can be taken here.
-        own_u: the number that draws is not the seed's.
+        can_take: a click on a candidate appends it.
+        instead: what is drawn while the numbers are hidden.
     """
-    if desk.is_guessing and position is not None:
-        table = _guess_table(found, desk, tokenizer, position)
-        bar = _hidden_bar()
-    else:
-        table = _table(found, tokenizer, position)
-        bar = _bar(found, tokenizer, own_u=own_u)
+    own_u = found.u != uniform(knobs.seed, found.position)
+    table = instead or _table(found, tokenizer, found.position if can_take else None)
+    bar = _hidden_bar() if instead else _bar(found, tokenizer, own_u=own_u)
     return (
         '<section class="lw-candidates"><h4>What may come next</h4>'
-        f"{_stages(found, is_hidden=desk.is_guessing)}{table}{bar}{knobs(desk)}"
+        f"{_stages(found, is_hidden=bool(instead))}{table}{bar}{sliders(knobs)}"
         "</section>"
     )
 
 
-def knobs(desk: Desk) -> str:
+def sliders(knobs: Knobs) -> str:
     """Draw the sliders of the settings and the seed."""
-    sampling = desk.sampling
-    sliders = (*_sliders(sampling), _seed(desk.seed))
+    row = (*_sliders(knobs.sampling), _seed(knobs.seed))
     cells = "".join(
         f'<label class="lw-knob"><span>{slider.label} <b>{slider.shown}</b></span>'
         f"{slider}</label>"
-        for slider in sliders
+        for slider in row
     )
     return f'<div class="lw-knobs">{cells}</div>'
 
@@ -217,7 +212,7 @@ def _take(row: Candidate, tokenizer: Vocabulary, position: int | None) -> str:
     )
     if position is None:
         return _no_button(piece, words)
-    return _take_button(row.token, piece, position, f"take {piece}, {words}", words)
+    return take_button(row.token, piece, position, f"take {piece}, {words}", words)
 
 
 def _no_button(piece: str, tip: str) -> str:
@@ -227,7 +222,8 @@ def _no_button(piece: str, tip: str) -> str:
     return f"<span{named}>{chip(piece)}{hidden}</span>"
 
 
-def _take_button(token: int, piece: str, position: int, name: str, tip: str) -> str:
+def take_button(token: int, piece: str, position: int, name: str, tip: str) -> str:
+    """Write a candidate that is taken by a click, as long as this is its position."""
     named = attributes(
         {
             "class": "lw-take",
@@ -240,29 +236,6 @@ def _take_button(token: int, piece: str, position: int, name: str, tip: str) -> 
         }
     )
     return f'<button type="button"{named}>{chip(piece)}</button>'
-
-
-def _guess_table(
-    found: Distribution, desk: Desk, tokenizer: Vocabulary, position: int
-) -> str:
-    """Draw the candidates without their numbers, in the order of the alphabet."""
-    pieces = sorted((tokenizer.piece(row.token), row.token) for row in found.rows)
-    buttons = [
-        _take_button(token, piece, position, f"guess {piece}", f"id {token}")
-        for piece, token in pieces
-    ]
-    items = "".join(f"<li>{button}</li>" for button in buttons)
-    score = desk.guesses
-    so_far = ""
-    if score.made:
-        so_far = (
-            f" So far you guessed <b>{score.right}</b> of {score.made}, the model’s "
-            f"favourite {score.by_the_model}."
-        )
-    return (
-        '<div class="lw-guess"><p>Which one comes? Choose before you see the numbers.'
-        f'{so_far}</p><ul aria-label="Candidates">{items}</ul></div>'
-    )
 
 
 def _hidden_bar() -> str:
@@ -309,3 +282,27 @@ def _segment(piece: str, p: float, *, is_drawn: bool) -> str:
     style = "lw-seg lw-hit" if is_drawn else "lw-seg"
     named = attributes({"class": style, "data-tip": f"{piece} {percent(p)} %"})
     return f'<span{named} style="width:{100 * p:.3f}%"><bdi>{text}</bdi></span>'
+
+
+def settings(processors: Sequence[Processor], seed: int) -> str:
+    """Name the settings that a picture was drawn with."""
+    return ", ".join([*map(label, processors), f"seed {seed}"])
+
+
+def plots(found: Distribution, vocabulary: Vocabulary) -> tuple[Plot, Plot]:
+    """Draw the candidates before and after, and the bar on which `u` falls."""
+    rows = found.rows[:_ROWS]
+
+    def piece(token: int) -> str:
+        return cut(vocabulary.piece(token))
+
+    bars = candidate_bars(
+        [piece(row.token) for row in rows],
+        [row.score.probability for row in rows],
+        [found.share(row.token) for row in rows],
+        chosen=piece(found.drawn),
+        title=f"What may come next; u = {found.u:.3f} picks {piece(found.drawn)}",
+    )
+    lined_up = found.bar[:_BARS]
+    shares = [p for _, p in lined_up]
+    return bars, cumulative_bar([piece(t) for t, _ in lined_up], shares, found.u)

@@ -71,6 +71,45 @@ class FedArray:
     nbytes: int
 
 
+@dataclass(frozen=True)
+class CacheFacts:
+    """How large the cache is; shapes as the arrays have them.
+
+    Attributes:
+        length: tokens that it holds.
+        capacity: tokens that it can hold.
+        layers: pairs of a key and a value array.
+        kv_heads: heads that own a key and a value.
+        head_dim: numbers in one key.
+        number_bytes: bytes of one number.
+    """
+
+    length: int
+    capacity: int
+    layers: int
+    kv_heads: int
+    head_dim: int
+    number_bytes: int
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that one token takes."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * self.number_bytes
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What one run gave to the graph.
+
+    Attributes:
+        tokens: the ids that were fed.
+        arrays: in the order of the dictionary.
+    """
+
+    tokens: tuple[int, ...]
+    arrays: tuple[FedArray, ...]
+
+
 class Watched:
     """A model whose runs are noted.
 
@@ -149,3 +188,13 @@ def _short(name: str) -> str:
     """Return a name without the layer, and without saying key or value."""
     parts = ("*" if part.isdigit() else part for part in name.split("."))
     return ".".join(p for p in parts if p not in {"key", "value"})
+
+
+def cache_facts(cache: KVCache) -> CacheFacts:
+    """Read the facts off the arrays of a cache."""
+    arrays = cache.arrays()
+    one = next(iter(arrays.values()))
+    _, kv_heads, length, head_dim = one.shape
+    return CacheFacts(
+        length, cache.capacity, len(arrays) // 2, kv_heads, head_dim, one.itemsize
+    )

@@ -1,10 +1,12 @@
-"""How is what happened said in a sentence or two?"""
+"""The words of all panels: numbers, tokens that are cut and quoted, a few sentences.
+
+Knows nothing of elements, frames or buttons.
+"""
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING
-
-from llm_walkthrough.panel.marks import percent, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +16,36 @@ if TYPE_CHECKING:
 
     Scored = tuple[int, Score]
     """A token, and how likely the model found it."""
+
+LONGEST = 40
+"""Characters of a token that are shown at most; the whole of it is its name."""
+
+_LEAST = 0.01  # percent; less is not told apart
+
+
+def cut(piece: str) -> str:
+    """Return a token that is not too long to be shown."""
+    return piece if len(piece) <= LONGEST else f"{piece[: LONGEST - 1]}…"
+
+
+def quoted(piece: str) -> str:
+    """Return a token for a sentence, whose direction it does not change."""
+    return f"\u2068{cut(piece)}\u2069"
+
+
+def shortened(piece: str) -> str:
+    """Return a token that is not too long to be shown, escaped."""
+    return html.escape(cut(piece))
+
+
+def percent(probability: float) -> str:
+    """Write a probability as a share of 100, three figures at the most."""
+    share = 100 * probability
+    if share == 0:
+        return "0"
+    if share < _LEAST:
+        return f"<{_LEAST}"
+    return f"{share:.2f}" if share < 1 else f"{share:.1f}"
 
 
 def verdict(came: Scored, said: Scored, vocabulary: Vocabulary) -> str:

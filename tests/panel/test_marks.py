@@ -5,17 +5,8 @@ import json
 import pytest
 from walking import Reader
 
-from llm_walkthrough.panel.marks import (
-    LONGEST,
-    Button,
-    Slider,
-    attributes,
-    chip,
-    percent,
-    quoted,
-    select,
-    shortened,
-)
+from llm_walkthrough.panel.marks import Button, Slider, attributes, chip, select
+from llm_walkthrough.panel.wording import LONGEST, percent, quoted, shortened
 
 HOSTILE = '</style><script>alert("1")</script>\'&'
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +9,8 @@ import pytest
 from walking import Reader, now, numbers, tokenizer, walk
 
 from llm_walkthrough.panel.candidates import SHOWN
-from llm_walkthrough.panel.page_candidates import candidates_section, knobs
+from llm_walkthrough.panel.page_candidates import candidates_section, sliders
+from llm_walkthrough.panel.step.page import page as draw_step_panel
 from llm_walkthrough.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -19,11 +20,8 @@ if TYPE_CHECKING:
 HOSTILE = ("<script>", "</style>", "\"'&", "\u202eleft", "x" * 300)
 
 
-def drawn(one: Walk, *, own_u: bool = False) -> Reader:
-    section = candidates_section(
-        now(one), one.desk, tokenizer(), position=one.stepper.position, own_u=own_u
-    )
-    return Reader(section)
+def drawn(one: Walk) -> Reader:
+    return Reader(candidates_section(now(one), one.desk, tokenizer(), can_take=True))
 
 
 def test_every_candidate_can_be_taken_and_names_token_and_position() -> None:
@@ -82,7 +80,7 @@ def test_the_reason_of_a_processor_that_can_explain_is_shown() -> None:
 def test_the_bar_holds_all_of_the_probability_and_u_stands_on_it() -> None:
     one = walk(sampling=Sampling(top_k=30))
     one.act("u", 0.625)
-    page = drawn(one, own_u=True)
+    page = drawn(one)
     widths = [numbers(str(a["style"]))[0] for a in page.styled("lw-seg")]
     assert len(widths) > 3
     assert sum(widths) == pytest.approx(100, abs=0.05)
@@ -97,14 +95,16 @@ def test_the_bar_holds_all_of_the_probability_and_u_stands_on_it() -> None:
 def test_the_seeds_number_can_be_had_back_only_when_another_one_stands() -> None:
     one = walk()
     (off,) = drawn(one).actions("unroll")
-    (there,) = drawn(one, own_u=True).actions("unroll")
+    one.act("u", 0.5)
+    (there,) = drawn(one).actions("unroll")
     assert (off.get("aria-disabled"), there.get("aria-disabled")) == ("true", None)
 
 
 def test_a_guess_is_made_without_the_numbers() -> None:
     one = walk()
     one.act("guessing")
-    page = drawn(one)
+    page = Reader(draw_step_panel(one.snapshot(), tokenizer()))
+    page.text = page.text.partition("What may come next")[2].partition("KV cache")[0]
     pieces = [str(a["aria-label"]) for a in page.actions("take")]
     assert pieces == sorted(pieces)
     assert len(pieces) == SHOWN
@@ -118,7 +118,7 @@ def test_a_guess_is_made_without_the_numbers() -> None:
 
 def test_knobs_stand_where_the_settings_are_and_say_off_where_they_are() -> None:
     one = walk(sampling=Sampling(0.5, 0, 1, 0.25, 1.2), seed=4)
-    page = Reader(knobs(one.desk))
+    page = Reader(sliders(one.desk))
     stand = {
         a["data-name"]: (a["value"], a["aria-valuetext"]) for a in page.actions("knob")
     }
@@ -139,13 +139,10 @@ class Hostile:
         return HOSTILE[token % len(HOSTILE)]
 
 
-@pytest.mark.parametrize("is_guessing", [False, True])
-def test_hostile_tokens_are_shown_as_text(is_guessing: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize("can_take", [False, True])
+def test_hostile_tokens_are_shown_as_text(can_take: bool) -> None:  # noqa: FBT001
     one = walk()
-    desk = replace(one.desk, is_guessing=is_guessing)
-    page = Reader(
-        candidates_section(now(one), desk, Hostile(), position=5, own_u=False)
-    )
+    page = Reader(candidates_section(now(one), one.desk, Hostile(), can_take=can_take))
     assert not {tag for tag, _ in page.tags} & {"script", "style"}
     pieces = {Hostile().piece(row.token) for row in now(one).rows}
     assert len(pieces) > 3

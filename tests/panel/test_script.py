@@ -14,8 +14,8 @@ import pytest
 from bare_page import HOSTILE, PRESS, Bare
 from playwright.sync_api import expect
 
+from llm_walkthrough.panel.acting import Notice
 from llm_walkthrough.panel.step import page_tokens
-from llm_walkthrough.panel.step.desk import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,7 @@ import numpy as np
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel.acting import Moment, Stepping
-from llm_walkthrough.panel.step.snapshot import Feed
-from llm_walkthrough.panel.watched import summary
+from llm_walkthrough.panel.watched import Feed, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
-from llm_walkthrough.panel.marks import chip, cut, quoted
-from llm_walkthrough.panel.small.page_small import back, head, picture, reset, step
-from llm_walkthrough.panel.step.desk import Notice
-from llm_walkthrough.panel.step.page import framed, notice
-from llm_walkthrough.panel.step.page_engine import feed_table
+from llm_walkthrough.panel.acting import Notice
+from llm_walkthrough.panel.frame import back, framed, head, notice, picture, reset, step
+from llm_walkthrough.panel.marks import chip
+from llm_walkthrough.panel.page_engine import feed_table
+from llm_walkthrough.panel.wording import cut, quoted
 from llm_walkthrough.views import Code, Passage, Table
 
 if TYPE_CHECKING:

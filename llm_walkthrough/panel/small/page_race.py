@@ -5,18 +5,20 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
-from llm_walkthrough.panel.marks import attributes, cut, quoted, shortened
-from llm_walkthrough.panel.small.page_small import (
+from llm_walkthrough.panel.acting import Notice
+from llm_walkthrough.panel.frame import (
+    framed,
     head,
+    notice,
     picture,
     reset,
     run_or_stop,
     step,
 )
-from llm_walkthrough.panel.step.desk import Notice
-from llm_walkthrough.panel.step.page import framed, notice
-from llm_walkthrough.panel.step.page_engine import cache_map
-from llm_walkthrough.panel.step.page_tokens import SHOWN_OF_MADE, earlier
+from llm_walkthrough.panel.marks import attributes
+from llm_walkthrough.panel.page_engine import cache_map
+from llm_walkthrough.panel.page_tokens import SHOWN_OF_MADE, earlier
+from llm_walkthrough.panel.wording import cut, quoted, shortened
 from llm_walkthrough.views import Chips, Table
 
 if TYPE_CHECKING:

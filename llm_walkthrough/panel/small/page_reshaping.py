@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llm_walkthrough.panel.marks import percent, quoted
-from llm_walkthrough.panel.page_candidates import candidates_section
-from llm_walkthrough.panel.small.page_small import head, picture, reset
+from llm_walkthrough.panel.acting import Notice
+from llm_walkthrough.panel.frame import framed, head, notice, picture, reset
+from llm_walkthrough.panel.page_candidates import candidates_section, plots, settings
 from llm_walkthrough.panel.small.reshaping import Settings
-from llm_walkthrough.panel.step.desk import Desk, Notice
-from llm_walkthrough.panel.step.page import framed, notice
-from llm_walkthrough.panel.step.twin import plots, settings
+from llm_walkthrough.panel.wording import percent, quoted
 from llm_walkthrough.views import Passage
 
 if TYPE_CHECKING:
@@ -25,10 +23,9 @@ def page(shot: Reshaped, vocabulary: Vocabulary) -> str:
     where = f"<b>{left:,}</b> of {len(found.final):,} tokens can be drawn"
     section = candidates_section(
         found,
-        Desk(now.sampling, now.seed),
+        now,
         vocabulary,
-        position=None,
-        own_u=now.own_u is not None,
+        can_take=False,
     )
     is_moved = now != Settings(notice=now.notice)
     again = reset("the usual settings, seed 0 and its u", can_go=is_moved)

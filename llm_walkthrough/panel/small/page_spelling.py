@@ -5,18 +5,19 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
-from llm_walkthrough.panel.marks import attributes, chip, cut, quoted, shortened
-from llm_walkthrough.panel.small.page_small import (
+from llm_walkthrough.panel.acting import Notice
+from llm_walkthrough.panel.frame import (
     back,
+    framed,
     head,
+    notice,
     picture,
     reset,
     run_or_stop,
     step,
 )
-from llm_walkthrough.panel.step.desk import Notice
-from llm_walkthrough.panel.step.page import framed, notice
-from llm_walkthrough.panel.step.page_tokens import (
+from llm_walkthrough.panel.marks import attributes, chip
+from llm_walkthrough.panel.page_tokens import (
     SHOWN_OF_FUTURE,
     SHOWN_OF_MADE,
     StreamedText,
@@ -25,6 +26,7 @@ from llm_walkthrough.panel.step.page_tokens import (
     text_box,
     token_chip,
 )
+from llm_walkthrough.panel.wording import cut, quoted, shortened
 from llm_walkthrough.views import Chips, Code, Table, visible
 
 if TYPE_CHECKING:

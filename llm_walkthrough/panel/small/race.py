@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.panel.acting import Moment, Stepping
-from llm_walkthrough.panel.step.desk import Notice
-from llm_walkthrough.panel.step.snapshot import cache_facts
+from llm_walkthrough.panel.acting import Moment, Notice, Stepping
+from llm_walkthrough.panel.watched import cache_facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llm_walkthrough.arrays import TokenIds
     from llm_walkthrough.kv_cache import KVCache
-    from llm_walkthrough.panel.step.snapshot import CacheFacts
+    from llm_walkthrough.panel.watched import CacheFacts
     from llm_walkthrough.stepper import LanguageModel
 
 

@@ -7,37 +7,27 @@ HTML.
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from llm_walkthrough.panel.acting import Acting, Moment
 from llm_walkthrough.panel.candidates import distribution
-from llm_walkthrough.panel.step.desk import below_one, turned
-from llm_walkthrough.sampling import Sampling, uniform
+from llm_walkthrough.panel.knobs import Knobs, Turning
+from llm_walkthrough.sampling import uniform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from llm_walkthrough.arrays import Logits, TokenIds
     from llm_walkthrough.panel.candidates import Distribution
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Moment):
+class Settings(Knobs):
     """Where the knobs stand.
 
     Attributes:
-        sampling: how logits become probabilities.
-        seed: which luck.
         own_u: the number in [0, 1) that draws, None for the seed's.
-        looked_at: the stage whose probabilities are shown, None for the last.
     """
 
-    sampling: Sampling = field(default_factory=Sampling)
-    seed: int = 0
     own_u: float | None = None
-    looked_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +43,7 @@ class Reshaped:
     found: Distribution
 
 
-class Reshaping(Acting[Settings]):
+class Reshaping(Turning[Settings]):
     """One row of logits under knobs.
 
     Args:
@@ -77,47 +67,28 @@ class Reshaping(Acting[Settings]):
 
     def found(self) -> Distribution:
         """Return what the knobs make of the logits."""
-        return self._found(self.now)
+        return self.distribution(self.now)
 
     def snapshot(self) -> Reshaped:
         """Return everything that is to be shown."""
         with self._lock:
             return Reshaped(self.now, self.found())
 
-    def actions(self) -> Mapping[str, Callable[[Settings, Any], Settings]]:
-        """Return what can be done; each refuses settings that leave no token."""
-        return {
-            **super().actions(),
-            "knob": lambda now, value: self._checked(_set(now, value)),
-            "stage": lambda now, number: replace(now, looked_at=int(number)),
-            "u": lambda now, u: self._checked(replace(now, own_u=below_one(float(u)))),
-            "roll": lambda now, _value: replace(now, own_u=_luck()),
-            "unroll": lambda now, _value: replace(now, own_u=None),
-        }
+    def with_u(self, now: Settings, u: float | None) -> Settings:
+        """Return the moment in which `u` draws, None: the seed's number."""
+        return replace(now, own_u=u)
 
-    def _checked(self, settings: Settings) -> Settings:
-        self._found(settings)
-        return settings
+    def distribution(self, now: Settings) -> Distribution:
+        """Return what the knobs of a moment make of the logits.
 
-    def _found(self, settings: Settings) -> Distribution:
-        processors, u = settings.sampling.processors(), self._u(settings)
+        Raises:
+            InputError: they leave no token.
+        """
+        processors, u = now.sampling.processors(), self._u(now)
         return distribution(
-            self._logits, self._context, processors, u, looked_at=settings.looked_at
+            self._logits, self._context, processors, u, looked_at=now.looked_at
         )
 
     def _u(self, settings: Settings) -> float:
         own = settings.own_u
         return uniform(settings.seed, len(self._context)) if own is None else own
-
-
-def _set(now: Settings, value: Mapping[str, Any]) -> Settings:
-    """Set one knob."""
-    knob, number = str(value["name"]), float(value["value"])
-    if knob == "seed":
-        return replace(now, seed=int(number))
-    sampling = turned(now.sampling, knob, number)
-    return replace(now, sampling=sampling, looked_at=None)
-
-
-def _luck() -> float:
-    return random.random()  # noqa: S311 - luck, not secrecy

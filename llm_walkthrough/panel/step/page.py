@@ -7,12 +7,17 @@ or anything from the network.
 from __future__ import annotations
 
 import html
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llm_walkthrough.panel.marks import Button, attributes, percent, quoted, select
-from llm_walkthrough.panel.page_candidates import candidates_section, knobs
-from llm_walkthrough.panel.step.desk import DELAYS, LIMITS, Notice
+from llm_walkthrough.panel.acting import Notice
+from llm_walkthrough.panel.frame import framed, notice
+from llm_walkthrough.panel.marks import Button, select
+from llm_walkthrough.panel.page_candidates import (
+    candidates_section,
+    sliders,
+    take_button,
+)
+from llm_walkthrough.panel.step.desk import DELAYS, LIMITS
 from llm_walkthrough.panel.step.page_engine import (
     REST,
     cache_section,
@@ -21,22 +26,20 @@ from llm_walkthrough.panel.step.page_engine import (
 )
 from llm_walkthrough.panel.step.page_tokens import tokens_section
 from llm_walkthrough.panel.step.page_ways import ways_section
-from llm_walkthrough.sampling import uniform
+from llm_walkthrough.panel.wording import percent, quoted
 
 if TYPE_CHECKING:
+    from llm_walkthrough.panel.candidates import Distribution
+    from llm_walkthrough.panel.step.desk import Guesses
     from llm_walkthrough.panel.step.snapshot import Snapshot
     from llm_walkthrough.tokenizer import Tokenizer
+    from llm_walkthrough.views import Vocabulary
 
-_LONG = 110
-"""Characters of a sentence that may have to be scrolled, and so takes the focus."""
 
 _OPEN = (
     '<label class="lw-button lw-file">Open run<input type="file" accept=".json" '
     'data-action="load" aria-label="open a saved run"></label>'
 )
-
-STYLE = (Path(__file__).parents[1] / "panel.css").read_text(encoding="utf-8")
-SCRIPT = (Path(__file__).parents[1] / "panel.js").read_text(encoding="utf-8")
 
 
 def page(shot: Snapshot, tokenizer: Tokenizer) -> str:
@@ -58,51 +61,9 @@ def page(shot: Snapshot, tokenizer: Tokenizer) -> str:
     )
 
 
-def framed(
-    inside: str, *, title: str, is_large: bool = False, tick: int | None = None
-) -> str:
-    """Put the parts of a panel into its frame.
-
-    Args:
-        inside: the parts.
-        title: what the panel is, for whoever does not see it.
-        is_large: large type.
-        tick: milliseconds after which the page asks for the next step, None if not.
-    """
-    named = attributes(
-        {
-            "class": "lw-panel lw-large" if is_large else "lw-panel",
-            "role": "group",
-            "aria-label": title,
-            "tabindex": "-1",
-            "data-tick": tick,
-        }
-    )
-    return f"<div{named}>{inside}</div>"
-
-
 def with_rest(drawn: str, seconds: float) -> str:
     """Write into a page how long everything but the model took."""
     return drawn.replace(REST, f"{1000 * seconds:.1f} ms")
-
-
-def notice(said: Notice) -> str:
-    """Write the sentence about the last action; its place is kept without one."""
-    sign = "✗ " if said.kind == "problem" else ""
-    style = f"lw-notice lw-{said.kind}" if said.text else "lw-notice"
-    words = html.escape(f"{sign}{said.text}")
-    scrolled = ' tabindex="0"' if len(words) > _LONG else ""
-    return f'<div class="{style}" role="status"{scrolled}><bdi>{words}</bdi></div>'
-
-
-def export(drawn: str, title: str) -> str:
-    """Make a file of a page, to be looked at without a kernel."""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>"
-        f'<body class="lw-exported">{drawn}</body></html>'
-    )
 
 
 def _head(shot: Snapshot) -> str:
@@ -188,10 +149,32 @@ def _candidates(shot: Snapshot, tokenizer: Tokenizer) -> str:
         return (
             '<section class="lw-candidates"><h4>What may come next</h4>'
             f'<p class="lw-nothing">Nothing: {html.escape(shot.why_none)}</p>'
-            f"{knobs(shot.desk)}</section>"
+            f"{sliders(shot.desk)}</section>"
         )
-    found, position = shot.distribution, len(shot.tokens)
-    own_u = found.u != uniform(shot.desk.seed, position)
+    found = shot.distribution
+    instead = ""
+    if shot.desk.is_guessing:
+        instead = _guess_table(found, shot.desk.guesses, tokenizer)
     return candidates_section(
-        found, shot.desk, tokenizer, position=position, own_u=own_u
+        found, shot.desk, tokenizer, can_take=True, instead=instead
+    )
+
+
+def _guess_table(found: Distribution, score: Guesses, tokenizer: Vocabulary) -> str:
+    """Draw the candidates without their numbers, in the order of the alphabet."""
+    pieces = sorted((tokenizer.piece(row.token), row.token) for row in found.rows)
+    buttons = [
+        take_button(token, piece, found.position, f"guess {piece}", f"id {token}")
+        for piece, token in pieces
+    ]
+    items = "".join(f"<li>{button}</li>" for button in buttons)
+    so_far = ""
+    if score.made:
+        so_far = (
+            f" So far you guessed <b>{score.right}</b> of {score.made}, the model’s "
+            f"favourite {score.by_the_model}."
+        )
+    return (
+        '<div class="lw-guess"><p>Which one comes? Choose before you see the numbers.'
+        f'{so_far}</p><ul aria-label="Candidates">{items}</ul></div>'
     )

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import html
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from llm_walkthrough.panel.marks import attributes, percent, shortened
+from llm_walkthrough.panel.page_tokens import (
+    SHOWN_OF_FUTURE,
+    SHOWN_OF_MADE,
+    SHOWN_OF_PROMPT,
+    StreamedText,
+    earlier,
+    future_chip,
+    text_box,
+    token_chip,
+)
+from llm_walkthrough.panel.wording import percent
 from llm_walkthrough.tokenizer import TextStream
 
 if TYPE_CHECKING:
@@ -17,29 +25,9 @@ if TYPE_CHECKING:
     from llm_walkthrough.panel.step.ways import Made
     from llm_walkthrough.panel.watched import Score
     from llm_walkthrough.tokenizer import Tokenizer
-    from llm_walkthrough.views import Vocabulary
 
-SHOWN_OF_PROMPT = 96
-SHOWN_OF_MADE = 160
-SHOWN_OF_FUTURE = 24
-"""Chips that are drawn at most; the earlier ones are counted."""
 
 _HOW = {"drawn": "drawn", "own u": "drawn with your u", "chosen": "your choice"}
-
-
-@dataclass(frozen=True)
-class StreamedText:
-    """What the tokens spell so far.
-
-    Attributes:
-        certain: text that no later token can change.
-        held: bytes that are not yet a character.
-        num_held: the last so many tokens carry them.
-    """
-
-    certain: str
-    held: bytes
-    num_held: int
 
 
 def streamed(tokenizer: Tokenizer, tokens: Sequence[int]) -> StreamedText:
@@ -75,62 +63,6 @@ def tokens_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
     )
 
 
-def bytes_written(data: bytes) -> str:
-    """Write bytes as "<0xF0>", escaped."""
-    return html.escape("".join(f"<0x{byte:02X}>" for byte in data))
-
-
-def text_box(text: StreamedText, label: str = "Text so far") -> str:
-    """Write what the tokens spell, and behind it the bytes that wait."""
-    held = ""
-    if text.held:
-        held = (
-            f' <span class="lw-held">{bytes_written(text.held)} held back: not yet a '
-            "character</span>"
-        )
-    words = html.escape(text.certain) or '<span class="lw-soft">no text yet</span>'
-    return (
-        '<div class="lw-text" data-follow tabindex="0" role="group" '
-        f'aria-label="{label}"><bdi>{words}</bdi>{held}</div>'
-    )
-
-
-def earlier(count: int) -> str:
-    """Count the chips that are not drawn."""
-    return f'<li><span class="lw-soft">… {count:,} earlier</span>'
-
-
-@lru_cache(maxsize=2048)  # from step to step all chips but one are the same
-def token_chip(
-    piece: str, style: str, words: str, back_to: int | None = None, width: int = 0
-) -> str:
-    """Write one chip.
-
-    Args:
-        piece: the visible token.
-        style: classes.
-        words: what is known of it.
-        back_to: how many tokens are kept when it is clicked, None if it cannot be.
-        width: of the line below it, in percent.
-    """
-    can_go = back_to is not None
-    named = attributes(
-        {
-            "class": f"lw-chip {style}",
-            "tabindex": "-1",
-            "data-item": "chips",
-            "data-tip": "",  # shows the name
-            "aria-label": f"{piece}, {words}",
-            "data-action": "back_to" if can_go else None,
-            "data-value": back_to,
-            "aria-disabled": None if can_go else True,
-        }
-    )
-    line = f'<i style="width:{width}%"></i>' if can_go else ""
-    inside = f"<bdi>{shortened(piece)}</bdi>{line}"
-    return f'<li><button type="button"{named}>{inside}</button>'
-
-
 def _prompt_chip(shot: Snapshot, place: int, tokenizer: Tokenizer) -> str:
     token = shot.tokens[place]
     is_special = token in tokenizer.special_tokens
@@ -160,13 +92,6 @@ def _told_of_made(
         words += " · held back: not yet a character"
     words += " · click: go back to here"
     return words, round(100 * score.probability) if score else 0
-
-
-def future_chip(token: int, vocabulary: Vocabulary, why: str = "taken back") -> str:
-    """Draw a token that is not there, or not any more."""
-    piece = vocabulary.piece(token)
-    named = attributes({"class": "lw-chip lw-future", "aria-label": f"{piece}, {why}"})
-    return f"<li><span{named}><bdi>{shortened(piece)}</bdi></span>"
 
 
 def _known(token: int, score: Score | None) -> str:

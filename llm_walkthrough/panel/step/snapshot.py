@@ -12,50 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llm_walkthrough.branch import Run
-    from llm_walkthrough.kv_cache import KVCache
     from llm_walkthrough.panel.candidates import Distribution
     from llm_walkthrough.panel.step.desk import Desk
     from llm_walkthrough.panel.step.ways import Made, Way
-    from llm_walkthrough.panel.watched import FedArray, Score
-
-
-@dataclass(frozen=True)
-class CacheFacts:
-    """How large the cache is; shapes as the arrays have them.
-
-    Attributes:
-        length: tokens that it holds.
-        capacity: tokens that it can hold.
-        layers: pairs of a key and a value array.
-        kv_heads: heads that own a key and a value.
-        head_dim: numbers in one key.
-        number_bytes: bytes of one number.
-    """
-
-    length: int
-    capacity: int
-    layers: int
-    kv_heads: int
-    head_dim: int
-    number_bytes: int
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes that one token takes."""
-        return 2 * self.layers * self.kv_heads * self.head_dim * self.number_bytes
-
-
-@dataclass(frozen=True)
-class Feed:
-    """What one run gave to the graph.
-
-    Attributes:
-        tokens: the ids that were fed.
-        arrays: in the order of the dictionary.
-    """
-
-    tokens: tuple[int, ...]
-    arrays: tuple[FedArray, ...]
+    from llm_walkthrough.panel.watched import CacheFacts, Feed, Score
 
 
 @dataclass(frozen=True)
@@ -91,13 +51,3 @@ class Snapshot:
     cache: CacheFacts
     feeds: tuple[Feed, ...]
     runs: tuple[Run, ...]
-
-
-def cache_facts(cache: KVCache) -> CacheFacts:
-    """Read the facts off the arrays of a cache."""
-    arrays = cache.arrays()
-    one = next(iter(arrays.values()))
-    _, kv_heads, length, head_dim = one.shape
-    return CacheFacts(
-        length, cache.capacity, len(arrays) // 2, kv_heads, head_dim, one.itemsize
-    )

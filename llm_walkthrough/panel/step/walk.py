@@ -17,22 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.panel.acting import sentence
+from llm_walkthrough.panel.acting import Notice, sentence
 from llm_walkthrough.panel.candidates import distribution
-from llm_walkthrough.panel.step.desk import (
-    DELAYS,
-    LIMITS,
-    Desk,
-    Guesses,
-    Notice,
-    below_one,
-    turned,
-)
+from llm_walkthrough.panel.knobs import below_one, turned
+from llm_walkthrough.panel.step.desk import DELAYS, LIMITS, Desk, Guesses
 from llm_walkthrough.panel.step.saved_run import SavedRun, SavedStep, read
-from llm_walkthrough.panel.step.snapshot import Feed, Snapshot, cache_facts
+from llm_walkthrough.panel.step.snapshot import Snapshot
 from llm_walkthrough.panel.step.trail import Trail
 from llm_walkthrough.panel.step.ways import Made
-from llm_walkthrough.panel.watched import Watched, scores
+from llm_walkthrough.panel.watched import Feed, Watched, cache_facts, scores
 from llm_walkthrough.panel.wording import replayed, verdict
 from llm_walkthrough.sampling import Sampling, uniform
 from llm_walkthrough.stepper import EndTokens, Stepper
@@ -89,7 +82,7 @@ class Walk:
         self._first = tuple(processors)
         self._lock = threading.RLock()
         self._model = Watched(model)
-        self._desk = Desk(sampling or Sampling(), seed)
+        self._desk = Desk(sampling=sampling or Sampling(), seed=seed)
         self._found: tuple[Logits, object, Distribution] | None = None
         self._trail = self._new_trail(prompt)
         self._set_up()
@@ -311,14 +304,7 @@ class Walk:
 
     def _turn(self, value: Mapping[str, Any]) -> None:
         """Set one knob; the model is not run."""
-        knob, number = str(value["name"]), float(value["value"])
-        if knob == "seed":
-            seed = int(number)
-            uniform(seed, 0)  # refuses a seed that cannot be used
-            self._set(seed=seed)
-            return
-        sampling = turned(self._desk.sampling, knob, number)
-        self._set(sampling=sampling, looked_at=None)
+        self._desk = turned(self._desk, value)
 
     def _set_u(self, value: object) -> None:
         self.stepper.set_u(below_one(float(str(value))))

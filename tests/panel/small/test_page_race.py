@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 from walking import PROMPT, Reader, numbers, tokenizer, toy
 
-from llm_walkthrough.panel.marks import quoted
 from llm_walkthrough.panel.small.page_race import page, twin
 from llm_walkthrough.panel.small.race import Lap, Race, Raced, Round
+from llm_walkthrough.panel.wording import quoted
 
 
 class Hostile:

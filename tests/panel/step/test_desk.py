@@ -5,7 +5,8 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.panel.step.desk import DELAYS, LIMITS, Desk, below_one, turned
+from llm_walkthrough.panel.knobs import below_one, turned
+from llm_walkthrough.panel.step.desk import DELAYS, LIMITS, Desk
 from llm_walkthrough.sampling import Sampling
 
 
@@ -20,15 +21,18 @@ def test_it_begins_with_the_usual_settings_and_at_rest() -> None:
 
 @pytest.mark.parametrize("begun", [Sampling(), Sampling(1, 0, 1, 0, 1)])
 def test_a_knob_turns_to_the_very_number_also_from_a_whole_one(begun: Sampling) -> None:
-    assert turned(begun, "temperature", 0.7).temperature == 0.7
-    assert turned(begun, "top_p", 0.05) == replace(begun, top_p=0.05)
-    assert turned(begun, "repetition_penalty", 1.5).repetition_penalty == 1.5
-    assert repr(turned(begun, "top_k", 7.0).top_k) == "7"
+    def turn(name: str, value: float) -> Sampling:
+        return turned(Desk(sampling=begun), {"name": name, "value": value}).sampling
+
+    assert turn("temperature", 0.7).temperature == 0.7
+    assert turn("top_p", 0.05) == replace(begun, top_p=0.05)
+    assert turn("repetition_penalty", 1.5).repetition_penalty == 1.5
+    assert repr(turn("top_k", 7.0).top_k) == "7"
 
 
 def test_a_knob_that_does_not_exist_is_refused() -> None:
     with pytest.raises(InputError, match="there is no knob 'heat'; there are"):
-        turned(Sampling(), "heat", 1)
+        turned(Desk(), {"name": "heat", "value": 1})
 
 
 def test_the_end_of_the_bar_can_be_drawn_and_nothing_beyond_it() -> None:

@@ -5,17 +5,10 @@ from typing import TYPE_CHECKING
 import pytest
 from walking import PROMPT, Reader, made, steps, take, tokenizer, toy, walk
 
-from llm_walkthrough.panel.marks import quoted
-from llm_walkthrough.panel.step.desk import Notice
-from llm_walkthrough.panel.step.page import (
-    SCRIPT,
-    STYLE,
-    export,
-    framed,
-    notice,
-    page,
-    with_rest,
-)
+from llm_walkthrough.panel.acting import Notice
+from llm_walkthrough.panel.frame import SCRIPT, STYLE, export, framed, notice
+from llm_walkthrough.panel.step.page import page, with_rest
+from llm_walkthrough.panel.wording import quoted
 
 if TYPE_CHECKING:
     from llm_walkthrough.panel.step.walk import Walk

@@ -5,14 +5,14 @@ import re
 import pytest
 from walking import PROMPT, Reader, made, numbers, steps, tokenizer, walk
 
+from llm_walkthrough.panel.page_engine import cache_map
 from llm_walkthrough.panel.step.page_engine import (
     REST,
-    cache_map,
     cache_section,
     feed_section,
     foot,
 )
-from llm_walkthrough.panel.step.snapshot import CacheFacts
+from llm_walkthrough.panel.watched import CacheFacts
 
 FACTS = CacheFacts(
     length=52, capacity=8192, layers=30, kv_heads=3, head_dim=64, number_bytes=4

@@ -5,12 +5,9 @@ from typing import TYPE_CHECKING
 
 from walking import PROMPT, Reader, made, steps, take, tokenizer, walk
 
+from llm_walkthrough.panel.page_tokens import bytes_written
 from llm_walkthrough.panel.step import page_tokens as module
-from llm_walkthrough.panel.step.page_tokens import (
-    bytes_written,
-    streamed,
-    tokens_section,
-)
+from llm_walkthrough.panel.step.page_tokens import streamed, tokens_section
 from llm_walkthrough.sampling import uniform
 
 if TYPE_CHECKING:

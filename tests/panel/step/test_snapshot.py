@@ -4,7 +4,7 @@ import pytest
 from toy_model import TOYS, ToyModel
 from walking import PROMPT, toy
 
-from llm_walkthrough.panel.step.snapshot import cache_facts
+from llm_walkthrough.panel.watched import cache_facts
 
 
 @pytest.mark.parametrize("kind", TOYS)

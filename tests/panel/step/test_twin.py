@@ -4,7 +4,8 @@ import re
 
 from walking import Reader, now, steps, tokenizer, walk
 
-from llm_walkthrough.panel.step.twin import plots, settings, twin
+from llm_walkthrough.panel.page_candidates import plots, settings
+from llm_walkthrough.panel.step.twin import twin
 from llm_walkthrough.sampling import Sampling
 
 KEPT = {"div", "b", "i", "span", "figure", "img"}

@@ -2,14 +2,7 @@ from __future__ import annotations
 
 from walking import Reader
 
-from llm_walkthrough.panel.small.page_small import (
-    back,
-    head,
-    picture,
-    reset,
-    run_or_stop,
-    step,
-)
+from llm_walkthrough.panel.frame import back, head, picture, reset, run_or_stop, step
 from llm_walkthrough.views import Chips, Passage
 
 

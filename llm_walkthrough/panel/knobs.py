@@ -1,0 +1,100 @@
+"""The knobs of sampling that a learner turns, and what each of them does.
+
+Settings, seed, the number that draws, the stage that is looked at: the same in every
+panel that has them. Knows nothing of models: no knob ever runs one.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.panel.acting import Acting, Moment
+from llm_walkthrough.sampling import Sampling, uniform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from llm_walkthrough.panel.candidates import Distribution
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(Moment):
+    """Where the knobs stand.
+
+    Attributes:
+        sampling: how logits become probabilities.
+        seed: which luck.
+        looked_at: the stage whose probabilities are shown, None for the last.
+    """
+
+    sampling: Sampling = field(default_factory=Sampling)
+    seed: int = 0
+    looked_at: int | None = None
+
+
+Set = TypeVar("Set", bound=Knobs)
+
+
+class Turning(Acting[Set]):
+    """A moment with knobs; settings that leave no token to be drawn are refused."""
+
+    def actions(self) -> Mapping[str, Callable[[Set, Any], Set]]:
+        """Return what can be done."""
+        return {
+            **super().actions(),
+            "knob": lambda now, value: self._possible(turned(now, value)),
+            "stage": lambda now, number: replace(now, looked_at=int(number)),
+            "u": lambda now, u: self._possible(self.with_u(now, below_one(float(u)))),
+            "roll": lambda now, _value: self.with_u(now, _luck()),
+            "unroll": lambda now, _value: self.with_u(now, None),
+        }
+
+    def with_u(self, now: Set, u: float | None) -> Set:
+        """Return the moment in which `u` draws, None: the seed's number.
+
+        Raises:
+            InputError: `u` is not at least 0 and below 1.
+        """
+        raise NotImplementedError
+
+    def distribution(self, now: Set) -> Distribution:
+        """Return what the knobs make of the logits that are there.
+
+        Raises:
+            InputError: they leave no token.
+        """
+        raise NotImplementedError
+
+    def _possible(self, now: Set) -> Set:
+        self.distribution(now)
+        return now
+
+
+def turned(now: Set, value: Mapping[str, Any]) -> Set:
+    """Return the moment with one knob turned, by its "name" to a "value".
+
+    Raises:
+        InputError: there is no such knob, or it does not go that far.
+    """
+    knob, number = str(value["name"]), float(value["value"])
+    if knob == "seed":
+        uniform(int(number), 0)  # refuses a seed that cannot be used
+        return replace(now, seed=int(number))
+    values = asdict(now.sampling)
+    if knob not in values:
+        raise InputError(f"there is no knob {knob!r}; there are {[*values, 'seed']}")
+    values[knob] = int(number) if knob == "top_k" else number
+    return replace(now, sampling=Sampling(**values), looked_at=None)
+
+
+def below_one(u: float) -> float:
+    """Return the end of the bar as the last number that can be drawn."""
+    return math.nextafter(1, 0) if u == 1 else u
+
+
+def _luck() -> float:
+    return random.random()  # noqa: S311 - luck, not secrecy
