@@ -321,7 +321,7 @@ class SamplingPanel(Board):
     @property
     def chosen(self) -> int:
         """The id of the token that is drawn."""
-        return self._knobs.found().drawn
+        return self._knobs.found().draw.token
 
 
 class _SteppedPanel(Board):

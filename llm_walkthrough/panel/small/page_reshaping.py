@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 def page(shot: Reshaped, vocabulary: Vocabulary) -> str:
     """Draw the candidates before and after, the bar with `u`, and the knobs."""
     now, found = shot.settings, shot.found
-    left = len(found.final) if not found.stages else found.stages[-1].survivors
-    where = f"<b>{left:,}</b> of {len(found.final):,} tokens can be drawn"
+    vocab = len(found.draw.probabilities)
+    left = found.stages[-1].survivors if found.stages else vocab
+    where = f"<b>{left:,}</b> of {vocab:,} tokens can be drawn"
     section = candidates_section(
         found,
         now,

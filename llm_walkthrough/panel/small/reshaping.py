@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llm_walkthrough.panel.candidates import distribution
 from llm_walkthrough.panel.knobs import Knobs, Turning
 from llm_walkthrough.sampling import uniform
+from llm_walkthrough.stepper import Draw
 
 if TYPE_CHECKING:
     from llm_walkthrough.arrays import Logits, TokenIds
@@ -76,18 +76,16 @@ class Reshaping(Turning[Settings]):
 
     def with_u(self, now: Settings, u: float | None) -> Settings:
         """Return the moment in which `u` draws, None: the seed's number."""
-        return replace(now, own_u=u)
+        return self.possible(replace(now, own_u=u))
 
-    def distribution(self, now: Settings) -> Distribution:
-        """Return what the knobs of a moment make of the logits.
+    def draw(self, now: Settings) -> Draw:
+        """Return what the knobs of a moment draw from the logits.
 
         Raises:
             InputError: they leave no token.
         """
-        processors, u = now.sampling.processors(), self._u(now)
-        return distribution(
-            self._logits, self._context, processors, u, looked_at=now.looked_at
-        )
+        processors = now.sampling.processors()
+        return Draw.of(self._logits, self._context, processors, self._u(now))
 
     def _u(self, settings: Settings) -> float:
         own = settings.own_u
