@@ -7,19 +7,13 @@ only, and nothing of how a candidate is shown.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeGuard
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from llm_walkthrough.panel.watched import Score, scores
-from llm_walkthrough.sampling import (
-    MinP,
-    RepetitionPenalty,
-    Temperature,
-    TopK,
-    TopP,
-    softmax,
-)
+from llm_walkthrough.sampling import TopK, softmax
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,19 +30,6 @@ SURVIVORS = 6
 
 ON_THE_BAR = 40
 """Tokens that are laid end to end; those after them share the rest of the bar."""
-
-
-class Explains(Protocol):
-    """A processor that can say why it lets a token not come."""
-
-    @property
-    def label(self) -> str:
-        """Its name, in a word or two."""
-        ...
-
-    def reason(self, token: int, context: TokenIds, /) -> str | None:
-        """Say in one sentence why the token may not come, None if it may."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -129,6 +110,7 @@ class Distribution:
         return float(self.draw.probabilities[token])
 
 
+@lru_cache(maxsize=4)  # a draw is asked for again by its step, its page, its picture
 def distribution(draw: Draw, looked_at: int | None = None) -> Distribution:
     """Follow the likeliest candidates through all processors.
 
@@ -155,31 +137,9 @@ def distribution(draw: Draw, looked_at: int | None = None) -> Distribution:
     )
 
 
-def can_explain(processor: object) -> TypeGuard[Explains]:
-    """Tell whether a processor has a name and reasons of its own."""
-    return hasattr(processor, "label") and hasattr(processor, "reason")
-
-
 def label(processor: Processor) -> str:
     """Name a processor with its setting, as "top-k 40"."""
-    match processor:
-        case RepetitionPenalty(penalty):
-            found = f"penalty {penalty:.2f}"
-        case Temperature(temperature):
-            found = f"÷ T {temperature:.2f}"
-        case TopK(1):
-            found = "likeliest"
-        case TopK(k):
-            found = f"top-k {k}"
-        case TopP(p):
-            found = f"top-p {p:.2f}"
-        case MinP(p):
-            found = f"min-p {p:.2f}"
-        case _ if can_explain(processor):
-            found = processor.label
-        case _:
-            found = type(processor).__name__
-    return found
+    return str(getattr(processor, "label", type(processor).__name__))
 
 
 def highest(values: Logits | Probabilities, count: int) -> list[int]:
@@ -209,8 +169,9 @@ def _candidate(token: int, score: Score, draw: Draw, now: Probabilities) -> Cand
     logit, *after = (float(row[token]) for row in draw.rows)
     out_at = after.index(-np.inf) if -np.inf in after else None
     reason = None
-    if out_at is not None and can_explain(processor := draw.processors[out_at]):
-        reason = processor.reason(token, draw.context)
+    if out_at is not None:  # a processor that can say why has a method for it
+        explain = getattr(draw.processors[out_at], "reason", None)
+        reason = explain(token, draw.context) if explain else None
     share = float(now[token])
     return Candidate(token, score, logit, tuple(after), share, out_at, reason)
 

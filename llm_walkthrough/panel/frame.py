@@ -64,15 +64,19 @@ def notice(said: Notice) -> str:
     return f'<div class="{style}" role="status"{scrolled}><bdi>{words}</bdi></div>'
 
 
-def head(buttons: Iterable[Button], where: str) -> str:
+def head(
+    buttons: Iterable[object], where: str, others: Iterable[object] = ()
+) -> str:
     """Draw the buttons, and beside them where the learner stands.
 
     Args:
-        buttons: in their order.
+        buttons: in their order, as `Button` or as HTML.
         where: HTML.
+        others: a second group of buttons.
     """
-    row = "".join(map(str, buttons))
-    return f'<div class="lw-head"><div>{row}</div><p class="lw-where">{where}</p></div>'
+    groups = [f"<div>{''.join(map(str, group))}</div>" for group in (buttons, others)]
+    drawn = "".join(groups if others else groups[:1])
+    return f'<div class="lw-head">{drawn}<p class="lw-where">{where}</p></div>'
 
 
 def back(name: str, *, can_go: bool) -> Button:

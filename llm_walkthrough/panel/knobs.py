@@ -1,17 +1,17 @@
 """The knobs of sampling that a learner turns, and what each of them does.
 
 Settings, seed, the number that draws, the stage that is looked at: the same in every
-panel that has them. Knows nothing of models: no knob ever runs one.
+panel that has them. `sampling.KNOBS` says which settings there are. Knows nothing of
+models: no knob ever runs one.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel.acting import Acting, Moment
 from llm_walkthrough.panel.candidates import distribution
 from llm_walkthrough.sampling import Sampling, uniform
@@ -44,8 +44,6 @@ Set = TypeVar("Set", bound=Knobs)
 class Turning(Acting[Set]):
     """A moment with knobs; settings that leave no token to be drawn are refused."""
 
-    _found: tuple[Draw, int | None, Distribution] | None = None
-
     def actions(self) -> Mapping[str, Callable[[Set, Any], Set]]:
         """Return what can be done."""
         return {
@@ -53,7 +51,7 @@ class Turning(Acting[Set]):
             "knob": lambda now, value: self.possible(turned(now, value)),
             "stage": lambda now, number: replace(now, looked_at=int(number)),
             "u": lambda now, u: self.with_u(now, below_one(float(u))),
-            "roll": lambda now, _value: self.with_u(now, _luck()),
+            "roll": lambda now, _value: self.with_u(now, random.random()),  # noqa: S311 - luck, not secrecy
             "unroll": lambda now, _value: self.with_u(now, None),
         }
 
@@ -74,15 +72,12 @@ class Turning(Acting[Set]):
         raise NotImplementedError
 
     def distribution(self, now: Set) -> Distribution:
-        """Return what may come next; made once, however often it is asked for.
+        """Return what may come next.
 
         Raises:
             InputError: no token may.
         """
-        key = (self.draw(now), now.looked_at)
-        if self._found is None or self._found[:2] != key:
-            self._found = (*key, distribution(*key))
-        return self._found[2]
+        return distribution(self.draw(now), now.looked_at)
 
     def possible(self, now: Set) -> Set:
         """Return the moment as it is.
@@ -90,7 +85,7 @@ class Turning(Acting[Set]):
         Raises:
             InputError: its knobs leave no token.
         """
-        self.distribution(now)
+        self.draw(now)
         return now
 
 
@@ -100,21 +95,13 @@ def turned(now: Set, value: Mapping[str, Any]) -> Set:
     Raises:
         InputError: there is no such knob, or it does not go that far.
     """
-    knob, number = str(value["name"]), float(value["value"])
-    if knob == "seed":
+    name, number = str(value["name"]), float(value["value"])
+    if name == "seed":
         uniform(int(number), 0)  # refuses a seed that cannot be used
         return replace(now, seed=int(number))
-    values = asdict(now.sampling)
-    if knob not in values:
-        raise InputError(f"there is no knob {knob!r}; there are {[*values, 'seed']}")
-    values[knob] = int(number) if knob == "top_k" else number
-    return replace(now, sampling=Sampling(**values), looked_at=None)
+    return replace(now, sampling=now.sampling.turned(name, number), looked_at=None)
 
 
 def below_one(u: float) -> float:
-    """Return the end of the bar as the last number that can be drawn."""
+    """Return the right end of the bar as the last number that can be drawn."""
     return math.nextafter(1, 0) if u == 1 else u
-
-
-def _luck() -> float:
-    return random.random()  # noqa: S311 - luck, not secrecy

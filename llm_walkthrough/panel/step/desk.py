@@ -1,14 +1,22 @@
-"""What has the learner set, and what is there to say to them?
+"""What the step panel holds and what it shows: values that never change.
 
-Values that never change: each action of a learner makes the next desk. Knows nothing of
-what the actions do.
+Knows nothing of what the actions do, nor of how anything is drawn.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from llm_walkthrough.panel.knobs import Knobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from llm_walkthrough.branch import Run
+    from llm_walkthrough.panel.candidates import Distribution
+    from llm_walkthrough.panel.step.branches import Made, NamedBranch
+    from llm_walkthrough.panel.watched import CacheFacts, Feed, Score
 
 DELAYS = {"slow": 1000, "to read along": 250, "fast": 0}
 """Milliseconds between two steps of a run, by the name of the speed."""
@@ -43,7 +51,6 @@ class Desk(Knobs):
         is_guessing: the learner names a token before the next one is shown.
         guesses: how those went.
         is_large: large type, for a projector.
-        step_seconds: how long the last step took in all, without its picture.
     """
 
     speed: str = "to read along"
@@ -52,4 +59,41 @@ class Desk(Knobs):
     is_guessing: bool = False
     guesses: Guesses = Guesses()
     is_large: bool = False
-    step_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that a picture of one moment needs, taken in one go.
+
+    Attributes:
+        title: the model, as the panel calls it.
+        desk: what the learner has set.
+        tokens: all of the active branch, the prompt first.
+        prompt_length: how many of them are the prompt.
+        read: position to score, for tokens of the prompt.
+        made: what is known of each token after the prompt.
+        future: tokens that were taken back and not yet replaced by others.
+        branches: as they are drawn.
+        distribution: what may come next; None if nothing can.
+        why_none: the reason for that.
+        cache: its size.
+        feeds: what the last two runs of `runs` were fed, the newer one last.
+        runs: of the graph, on the active branch.
+        rest: asked when all but the times is drawn: the seconds of the last step until
+            then, those of the model left out; None if no step was made.
+    """
+
+    title: str
+    desk: Desk
+    tokens: tuple[int, ...]
+    prompt_length: int
+    read: Mapping[int, Score]
+    made: tuple[Made | None, ...]
+    future: tuple[int, ...]
+    branches: tuple[NamedBranch, ...]
+    distribution: Distribution | None
+    why_none: str
+    cache: CacheFacts
+    feeds: tuple[Feed, ...]
+    runs: tuple[Run, ...]
+    rest: Callable[[], float | None]
