@@ -21,6 +21,7 @@ from llm_walkthrough.sampling import (
     Processor,
     choose,
     forced_token,
+    pick,
     process,
     softmax,
     uniform,
@@ -67,6 +68,51 @@ class EndTokens:
         return bool(len(new_tokens)) and int(new_tokens[-1]) in self.tokens
 
 
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """All that decides the next token, and the token.
+
+    Attributes:
+        context: all tokens so far, [sequence] int64.
+        processors: what reshaped the logits, in order.
+        u: the number in [0, 1) that draws.
+        rows: the model's own logits, then those after each processor; [vocab] float32.
+        probabilities: after the last processor, [vocab] float64.
+        token: the id that `u` draws from them.
+    """
+
+    context: TokenIds
+    processors: tuple[Processor, ...]
+    u: float
+    rows: tuple[Logits, ...]
+    probabilities: Probabilities
+    token: int
+
+    @classmethod
+    def of(
+        cls,
+        logits: Logits,
+        context: TokenIds,
+        processors: Sequence[Processor],
+        u: float,
+    ) -> Draw:
+        """Draw the token that `sampling.choose` gives, and keep what led to it.
+
+        Raises:
+            InputError: no token is left, a logit is NaN or +inf, or `u` is not in
+                [0, 1).
+        """
+        if not logits.max() < np.inf:
+            softmax(logits)  # says what is wrong: a filter would make -inf of NaN
+        rows = [logits]
+        for processor in processors:
+            rows.append(processor(rows[-1], context))
+        probabilities = read_only(softmax(rows[-1]))
+        survivors = np.flatnonzero(probabilities)  # sorting these few is quicker
+        token = int(survivors[pick(probabilities[survivors], u)])
+        return cls(context, tuple(processors), u, tuple(rows), probabilities, token)
+
+
 class Stepper:
     """Decodes token by token, and can go back, choose differently and branch.
 
@@ -103,6 +149,7 @@ class Stepper:
         empty = model.new_cache() if cache is None else _require_empty(cache)
         self._branches = [Branch.empty(empty)]
         self._active = 0
+        self._last_draw: Draw | None = None
         self.extend(prompt)
         self.prompt_length = len(self.tokens)
         self._rows = KeptRows(self.prompt_length)
@@ -167,6 +214,26 @@ class Stepper:
             return softmax(process(self.logits, self.tokens, self.processors))
 
     @property
+    def draw(self) -> Draw:
+        """What the next `step()` draws, and what from.
+
+        Made once, however often it is asked for, until a token, a processor or the
+        number `u` changes; a step before that takes its token. So a panel shows the
+        very draw that comes, and nothing is computed twice.
+
+        Raises:
+            InputError: no token is left, or as `Draw.of`.
+        """
+        with self.lock:
+            branch, logits = self._look()
+            u = self._u(branch)
+            draw = self._draw_known(logits, u)
+            if draw is None:
+                draw = Draw.of(logits, branch.tokens, self.processors, u)
+                self._last_draw = draw
+            return draw
+
+    @property
     def u(self) -> float:
         """The number that draws the next token: the one set here, or the seed's."""
         with self.lock:
@@ -205,7 +272,12 @@ class Stepper:
             position = len(branch.tokens)
             if token is None:
                 u = self._u(branch)
-                chosen = choose(logits, branch.tokens, self.processors, u)
+                draw = self._draw_known(logits, u)
+                chosen = (
+                    choose(logits, branch.tokens, self.processors, u)
+                    if draw is None
+                    else draw.token
+                )
                 step = Step(position, chosen, u)
             else:
                 step = Step(position, int(self._checked([token])[0]), None)
@@ -395,6 +467,14 @@ class Stepper:
         row = self._rows.keep(run, rows)
         self._branch = ran = branch.ran(run, cache)
         return ran, row
+
+    def _draw_known(self, logits: Logits, u: float) -> Draw | None:
+        """Return the last draw that was asked for, if it is still the next one."""
+        draw = self._last_draw
+        # a row of logits belongs to one run, and with it to one context
+        if draw is None or draw.rows[0] is not logits or draw.u != u:
+            return None
+        return draw if draw.processors == self.processors else None
 
     def _u(self, branch: Branch) -> float:
         position = len(branch.tokens)

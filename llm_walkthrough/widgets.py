@@ -311,12 +311,12 @@ class SamplingPanel(Board):
     @property
     def u(self) -> float:
         """The number that draws: the seed's, or the one that the learner has set."""
-        return self._knobs.now.u
+        return self._knobs.now.found.draw.u
 
     @property
     def chosen(self) -> int:
         """The id of the token that is drawn."""
-        return self._knobs.now.found.drawn
+        return self._knobs.now.found.draw.token
 
 
 class _SteppedPanel(Board):

@@ -41,7 +41,7 @@ def tell_what_is_held():
         "tokens": stepper.new_tokens.tolist(),
         "position": stepper.position,
         "u": f"u = {stepper.u:.3f}",
-        "drawn": shot.distribution.drawn,
+        "drawn": shot.distribution.draw.token,
         "knobs": [*dataclasses.astuple(desk.sampling), stepper.seed],
         "ways": [[way.name, way.is_active] for way in shot.ways],
         "is_running": desk.running,

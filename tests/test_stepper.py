@@ -388,6 +388,57 @@ def test_processors_are_told_all_tokens_and_not_only_the_new(toy: ToyModel) -> N
     assert contexts == [[3, 1, 4, 1, 5], [3, 1, 4, 1, 5, first]]
 
 
+def test_a_step_takes_the_draw_that_was_shown_and_computes_nothing_again(
+    toy: ToyModel,
+) -> None:
+    calls = []
+
+    def spy(logits: Logits, _context: TokenIds) -> Logits:
+        calls.append(1)
+        return logits
+
+    stepper = Stepper(toy, PROMPT, processors=[spy, Temperature(0.5), TopP(0.9)])
+    shown = stepper.draw
+    assert stepper.draw is shown
+    assert stepper.step() == Step(5, shown.token, shown.u)
+    assert len(calls) == 1
+    np.testing.assert_array_equal(shown.context, PROMPT)
+    np.testing.assert_array_equal(shown.probabilities, softmax(shown.rows[-1]))
+    assert [np.count_nonzero(row > -np.inf) for row in shown.rows[:3]] == [VOCAB] * 3
+    assert not shown.probabilities.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("u", lambda stepper: stepper.set_u(0.999)),
+        ("seed", lambda stepper: setattr(stepper, "seed", 9)),
+        ("processors", lambda stepper: setattr(stepper, "processors", (TopK(1),))),
+        ("a list", lambda stepper: setattr(stepper, "processors", [TopK(1)])),
+        ("a token more", lambda stepper: stepper.extend([1])),
+        ("a step", lambda stepper: stepper.step(1)),
+        ("a step less", lambda stepper: stepper.undo()),
+        ("another branch", lambda stepper: stepper.switch(0)),
+    ],
+)
+def test_a_draw_is_made_anew_and_never_taken_once_something_has_changed(
+    toy: ToyModel, name: str, change: Callable[[Stepper], None]
+) -> None:
+    stepper = Stepper(toy, PROMPT)
+    stepper.fork()
+    stepper.step(7)
+    shown = stepper.draw
+    change(stepper)
+    context, u = stepper.tokens, stepper.u
+    expected = pick(stepper.probabilities, u)
+    assert stepper.step() == Step(len(context), expected, u), name
+    stepper.undo()
+    fresh = stepper.draw
+    assert fresh is not shown
+    assert (fresh.context.tolist(), fresh.u) == (context.tolist(), u)
+    assert fresh.token == expected
+
+
 # --- going back -------------------------------------------------------------------
 
 

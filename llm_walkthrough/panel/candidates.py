@@ -1,12 +1,12 @@
-"""How does each candidate for the next token fare, from one processor to the next?
+"""The candidates for the next token, and how each fares from processor to processor.
 
-Pure numpy on logits that are there already: moving a knob never runs a model. Knows
-ids only, and nothing of how a candidate is shown.
+Pure numpy on a draw that is made already: moving a knob never runs a model. Knows ids
+only, and nothing of how a candidate is shown.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import numpy as np
@@ -18,7 +18,6 @@ from llm_walkthrough.sampling import (
     Temperature,
     TopK,
     TopP,
-    pick,
     softmax,
 )
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
     from llm_walkthrough.sampling import Processor
+    from llm_walkthrough.stepper import Draw
 
 SHOWN = 12
 """Candidates that are listed."""
@@ -94,88 +94,70 @@ class Distribution:
     """What may come next, and what is drawn.
 
     Attributes:
+        draw: the token, and all that led to it.
+        looked_at: the stage whose probabilities `Candidate.now` are; -1 stands for the
+            model's own, before the first.
         stages: what each processor leaves, in order.
-        looked_at: the stage whose probabilities `now` are; -1 stands for the model's
-            own, before the first.
         rows: the likeliest candidates by the model; where the drawn one, or one of the
             likeliest after all stages, is not among them, it takes a place at the end.
         bar: ids and probabilities after all stages, laid end to end from the likeliest.
-        rest: the probability of all tokens that are not on the bar.
-        final: all probabilities after all stages, [vocab] float64.
-        u: the number that draws.
-        drawn: the token that it draws.
-        is_greedy: nothing is drawn, the likeliest token is taken.
-        position: where the token will stand that comes next.
     """
 
-    stages: tuple[Stage, ...]
+    draw: Draw
     looked_at: int
+    stages: tuple[Stage, ...]
     rows: tuple[Candidate, ...]
     bar: tuple[tuple[int, float], ...]
-    rest: float
-    final: Probabilities
-    u: float
-    drawn: int
-    is_greedy: bool
-    position: int
+
+    @property
+    def rest(self) -> float:
+        """The probability of all tokens that are not on the bar."""
+        return max(0.0, 1 - sum(probability for _, probability in self.bar))
+
+    @property
+    def position(self) -> int:
+        """Where the token will stand that comes next."""
+        return len(self.draw.context)
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether nothing is drawn, and the likeliest token is taken."""
+        return self.draw.processors[-1:] == (TopK(1),)
 
     def share(self, token: int) -> float:
         """Return the probability of a token after all stages."""
-        return float(self.final[token])
+        return float(self.draw.probabilities[token])
 
 
-def distribution(
-    logits: Logits,
-    context: TokenIds,
-    processors: Sequence[Processor],
-    u: float,
-    *,
-    looked_at: int | None = None,
-) -> Distribution:
+def distribution(draw: Draw, looked_at: int | None = None) -> Distribution:
     """Follow the likeliest candidates through all processors.
 
     Args:
-        logits: the model's own [vocab] float32.
-        context: all tokens so far [sequence] int64.
-        processors: in their order.
-        u: the number in [0, 1) that draws.
+        draw: of the next token.
         looked_at: as in `Distribution`; None means the last stage.
-
-    Raises:
-        InputError: no token is left, or a logit is NaN or infinite.
     """
-    if not logits.max() < np.inf:  # a filter would make -inf of NaN
-        softmax(logits)  # says what is wrong
-    row, rows = logits, []
-    for processor in processors:
-        row = processor(row, context)
-        rows.append(row)
-    last = len(processors) - 1
+    last = len(draw.processors) - 1
     seen = last if looked_at is None else max(-1, min(looked_at, last))
-    final = softmax(row)
-    now = final if seen == last else softmax(([logits, *rows])[seen + 1])
-    possible = np.flatnonzero(final)
-    drawn = int(possible[pick(final[possible], u)])  # as `choose`, without a second run
-    lined_up = possible[highest(final[possible], ON_THE_BAR)]
-    listed = _listed(logits, lined_up.tolist(), drawn)
-    bar = tuple((int(token), float(final[token])) for token in lined_up)
-    known = scores(logits, listed)
-    candidates = [
-        _candidate(token, at, (logits, *rows), now)
-        for token, at in zip(listed, known, strict=True)
-    ]
+    final = draw.probabilities
+    now = final if seen == last else softmax(draw.rows[seen + 1])
+    possible = np.flatnonzero(final)  # sorting these few is quicker
+    lined_up = possible[highest(final[possible], ON_THE_BAR)].tolist()
+    listed = _listed(draw, lined_up)
     return Distribution(
-        tuple(map(_stage, processors, rows)),
+        draw,
         seen,
-        tuple(_with_reason(one, processors, context) for one in candidates),
-        bar,
-        max(0.0, 1 - sum(p for _, p in bar)),
-        final,
-        u,
-        drawn,
-        bool(processors) and processors[-1] == TopK(1),
-        len(context),
+        tuple(map(_stage, draw.processors, draw.rows[1:])),
+        tuple(
+            _candidate(token, score, draw, now)
+            for token, score in zip(listed, scores(draw.rows[0], listed), strict=True)
+        ),
+        tuple((token, float(final[token])) for token in lined_up),
     )
+
+
+def can_explain(processor: object) -> TypeGuard[Explains]:
+    """Tell whether a processor has a name and reasons of its own."""
+    return hasattr(processor, "label") and hasattr(processor, "reason")
 
 
 def label(processor: Processor) -> str:
@@ -200,11 +182,6 @@ def label(processor: Processor) -> str:
     return found
 
 
-def can_explain(processor: object) -> TypeGuard[Explains]:
-    """Tell whether a processor has a name and reasons of its own."""
-    return hasattr(processor, "label") and hasattr(processor, "reason")
-
-
 def highest(values: Logits | Probabilities, count: int) -> list[int]:
     """Return the places of the highest values, highest first, ties by place."""
     if count < len(values):
@@ -216,35 +193,26 @@ def highest(values: Logits | Probabilities, count: int) -> list[int]:
     return [int(place) for place in places[order]]
 
 
-def _listed(logits: Logits, lined_up: Sequence[int], drawn: int) -> list[int]:
+def _listed(draw: Draw, lined_up: Sequence[int]) -> list[int]:
     """Return the likeliest by the model, and those likeliest in the end among them."""
+    logits = draw.rows[0]
     likeliest = highest(logits, SHOWN)
-    wanted = [drawn, *lined_up[:SURVIVORS]]
-    others = [token for token in wanted if token not in likeliest]
-    others = list(dict.fromkeys(others))
-    kept = [t for t in likeliest if t in wanted]
+    wanted = [draw.token, *lined_up[:SURVIVORS]]
+    others = {token for token in wanted if token not in likeliest}
+    kept = [token for token in likeliest if token in wanted]
     room = SHOWN - len(others) - len(kept)
-    kept += [t for t in likeliest if t not in wanted][:room]
+    kept += [token for token in likeliest if token not in wanted][:room]
     return sorted([*kept, *others], key=lambda token: (-logits[token], token))
 
 
-def _candidate(
-    token: int, known: Score, rows: Sequence[Logits], now: Probabilities
-) -> Candidate:
-    logit, *after = (float(row[token]) for row in rows)
-    out_at = next((i for i, value in enumerate(after) if value == -np.inf), None)
-    return Candidate(token, known, logit, tuple(after), float(now[token]), out_at)
-
-
-def _with_reason(
-    candidate: Candidate, processors: Sequence[Processor], context: TokenIds
-) -> Candidate:
-    if candidate.out_at is None:
-        return candidate
-    processor = processors[candidate.out_at]
-    if not can_explain(processor):
-        return candidate
-    return replace(candidate, reason=processor.reason(candidate.token, context))
+def _candidate(token: int, score: Score, draw: Draw, now: Probabilities) -> Candidate:
+    logit, *after = (float(row[token]) for row in draw.rows)
+    out_at = after.index(-np.inf) if -np.inf in after else None
+    reason = None
+    if out_at is not None and can_explain(processor := draw.processors[out_at]):
+        reason = processor.reason(token, draw.context)
+    share = float(now[token])
+    return Candidate(token, score, logit, tuple(after), share, out_at, reason)
 
 
 def _stage(processor: Processor, row: Logits) -> Stage:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel.acting import Acting, Moment
+from llm_walkthrough.panel.candidates import distribution
 from llm_walkthrough.sampling import Sampling, uniform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from llm_walkthrough.panel.candidates import Distribution
+    from llm_walkthrough.stepper import Draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +44,15 @@ Set = TypeVar("Set", bound=Knobs)
 class Turning(Acting[Set]):
     """A moment with knobs; settings that leave no token to be drawn are refused."""
 
+    _found: tuple[Draw, int | None, Distribution] | None = None
+
     def actions(self) -> Mapping[str, Callable[[Set, Any], Set]]:
         """Return what can be done."""
         return {
             **super().actions(),
-            "knob": lambda now, value: self._possible(turned(now, value)),
+            "knob": lambda now, value: self.possible(turned(now, value)),
             "stage": lambda now, number: replace(now, looked_at=int(number)),
-            "u": lambda now, u: self._possible(self.with_u(now, below_one(float(u)))),
+            "u": lambda now, u: self.with_u(now, below_one(float(u))),
             "roll": lambda now, _value: self.with_u(now, _luck()),
             "unroll": lambda now, _value: self.with_u(now, None),
         }
@@ -61,15 +65,31 @@ class Turning(Acting[Set]):
         """
         raise NotImplementedError
 
-    def distribution(self, now: Set) -> Distribution:
-        """Return what the knobs make of the logits that are there.
+    def draw(self, now: Set) -> Draw:
+        """Return what the knobs draw from the logits that are there.
 
         Raises:
             InputError: they leave no token.
         """
         raise NotImplementedError
 
-    def _possible(self, now: Set) -> Set:
+    def distribution(self, now: Set) -> Distribution:
+        """Return what may come next; made once, however often it is asked for.
+
+        Raises:
+            InputError: no token may.
+        """
+        key = (self.draw(now), now.looked_at)
+        if self._found is None or self._found[:2] != key:
+            self._found = (*key, distribution(*key))
+        return self._found[2]
+
+    def possible(self, now: Set) -> Set:
+        """Return the moment as it is.
+
+        Raises:
+            InputError: its knobs leave no token.
+        """
         self.distribution(now)
         return now
 

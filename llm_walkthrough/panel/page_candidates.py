@@ -45,7 +45,7 @@ def candidates_section(
         can_take: a click on a candidate appends it.
         instead: what is drawn while the numbers are hidden.
     """
-    own_u = found.u != uniform(knobs.seed, found.position)
+    own_u = found.draw.u != uniform(knobs.seed, found.position)
     table = instead or _table(found, tokenizer, found.position if can_take else None)
     bar = _hidden_bar() if instead else _bar(found, tokenizer, own_u=own_u)
     return (
@@ -94,7 +94,7 @@ def _seed(seed: int) -> Slider:
 
 def _stages(found: Distribution, *, is_hidden: bool) -> str:
     """Draw the row of processors, each with the number of tokens that it leaves."""
-    vocab = len(found.final)
+    vocab = len(found.draw.probabilities)
     stages = [("the model", vocab), *((s.label, s.survivors) for s in found.stages)]
     items = "".join(
         f"<li>{_stage(number, label, left, found.looked_at)}</li>"
@@ -158,7 +158,7 @@ def _row(
 ) -> str:
     kinds, widest = scale
     is_out = row.out_at is not None and row.out_at <= found.looked_at
-    is_drawn = row.token == found.drawn
+    is_drawn = row.token == found.draw.token
     style = "lw-drawn" if is_drawn else "lw-out" if is_out else ""
     ghost = 100 * row.score.probability / widest
     solid = 100 * row.now / widest
@@ -244,26 +244,27 @@ def _hidden_bar() -> str:
 
 def _bar(found: Distribution, tokenizer: Vocabulary, *, own_u: bool) -> str:
     """Draw the tokens end to end, and `u` on them."""
+    draw = found.draw
     pieces = [(token, tokenizer.piece(token), p) for token, p in found.bar]
     segments = "".join(
-        _segment(piece, p, is_drawn=token == found.drawn) for token, piece, p in pieces
+        _segment(piece, p, is_drawn=token == draw.token) for token, piece, p in pieces
     )
     if found.rest > 0:
         width = f"width:{100 * found.rest:.3f}%"
-        tip = f"{np.count_nonzero(found.final) - len(pieces):,} other tokens"
+        tip = f"{np.count_nonzero(draw.probabilities) - len(pieces):,} other tokens"
         named = attributes({"class": "lw-seg lw-rest", "data-tip": tip})
         segments += f'<span{named} style="{width}"></span>'
     words = ", ".join(f"{piece} {percent(p)} %" for _, piece, p in pieces[:5])
-    drawn = tokenizer.piece(found.drawn)
-    says = f"u = {found.u:.3f} picks {drawn}"
+    drawn = tokenizer.piece(draw.token)
+    says = f"u = {draw.u:.3f} picks {drawn}"
     if found.is_greedy:
         says = f"greedy: {drawn} is the likeliest, u is not looked at"
     slider = Slider(
-        "u", "u, the random number", found.u, 0, 1, "any", says, "u", "lw-u-slider"
+        "u", "u, the random number", draw.u, 0, 1, "any", says, "u", "lw-u-slider"
     )
-    left = f"left:{100 * found.u:.2f}%"
+    left = f"left:{100 * draw.u:.2f}%"
     mark = f'<span class="lw-mark" style="{left}"></span>'
-    label = f'<span class="lw-u" style="--at:{found.u:.4f}">u = {found.u:.3f}</span>'
+    label = f'<span class="lw-u" style="--at:{draw.u:.4f}">u = {draw.u:.3f}</span>'
     of_seed = "the number that belongs to seed and position"
     roll = Button("roll", "Roll u", "draw another random number")
     unroll = Button("unroll", "Seed’s u", of_seed, is_off=not own_u)
@@ -291,7 +292,7 @@ def settings(processors: Sequence[Processor], seed: int) -> str:
 
 def plots(found: Distribution, vocabulary: Vocabulary) -> tuple[Plot, Plot]:
     """Draw the candidates before and after, and the bar on which `u` falls."""
-    rows = found.rows[:_ROWS]
+    draw, rows = found.draw, found.rows[:_ROWS]
 
     def piece(token: int) -> str:
         return cut(vocabulary.piece(token))
@@ -300,9 +301,9 @@ def plots(found: Distribution, vocabulary: Vocabulary) -> tuple[Plot, Plot]:
         [piece(row.token) for row in rows],
         [row.score.probability for row in rows],
         [found.share(row.token) for row in rows],
-        chosen=piece(found.drawn),
-        title=f"What may come next; u = {found.u:.3f} picks {piece(found.drawn)}",
+        chosen=piece(draw.token),
+        title=f"What may come next; u = {draw.u:.3f} picks {piece(draw.token)}",
     )
     lined_up = found.bar[:_BARS]
     shares = [p for _, p in lined_up]
-    return bars, cumulative_bar([piece(t) for t, _ in lined_up], shares, found.u)
+    return bars, cumulative_bar([piece(t) for t, _ in lined_up], shares, found.draw.u)

@@ -16,6 +16,7 @@ from llm_walkthrough.panel.knobs import Knobs, Turning
 from llm_walkthrough.panel.page_candidates import candidates_section, plots, settings
 from llm_walkthrough.panel.wording import percent, quoted
 from llm_walkthrough.sampling import Sampling, uniform
+from llm_walkthrough.stepper import Draw
 from llm_walkthrough.views import Passage
 
 if TYPE_CHECKING:
@@ -38,13 +39,6 @@ class Reshaped(Knobs):
     context: TokenIds = field(repr=False, compare=False)
     own_u: float | None = None
 
-    @property
-    def u(self) -> float:
-        """The number in [0, 1) that draws."""
-        return (
-            uniform(self.seed, len(self.context)) if self.own_u is None else self.own_u
-        )
-
     @cached_property
     def found(self) -> Distribution:
         """What the knobs make of the logits.
@@ -52,10 +46,11 @@ class Reshaped(Knobs):
         Raises:
             InputError: they leave no token.
         """
-        processors, stage = self.sampling.processors(), self.looked_at
-        return distribution(
-            self.logits, self.context, processors, self.u, looked_at=stage
-        )
+        own, position = self.own_u, len(self.context)
+        u = uniform(self.seed, position) if own is None else own
+        processors = self.sampling.processors()
+        draw = Draw.of(self.logits, self.context, processors, u)
+        return distribution(draw, self.looked_at)
 
     @property
     def is_moved(self) -> bool:
@@ -77,12 +72,11 @@ class Reshaping(Turning[Reshaped]):
     """
 
     def __init__(self, logits: Logits, context: TokenIds) -> None:
-        first = Reshaped(logits=logits, context=context)
-        super().__init__(self._possible(first))
+        super().__init__(self.possible(Reshaped(logits=logits, context=context)))
 
     def with_u(self, now: Reshaped, u: float | None) -> Reshaped:
         """Return the moment in which `u` draws, None: the seed's number."""
-        return replace(now, own_u=u)
+        return self.possible(replace(now, own_u=u))
 
     def distribution(self, now: Reshaped) -> Distribution:
         """Return what the knobs of a moment make of the logits."""
@@ -92,7 +86,7 @@ class Reshaping(Turning[Reshaped]):
 # --- the page ----------------------------------------------------------------------
 def page(now: Reshaped, vocabulary: Vocabulary) -> str:
     """Draw the candidates before and after, the bar with `u`, and the knobs."""
-    vocab = len(now.found.final)
+    vocab = len(now.found.draw.probabilities)
     left = now.found.stages[-1].survivors if now.found.stages else vocab
     where = f"<b>{left:,}</b> of {vocab:,} tokens can be drawn"
     again = frame.reset("the usual settings, seed 0 and its u", can_go=now.is_moved)

@@ -132,9 +132,9 @@ def _said(shot: Snapshot, tokenizer: Tokenizer) -> Notice:
         return Notice("The context is full: Back takes steps back.", "hint")
     if desk.is_guessing:
         return Notice("Guess first: choose the token that you expect to come.", "hint")
-    drawn = quoted(tokenizer.piece(found.drawn))
-    share = percent(found.share(found.drawn))
-    how = f"u = {found.u:.3f} picks {drawn} ({share} %)"
+    drawn = quoted(tokenizer.piece(found.draw.token))
+    share = percent(found.share(found.draw.token))
+    how = f"u = {found.draw.u:.3f} picks {drawn} ({share} %)"
     if found.is_greedy:
         how = f"{drawn} is the likeliest"
     return Notice(

@@ -33,12 +33,13 @@ from llm_walkthrough.stepper import EndTokens, Stepper
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from llm_walkthrough.arrays import Logits, TokenIds
+    from llm_walkthrough.arrays import TokenIds
     from llm_walkthrough.branch import Run
     from llm_walkthrough.panel.candidates import Distribution
     from llm_walkthrough.panel.step.ways import How
     from llm_walkthrough.panel.watched import FedModel, Score
     from llm_walkthrough.sampling import Processor
+    from llm_walkthrough.stepper import Draw
     from llm_walkthrough.tokenizer import Tokenizer
 
 
@@ -83,7 +84,7 @@ class Walk:
         self._lock = threading.RLock()
         self._model = Watched(model)
         self._desk = Desk(sampling=sampling or Sampling(), seed=seed)
-        self._found: tuple[Logits, object, Distribution] | None = None
+        self._found: tuple[Draw, int | None, Distribution] | None = None
         self._trail = self._new_trail(prompt)
         self._set_up()
         self._distribution()
@@ -232,7 +233,7 @@ class Walk:
             self._distribution()  # settings that leave no token are refused here
 
     def _step(self, _value: object = None) -> None:
-        drawn = self._distribution().drawn
+        drawn = self._distribution().draw.token
         own = self.stepper.u != uniform(self._desk.seed, self.stepper.position)
         self._append(drawn, "own u" if own else "drawn")
 
@@ -251,12 +252,12 @@ class Walk:
 
     def _guess(self, token: int) -> None:
         found, so_far = self._distribution(), self._desk.guesses
-        came, said = ((t, self._score(t, found)) for t in (found.drawn, token))
+        came, said = ((t, self._score(t, found)) for t in (found.draw.token, token))
         self._step()
         guesses = Guesses(
             so_far.made + 1,
-            so_far.right + (token == found.drawn),
-            so_far.by_the_model + (found.rows[0].token == found.drawn),
+            so_far.right + (token == found.draw.token),
+            so_far.by_the_model + (found.rows[0].token == found.draw.token),
         )
         self._set(guesses=guesses)
         self._say(verdict(came, said, self.tokenizer))
@@ -350,7 +351,7 @@ class Walk:
                 continue
             own = step.u != uniform(step.seed, self.stepper.position)
             self.stepper.set_u(step.u if own else None)
-            drawn = self._distribution().drawn
+            drawn = self._distribution().draw.token
             if drawn == step.token:
                 self._append(drawn, "own u" if own else "drawn")
             else:
@@ -360,14 +361,15 @@ class Walk:
     def _distribution(self) -> Distribution:
         """Return what may come next; made once, however often it is asked for."""
         stepper, desk = self.stepper, self._desk
-        logits = stepper.logits
-        key = (stepper.processors, stepper.u, desk.looked_at)
-        if self._found is None or self._found[0] is not logits or self._found[1] != key:
-            found = distribution(
-                logits, stepper.tokens, *key[:2], looked_at=desk.looked_at
-            )
-            self._found = (logits, key, found)
-        return self._found[2]
+        draw = stepper.draw
+        if (
+            self._found is None
+            or self._found.draw is not draw
+            or self._looked_at != desk.looked_at
+        ):
+            self._found = distribution(draw, desk.looked_at)
+            self._looked_at = desk.looked_at
+        return self._found
 
     def _feed(self, run: Run) -> Feed:
         arrays = self._model.feeds[run.start, len(run.tokens)]

@@ -47,14 +47,14 @@ def test_it_draws_what_the_functions_draw(seed: int) -> None:
     turn(one, "seed", seed)
     u = uniform(seed, position=2)
     assert one.u == u
-    assert one.found().drawn == drawn(Sampling(temperature=2), u)
+    assert one.found().draw.token == drawn(Sampling(temperature=2), u)
 
 
 def test_the_learners_own_u_draws_until_it_is_given_back() -> None:
     one = reshaping()
     turn(one, "temperature", 2)
     one.act("u", 0.999)
-    assert one.found().drawn == drawn(Sampling(temperature=2), 0.999)
+    assert one.found().draw.token == drawn(Sampling(temperature=2), 0.999)
     one.act("unroll")
     assert one.u == uniform(0, position=2)
 
@@ -81,7 +81,7 @@ def test_a_stage_can_be_looked_at_and_does_not_change_what_is_drawn() -> None:
     one.act("stage", 0)
     after = one.found()
     assert after.stages[after.looked_at].kind == "RepetitionPenalty"
-    assert after.drawn == before.drawn
+    assert after.draw.token == before.draw.token
     assert [r.now for r in after.rows] != [r.now for r in before.rows]
 
 
@@ -103,7 +103,7 @@ def test_what_cannot_be_set_is_said_and_changes_nothing(
     one.act(action, value)
     assert one.now.notice.text.startswith(said)
     assert one.now.sampling == before.settings.sampling
-    assert (one.now.seed, one.u) == (0, before.found.u)
+    assert (one.now.seed, one.u) == (0, before.found.draw.u)
 
 
 def test_it_never_changes_the_logits() -> None:

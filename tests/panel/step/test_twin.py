@@ -27,8 +27,8 @@ def test_it_tells_where_the_panel_stands_also_in_words() -> None:
     shown, words = twin(one.snapshot(), tokenizer())
     assert "Step panel: toy, step 3, context 8 of 400" in Reader(shown).text
     assert words.startswith("Step panel: toy, step 3, context 8 of 400")
-    drawn = tokenizer().piece(now(one).drawn)
-    assert f"u = {now(one).u:.3f} picks {drawn}" in words
+    drawn = tokenizer().piece(now(one).draw.token)
+    assert f"u = {now(one).draw.u:.3f} picks {drawn}" in words
 
 
 def test_it_is_the_same_each_time_and_small() -> None:
@@ -52,7 +52,7 @@ def test_the_plots_show_the_shares_after_processing() -> None:
     bars, line = plots(now(one), tokenizer())
     first = now(one).rows[0]
     assert f"{100 * first.score.probability:.1f} %" in bars.text
-    assert f"u = {now(one).u:.3f}" in line.text
+    assert f"u = {now(one).draw.u:.3f}" in line.text
 
 
 def test_settings_are_named_with_the_seed() -> None:

@@ -65,7 +65,7 @@ def test_steps_make_the_tokens_that_a_plain_stepper_makes() -> None:
 def test_what_is_shown_is_what_the_step_then_does() -> None:
     one = walk()
     for _ in range(6):
-        expected = now(one).drawn
+        expected = now(one).draw.token
         steps(one, 1)
         assert made(one)[-1] == expected
 
@@ -222,14 +222,14 @@ def test_every_knob_turns_and_the_model_is_not_run(name: str) -> None:
     assert one.num_runs == 1
     found, stepper = now(one), one.stepper
     processed = process(stepper.logits, stepper.tokens, desk.sampling.processors())
-    np.testing.assert_array_equal(found.final, softmax(processed))
-    assert found.u == uniform(desk.seed, len(PROMPT))
+    np.testing.assert_array_equal(found.draw.probabilities, softmax(processed))
+    assert found.draw.u == uniform(desk.seed, len(PROMPT))
 
 
 def test_a_number_of_ones_own_draws_and_is_remembered_as_such() -> None:
     one = walk()
     one.act("u", 0.75)
-    expected = now(one).drawn
+    expected = now(one).draw.token
     steps(one, 1)
     (known,) = one.snapshot().made
     assert known is not None
@@ -283,16 +283,16 @@ def test_what_comes_before_the_settings_stays_there() -> None:
 def test_a_right_guess_and_a_wrong_one_are_counted() -> None:
     one = walk()
     one.act("guessing")
-    drawn = now(one).drawn
+    drawn = now(one).draw.token
     one.act("take", {"token": drawn, "position": one.stepper.position})
     assert (one.desk.guesses.made, one.desk.guesses.right) == (1, 1)
     assert one.desk.notice.text.startswith("Right: ")
     found = now(one)
-    wrong = next(row.token for row in found.rows if row.token != found.drawn)
+    wrong = next(row.token for row in found.rows if row.token != found.draw.token)
     one.act("take", {"token": wrong, "position": one.stepper.position})
     assert (one.desk.guesses.made, one.desk.guesses.right) == (2, 1)
     assert one.desk.notice.text.startswith("You said ")
-    assert made(one) == [drawn, found.drawn]  # what comes is drawn, not guessed
+    assert made(one) == [drawn, found.draw.token]  # what comes is drawn, not guessed
 
 
 def test_the_models_favourite_is_counted_beside() -> None:
@@ -310,7 +310,7 @@ def test_a_guess_that_is_not_listed_is_judged_too() -> None:
     other = next(token for token in range(264) if token not in listed)
     one.act("take", {"token": other, "position": one.stepper.position})
     assert one.desk.guesses.made == 1
-    assert made(one) == [found.drawn]
+    assert made(one) == [found.draw.token]
     assert one.desk.notice.text.startswith("You said ")
 
 
