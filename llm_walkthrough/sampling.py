@@ -1,8 +1,9 @@
-"""Which tokens survive, and which one is drawn?
+"""Processors that reshape logits, and the draw of one token.
 
 Logits go through a row of processors, each of which gives new logits and leaves its
 argument alone; softmax makes probabilities of what is left; one number `u` in [0, 1)
-picks the token. Pure numpy: this file knows nothing of models, caches or text.
+picks the token. `KNOBS` holds what there is to know of each processor's number. Pure
+numpy: this file knows nothing of models, caches or text.
 
 References differ on two points. Here temperature comes before the filters (llama.cpp
 filters first), and top-k keeps exactly k tokens, the lowest id first among equals
@@ -12,13 +13,14 @@ filters first), and top-k keeps exactly k tokens, the lowest id first among equa
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.knob import Knob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,23 +38,38 @@ class Processor(Protocol):
         ...
 
 
+class _KnobProcessor:
+    """A processor with one number, of which its row in `KNOBS` tells more.
+
+    Raises:
+        InputError: the number is out of the range that the row allows.
+    """
+
+    def __post_init__(self) -> None:
+        knob, number = self._knob_and_number()
+        knob.require_allowed(number)
+
+    @property
+    def label(self) -> str:
+        """What it is called with its number, as "top-k 40"."""
+        knob, number = self._knob_and_number()
+        return "likeliest" if self == _GREEDY else knob.marked(number)
+
+    def _knob_and_number(self) -> tuple[Knob, Any]:
+        [number] = vars(self).values()
+        return next(knob for knob in KNOBS if knob.processor is type(self)), number
+
+
 @dataclass(frozen=True)
-class RepetitionPenalty:
+class RepetitionPenalty(_KnobProcessor):
     """Make tokens that stand in the context already less likely.
 
     A positive logit is divided by the penalty and a negative one multiplied, so that
     both sink; 1 changes nothing. Formula: Keskar et al. 2019 (CTRL), section 4.1, with
     the multiplication that later implementations added for negative logits.
-
-    Raises:
-        InputError: the penalty is not between 0.1 and 10.
     """
 
     penalty: float
-
-    def __post_init__(self) -> None:
-        way_out = "use 1 for no penalty, or something like 1.1"
-        _require_between("repetition penalty", self.penalty, (0.1, 10), way_out)
 
     def __call__(self, logits: Logits, context: TokenIds, /) -> Logits:
         """Return logits [vocab] float32 with every token of `context` penalised."""
@@ -65,20 +82,13 @@ class RepetitionPenalty:
 
 
 @dataclass(frozen=True)
-class Temperature:
+class Temperature(_KnobProcessor):
     """Divide all logits: below 1 the likely gets likelier, above 1 all draw level.
 
     Formula: `logits / T`, Hinton et al. 2015, equation 1.
-
-    Raises:
-        InputError: the temperature is not between 0.001 and 100.
     """
 
     temperature: float
-
-    def __post_init__(self) -> None:
-        way_out = "for greedy decoding use TopK(1), or the setting temperature 0"
-        _require_between("temperature", self.temperature, (0.001, 100), way_out)
 
     def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
         """Return logits [vocab] float32, each divided by the temperature."""
@@ -86,23 +96,16 @@ class Temperature:
 
 
 @dataclass(frozen=True)
-class TopK:
+class TopK(_KnobProcessor):
     """Keep the k likeliest tokens, exactly k; TopK(1) is greedy decoding.
 
     Source: Fan et al. 2018, section 5.
 
-    Raises:
-        InputError: k is not a whole number of at least 1.
+    >>> TopK(2)(np.float32([3, 8, 1, 4]), [])
+    array([-inf,   8., -inf,   4.], dtype=float32)
     """
 
     k: int
-
-    def __post_init__(self) -> None:
-        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
-            raise InputError(
-                f"top-k must be a whole number of at least 1, got {self.k!r}; "
-                "leave TopK out, or set top_k to 0, to keep every token"
-            )
 
     def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
         """Return logits [vocab] float32, -inf for all but the k highest."""
@@ -111,54 +114,37 @@ class TopK:
         kth_highest = np.partition(logits, -self.k)[-self.k]
         above = np.flatnonzero(logits > kth_highest)
         equal = np.flatnonzero(logits == kth_highest)  # ascending: lowest id first
-        return _keep_only(logits, [above, equal[: self.k - len(above)]])
-
-
-_LIKELIEST = TopK(1)
+        return _keep_only(logits, np.append(above, equal[: self.k - len(above)]))
 
 
 @dataclass(frozen=True)
-class TopP:
+class TopP(_KnobProcessor):
     """Keep the smallest set of likeliest tokens that together reach p (the nucleus).
 
     Source: Holtzman et al. 2020, section 3.1.
 
-    Raises:
-        InputError: p is not between 0.000001 and 1.
+    >>> softmax(TopP(0.7)(np.log(np.float32([3, 8, 1, 4])), [])).round(2)
+    array([0.  , 0.67, 0.  , 0.33])
     """
 
     p: float
 
-    def __post_init__(self) -> None:
-        way_out = "use 1 to keep every token"
-        _require_between("top-p", self.p, (1e-6, 1), way_out)
-
     def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
         """Return logits [vocab] float32, -inf outside the nucleus."""
-        if self.p == 1:  # rounded sums may reach 1 before the last token
-            return logits
         probabilities = softmax(logits)
         ranked = likeliest_first(probabilities)
-        reached = np.cumsum(probabilities[ranked])
-        return _keep_only(logits, [ranked[: np.searchsorted(reached, self.p) + 1]])
+        return _keep_only(logits, _head(ranked, probabilities, self.p))
 
 
 @dataclass(frozen=True)
-class MinP:
+class MinP(_KnobProcessor):
     """Keep tokens at least p times as probable as the likeliest one.
 
     Probabilities differ by the factor p where logits differ by log p, so no softmax is
     needed. Source: Nguyen et al. 2024.
-
-    Raises:
-        InputError: p is not between 0.000001 and 1.
     """
 
     p: float
-
-    def __post_init__(self) -> None:
-        way_out = "leave MinP out, or set min_p to 0, to keep every token"
-        _require_between("min-p", self.p, (1e-6, 1), way_out)
 
     def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
         """Return logits [vocab] float32, -inf below the threshold."""
@@ -166,13 +152,24 @@ class MinP:
         return np.where(logits >= threshold, logits, np.float32(-np.inf))
 
 
+KNOBS = (  # in the order of application: name, processor, off, allowed, slider, mark
+    Knob(
+        "repetition_penalty", RepetitionPenalty, 1, (0.1, 10), (1, 2, 0.05), "penalty"
+    ),
+    Knob("temperature", Temperature, 1, (0.001, 100), (0, 2, 0.05), "÷ T", greedy=0),
+    Knob("top_k", TopK, 0, (1, math.inf), (0, 100, 1), kind=int),
+    Knob("top_p", TopP, 1, (1e-6, 1), (0.05, 1, 0.05)),
+    Knob("min_p", MinP, 0, (1e-6, 1), (0, 0.5, 0.01)),
+)
+_GREEDY = TopK(1)
+
+
 @dataclass(frozen=True)
 class Sampling:
-    """The usual settings, by the names that most tools use.
+    """The usual settings, by the names that most tools use; `KNOBS` describes each.
 
     The defaults keep a small model from repeating itself and read well. Temperature 0
-    is greedy decoding; top_k 0, top_p 1, min_p 0 and repetition_penalty 1 switch that
-    processor off.
+    is greedy decoding.
 
     Raises:
         InputError: a value is out of its range.
@@ -189,18 +186,28 @@ class Sampling:
 
     def processors(self) -> tuple[Processor, ...]:
         """Return the processors that are on, in the order in which they are applied."""
-        penalty = RepetitionPenalty(self.repetition_penalty)
-        penalties = () if self.repetition_penalty == 1 else (penalty,)
-        filters = self._filters()
+        row: list[Processor] = []
+        for knob in KNOBS:
+            number = getattr(self, knob.name)
+            if number == knob.greedy:
+                row.append(_GREEDY)
+            elif number != knob.off:
+                row.append(knob.processor(number))
         if self.temperature == 0:
-            return (*penalties, TopK(1))
-        return (*penalties, Temperature(self.temperature), *filters)
+            del row[row.index(_GREEDY) + 1 :]  # one token is left, nothing to filter
+        return tuple(row)
 
-    def _filters(self) -> tuple[Processor, ...]:
-        top_k = () if self.top_k == 0 else (TopK(self.top_k),)
-        top_p = (TopP(self.top_p),)
-        min_p = () if self.min_p == 0 else (MinP(self.min_p),)
-        return (*top_k, *(() if self.top_p == 1 else top_p), *min_p)
+    def turned(self, name: str, number: float) -> Sampling:
+        """Return these settings with another number for one knob.
+
+        Raises:
+            InputError: there is no such knob, or it does not go that far.
+        """
+        knobs = {knob.name: knob for knob in KNOBS}
+        if name not in knobs:
+            raise InputError(f"there is no knob {name!r}; there are {[*knobs]}")
+        changed: dict[str, Any] = {name: knobs[name].kind(number)}
+        return replace(self, **changed)
 
 
 def process(
@@ -220,9 +227,8 @@ def forced_token(context: TokenIds, processors: Iterable[Processor]) -> int | No
     """
     for processor in processors:
         forced = getattr(processor, "forced", None)
-        token: int | None = None if forced is None else forced(context)
-        if token is not None:
-            return token
+        if forced is not None and (token := forced(context)) is not None:
+            return int(token)
     return None
 
 
@@ -252,21 +258,32 @@ def softmax(logits: Logits) -> Probabilities:
     return probabilities
 
 
-def log_probability(logits: Logits, token: int) -> float:
-    """Return the natural logarithm of the softmax at `token` (nats, at most 0).
+def log_sum_exp(logits: Logits) -> float:
+    """Return `log sum_j exp(x_j)` of logits [vocab] float32, within 1e-5.
 
-    `x_token - max x - log sum_j exp(x_j - max x)`, within 1e-5 of the exact number.
+    Less this number, a logit is the natural logarithm of its softmax.
     """
     highest = logits.max()
-    weights = logits - highest
-    total = np.exp(weights, out=weights).sum()
-    return float(logits[token] - highest) - math.log(total)
+    weights = logits - highest  # exp() of a large logit would overflow
+    return float(highest) + math.log(np.exp(weights, out=weights).sum())
+
+
+def log_probability(logits: Logits, token: int) -> float:
+    """Return the natural logarithm of the softmax at `token` (nats, at most 0)."""
+    return float(logits[token]) - log_sum_exp(logits)
 
 
 def likeliest_first(probabilities: Probabilities) -> TokenIds:
     """Return the ids whose probability is above 0, likeliest first, ties by id."""
     possible = np.flatnonzero(probabilities > 0)
     return possible[np.argsort(-probabilities[possible], kind="stable")]
+
+
+def require_u(u: float) -> float:
+    """Return `u`; raise InputError unless it is at least 0 and below 1."""
+    if not 0 <= u < 1:
+        raise InputError(f"u must be at least 0 and below 1, got {u}; draw another")
+    return u
 
 
 def pick(probabilities: Probabilities, u: float) -> int:
@@ -277,8 +294,7 @@ def pick(probabilities: Probabilities, u: float) -> int:
     Raises:
         InputError: `u` is not at least 0 and below 1.
     """
-    if not 0 <= u < 1:
-        raise InputError(f"u must be at least 0 and below 1, got {u}; draw another")
+    require_u(u)
     ranked = likeliest_first(probabilities)
     ends = np.cumsum(probabilities[ranked])
     # a sum of rounded numbers may end a hair away from 1, so u is scaled to it
@@ -296,7 +312,7 @@ def choose(
         InputError: no token is left, one is NaN or +inf, or `u` is not at least 0 and
             below 1; greedy decoding does not look at it.
     """
-    if processors and processors[-1] == _LIKELIEST:  # greedy: there is nothing to draw
+    if processors and processors[-1] == _GREEDY:  # greedy: there is nothing to draw
         left = process(logits, context, processors[:-1])
         likeliest = int(left.argmax())  # of equals the lowest id, and NaN before all
         if math.isfinite(left[likeliest]):
@@ -335,18 +351,15 @@ def _uniforms(seed: int, block: int) -> tuple[float, ...]:
     return tuple(float(np.random.default_rng((seed, p)).random()) for p in places)
 
 
-def _keep_only(logits: Logits, survivors: list[TokenIds]) -> Logits:
+def _head(ranked: TokenIds, probabilities: Probabilities, p: float) -> TokenIds:
+    """Return the shortest head of `ranked` whose probabilities reach p together."""
+    if p == 1:  # rounded sums may reach 1 before the last token
+        return ranked
+    reached = np.cumsum(probabilities[ranked])
+    return ranked[: np.searchsorted(reached, p) + 1]
+
+
+def _keep_only(logits: Logits, survivors: TokenIds) -> Logits:
     kept = np.full_like(logits, -np.inf)
-    for tokens in survivors:
-        kept[tokens] = logits[tokens]
+    kept[survivors] = logits[survivors]
     return kept
-
-
-def _require_between(
-    name: str, value: float, bounds: tuple[float, float], way_out: str
-) -> None:
-    low, high = bounds
-    if not low <= value <= high:  # also refuses NaN
-        raise InputError(
-            f"{name} must be between {low:g} and {high:g}, got {value}; {way_out}"
-        )

@@ -3,13 +3,15 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.sampling import (
+    KNOBS,
     MinP,
     Processor,
     RepetitionPenalty,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
+    from llm_walkthrough.knob import Knob
 
 NO_CONTEXT = np.array([], np.int64)
 # ids 0 … 3 have the probabilities 3/16, 8/16, 1/16, 4/16
@@ -387,7 +390,71 @@ def test_temperature_zero_is_greedy() -> None:
 
 def test_each_setting_can_be_switched_off() -> None:
     off = Sampling(temperature=1, top_k=0, top_p=1, min_p=0, repetition_penalty=1)
-    assert off.processors() == (Temperature(1),)
+    assert off.processors() == ()
+
+
+# --- the knobs ------------------------------------------------------------------------
+
+by_knob = pytest.mark.parametrize("knob", KNOBS, ids=lambda knob: knob.name)
+
+
+def test_every_setting_has_one_knob() -> None:
+    names = sorted(field.name for field in fields(Sampling))
+    assert sorted(knob.name for knob in KNOBS) == names
+
+
+@by_knob
+def test_a_knob_alone_makes_its_processor(knob: Knob) -> None:
+    off = Sampling(**{one.name: one.off for one in KNOBS})  # type: ignore[arg-type]
+    assert off.processors() == ()
+    number = knob.kind(knob.slider[1] - knob.slider[2])
+    turned = off.turned(knob.name, number)
+    assert vars(turned) == {**vars(off), knob.name: number}
+    (processor,) = turned.processors()
+    assert processor == knob.processor(number)
+    assert knob.shown(number) in getattr(processor, "label", "")
+    assert knob.shown(knob.off) == "off"
+
+
+@by_knob
+def test_a_slider_goes_no_further_than_its_knob(knob: Knob) -> None:
+    low, high, step = knob.slider
+    assert low <= getattr(Sampling, knob.name) <= high
+    for number in (low, low + step, high):
+        Sampling().turned(knob.name, number)
+
+
+@by_knob
+def test_the_ends_of_a_range_belong_to_it_and_what_is_beyond_is_refused(
+    knob: Knob,
+) -> None:
+    low, high = knob.allowed
+    for end in {low, high} - {math.inf}:
+        processed = knob.processor(end)(FOUR, np.array([1]))
+        assert softmax(processed).sum() == pytest.approx(1)
+    beyond = [low - low / 8, high + 0.5, -high, math.nan, -1]
+    beyond += [2.5, True] if knob.kind is int else [math.inf]
+    for number in beyond:
+        with pytest.raises(InputError, match=rf"^{knob.label} must be .*got {number};"):
+            knob.processor(number)
+
+
+def test_a_knob_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(InputError, match="there is no knob 'heat'; there are"):
+        Sampling().turned("heat", 1)
+
+
+def test_a_knob_turns_to_a_number_of_its_kind() -> None:
+    assert repr(Sampling().turned("top_k", 7.0).top_k) == "7"
+    assert repr(Sampling().turned("temperature", 2).temperature) == "2.0"
+
+
+def test_greedy_decoding_is_written_so() -> None:
+    knob = next(knob for knob in KNOBS if knob.greedy is not None)
+    assert knob.shown(0) == "greedy"
+    assert TopK(1).label == "likeliest"
+    assert Temperature(0.8).label == "÷ T 0.80"
+    assert TopK(40).label == "top-k 40"
 
 
 # --- bad input ------------------------------------------------------------------------
@@ -407,25 +474,28 @@ def test_each_setting_can_be_switched_off() -> None:
             lambda: TopK(0),
             (
                 "top-k must be a whole number of at least 1, got 0; leave TopK out, "
-                "or set top_k to 0, to keep every token"
+                "or set top_k to 0, to switch it off"
             ),
         ),
         (
             lambda: TopP(1.1),
-            "top-p must be between 1e-06 and 1, got 1.1; use 1 to keep every token",
+            (
+                "top-p must be between 1e-06 and 1, got 1.1; leave TopP out, "
+                "or set top_p to 1, to switch it off"
+            ),
         ),
         (
             lambda: MinP(-0.1),
             (
                 "min-p must be between 1e-06 and 1, got -0.1; leave MinP out, "
-                "or set min_p to 0, to keep every token"
+                "or set min_p to 0, to switch it off"
             ),
         ),
         (
             lambda: RepetitionPenalty(0),
             (
-                "repetition penalty must be between 0.1 and 10, got 0; use 1 for no "
-                "penalty, or something like 1.1"
+                "repetition-penalty must be between 0.1 and 10, got 0; leave Repetition"
+                "Penalty out, or set repetition_penalty to 1, to switch it off"
             ),
         ),
         (
@@ -457,52 +527,17 @@ def test_an_error_names_the_culprit_the_value_the_range_and_the_way_out(
     assert str(caught.value) == sentence
 
 
-@pytest.mark.parametrize(
-    ("make", "value"),
-    [
-        (Temperature, -1),
-        (Temperature, 0.0009),
-        (Temperature, 100.5),
-        (Temperature, math.nan),
-        (Temperature, math.inf),
-        (TopK, -1),
-        (TopK, 2.5),
-        (TopK, True),
-        (TopP, 0),
-        (TopP, math.nan),
-        (MinP, 0),
-        (MinP, 1.5),
-        (RepetitionPenalty, -1),
-        (RepetitionPenalty, 11),
-        (lambda u: pick(softmax(FOUR), u), -0.1),
-        (lambda u: pick(softmax(FOUR), u), math.nan),
-        (lambda logit: softmax(np.array([1, logit], np.float32)), math.inf),
-        (lambda value: Sampling(temperature=value), -0.5),
-        (lambda value: Sampling(top_k=value), -1),
-        (lambda value: Sampling(top_p=value), 0),
-        (lambda value: Sampling(temperature=0, top_k=value), -1),
-        (lambda value: Sampling(temperature=0, min_p=value), 2),
-        (lambda value: Sampling(repetition_penalty=value), 0),
-    ],
-)
-def test_a_value_out_of_range_is_refused_and_named(
-    make: Callable[[Any], object], value: float
-) -> None:
-    with pytest.raises(InputError, match=rf"got {value}(;|$)"):
-        make(value)
+@pytest.mark.parametrize("u", [-0.1, 1, math.nan])
+def test_a_u_that_lies_beside_the_bar_is_refused(u: float) -> None:
+    with pytest.raises(InputError, match=f"got {u};"):
+        pick(softmax(FOUR), u)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: [Temperature(0.001), Temperature(100)],
-        lambda: [TopK(1), TopP(1e-6), TopP(1), MinP(1e-6), MinP(1)],
-        lambda: [RepetitionPenalty(0.1), RepetitionPenalty(10)],
-    ],
-)
-def test_the_ends_of_a_range_belong_to_it(make: Callable[[], list[Processor]]) -> None:
-    for processor in make():
-        assert softmax(processor(FOUR, np.array([1]))).sum() == pytest.approx(1)
+def test_settings_are_checked_also_where_greedy_decoding_does_not_look_at_them() -> (
+    None
+):
+    with pytest.raises(InputError, match="top-k must be"):
+        Sampling(temperature=0, top_k=-1)
 
 
 class Forcing:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llm_walkthrough.command_line import commands, terminal
 from llm_walkthrough.errors import InputError
@@ -25,8 +25,6 @@ BAD_INPUT = 2
 READER_GONE = 141
 """What a shell reports of a program that a closed pipe ended: 128 + SIGPIPE."""
 
-_SWITCH: dict[str, Any] = {"action": "store_true", "default": False}
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -38,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status, as told above.
     """
     terminal.prepare_output()
-    parser = _parser()
-    options, unknown = parser.parse_known_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    parser = _parser(words)
+    options, unknown = parser.parse_known_args(words)
     if unknown and options.run is not commands.lab:
         parser.error(f"not known here: {' '.join(unknown)}")
     options.jupyter_arguments = unknown
@@ -55,19 +54,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of all commands; `words` are those that it is to parse."""
     parser = argparse.ArgumentParser(
         prog="llm-walkthrough",
         description="Step through LLM inference with ONNX, token by token.",
         allow_abbrev=False,
     )
     add = parser.add_subparsers(title="commands", required=True).add_parser
-    _add_ask(add)
-    _add_lab(add)
+    option = _add(add, "ask", commands.ask, "Answer one prompt, word by word.")
+    if "ask" in words[:1]:  # numpy comes with the knobs; the other commands need none
+        _add_ask_options(option)
+    text = "Open JupyterLab on the notebooks; further options go to JupyterLab."
+    _add(add, "lab", commands.lab, text)
     _add_models(add)
-    _add_doctor(add)
-    _add_bench(add)
-    _add_bench_panel(add)
+    text = "Tell whether this machine is ready, and what to do if not."
+    _add_json(_add(add, "doctor", commands.doctor, text))
     return parser
 
 
@@ -84,61 +86,46 @@ def _add(add: AddCommand, name: str, run: Callable[..., int], text: str) -> AddO
     return command.add_argument
 
 
-def _add_ask(add: AddCommand) -> None:
-    option = _add(add, "ask", commands.ask, "Answer one prompt, word by word.")
-    option(
-        "prompt",
-        nargs="*",
-        default=[],
-        help="the question; - or none: from standard input",
-    )
+def _add_json(option: AddOption, text: str = "write JSON") -> None:
+    option("--json", action="store_true", default=False, help=text)
+
+
+def _add_ask_options(option: AddOption) -> None:
+    text = "the question; - or none: from standard input"
+    option("prompt", nargs="*", default=[], help=text)
     option("--system", metavar="TEXT", help="what the model is told to be")
-    option("--raw", **_SWITCH, help="send the prompt as it is, without chat template")
-    _add_sampling(option)
+    text = "send the prompt as it is, without chat template"
+    option("--raw", action="store_true", default=False, help=text)
+    _add_knobs(option)
+    text = "another seed, another answer (default: 0)"
+    option("--seed", type=int, metavar="N", help=text)
     text = "the most tokens to make (default: 512)"
     option("--max-new-tokens", type=int, metavar="N", help=text)
     text = "end the answer before this text; may be given several times"
     option("--stop", action="append", dest="stop_texts", metavar="TEXT", help=text)
-    _add_grammar(option)
-    _add_model(option)
-    option("--json", **_SWITCH, help="write one JSON object with all there is to know")
-
-
-def _add_grammar(option: AddOption) -> None:
     text = "the answer is JSON that this schema describes"
     option("--json-schema", type=Path, metavar="FILE", help=text)
     text = "the whole answer matches this regular expression"
     option("--regex", metavar="PATTERN", help=text)
     text = "the answer follows this Lark grammar, from its rule start"
     option("--lark", type=Path, metavar="FILE", help=text)
-
-
-def _add_sampling(option: AddOption) -> None:
-    for name, kind, text in (
-        ("temperature", float, "0 is greedy, 1 the model's own (default: 0.8)"),
-        ("top-k", int, "keep the k likeliest tokens, 0 keeps all (default: 40)"),
-        ("top-p", float, "keep the likeliest that reach p together (default: 0.9)"),
-        ("min-p", float, "keep what is p times as likely as the first (default: 0.0)"),
-        ("repetition-penalty", float, "1 is none (default: 1.1)"),
-        ("seed", int, "another seed, another answer (default: 0)"),
-    ):
-        option(f"--{name}", type=kind, metavar="N" if kind is int else "X", help=text)
-
-
-def _add_model_name(option: AddOption) -> None:
     text = "a model that is listed, or its folder (default: the first of the list)"
     option("--model", metavar="NAME|PATH", help=text)
-
-
-def _add_model(option: AddOption) -> None:
-    _add_model_name(option)
     text = "threads for one operator (default: one for each core)"
     option("--threads", type=int, metavar="N", help=text)
+    _add_json(option, "write one JSON object with all there is to know")
 
 
-def _add_lab(add: AddCommand) -> None:
-    text = "Open JupyterLab on the notebooks; further options go to JupyterLab."
-    _add(add, "lab", commands.lab, text)
+def _add_knobs(option: AddOption) -> None:
+    from llm_walkthrough.sampling import KNOBS, Sampling  # noqa: PLC0415 - needs numpy
+
+    for knob in KNOBS:
+        in_words = f"default: {getattr(Sampling, knob.name)}; {knob.off} is off"
+        if knob.greedy is not None:
+            in_words += f", {knob.greedy} is greedy"
+        metavar = "N" if knob.kind is int else "X"
+        text = f"{knob.help} ({in_words})"
+        option(f"--{knob.label}", type=knob.kind, metavar=metavar, help=text)
 
 
 def _add_models(add: AddCommand) -> None:
@@ -147,7 +134,7 @@ def _add_models(add: AddCommand) -> None:
     add_action = command.add_subparsers(title="actions", required=True).add_parser
     text = "List the models that can be fetched, and whether they are there."
     option = _add(add_action, "list", commands.list_models, text)
-    option("--json", **_SWITCH, help="write JSON")
+    _add_json(option)
     text = "Fetch and convert models; what is there already is left alone."
     option = _add(add_action, "fetch", commands.fetch_models, text)
     text = "which ones (default: the first of the list)"
@@ -155,30 +142,6 @@ def _add_models(add: AddCommand) -> None:
     text = "Print the folder of a model, or without a name that of all models."
     option = _add(add_action, "where", commands.show_folder, text)
     option("name", nargs="?", metavar="NAME", help="a model that is listed")
-
-
-def _add_doctor(add: AddCommand) -> None:
-    text = "Tell whether this machine is ready, and what to do if not."
-    option = _add(add, "doctor", commands.doctor, text)
-    option("--json", **_SWITCH, help="write JSON")
-
-
-def _add_bench(add: AddCommand) -> None:
-    text = "Measure this package against onnxruntime-genai and plainer loops."
-    option = _add(add, "bench", commands.bench, text)
-    text = "how often everything is measured, in turn (default: 5)"
-    option("--rounds", type=int, metavar="N", help=text)
-    _add_model(option)
-    option("--json", **_SWITCH, help="write JSON")
-
-
-def _add_bench_panel(add: AddCommand) -> None:
-    text = "Measure the step panel in a browser against one made of ipywidgets."
-    option = _add(add, "bench-panel", commands.bench_panel, text)
-    text = "timed steps of each panel, a multiple of 10 (default: 200)"
-    option("--steps", type=int, metavar="N", help=text)
-    _add_model_name(option)
-    option("--json", **_SWITCH, help="write JSON")
 
 
 if __name__ == "__main__":

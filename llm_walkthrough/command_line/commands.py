@@ -124,47 +124,6 @@ def show_folder(options: Namespace) -> int:
     return OK
 
 
-def bench(options: Namespace) -> int:
-    """Measure this package against others and show the ratios.
-
-    Raises:
-        InputError: an option or the model cannot be used, or onnxruntime-genai is not
-            installed.
-    """
-    from benchmarks import bench as benching
-    from llm_walkthrough.command_line.progress import progress
-
-    plan = benching.Plan(**_given(options, *_names(benching.Plan)))
-    with progress() as show:
-        report = benching.measure(_model(options), plan, show)
-    _write(asdict(report) if options.json else str(report))
-    return OK
-
-
-def bench_panel(options: Namespace) -> int:
-    """Measure the step panel in a browser against one made of ipywidgets.
-
-    Raises:
-        InputError: an option or the model cannot be used, or browser, JupyterLab or
-            playwright are not there.
-    """
-    from benchmarks.panel_report import Plan
-    from llm_walkthrough.command_line.progress import progress
-
-    plan, path = Plan(**_given(options, *_names(Plan))), _model(options)
-    try:
-        benching = import_module("benchmarks.panel")
-    except ImportError as error:
-        raise InputError(
-            f"bench-panel needs JupyterLab and playwright ({error}); run `python3 "
-            'run.py bench-panel`, or `pip install "llm-walkthrough[lab,test]"`'
-        ) from error
-    with progress() as show:
-        report = benching.measure(path, plan, show)
-    _write(asdict(report) if options.json else str(report))
-    return OK
-
-
 def ask(options: Namespace) -> int:
     """Answer one prompt: text to standard output, a line of figures to standard error.
 

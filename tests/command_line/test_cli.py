@@ -68,7 +68,6 @@ def refusals(tiny: str) -> dict[str, tuple[list[str], str]]:
         "system": ([*hello, "--raw", "--system", "x"], "no place for --system"),
         "where": (["models", "where", "nix"], "no model nix"),
         "fetch": (["models", "fetch", "nix"], "nix"),
-        "rounds": (["bench", "--rounds", "0", "--model", tiny], "rounds must be"),
     }
 
 
