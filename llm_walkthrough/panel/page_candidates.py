@@ -255,7 +255,7 @@ def _bar(found: Distribution, tokenizer: Vocabulary, *, own_u: bool) -> str:
         named = attributes({"class": "lw-seg lw-rest", "data-tip": tip})
         segments += f'<span{named} style="{width}"></span>'
     words = ", ".join(f"{piece} {percent(p)} %" for _, piece, p in pieces[:5])
-    drawn = tokenizer.piece(draw.token)
+    drawn = cut(tokenizer.piece(draw.token))
     says = f"u = {draw.u:.3f} picks {drawn}"
     if found.is_greedy:
         says = f"greedy: {drawn} is the likeliest, u is not looked at"

@@ -103,7 +103,8 @@ def test_a_graph_without_a_mask_has_none_drawn() -> None:
     now = feeding(1)
     runs = tuple(
         replace(
-            run, feed=replace(run.feed, arrays=(run.feed.arrays[0], *run.feed.arrays[2:]))
+            run,
+            feed=replace(run.feed, arrays=(run.feed.arrays[0], *run.feed.arrays[2:])),
         )
         for run in now.runs
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -11,10 +11,7 @@ from toy_model import SharedToy
 from walking import PROMPT, Reader, tokenizer, toy
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.panel.acting import Notice
 from llm_walkthrough.panel.small import feeding, race, reshaping, spelling
-from llm_walkthrough.panel.small.feeding import Feeding
-from llm_walkthrough.panel.small.race import Race
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +19,7 @@ if TYPE_CHECKING:
     from llm_walkthrough.arrays import LogitsRows, TokenIds
     from llm_walkthrough.kv_cache import KVCache
 
+Decoding = type[feeding.Feeding] | type[race.Race]
 LOGITS = np.array([3.0, 2.0, 1.5, 0.0, -1.0], dtype=np.float32)
 TEXT = "<script>\u200f</style>🙏" * 10
 
@@ -45,108 +43,105 @@ class Failing(SharedToy):
         return super().run(unseen, cache)
 
 
-# The panel's file, its state at the beginning, what shows its tokens, what moves it.
-PANELS: dict[str, tuple[Any, Callable[[], Any], Any, str]] = {
-    "feeding": (feeding, lambda: Feeding(toy(), PROMPT), Hostile(), "step"),
-    "race": (race, lambda: Race(toy(), PROMPT), Hostile(), "step"),
-    "reshaping": (
-        *(reshaping, lambda: reshaping.Reshaping(LOGITS, PROMPT % 5)),
-        *(Hostile(), "roll"),
+class Panel(NamedTuple):
+    file: Any
+    state: Any
+    words: Any = Hostile()
+    action: str = "step"
+
+    def page(self) -> Reader:
+        return Reader(self.file.page(self.state.now, self.words))
+
+    def picture(self) -> str:
+        return str(self.file.twin(self.state.now, self.words)[0])
+
+
+PANELS: dict[str, Callable[[], Panel]] = {
+    "feeding": lambda: Panel(feeding, feeding.Feeding(toy(), PROMPT)),
+    "race": lambda: Panel(race, race.Race(toy(), PROMPT)),
+    "reshaping": lambda: Panel(
+        reshaping, reshaping.Reshaping(LOGITS, PROMPT % 5), action="roll"
     ),
-    "spelling": (
-        *(spelling, lambda: spelling.Spelling(tokenizer(), TEXT)),
-        *(tokenizer(), "step"),
+    "spelling": lambda: Panel(
+        spelling, spelling.Spelling(tokenizer(), TEXT), tokenizer()
     ),
 }
-every_panel = pytest.mark.parametrize(
-    ("file", "make", "words", "action"), PANELS.values(), ids=PANELS
-)
 
 
-@every_panel
-def test_hostile_tokens_are_shown_as_text(
-    file: Any, make: Callable[[], Any], words: Any, action: str
-) -> None:
-    one, text = make(), ""
+@pytest.fixture(params=PANELS)
+def panel(request: pytest.FixtureRequest) -> Panel:
+    return PANELS[request.param]()
+
+
+@pytest.fixture(params=[feeding.Feeding, race.Race])
+def decoding(request: pytest.FixtureRequest) -> Decoding:
+    kind: Decoding = request.param
+    return kind
+
+
+def test_hostile_tokens_are_shown_as_text(panel: Panel) -> None:
+    text = ""
     for _ in range(10):
-        shown = Reader(file.page(one.now, words))
-        text += shown.text
+        shown, stored = panel.page(), panel.picture()
         assert {"script", "style"}.isdisjoint(tag for tag, _ in shown.tags)
-        assert "x" * 100 not in shown.text
-        stored, _ = file.twin(one.now, words)
         assert "<script>" not in stored
-        assert "x" * 100 not in stored
-        one.act(action)
+        text += shown.text
+        assert "x" * 100 not in text + stored
+        panel.state.do(panel.action)
     assert "<script>" in text
 
 
-@every_panel
-def test_a_picture_is_small_and_needs_no_style_sheet(
-    file: Any, make: Callable[[], Any], words: Any, action: str
-) -> None:
-    one = make()
+def test_a_picture_is_small_and_needs_no_style_sheet(panel: Panel) -> None:
     for _ in range(120):
-        one.act(action)
-    stored, _ = file.twin(one.now, words)
-    assert "class=" not in stored
-    assert len(stored) < 60_000
+        panel.state.act(panel.action)
+    assert "class=" not in panel.picture()
+    assert len(panel.picture()) < 60_000
 
 
-@every_panel
-def test_back_and_reset_are_off_until_something_is_done(
-    file: Any, make: Callable[[], Any], words: Any, action: str
-) -> None:
-    def off() -> set[str | None]:
-        shown = Reader(file.page(one.now, words))
-        buttons = [*shown.actions("back"), *shown.actions("reset")]
-        return {b["data-action"] for b in buttons if b.get("aria-disabled")}
-
-    one = make()
-    one.act("nonsense")
-    assert off() == {"reset"} | ({"back"} if action == "step" else set()) - (
-        {"back"} if file is race else set()
-    )
-    one.act(action)
-    assert off() == set()
+def test_back_and_reset_are_off_until_something_is_done(panel: Panel) -> None:
+    for action, is_off in (("nonsense", True), (panel.action, False)):
+        panel.state.act(action)
+        shown = panel.page()
+        for button in (*shown.actions("back"), *shown.actions("reset")):
+            assert ("aria-disabled" in button) is is_off
 
 
 @pytest.mark.parametrize("name", ["race", "spelling"])
 def test_only_a_running_panel_asks_for_the_next_step(name: str) -> None:
-    file, make, words, _ = PANELS[name]
-    one = make()
-    assert "data-tick" not in file.page(one.now, words)
-    one.act("run")
-    shown = Reader(file.page(one.now, words))
-    assert "data-tick" in shown.tags[0][1]
-    assert len(shown.actions("stop")) == 1
+    panel = PANELS[name]()
+    assert "data-tick" not in panel.page().tags[0][1]
+    panel.state.act("run")
+    assert "data-tick" in panel.page().tags[0][1]
+    assert len(panel.page().actions("stop")) == 1
 
 
-@pytest.mark.parametrize(("kind", "nth"), [(Feeding, 1), (Race, 1), (Race, 2)])
-def test_a_run_that_fails_is_said_and_can_be_made_again(kind: Any, nth: int) -> None:
-    model = Failing()
-    one, unbroken = kind(model, PROMPT % 23), kind(SharedToy(), PROMPT % 23)
-    one.do("step")
-    before = one.now
-    model.fails_at = model.num_runs + nth
-    one.act("step")
-    assert one.now.notice.text.startswith("RuntimeError: out of memory")
-    assert replace(one.now, notice=Notice()) == before
-    one.do("step")
-    for _ in range(2):
+@pytest.mark.parametrize("fails_at", [2, 3, 4])
+def test_a_run_that_fails_is_said_and_can_be_made_again(
+    decoding: Decoding, fails_at: int
+) -> None:
+    model = Failing(tokenizer().vocab)
+    model.fails_at = fails_at
+    one, unbroken = decoding(model, PROMPT), decoding(toy(), PROMPT)
+    num_problems = 0
+    while one.now.cache.length < len(PROMPT) + 3:
+        before = one.now
+        one.act("step")
+        if one.now.notice.kind == "problem":
+            num_problems += 1
+            assert one.now.notice.text.startswith("RuntimeError: out of memory")
+            assert replace(one.now, notice=before.notice) == before
+    assert num_problems == 1
+    while unbroken.now.cache.length < len(PROMPT) + 3:
         unbroken.do("step")
-    assert one.now.tokens == unbroken.now.tokens
+    for name, array in one.now.cache.arrays().items():  # each row tells of its token
+        np.testing.assert_array_equal(array, unbroken.now.cache.arrays()[name])
 
 
-@pytest.mark.parametrize(("kind", "steps"), [(Feeding, 1), (Race, 2)])
-def test_a_full_context_is_said(kind: Any, steps: int) -> None:
-    one = kind(toy(capacity=6), PROMPT)
-    for _ in range(steps):
+def test_a_full_context_and_an_empty_prompt_are_refused(decoding: Decoding) -> None:
+    one = decoding(toy(capacity=6), PROMPT)
+    while one.now.cache.length < 6:
         one.do("step")
     with pytest.raises(InputError, match="the context is full: the model reads 6"):
         one.do("step")
-
-
-@pytest.mark.parametrize("kind", [Feeding, Race])
-def test_an_empty_prompt_is_refused(kind: Any) -> None:
     with pytest.raises(InputError, match="the prompt is empty"):
-        kind(toy(), PROMPT[:0])
+        decoding(toy(), PROMPT[:0])
