@@ -19,12 +19,7 @@ import traitlets
 
 from llm_walkthrough.panel.acting import Notice
 from llm_walkthrough.panel.frame import SCRIPT, STYLE, export, framed, notice
-from llm_walkthrough.panel.small import (
-    page_feeding,
-    page_race,
-    page_reshaping,
-    page_spelling,
-)
+from llm_walkthrough.panel.small import feeding, race, reshaping, spelling
 from llm_walkthrough.panel.small.feeding import Feeding
 from llm_walkthrough.panel.small.race import Race
 from llm_walkthrough.panel.small.reshaping import Reshaping
@@ -241,10 +236,10 @@ def _file(name: str, text: str, kind: str) -> dict[str, str]:
 
 
 # --- the small panels, each for one thing ------------------------------------------
-Shot_co = TypeVar("Shot_co", covariant=True)
+Now_co = TypeVar("Now_co", covariant=True)
 
 
-class Small(Protocol[Shot_co]):
+class Small(Protocol[Now_co]):
     """What is behind a small panel: actions, and what is to be drawn."""
 
     def do(self, action: str, value: object = None) -> None:
@@ -255,8 +250,9 @@ class Small(Protocol[Shot_co]):
         """Do one thing, or keep the sentence that says why not."""
         ...
 
-    def snapshot(self) -> Shot_co:
-        """Return everything that is to be shown."""
+    @property
+    def now(self) -> Now_co:
+        """Everything that is to be shown."""
         ...
 
 
@@ -277,10 +273,10 @@ class _Drawn(Generic[Shown, Words]):
         self.small.act(action, value)
 
     def page(self) -> str:
-        return self.draw(self.small.snapshot(), self.vocabulary)
+        return self.draw(self.small.now, self.vocabulary)
 
     def twin(self) -> tuple[str, str]:
-        return self.picture(self.small.snapshot(), self.vocabulary)
+        return self.picture(self.small.now, self.vocabulary)
 
 
 class SamplingPanel(Board):
@@ -300,8 +296,7 @@ class SamplingPanel(Board):
         self, tokenizer: Vocabulary, logits: Logits, context: TokenIds
     ) -> None:
         self._knobs = Reshaping(logits, context)
-        look = page_reshaping
-        super().__init__(_Drawn(self._knobs, look.page, look.twin, tokenizer))
+        super().__init__(_Drawn(self._knobs, reshaping.page, reshaping.twin, tokenizer))
 
     @property
     def sampling(self) -> Sampling:
@@ -316,12 +311,12 @@ class SamplingPanel(Board):
     @property
     def u(self) -> float:
         """The number that draws: the seed's, or the one that the learner has set."""
-        return self._knobs.u
+        return self._knobs.now.found.draw.u
 
     @property
     def chosen(self) -> int:
         """The id of the token that is drawn."""
-        return self._knobs.found().draw.token
+        return self._knobs.now.found.draw.token
 
 
 class _SteppedPanel(Board):
@@ -358,12 +353,12 @@ class CachePanel(_SteppedPanel):
 
     def __init__(self, model: Model, tokenizer: Vocabulary, prompt: TokenIds) -> None:
         self._race = Race(model, prompt, end_tokens=model.graph.end_tokens)
-        super().__init__(_Drawn(self._race, page_race.page, page_race.twin, tokenizer))
+        super().__init__(_Drawn(self._race, race.page, race.twin, tokenizer))
 
     @property
     def tokens(self) -> TokenIds:
         """The prompt and all tokens that were made [sequence] int64."""
-        return self._race.tokens
+        return self._race.now.tokens
 
     @property
     def rounds(self) -> tuple[Round, ...]:
@@ -384,13 +379,14 @@ class TextPanel(_SteppedPanel):
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
         self._spelling = Spelling(tokenizer, text)
-        look = page_spelling
-        super().__init__(_Drawn(self._spelling, look.page, look.twin, tokenizer))
+        super().__init__(
+            _Drawn(self._spelling, spelling.page, spelling.twin, tokenizer)
+        )
 
     @property
     def fed(self) -> tuple[Fed, ...]:
         """What each token did that was fed so far."""
-        return self._spelling.snapshot().done
+        return self._spelling.now.done
 
 
 class FeedPanel(_SteppedPanel):
@@ -407,8 +403,7 @@ class FeedPanel(_SteppedPanel):
 
     def __init__(self, model: Model, tokenizer: Vocabulary, prompt: TokenIds) -> None:
         self._feeding = Feeding(model, prompt)
-        look = page_feeding
-        super().__init__(_Drawn(self._feeding, look.page, look.twin, tokenizer))
+        super().__init__(_Drawn(self._feeding, feeding.page, feeding.twin, tokenizer))
 
     @property
     def feed(self) -> dict[str, np.ndarray]:

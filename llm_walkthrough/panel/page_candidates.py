@@ -219,7 +219,7 @@ def _piece(
 # --- the bar -----------------------------------------------------------------------
 def _bar(found: Distribution, vocabulary: Vocabulary, *, own_u: bool) -> str:
     """Draw the tokens end to end, and `u` on them."""
-    u, drawn = found.draw.u, vocabulary.piece(found.draw.token)
+    u, drawn = found.draw.u, cut(vocabulary.piece(found.draw.token))
     pieces = [(token, vocabulary.piece(token), p) for token, p in found.bar]
     segments = "".join(
         _segment(piece, p, is_drawn=token == found.draw.token)
