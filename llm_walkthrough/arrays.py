@@ -1,4 +1,4 @@
-"""What do we call the arrays, with which shape and dtype?
+"""Names, shapes and dtypes of the arrays that the other modules hand around.
 
 Read `Float32[np.ndarray, "vocab"]` as: float32, one axis, as long as the vocabulary.
 The axis names are those of the field and mean the same everywhere:

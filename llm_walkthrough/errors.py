@@ -1,8 +1,11 @@
-"""What do we raise when something that was handed in cannot be used?
+"""The errors of this package: what was handed in cannot be used, or is out of date.
 
 Knows nothing of the modules that raise. A message names the culprit, the value, what
 was wanted and the way out, in one sentence; the command line prints it as it is.
 """
+
+FETCH_AGAIN = "fetch or convert the model again"
+"""The way out where a file of a model is damaged."""
 
 
 class InputError(ValueError):

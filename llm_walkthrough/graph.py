@@ -1,4 +1,4 @@
-"""Which inputs and outputs has this ONNX file, and how large is what they carry?
+"""The ports of a decoder in an ONNX file, and the sizes of what they carry.
 
 Joins three sources: the ports by name, the nodes that tell whether the cache may be one
 shared buffer, and for sizes that the graph leaves open `genai_config.json` or
@@ -25,7 +25,6 @@ from llm_walkthrough.model_files.onnx_file import (
 )
 from llm_walkthrough.model_files.ports import (
     Port,
-    Role,
     cache_ports,
     check_ports,
     read_ports,
@@ -33,6 +32,15 @@ from llm_walkthrough.model_files.ports import (
 
 if TYPE_CHECKING:
     import onnx
+
+    from llm_walkthrough.model_files.model_config import ModelConfig
+
+_KEYS = {  # what the configurations call the sizes that a graph may leave open
+    "kv_heads": "num_key_value_heads num_attention_heads n_head",
+    "head_dim": "head_size head_dim",
+    "vocab": "vocab_size",
+    "context_length": "context_length max_position_embeddings n_positions n_ctx",
+}
 
 
 @dataclass(frozen=True)
@@ -84,11 +92,12 @@ class Graph:
 
     @property
     def cache_bytes_per_token(self) -> int:
-        """Bytes that one more token adds: layers x K,V x kv_heads x head_dim x size."""
+        """Bytes that one more token adds to the cache."""
+        # layers x (key, value) x kv_heads x head_dim x bytes of a number
         numbers = len(self.past) * self.kv_heads * self.head_dim
         return numbers * self.cache_dtype.itemsize
 
-    def port(self, role: Role) -> Port | None:
+    def port(self, role: str) -> Port | None:
         """Return the port with this role, or None if the graph has none."""
         ports = (*self.inputs, *self.outputs)
         return next((port for port in ports if port.role == role), None)
@@ -102,93 +111,67 @@ def read_graph(path: Path) -> Graph:
             without a cache, an input whose purpose is unknown, or a fact that neither
             the graph nor the configuration beside it tells.
     """
-    file = find_onnx_file(Path(path))
+    config = read_model_config(Path(path))
+    file = find_onnx_file(Path(path), config.text("filename"))
     graph = load_structure(file).graph
     weights = {tensor.name for tensor in graph.initializer}  # old files list them twice
-    inputs = read_ports(value for value in graph.input if value.name not in weights)
+    inputs = read_ports([port for port in graph.input if port.name not in weights])
     outputs = read_ports(graph.output)
-    try:
-        check_ports(inputs, outputs)
-    except InputError as error:
-        raise InputError(f"{file} {error}") from None
-    facts = _Facts(file, inputs, outputs)
+    check_ports(file, inputs, outputs)
+    past, present = cache_ports(inputs), cache_ports(outputs)
+    _, kv_heads, _, head_dim = past[0].shape
+    logits = next(port for port in outputs if port.role == "logits")
+    axes = {
+        "kv_heads": kv_heads,
+        "head_dim": head_dim,
+        "vocab": logits.shape[-1] if logits.shape else "?",
+        "context_length": "?",  # no axis is as long
+    }
+    sizes = {fact: _size(fact, axis, config, file) for fact, axis in axes.items()}
     return Graph(
         path=file,
         inputs=inputs,
         outputs=outputs,
-        kv_heads=facts.kv_heads(),
-        head_dim=facts.head_dim(),
-        vocab=facts.vocab(),
-        context_length=facts.context_length(),
-        end_tokens=facts.end_tokens(),
-        can_share_buffers=_can_share_buffers(graph, inputs, outputs),
+        end_tokens=config.end_tokens(),
+        can_share_buffers=_can_share_buffers(graph, past, present),
+        **sizes,
     )
+
+
+def _size(fact: str, axis: int | str, config: ModelConfig, file: Path) -> int:
+    """Return a size of the graph where it is fixed there, else the configuration's."""
+    size = axis if isinstance(axis, int) else config.number(*_KEYS[fact].split())
+    if size is None and fact == "head_dim":  # the query heads together are as wide
+        width = config.number("hidden_size", "n_embd")
+        heads = config.number("num_attention_heads", "n_head")
+        size = width // heads if width and heads else None
+    if size is None:
+        wanted = " or ".join(map(repr, _KEYS[fact].split()))
+        raise InputError(
+            f"{fact} is not a fixed number in {file.name}, and no number above 0 "
+            f"stands under {wanted} in genai_config.json or config.json in "
+            f"{file.parent}; add it there"
+        )
+    return size
 
 
 def _can_share_buffers(
-    graph: onnx.GraphProto, inputs: tuple[Port, ...], outputs: tuple[Port, ...]
+    graph: onnx.GraphProto, past: tuple[Port, ...], present: tuple[Port, ...]
 ) -> bool:
     """Tell whether GroupQueryAttention alone reads every past and writes its present.
 
-    The operator's inputs 3 and 4 are past key and value, its outputs 1 and 2 present
-    key and value. Any other reader would find a past as long as the whole buffer.
+    Any other reader would find a past as long as the whole buffer.
     """
-    nodes = list(all_nodes(graph))
+    nodes = all_nodes(graph)
     pairs = {
-        (past, present)
+        pair
         for node in nodes
         if node.op_type == "GroupQueryAttention"
-        for past, present in zip(node.input[3:5], node.output[1:3], strict=False)
+        # inputs 3 and 4: past key and value; outputs 1 and 2: present key and value
+        for pair in zip(node.input[3:5], node.output[1:3], strict=False)
     }
     readers = Counter(name for node in nodes for name in node.input)
     return all(
-        (past.name, present.name) in pairs and readers[past.name] == 1
-        for past, present in zip(cache_ports(inputs), cache_ports(outputs), strict=True)
+        (before.name, after.name) in pairs and readers[before.name] == 1
+        for before, after in zip(past, present, strict=True)
     )
-
-
-class _Facts:
-    """Facts from the graph where it has them, else from the files beside it."""
-
-    def __init__(
-        self, file: Path, inputs: tuple[Port, ...], outputs: tuple[Port, ...]
-    ) -> None:
-        self._file = file
-        self._key_axes = cache_ports(inputs)[0].shape
-        self._logits_axes = next(p.shape for p in outputs if p.role == "logits")
-        self._config = read_model_config(file.parent)
-
-    def kv_heads(self) -> int:
-        keys = ("num_key_value_heads", "num_attention_heads", "n_head")
-        return self._number("kv_heads", self._key_axes[1], keys)
-
-    def head_dim(self) -> int:
-        keys = ("head_size", "head_dim")
-        axis = self._key_axes[3]
-        width = self._config.number("hidden_size", "n_embd")
-        heads = self._config.number("num_attention_heads", "n_head")
-        if isinstance(axis, str) and not self._config.number(*keys) and width and heads:
-            return width // heads
-        return self._number("head_dim", axis, keys)
-
-    def vocab(self) -> int:
-        axis = self._logits_axes[-1] if self._logits_axes else "?"
-        return self._number("vocab", axis, ("vocab_size",))
-
-    def context_length(self) -> int:
-        keys = ("context_length", "max_position_embeddings", "n_positions", "n_ctx")
-        return self._number("context_length", "?", keys)
-
-    def end_tokens(self) -> tuple[int, ...]:
-        return self._config.end_tokens()
-
-    def _number(self, fact: str, axis: int | str, keys: tuple[str, ...]) -> int:
-        value = axis if isinstance(axis, int) else self._config.number(*keys)
-        if value is None:
-            wanted = " or ".join(repr(key) for key in keys)
-            raise InputError(
-                f"{fact} is not a fixed number in {self._file.name}, and no number "
-                f"above 0 stands under {wanted} in genai_config.json or config.json in "
-                f"{self._file.parent}; add it there"
-            )
-        return value

@@ -1,4 +1,4 @@
-"""What does the cache hold, how big is it, how is it cut back or forked?
+"""The KV cache: keys and values of all tokens that a model has seen.
 
 Attention looks back at the key and the value of every earlier token. The cache holds
 them, so that a token goes through the model only once. It grows along one axis, so an
@@ -15,16 +15,16 @@ so. This file knows nothing of ONNX: `model` does the running.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from llm_walkthrough.errors import InputError, StaleCacheError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from llm_walkthrough.arrays import KeyOrValue
+    from llm_walkthrough.arrays import KeyOrValue, TokenIds
 
 
 @dataclass(frozen=True)
@@ -48,41 +48,6 @@ class Rows:
         return sum(array.nbytes for array in self.arrays.values())
 
 
-class KVCache(Protocol):
-    """What both caches can do; each method leaves the cache itself as it was."""
-
-    @property
-    def length(self) -> int:
-        """How many tokens the cache holds."""
-        ...
-
-    @property
-    def capacity(self) -> int:
-        """How many tokens it can hold at most."""
-        ...
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the rows that it holds."""
-        ...
-
-    def arrays(self) -> Mapping[str, KeyOrValue]:
-        """Return each cache input's array [1, kv_heads, length, head_dim]."""
-        ...
-
-    def truncated(self, length: int) -> Self:
-        """Return the cache of the first `length` tokens."""
-        ...
-
-    def rows(self, start: int) -> Rows:
-        """Return the rows from `start` on, safe from later writes."""
-        ...
-
-    def with_rows(self, rows: Rows) -> Self:
-        """Return the cache with `rows` after its own."""
-        ...
-
-
 @dataclass(frozen=True)
 class GrownCache:
     """Arrays that are never written again; the next run returns longer ones.
@@ -90,6 +55,10 @@ class GrownCache:
     Attributes:
         held: cache input name to array [1, kv_heads, length, head_dim].
         capacity: how many tokens it can hold at most.
+
+    >>> cache = GrownCache({"past.0.key": np.zeros((1, 2, 3, 4))}, capacity=8)
+    >>> cache.length, cache.truncated(1).length, cache.with_rows(cache.rows(1)).length
+    (3, 1, 5)
     """
 
     held: Mapping[str, KeyOrValue]
@@ -177,6 +146,14 @@ class SharedCache:
         buffer: where the rows are.
         length: how many tokens the cache holds.
         generation: the newest write that this handle has seen.
+
+    >>> empty = SharedCache(SharedBuffer({"past.0.key": np.zeros((1, 2, 8, 4))}))
+    >>> row = Rows({"past.0.key": np.ones((1, 2, 1, 4))})
+    >>> two = empty.with_rows(row).with_rows(row)
+    >>> other = two.truncated(1).with_rows(row)  # another way to go on after one token
+    >>> two.arrays()
+    Traceback (most recent call last):
+    llm_walkthrough.errors.StaleCacheError: this cache of 2 tokens is stale: row 1 ...
     """
 
     buffer: SharedBuffer
@@ -192,7 +169,7 @@ class SharedCache:
     def nbytes(self) -> int:
         """Bytes of the rows that it holds, not of the whole buffer."""
         whole = sum(array.nbytes for array in self.buffer.whole.values())
-        return whole // max(1, self.capacity) * self.length
+        return whole // max(1, self.capacity) * self.length  # bytes of a row x rows
 
     def arrays(self) -> Mapping[str, KeyOrValue]:
         """Return views [1, kv_heads, length, head_dim] that later writes may change.
@@ -209,6 +186,7 @@ class SharedCache:
         Raises:
             StaleCacheError: one was.
         """
+        # `written` never falls, so its last entry is the newest write to any row here
         if self.length and self.buffer.written[self.length - 1] > self.generation:
             first = np.searchsorted(self.buffer.written, self.generation, side="right")
             raise StaleCacheError(
@@ -263,8 +241,39 @@ class SharedCache:
         return longer
 
 
+KVCache = GrownCache | SharedCache
+"""What a model runs against; each method leaves the cache itself as it was."""
+
+
+def checked_tokens(tokens: Sequence[int] | TokenIds, vocab: int) -> TokenIds:
+    """Return the ids that shall be run, as an array [sequence].
+
+    >>> checked_tokens([3, 1, 4], vocab=5)
+    array([3, 1, 4])
+
+    Raises:
+        InputError: no token, something else than a row of ids, or an id that is not in
+            the vocabulary.
+    """
+    ids = np.asarray(tokens)
+    if ids.size == 0:
+        raise InputError("there are no tokens; give a text that is not empty")
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise InputError(
+            f"token ids must be whole numbers in one row, got {tokens!r:.60}; encode "
+            "the text with the tokenizer"
+        )
+    # in a step it is one id, for which numpy's own comparisons would take far longer
+    for wrong in (token for token in ids.tolist() if not 0 <= token < vocab):
+        raise InputError(
+            f"token id {wrong} is not in 0 … {vocab - 1}; encode the text with the "
+            "tokenizer of this very model"
+        )
+    return ids
+
+
 def _length(arrays: Mapping[str, KeyOrValue]) -> int:
-    return int(next(iter(arrays.values())).shape[2])
+    return int(next(iter(arrays.values())).shape[2])  # [1, kv_heads, length, head_dim]
 
 
 def _cut(

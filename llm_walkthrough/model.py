@@ -1,4 +1,4 @@
-"""Run unseen tokens against a cache.
+"""A decoder in an onnxruntime session, which runs unseen tokens against a cache.
 
 The only module that holds an `InferenceSession`. It builds the dictionary that goes
 into the graph and reads the logits that come out; prefill and decode are the same call,
@@ -7,20 +7,21 @@ with many tokens or with one. Knows nothing of text, nor what the logits are use
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
 
-from llm_walkthrough.errors import InputError
+from llm_walkthrough.errors import FETCH_AGAIN, InputError
 from llm_walkthrough.graph import Graph, read_graph
-from llm_walkthrough.kv_cache import GrownCache, KVCache, SharedBuffer, SharedCache
-from llm_walkthrough.run_checks import (
-    check_capacity,
-    check_grown,
-    check_logits,
-    check_tokens,
+from llm_walkthrough.kv_cache import (
+    GrownCache,
+    KVCache,
+    SharedBuffer,
+    SharedCache,
+    checked_tokens,
 )
 
 if TYPE_CHECKING:
@@ -67,19 +68,14 @@ class Model:
         return self.new_grown_cache(capacity)
 
     def new_grown_cache(self, capacity: int | None = None) -> GrownCache:
-        """Return an empty cache whose arrays grow with every run.
-
-        Raises:
-            InputError: the capacity is not between 1 and the context length.
-        """
+        """Return an empty cache whose arrays grow with every run; as `new_cache`."""
         return _OwnedCache(self._zeros(0), self._checked_capacity(capacity), self)
 
     def new_shared_cache(self, capacity: int | None = None) -> SharedCache:
-        """Return an empty handle on a new shared buffer.
+        """Return an empty handle on a new shared buffer; as `new_cache`.
 
         Raises:
-            InputError: the graph cannot write into one buffer, or the capacity is not
-                between 1 and the context length.
+            InputError: the graph cannot write into one buffer.
         """
         if not self.graph.can_share_buffers:
             raise InputError(
@@ -107,13 +103,18 @@ class Model:
                 onnxruntime cannot run, or logits that end in NaN or infinity.
             StaleCacheError: the rows of this handle were overwritten.
         """
-        tokens = np.asarray(unseen)
-        check_tokens(self.graph, tokens, cache)
+        tokens = checked_tokens(unseen, self.vocab)
+        total = cache.length + len(tokens)
+        if total > cache.capacity:
+            raise InputError(
+                f"{total:,} tokens do not fit into {cache.capacity:,}; shorten the "
+                "prompt or make the cache larger, if the model's context allows"
+            )
         logits, longer = self._run(tokens, cache)
-        rows: LogitsRows = logits[0]
+        rows: LogitsRows = logits[0]  # [1, sequence, vocab]: the batch is one text
         if self._logits.dtype != "float32":
             rows = rows.astype(np.float32)
-        check_logits(self.graph, tokens, rows)
+        self._require_sound(rows, len(tokens))
         return rows, longer
 
     def feed(self, unseen: TokenIds, cache: KVCache) -> dict[str, np.ndarray]:
@@ -149,7 +150,13 @@ class Model:
             raise _refused(self.graph, "run", error) from error
         past = (port.name for port in self.graph.past)
         longer = replace(cache, held=dict(zip(past, present, strict=True)))
-        check_grown(self.graph, unseen, cache, longer)
+        total = cache.length + len(unseen)
+        if longer.length != total:
+            raise InputError(
+                f"{self.graph.path} keeps {longer.length:,} of {total:,} tokens; a "
+                "cache that drops tokens, as with a sliding window, cannot be cut "
+                "back: choose another model"
+            )
         return logits, longer
 
     def _run_shared(
@@ -171,10 +178,32 @@ class Model:
         return {port.name: np.zeros(shape, dtype) for port in self.graph.past}
 
     def _checked_capacity(self, capacity: int | None) -> int:
-        if capacity is None:
-            return self.graph.context_length
-        check_capacity(self.graph, capacity)
-        return capacity
+        longest = self.graph.context_length
+        if capacity is not None and not 1 <= capacity <= longest:
+            raise InputError(
+                f"the capacity must be between 1 and the context of {longest:,}, got "
+                f"{capacity:,}; leave it out for the whole context"
+            )
+        return longest if capacity is None else capacity
+
+    def _require_sound(self, rows: LogitsRows, count: int) -> None:
+        """Make sure that there is a row for each token, and that the last one is sound.
+
+        Only that one is read: what is wrong in the cache is wrong in every later row.
+        """
+        wanted = (count, self.vocab)
+        if rows.shape != wanted:
+            raise InputError(
+                f"{self.graph.path} returned logits of shape {rows.shape}, wanted "
+                f"{wanted}; correct vocab_size in the configuration beside it"
+            )
+        last = rows[-1]
+        if not math.isfinite(last[last.argmax()]):  # argmax finds a NaN before all else
+            raise InputError(
+                f"the logits hold NaN or infinity; the weights in "
+                f"{self.graph.path.parent} are damaged or overflow their type: "
+                f"{FETCH_AGAIN}"
+            )
 
 
 @dataclass(frozen=True)
@@ -250,8 +279,8 @@ def _refused(graph: Graph, doing: str, error: Exception) -> InputError:
     """
     reason = " ".join(str(error).split())
     return InputError(
-        f"onnxruntime {ort.__version__} cannot {doing} {graph.path} ({reason}); fetch "
-        "or convert the model again"
+        f"onnxruntime {ort.__version__} cannot {doing} {graph.path} ({reason}); "
+        f"{FETCH_AGAIN}"
     )
 
 
@@ -259,13 +288,13 @@ def _fed(port: Port, unseen: TokenIds, past: int) -> np.ndarray:
     """Return what this port wants when `past` tokens are in the cache."""
     total = past + len(unseen)
     if port.role == "token ids":
-        return np.asarray(unseen, port.dtype)[np.newaxis]
+        return np.asarray(unseen, port.dtype)[np.newaxis]  # [1, sequence]
     if port.role == "attention mask":
         mask = np.empty((1, total), port.dtype)
-        mask.fill(1)
+        mask.fill(1)  # nothing is hidden; np.ones takes twice as long
         return mask
     if port.role == "position ids":
-        return np.arange(past, total, dtype=port.dtype)[np.newaxis]
+        return np.arange(past, total, dtype=port.dtype)[np.newaxis]  # [1, sequence]
     # the cache branch: is there anything to look back at?
     return np.array([past > 0], port.dtype)
 
@@ -281,6 +310,5 @@ def _require_agreement(graph: Graph, session: ort.InferenceSession) -> None:
         if read != seen:
             names = ", ".join(sorted(read ^ seen))
             raise InputError(
-                f"{graph.path} and its session disagree on {names}; fetch or convert "
-                "the model again"
+                f"{graph.path} and its session disagree on {names}; {FETCH_AGAIN}"
             )

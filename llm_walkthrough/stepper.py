@@ -1,4 +1,4 @@
-"""The only decode loop: step, undo, force, branch, run.
+"""The only decode loop: steps forward and back, by hand or by chance, on branches.
 
 Feed every token that the cache has not seen, look at the last row of logits, choose a
 token, append it. The first time the unseen tokens are the prompt (prefill), afterwards
@@ -17,6 +17,7 @@ import numpy as np
 
 from llm_walkthrough.branch import Branch, KeptRows, Run, Step, read_only
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.kv_cache import checked_tokens
 from llm_walkthrough.sampling import (
     Processor,
     choose,
@@ -46,20 +47,21 @@ class LanguageModel(Protocol):
     @property
     def vocab(self) -> int:
         """How many tokens the logits score."""
-        ...
 
     def new_cache(self) -> KVCache:
         """Return an empty cache."""
-        ...
 
     def run(self, unseen: TokenIds, cache: KVCache) -> tuple[LogitsRows, KVCache]:
         """Return logits [sequence, vocab] and the cache that holds `unseen` too."""
-        ...
 
 
 @dataclass(frozen=True)
 class EndTokens:
-    """Stop when the newest token is one of these."""
+    """Stop when the newest token is one of these.
+
+    >>> EndTokens((2,))(np.array([7, 2])), EndTokens((2,))(np.array([2, 7]))
+    (True, False)
+    """
 
     tokens: tuple[int, ...]
 
@@ -99,18 +101,22 @@ class Draw:
         """Draw the token that `sampling.choose` gives, and keep what led to it.
 
         Raises:
-            InputError: no token is left, a logit is NaN or +inf, or `u` is not in
-                [0, 1).
+            InputError: as `choose`.
+
+        >>> from llm_walkthrough.sampling import TopK
+        >>> draw = Draw.of(np.array([1, 3, 2], "f4"), np.array([0]), [TopK(2)], u=0.8)
+        >>> draw.token, draw.rows[1].tolist(), draw.probabilities.round(2).tolist()
+        (2, [-inf, 3.0, 2.0], [0.0, 0.73, 0.27])
         """
         if not logits.max() < np.inf:
-            softmax(logits)  # says what is wrong: a filter would make -inf of NaN
-        rows = [logits]
-        for processor in processors:
+            softmax(logits)  # says what is wrong; a filter would make -inf of NaN
+        rows, used = [logits], tuple(processors)
+        for processor in used:
             rows.append(processor(rows[-1], context))
         probabilities = read_only(softmax(rows[-1]))
-        survivors = np.flatnonzero(probabilities)  # sorting these few is quicker
+        survivors = np.flatnonzero(probabilities)  # these few are quicker to sort
         token = int(survivors[pick(probabilities[survivors], u)])
-        return cls(context, tuple(processors), u, tuple(rows), probabilities, token)
+        return cls(context, used, u, tuple(rows), probabilities, token)
 
 
 class Stepper:
@@ -146,8 +152,12 @@ class Stepper:
         self.stop_reason: str | None = None
         self._model = model
         self.lock = threading.RLock()
-        empty = model.new_cache() if cache is None else _require_empty(cache)
-        self._branches = [Branch.empty(empty)]
+        if cache is not None and cache.length:
+            raise InputError(
+                f"the cache must be empty, got one with {cache.length} tokens; give "
+                "cache.truncated(0) or leave it out"
+            )
+        self._branches = [Branch.empty(cache or model.new_cache())]
         self._active = 0
         self._last_draw: Draw | None = None
         self.extend(prompt)
@@ -159,8 +169,7 @@ class Stepper:
     @property
     def tokens(self) -> TokenIds:
         """All tokens of the active branch, the prompt first; [sequence] int64."""
-        with self.lock:
-            return self._branch.tokens
+        return self._branch.tokens
 
     @property
     def new_tokens(self) -> TokenIds:
@@ -175,26 +184,23 @@ class Stepper:
     @property
     def steps(self) -> tuple[Step, ...]:
         """The steps that led here on the active branch."""
-        with self.lock:
-            return self._branch.steps
+        return self._branch.steps
 
     @property
     def runs(self) -> tuple[Run, ...]:
         """The runs of the graph that filled this branch's cache, with their times."""
-        with self.lock:
-            return self._branch.runs
+        return self._branch.runs
 
     @property
     def cache(self) -> KVCache:
         """The active branch's cache."""
-        with self.lock:
-            return self._branch.cache
+        return self._branch.cache
 
     @property
     def unseen(self) -> TokenIds:
         """The tokens that the next run feeds to the graph."""
-        with self.lock:
-            return self._branch.tokens[self._branch.cache.length :]
+        branch = self._branch
+        return branch.tokens[branch.cache.length :]
 
     @property
     def logits(self) -> Logits:
@@ -205,7 +211,7 @@ class Stepper:
         tokens against as long a cache, gives the same logits to the last bit.
         """
         with self.lock:
-            return self._look()[1]
+            return self._run_unseen()[1]
 
     @property
     def probabilities(self) -> Probabilities:
@@ -215,19 +221,17 @@ class Stepper:
 
     @property
     def draw(self) -> Draw:
-        """What the next `step()` draws, and what from.
+        """What the next `step()` draws, and what from; that step computes nothing anew.
 
-        Made once, however often it is asked for, until a token, a processor or the
-        number `u` changes; a step before that takes its token. So a panel shows the
-        very draw that comes, and nothing is computed twice.
+        It is made once, until a token, a processor or the number `u` changes.
 
         Raises:
-            InputError: no token is left, or as `Draw.of`.
+            InputError: as `Draw.of`.
         """
         with self.lock:
-            branch, logits = self._look()
-            u = self._u(branch)
-            draw = self._draw_known(logits, u)
+            branch, logits = self._run_unseen()
+            u = self._u_of(branch)
+            draw = self._draw_made(logits, u)
             if draw is None:
                 draw = Draw.of(logits, branch.tokens, self.processors, u)
                 self._last_draw = draw
@@ -237,7 +241,7 @@ class Stepper:
     def u(self) -> float:
         """The number that draws the next token: the one set here, or the seed's."""
         with self.lock:
-            return self._u(self._branch)
+            return self._u_of(self._branch)
 
     def set_u(self, u: float | None) -> None:
         """Set the number that draws the next token; None gives the seed's back.
@@ -266,21 +270,12 @@ class Stepper:
         """
         with self.lock:
             self._require_room(1)
-            if token is None and (step := self._forced_step()) is not None:
-                return step
-            branch, logits = self._look()
-            position = len(branch.tokens)
             if token is None:
-                u = self._u(branch)
-                draw = self._draw_known(logits, u)
-                chosen = (
-                    choose(logits, branch.tokens, self.processors, u)
-                    if draw is None
-                    else draw.token
-                )
-                step = Step(position, chosen, u)
+                branch, chosen, u = self._choose()
             else:
-                step = Step(position, int(self._checked([token])[0]), None)
+                (chosen,) = checked_tokens([token], self._model.vocab).tolist()
+                branch, u = self._run_unseen()[0], None
+            step = Step(len(branch.tokens), chosen, u)
             self._branch = branch.stepped(step)
             return step
 
@@ -315,9 +310,7 @@ class Stepper:
                 has no room for them and the next.
         """
         with self.lock:
-            if len(tokens) == 0:
-                raise InputError("there are no tokens; give a text that is not empty")
-            added = self._checked(tokens)
+            added = checked_tokens(tokens, self._model.vocab).astype(np.int64)
             self._require_room(len(added) + 1)
             self._branch = self._branch.extended(added)
 
@@ -365,7 +358,7 @@ class Stepper:
             Its place in `branches`. The branch that was left keeps everything.
         """
         with self.lock:
-            self._look()
+            self._run_unseen()
             forked = [*self._branches, self._branch]  # never changes: both may have it
             self._branches, self._active = forked, len(forked) - 1
             return self._active
@@ -412,10 +405,11 @@ class Stepper:
     @property
     def _branch(self) -> Branch:
         """The active branch, all its rows in the cache, whatever others wrote there."""
-        while (branch := self._branches[self._active]).kept:
-            self._protect_others(branch.cache.length)
-            self._branches[self._active] = branch.with_rows()
-        return branch
+        with self.lock:
+            while (branch := self._branches[self._active]).kept:
+                self._protect_others(branch.cache.length)
+                self._branches[self._active] = branch.with_rows()
+            return branch
 
     @_branch.setter
     def _branch(self, changed: Branch) -> None:
@@ -434,18 +428,21 @@ class Stepper:
             if reason is not None:
                 return
 
-    def _forced_step(self) -> Step | None:
-        """Append the token that must come next, if only one may."""
+    def _choose(self) -> tuple[Branch, int, float | None]:
+        """Return the active branch, the token that comes next and what drew it."""
         branch = self._branch
-        token = forced_token(branch.tokens, self.processors)
-        if token is None:
-            return None
-        step = Step(len(branch.tokens), token, None)
-        self._branch = branch.stepped(step)
-        return step
+        forced = forced_token(branch.tokens, self.processors)
+        if forced is not None:
+            return branch, forced, None  # its tokens stay unseen
+        branch, logits = self._run_unseen()
+        u = self._u_of(branch)
+        draw = self._draw_made(logits, u)
+        if draw is not None:
+            return branch, draw.token, u
+        return branch, choose(logits, branch.tokens, self.processors, u), u
 
-    def _look(self) -> tuple[Branch, Logits]:
-        """Return the active branch with nothing unseen, and the logits after it."""
+    def _run_unseen(self) -> tuple[Branch, Logits]:
+        """Run what is unseen; return the branch as it is then, and its logits."""
         branch, row = self._branch, None
         if branch.cache.length == len(branch.tokens):
             row = self._rows.after(branch.run_log.last)
@@ -468,15 +465,15 @@ class Stepper:
         self._branch = ran = branch.ran(run, cache)
         return ran, row
 
-    def _draw_known(self, logits: Logits, u: float) -> Draw | None:
-        """Return the last draw that was asked for, if it is still the next one."""
+    def _draw_made(self, logits: Logits, u: float) -> Draw | None:
+        """Return the draw that was asked for last, if it is still the next one."""
         draw = self._last_draw
         # a row of logits belongs to one run, and with it to one context
-        if draw is None or draw.rows[0] is not logits or draw.u != u:
+        if draw is None or draw.rows[0] is not logits:
             return None
-        return draw if draw.processors == self.processors else None
+        return draw if (draw.processors, draw.u) == (self.processors, u) else None
 
-    def _u(self, branch: Branch) -> float:
+    def _u_of(self, branch: Branch) -> float:
         position = len(branch.tokens)
         own = branch.chosen_u.get(position)
         return uniform(self.seed, position) if own is None else own
@@ -498,21 +495,6 @@ class Stepper:
                 "some steps"
             )
 
-    def _checked(self, tokens: Sequence[int] | TokenIds) -> TokenIds:
-        ids = np.asarray(tokens)
-        if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
-            raise InputError(
-                f"token ids must be whole numbers in one row, got {tokens!r:.60}; "
-                "encode the text with the tokenizer"
-            )
-        wrong = ids[(ids < 0) | (ids >= self._model.vocab)]
-        if len(wrong):
-            raise InputError(
-                f"token id {wrong[0]} is not in 0 … {self._model.vocab - 1}; encode "
-                "the text with the tokenizer of this very model"
-            )
-        return ids.astype(np.int64)
-
     def _reason_to_stop(
         self, stop_rules: Mapping[str, StopRule], remaining: int
     ) -> str | None:
@@ -522,12 +504,3 @@ class Stepper:
         if len(self.tokens) >= self.cache.capacity:
             return "context full"
         return "limit" if remaining == 0 else None
-
-
-def _require_empty(cache: KVCache) -> KVCache:
-    if cache.length:
-        raise InputError(
-            f"the cache must be empty, got one with {cache.length} tokens; give "
-            "cache.truncated(0) or leave it out"
-        )
-    return cache

@@ -1,4 +1,4 @@
-"""How do text and token ids turn into each other, also one token at a time?
+"""Text to token ids and back, also one token at a time.
 
 `Tokenizer` is for a whole text, `TextStream` for text that is shown while it is made,
 and `StopText` tells a decode loop that a text is complete on which it shall stop. How a
@@ -16,21 +16,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tokenizers
 
-from llm_walkthrough.errors import InputError
+from llm_walkthrough.errors import FETCH_AGAIN, InputError
 from llm_walkthrough.model_files.chat_template import (
     ChatTemplate,
     Message,
     read_chat_template,
 )
-from llm_walkthrough.model_files.token_text import TokenText, token_text
+from llm_walkthrough.model_files.token_text import TokenText, shown, token_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from llm_walkthrough.arrays import TokenIds
-
-_VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 
 
 def open_tokenizer(folder: Path) -> Tokenizer:
@@ -54,10 +52,9 @@ def open_tokenizer(folder: Path) -> Tokenizer:
         style = token_text(library.decoder)
     except Exception as error:  # the library raises no narrower class
         raise InputError(
-            f"{file} is not a tokenizer that can be read here ({error}); fetch the "
-            "model again"
+            f"{file} is not a tokenizer that can be read here ({error}); {FETCH_AGAIN}"
         ) from error
-    # A file may ask to cut or fill every text to a length, as used in training.
+    # a file may ask to cut or fill every text to a length, as used in training
     library.no_truncation()
     library.no_padding()
     return Tokenizer(folder, library, style, read_chat_template(folder))
@@ -65,7 +62,10 @@ def open_tokenizer(folder: Path) -> Tokenizer:
 
 @dataclass(frozen=True, eq=False)
 class Tokenizer:
-    """Text to ids and back. Immutable: any number of threads may use one at once."""
+    """Text to ids and back. Immutable: any number of threads may use one at once.
+
+    Whatever takes an id raises InputError if it is not in 0 … vocab-1.
+    """
 
     folder: Path
     library: tokenizers.Tokenizer = field(repr=False)
@@ -146,46 +146,28 @@ class Tokenizer:
     def decode(
         self, ids: TokenIds | Sequence[int], *, show_special: bool = False
     ) -> str:
-        """Give the text of the tokens; bytes that are no UTF-8 become "\ufffd".
-
-        Raises:
-            InputError: an id is not in 0 … vocab-1.
-        """
-        tokens = [self._checked(token) for token in ids]
+        """Give the text of the tokens; bytes that are no UTF-8 become "\ufffd"."""
+        tokens = [self._require_known(token) for token in ids]
         text: str = self.library.decode(tokens, skip_special_tokens=not show_special)
         return text
 
     def piece(self, token: int) -> str:
-        """Show one token such that nothing in it is invisible.
+        """Show one token such that nothing in it is invisible, see `token_text.shown`.
 
-        "␣the", "⏎" for a newline, "⇥" for a tab, "<0xF0><0x9F>" for bytes that are not
-        yet a character, "<U+200B>" for a character without a shape, a special token as
-        it is, "<no text 7>" for an id that the vocabulary skips.
-
-        Raises:
-            InputError: the id is not in 0 … vocab-1.
+        A special token is shown as it is, an id that the vocabulary skips as
+        "<no text 7>".
         """
         written = self.written(token)
         if token in self.special_tokens:
             return written
-        # surrogateescape turns a byte that is no UTF-8 into one character of its own.
-        characters = self.token_bytes(token).decode(errors="surrogateescape")
-        return "".join(map(_visible, characters)) or f"<no text {token}>"
+        return shown(self.style.token_bytes(written)) or f"<no text {token}>"
 
     def written(self, token: int) -> str:
-        """Give the token as the vocabulary writes it ("Ġthe"); "" for a skipped id.
-
-        Raises:
-            InputError: the id is not in 0 … vocab-1.
-        """
-        return self.library.id_to_token(self._checked(token)) or ""
+        """Give the token as the vocabulary writes it ("Ġthe"); "" for a skipped id."""
+        return self.library.id_to_token(self._require_known(token)) or ""
 
     def token_bytes(self, token: int) -> bytes:
-        """Give the bytes that a token stands for in the middle of a text.
-
-        Raises:
-            InputError: the id is not in 0 … vocab-1.
-        """
+        """Give the bytes that a token stands for in the middle of a text."""
         return self.style.token_bytes(self.written(token))
 
     @cached_property
@@ -201,7 +183,7 @@ class Tokenizer:
         encoding = library.encode(text, add_special_tokens=False)
         return np.array(encoding.ids, dtype=np.int64)
 
-    def _checked(self, token: int) -> int:
+    def _require_known(self, token: int) -> int:
         if not 0 <= token < self.vocab + self.spare:
             raise InputError(
                 f"token id {token} has no text: the tokenizer in {self.folder} knows "
@@ -216,6 +198,16 @@ class TextStream:
     Everything that `feed` gave and then `flush`, joined, equals `Tokenizer.decode` of
     all tokens; with stop texts, only up to the first of them to be complete. A feed
     costs the same after a million tokens as after ten.
+
+    Raises:
+        InputError: a stop text that is empty or not a string.
+
+    >>> smile = tokenizers.models.BPE({"ðŁ": 0, "ĻĤ": 1, "!": 2}, [])
+    >>> style = token_text(tokenizers.decoders.ByteLevel())
+    >>> tokenizer = Tokenizer(None, tokenizers.Tokenizer(smile), style, None)
+    >>> stream = TextStream(tokenizer)
+    >>> [stream.feed(token) for token in (0, 1, 2)]
+    ['', '🙂', '!']
     """
 
     def __init__(
@@ -225,11 +217,6 @@ class TextStream:
         stop_texts: Sequence[str] = (),
         show_special: bool = False,
     ) -> None:
-        """Start an empty text.
-
-        Raises:
-            InputError: a stop text that is empty or not a string.
-        """
         self._tokenizer = tokenizer
         self._hidden = frozenset() if show_special else tokenizer.special_tokens
         _check_stop_texts(stop_texts)
@@ -245,11 +232,7 @@ class TextStream:
         return b"" if self.stopped else self._held.encode() + self._join.pending
 
     def feed(self, token: int) -> str:
-        """Take the next token, give the text that became certain.
-
-        Raises:
-            InputError: the id is not in 0 … vocab-1.
-        """
+        """Take the next token, give the text that became certain."""
         written = self._tokenizer.written(token)
         return "" if token in self._hidden else self._release(self._join.feed(written))
 
@@ -269,19 +252,18 @@ class TextStream:
             if (start := text.find(stop)) >= 0
         ]
         self.stopped = bool(ends)
-        # The first to be complete counts, however the text was cut into tokens.
-        shown = min(ends)[1] if ends else len(text) - self._may_become_stop(text)
-        self._held = "" if self.stopped else text[shown:]
-        return text[:shown]
+        # the first to be complete counts, however the text was cut into tokens
+        certain_length = min(ends)[1] if ends else self._start_of_stop(text)
+        self._held = "" if self.stopped else text[certain_length:]
+        return text[:certain_length]
 
-    def _may_become_stop(self, text: str) -> int:
-        """Length of the longest end of the text that starts a stop text."""
+    def _start_of_stop(self, text: str) -> int:
+        """Return where the longest end of `text` begins that starts a stop text."""
         longest = max(map(len, self._stop_texts), default=0)
-        lengths = range(min(longest - 1, len(text)), 0, -1)
-        starts = (
-            n for n in lengths for s in self._stop_texts if s.startswith(text[-n:])
-        )
-        return next(starts, 0)
+        for start in range(max(0, len(text) + 1 - longest), len(text)):
+            if any(stop.startswith(text[start:]) for stop in self._stop_texts):
+                return start
+        return len(text)
 
 
 @dataclass(frozen=True)
@@ -291,13 +273,15 @@ class StopText:
     The texts are compared in bytes, so one that ends in the middle of a token, or is
     spelled by byte tokens, stops at once. Only as many tokens are looked at as the
     longest text has bytes, so the cost does not grow with the length.
+
+    Raises:
+        InputError: a text is empty or not a string.
     """
 
     tokenizer: Tokenizer
     texts: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Raise InputError if a text is empty or not a string."""
         _check_stop_texts(self.texts)
 
     def __call__(self, new_tokens: TokenIds) -> bool:
@@ -308,24 +292,15 @@ class StopText:
             return False
         before = len(self.tokenizer.style.text_bytes(tail[:-1]))
         spelled = self.tokenizer.style.text_bytes(tail)
-        return any(
+        return any(  # only what ends in the newest token
             spelled.find(stop, max(0, before + 1 - len(stop))) >= 0 for stop in stops
         )
 
     def _tail(self, new_tokens: TokenIds, count: int) -> list[str]:
-        """The last tokens that have a text, oldest first."""
+        """Return the last tokens that have a text, oldest first."""
         special = self.tokenizer.special_tokens
         spoken = (int(token) for token in new_tokens[::-1] if int(token) not in special)
         return [self.tokenizer.written(token) for token in islice(spoken, count)][::-1]
-
-
-def _visible(character: str) -> str:
-    code = ord(character)
-    if character in _VISIBLE or character.isprintable():
-        return _VISIBLE.get(character, character)
-    if character.isascii() or "\udc80" <= character <= "\udcff":
-        return f"<0x{code & 0xFF:02X}>"
-    return f"<U+{code:04X}>"
 
 
 def _check_text(name: str, text: str) -> None:

@@ -21,7 +21,7 @@ ROWS = (
     {"model_files", "knob"},
     {"sampling", "kv_cache", "graph", "tokenizer", "grammar"},
     {"constraints"},
-    {"structured_output", "branch", "run_checks"},
+    {"structured_output", "branch"},
     {"model", "stepper"},
     {"views", "exercises", "plots"},
     {"panel"},

@@ -19,6 +19,7 @@ from tiny_graph import (
     PLAIN,
     VOCAB,
     Layout,
+    genai_config,
     hf_config,
     write_config,
     write_model,
@@ -86,6 +87,16 @@ def test_the_configuration_above_a_folder_called_onnx_is_read(tmp_path: Path) ->
     graph = read_graph(tmp_path)
     assert graph.path == folder / "model_q4.onnx"
     assert graph.head_dim == HEAD_DIM
+
+
+def test_the_file_that_genai_config_names_is_read(tmp_path: Path) -> None:
+    folder = write_model(tmp_path)
+    (folder / "model.onnx").rename(folder / "decoder.onnx")
+    (folder / "model.onnx").touch()
+    config = genai_config()
+    config["model"]["decoder"]["filename"] = "decoder.onnx"
+    write_config(folder / "genai_config.json", config)
+    assert read_graph(folder).path == folder / "decoder.onnx"
 
 
 def test_a_fixed_size_is_believed_before_the_configuration(tmp_path: Path) -> None:

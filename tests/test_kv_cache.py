@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from llm_walkthrough.errors import InputError, StaleCacheError
-from llm_walkthrough.kv_cache import GrownCache, Rows, SharedBuffer, SharedCache
+from llm_walkthrough.kv_cache import (
+    GrownCache,
+    Rows,
+    SharedBuffer,
+    SharedCache,
+    checked_tokens,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +47,27 @@ def shared() -> SharedCache:
 
 
 both = pytest.mark.parametrize("empty", [grown, shared])
+
+
+@pytest.mark.parametrize("tokens", [[5, 0, 63], np.array([7], np.int32)])
+def test_ids_of_the_vocabulary_are_taken_as_they_are(tokens: list[int]) -> None:
+    assert checked_tokens(tokens, 64).tolist() == list(tokens)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        ([], "there are no tokens; give a text that is not empty"),
+        *(([5, t, 6], f"id {t} is not in 0 … 63; encode") for t in (-1, 64, 10**12)),
+        *(([t], "in one row, got ") for t in (1.5, True, [1, 2], "a", 2**70)),
+        ("Hello", "in one row, got 'Hello'; encode the text"),
+    ],
+)
+def test_what_is_no_row_of_ids_of_the_vocabulary_is_refused(
+    tokens: list[int], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        checked_tokens(tokens, 64)
 
 
 # --- what both do ---------------------------------------------------------------------

@@ -1,7 +1,8 @@
-"""Do all layouts and both caches give the logits of the plain numpy forward pass?"""
+"""The logits of the plain numpy forward pass, in all layouts and from both caches."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -373,6 +374,35 @@ def spoil_embedding(value: float) -> Callable[[onnx.ModelProto], None]:
     return change
 
 
+def answering(
+    model: Model, change: Callable[[list[np.ndarray]], list[np.ndarray]]
+) -> Model:
+    """The model, in a session that changes logits and presents before it gives them."""
+
+    class Changed:
+        def run(self, names: list[str], feed: object) -> list[np.ndarray]:
+            return change(model.session.run(names, feed))
+
+    changed = copy.copy(model)
+    changed.session = Changed()
+    return changed
+
+
+def test_a_cache_that_drops_tokens_is_refused(opened: OpenLayout) -> None:
+    model = answering(
+        opened(PLAIN), lambda out: [out[0], *(a[:, :, 1:] for a in out[1:])]
+    )
+    with pytest.raises(InputError, match=r"keeps 2 of 3 tokens; .* sliding window"):
+        model.run(TOKENS[:3], model.new_cache())
+
+
+def test_minus_infinity_for_some_tokens_is_accepted(opened: OpenLayout) -> None:
+    rare = np.where(np.arange(VOCAB) % 2, -np.inf, 0).astype(np.float32)
+    model = answering(opened(PLAIN), lambda out: [out[0] + rare, *out[1:]])
+    rows, _ = model.run(TOKENS[:3], model.new_cache())
+    assert np.isneginf(rows[:, 1::2]).all()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_logits_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
     folder = write_model(tmp_path, change=spoil_embedding(value))
@@ -404,7 +434,9 @@ def test_a_wrong_vocabulary_in_the_configuration_is_found(tmp_path: Path) -> Non
     write_config(folder / "config.json", {**hf_config(), "vocab_size": 80})
     model = open_model(folder, threads=1)
     for empty in caches(model):
-        with pytest.raises(InputError):
+        with pytest.raises(
+            InputError, match=r"shape \(3, 64\), wanted \(3, 80\)|cannot"
+        ):
             model.run(TOKENS[:3], empty)
 
 

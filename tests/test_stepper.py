@@ -855,7 +855,7 @@ PURE = {
     "new_rows", "logits_after", "joined", "_row", "_digest", "<listcomp>",
     "tokens", "position", "unseen", "steps", "length", "capacity", "arrays",
     "require_fresh", "_length", "_cut", "_require_within", "read_only",
-    "_checked", "_require_room", "u", "_u", "after", "last", "stop", "entries",
+    "checked_tokens", "_require_room", "u", "_u_of", "after", "last", "stop", "entries",
 }  # fmt: skip
 """They change nothing: a stop in them is a stop at the line that calls them."""
 

@@ -1,1 +1,1 @@
-"""How the files of a model folder are read."""
+"""Readers of the files in a model folder, one module for each kind of file."""

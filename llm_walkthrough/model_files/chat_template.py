@@ -1,4 +1,4 @@
-"""How does a conversation become the one text that a chat model was trained on?
+"""The form in which a chat model was trained to read a conversation.
 
 A chat template is a jinja2 program that comes with the model; it is run in a sandbox,
 since it was written by somebody else. Knows nothing of tokens: the text that it gives
@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, NoReturn
 
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from llm_walkthrough.errors import InputError
+from llm_walkthrough.errors import FETCH_AGAIN, InputError
+from llm_walkthrough.model_files.model_config import read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,17 +30,6 @@ if TYPE_CHECKING:
 Message = Mapping[str, str]
 """One turn of a conversation: `{"role": "user", "content": "Hello"}`."""
 
-# What a template may raise beside TemplateError, e.g. for `None + "text"`.
-_PROGRAM_ERRORS = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-
 
 @dataclass(frozen=True)
 class ChatTemplate:
@@ -49,6 +39,12 @@ class ChatTemplate:
         program: the jinja2 text.
         origin: the file that it was read from, for error messages.
         special_texts: such as `{"bos_token": "<s>"}`, names of the template.
+
+    >>> from pathlib import Path
+    >>> program = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    >>> template = ChatTemplate(program, Path("chat_template.jinja"), {})
+    >>> template.render([{"role": "user", "content": "Hello"}])
+    '<user>Hello'
     """
 
     program: str
@@ -73,7 +69,7 @@ class ChatTemplate:
             return _compiled(self.program).render(
                 messages=messages,
                 add_generation_prompt=add_generation_prompt,
-                # Templates ask `tools is not none`, which an undefined name would pass.
+                # templates ask `tools is not none`, which an undefined name would pass
                 tools=None,
                 documents=None,
                 **self.special_texts,
@@ -84,7 +80,7 @@ class ChatTemplate:
                 f"({error}), so it was stopped: do not trust this model folder, or "
                 "encode your text without the template"
             ) from error
-        except (TemplateError, *_PROGRAM_ERRORS) as error:
+        except Exception as error:  # it is a program, and may raise anything
             raise InputError(
                 f"the chat template in {self.origin} cannot write these messages: "
                 f"{error}; change them, or encode your text without the template"
@@ -101,7 +97,7 @@ def read_chat_template(folder: Path) -> ChatTemplate | None:
         InputError: a file that cannot be read, or no template named "default".
     """
     config_file = folder / "tokenizer_config.json"
-    config = _read_config(config_file)
+    config = read_json(config_file) if config_file.is_file() else {}
     special_texts = {
         name: text
         for name, value in config.items()
@@ -109,15 +105,22 @@ def read_chat_template(folder: Path) -> ChatTemplate | None:
     }
     template_file = folder / "chat_template.jinja"
     if template_file.is_file():
-        return ChatTemplate(_read(template_file), template_file, special_texts)
-    program = _default_program(config.get("chat_template"), config_file)
-    return ChatTemplate(program, config_file, special_texts) if program else None
+        try:
+            program = template_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{template_file} cannot be read ({error}); {FETCH_AGAIN}"
+            ) from error
+        return ChatTemplate(program, template_file, special_texts)
+    default = _default_program(config.get("chat_template"), config_file)
+    return ChatTemplate(default, config_file, special_texts) if default else None
 
 
 def _default_program(value: object, origin: Path) -> str | None:
     if isinstance(value, list):
-        named = {one["name"]: one["template"] for one in value if _is_named(one)}
-        value = named.get("default", value)
+        named = [one for one in value if isinstance(one, dict)]
+        texts = {one.get("name"): one.get("template") for one in named}
+        value = texts.get("default", value)
     if value is None or isinstance(value, str):
         return value or None
     raise InputError(
@@ -126,37 +129,10 @@ def _default_program(value: object, origin: Path) -> str | None:
     )
 
 
-def _is_named(entry: object) -> TypeGuard[dict[str, str]]:
-    return isinstance(entry, dict) and {"name", "template"} <= entry.keys()
-
-
 def _special_text(value: object) -> str | None:
-    """The text of a special token, written as "<s>" or as {"content": "<s>", ...}."""
+    """Return the text of a token, written as "<s>" or as {"content": "<s>", ...}."""
     text = value.get("content") if isinstance(value, dict) else value
     return text if isinstance(text, str) else None
-
-
-def _read_config(file: Path) -> dict[str, object]:
-    if not file.is_file():
-        return {}
-    try:
-        config = json.loads(_read(file))
-    except ValueError as error:
-        raise InputError(
-            f"{file} is not JSON ({error}); fetch the model again"
-        ) from error
-    if not isinstance(config, dict):
-        raise InputError(f"{file} holds no JSON object; fetch the model again")
-    return config
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{file} cannot be read ({error}); fetch the model again"
-        ) from error
 
 
 def _check_messages(messages: Sequence[Message]) -> None:

@@ -1,4 +1,4 @@
-"""What do the small files beside a graph tell of the model?
+"""The settings of a model, from the small JSON files beside its graph.
 
 Reads `genai_config.json` (onnxruntime-genai), `config.json` and
 `generation_config.json` (Hugging Face). Knows nothing of ONNX: `graph` asks here for
@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from llm_walkthrough.errors import InputError
+from llm_walkthrough.errors import FETCH_AGAIN, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,12 @@ _FILES = ("genai_config.json", "config.json", "generation_config.json")
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The settings of a model, from one or several files, the first found first."""
+    """The settings of a model, from one or several files, the first found first.
+
+    >>> config = ModelConfig(({"n_head": 9}, {"n_head": 4, "eos_token_id": [2, 0]}))
+    >>> config.number("num_attention_heads", "n_head"), config.end_tokens()
+    (9, (2, 0))
+    """
 
     settings: tuple[dict[str, Any], ...]
 
@@ -34,9 +39,7 @@ class ModelConfig:
     def text(self, key: str) -> str | None:
         """Return the first text that stands under this key."""
         found = (setting.get(key) for setting in self.settings)
-        return next(
-            (value for value in found if value and isinstance(value, str)), None
-        )
+        return next((text for text in found if text and isinstance(text, str)), None)
 
     def end_tokens(self) -> tuple[int, ...]:
         """Return every id that ends an answer; files name one, or a list.
@@ -52,27 +55,49 @@ class ModelConfig:
                 f"eos_token_id must be a token id or a list of them, got {wrong!r}; "
                 f"mend it in {' or '.join(_FILES)}"
             )
-        return tuple(dict.fromkeys(tokens))
+        return tuple(dict.fromkeys(tokens))  # each id once, in order
 
 
-def read_model_config(folder: Path) -> ModelConfig:
-    """Read what stands in the graph's folder, or above it when that is named `onnx`.
+def read_model_config(path: Path) -> ModelConfig:
+    """Read what stands in a model folder, given itself or as its `.onnx` file.
+
+    What stands in its folder `onnx`, as on the Hugging Face hub, goes first.
 
     Raises:
         InputError: a file is not JSON, or holds no JSON object.
     """
-    folders = [folder, folder.parent] if folder.name == "onnx" else [folder]
-    return ModelConfig(tuple(_settings(folders)))
+    folder = path if path.is_dir() else path.parent
+    top = folder.parent if folder.name == "onnx" else folder
+    return ModelConfig(tuple(_settings([top / "onnx", top])))
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Raises:
+        InputError: it cannot be read, is not JSON, or holds anything else.
+    """
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:  # too many "[" recurse
+        raise InputError(
+            f"{file} is not valid JSON ({error}); {FETCH_AGAIN}"
+        ) from error
+    if not isinstance(config, dict):
+        raise InputError(
+            f"{file} should hold a JSON object, not a {type(config).__name__}; "
+            f"{FETCH_AGAIN}"
+        )
+    return config
 
 
 def _settings(folders: list[Path]) -> Iterator[dict[str, Any]]:
-    for folder in folders:
-        for name in _FILES:
-            if (folder / name).is_file():
-                config = _read_json(folder / name)
-                # genai_config.json nests what config.json has at the top
-                model = _nested(config, "model")
-                yield {**config, **model, **_nested(model, "decoder")}
+    for file in (folder / name for folder in folders for name in _FILES):
+        if file.is_file():
+            config = read_json(file)
+            # genai_config.json nests what config.json has at the top
+            model = _nested(config, "model")
+            yield {**config, **model, **_nested(model, "decoder")}
 
 
 def _nested(config: dict[str, Any], key: str) -> dict[str, Any]:
@@ -82,18 +107,3 @@ def _nested(config: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{file} is not valid JSON ({error}); fetch or convert the model again"
-        ) from error
-    if not isinstance(config, dict):
-        raise InputError(
-            f"{file} should hold a JSON object, not a {type(config).__name__}; fetch "
-            "or convert the model again"
-        )
-    return config

@@ -1,4 +1,4 @@
-"""Which `.onnx` file does a model folder mean, and are the file and its weights whole?
+"""The `.onnx` file that a model folder means, whole or refused.
 
 Reads structure only: weights in a data file are measured, not read. Knows nothing of
 what the graph computes; `graph` looks at that.
@@ -13,21 +13,18 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
-from llm_walkthrough.errors import InputError
-from llm_walkthrough.model_files.model_config import read_model_config
+from llm_walkthrough.errors import FETCH_AGAIN, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-_AGAIN = "fetch or convert the model again"
 
-
-def find_onnx_file(path: Path) -> Path:
+def find_onnx_file(path: Path, named: str | None = None) -> Path:
     """Return the `.onnx` file that `path` is or holds.
 
-    In a folder that is the file which `genai_config.json` names, or `model.onnx`, or
-    `onnx/model.onnx` as on the Hugging Face hub, or the only one there is.
+    In a folder that is the file which is `named` by its configuration, or `model.onnx`,
+    or one of these in the folder `onnx` as on the Hugging Face hub, or the only one
+    there is.
 
     Raises:
         InputError: there is none, or there are several and none is meant.
@@ -38,7 +35,7 @@ def find_onnx_file(path: Path) -> Path:
         raise InputError(
             f"there is no model folder {path}; see `llm-walkthrough models list`"
         )
-    meant = read_model_config(path).text("filename") or "model.onnx"
+    meant = named or "model.onnx"
     for usual in (path / meant, path / "model.onnx", path / "onnx" / "model.onnx"):
         if usual.is_file():
             return usual
@@ -64,24 +61,45 @@ def load_structure(file: Path) -> onnx.ModelProto:
         proto = _parse(file)
     except (DecodeError, OSError, ValueError) as error:  # ValueError: an empty file
         raise InputError(
-            f"{file} is not a readable ONNX graph ({error}); {_AGAIN}"
+            f"{file} is not a readable ONNX graph ({error}); {FETCH_AGAIN}"
         ) from error
-    if not proto.graph.node:
+    if not proto.graph.node:  # random bytes may parse as a graph of nothing
         raise InputError(
-            f"{file} holds no ONNX nodes ({file.stat().st_size:,} bytes); {_AGAIN}"
+            f"{file} holds no ONNX nodes ({file.stat().st_size:,} bytes); {FETCH_AGAIN}"
         )
-    _check_names(file, proto.graph)
-    _check_weights(file, proto.graph)
+    require_whole(file, proto.graph)
     return proto
 
 
-def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """Yield every node, those in the branches of an `If` as well."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from all_nodes(attribute.g)
+def require_whole(file: Path, graph: onnx.GraphProto) -> None:
+    """Make sure that all names are text, and that all weights are there.
+
+    Raises:
+        InputError: a name is damaged, or a data file is missing or cut short.
+    """
+    names = [named.name for named in (*graph.input, *graph.output, *graph.initializer)]
+    places = (place for tensor in graph.initializer for place in tensor.external_data)
+    names += [text for place in places for text in (place.key, place.value)]
+    for name in names:
+        if isinstance(name, bytes):  # so protobuf hands out what is no UTF-8
+            raise InputError(f"{file} has a damaged name {name!r}; {FETCH_AGAIN}")
+    for location, size in _bytes_needed(file, graph).items():
+        weights = file.parent / location
+        if not weights.is_file():
+            raise InputError(
+                f"{weights} with the weights of {file.name} is missing; {FETCH_AGAIN}"
+            )
+        if weights.stat().st_size < size:
+            raise InputError(
+                f"{weights} is cut short: {weights.stat().st_size:,} of at least "
+                f"{size:,} bytes; {FETCH_AGAIN}"
+            )
+
+
+def all_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return every node, those in the branches of an `If` as well."""
+    inner = (a.g for node in graph.node for a in node.attribute if a.HasField("g"))
+    return [*graph.node, *(node for branch in inner for node in all_nodes(branch))]
 
 
 def _parse(file: Path) -> onnx.ModelProto:
@@ -95,32 +113,8 @@ def _parse(file: Path) -> onnx.ModelProto:
         return proto
 
 
-def _check_names(file: Path, graph: onnx.GraphProto) -> None:
-    """Make sure that names are text: protobuf hands out damaged ones as bytes."""
-    names = [named.name for named in (*graph.input, *graph.output, *graph.initializer)]
-    places = (place for tensor in graph.initializer for place in tensor.external_data)
-    names += [text for place in places for text in (place.key, place.value)]
-    wrong = next((name for name in names if isinstance(name, bytes)), None)
-    if wrong is not None:
-        raise InputError(f"{file} has a damaged name {wrong!r}; {_AGAIN}")
-
-
-def _check_weights(file: Path, graph: onnx.GraphProto) -> None:
-    for location, size in _bytes_needed(file, graph).items():
-        weights = file.parent / location
-        if not weights.is_file():
-            raise InputError(
-                f"{weights} with the weights of {file.name} is missing; {_AGAIN}"
-            )
-        if weights.stat().st_size < size:
-            raise InputError(
-                f"{weights} is cut short: {weights.stat().st_size:,} of at least "
-                f"{size:,} bytes; {_AGAIN}"
-            )
-
-
 def _bytes_needed(file: Path, graph: onnx.GraphProto) -> dict[str, int]:
-    """How long each data file must be, as far as the graph tells."""
+    """Return how long each data file must be, as far as the graph tells."""
     needed: dict[str, int] = {}
     for tensor in filter(uses_external_data, graph.initializer):
         try:
@@ -128,7 +122,7 @@ def _bytes_needed(file: Path, graph: onnx.GraphProto) -> dict[str, int]:
         except ValueError as error:
             raise InputError(
                 f"{file} tells no place of its weights {tensor.name!r} ({error}); "
-                f"{_AGAIN}"
+                f"{FETCH_AGAIN}"
             ) from error
         end = (where.offset or 0) + (where.length or 0)
         needed[where.location] = max(end, needed.get(where.location, 0))

@@ -1,36 +1,26 @@
-"""What is each input and output of a decoder graph for?
+"""The purpose of each input and output of a decoder graph, told by its name.
 
-Told by the name, since exporters order them differently. Knows nothing of files and of
-the nodes between inputs and outputs.
+By name, since exporters order them differently. Knows nothing of files and of the nodes
+between inputs and outputs.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
 import onnx
 
 from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable, Iterator
 
-Role = Literal[
-    "token ids",
-    "attention mask",
-    "position ids",
-    "cache branch",
-    "past key",
-    "past value",
-    "present key",
-    "present value",
-    "logits",
-    "unknown",
-]
+    Kind = TypeVar("Kind", bound=Hashable)
 
-_PLAIN_ROLES: dict[str, Role] = {
+_PLAIN_ROLES = {
     "input_ids": "token ids",
     "attention_mask": "attention mask",
     "position_ids": "position ids",
@@ -53,20 +43,27 @@ class Port:
         name: the name to feed or fetch it by.
         dtype: the numpy name of its element type, such as "int64" or "float16".
         shape: its axes; a number where it is fixed, a name where it may vary.
-        role: what it is for.
+        role: what it is for: "token ids", "attention mask", "position ids",
+            "cache branch", "past key", "past value", "present key", "present value",
+            "logits" or "unknown".
         layer: the layer it belongs to, for a port of the cache.
     """
 
     name: str
     dtype: str
     shape: tuple[int | str, ...]
-    role: Role
+    role: str
     layer: int | None = None
 
 
 def read_ports(values: Iterable[onnx.ValueInfoProto]) -> tuple[Port, ...]:
-    """Return a port for each input, or output, in the order of the file."""
-    return tuple(_port(value) for value in values)
+    """Return a port for each input, or output, in the order of the file.
+
+    >>> value = onnx.helper.make_tensor_value_info("input_ids", 7, ["batch", 4])
+    >>> [(port.role, port.dtype, port.shape) for port in read_ports([value])]
+    [('token ids', 'int64', ('batch', 4))]
+    """
+    return tuple(map(_port, values))
 
 
 def cache_ports(ports: Iterable[Port]) -> tuple[Port, ...]:
@@ -75,24 +72,43 @@ def cache_ports(ports: Iterable[Port]) -> tuple[Port, ...]:
     return tuple(sorted(cached, key=lambda port: (port.layer, port.role)))
 
 
-def check_ports(inputs: tuple[Port, ...], outputs: tuple[Port, ...]) -> None:
+def folded(ports: Iterable[tuple[str, Kind]]) -> dict[tuple[str, Kind], int]:
+    """Count ports that differ in the number of their layer only.
+
+    Args:
+        ports: each name, with what has to be equal besides, such as (dtype, shape).
+
+    >>> folded([("logits", "f4"), ("past.0.key", "f4"), ("past.1.key", "f4")])
+    {('logits', 'f4'): 1, ('past.{layer}.key', 'f4'): 2}
+    """
+    counts: dict[tuple[str, Kind], int] = {}
+    for name, kind in ports:
+        row = (without_layer(name), kind)
+        counts[row] = counts.get(row, 0) + 1
+    return counts
+
+
+@lru_cache(maxsize=1024)  # a panel asks for every name in every run
+def without_layer(name: str) -> str:
+    """Return the name with "{layer}" for the number of its layer.
+
+    >>> without_layer("present.11.value")
+    'present.{layer}.value'
+    """
+    return re.sub(r"\.\d+(?=\.|$)", ".{layer}", name)
+
+
+def check_ports(
+    file: object, inputs: tuple[Port, ...], outputs: tuple[Port, ...]
+) -> None:
     """Make sure that these are the ports of a decoder with a KV cache.
 
     Raises:
         InputError: an input whose purpose is unknown, no cache, token ids or logits, or
-            shapes and types that cannot be run; `graph` puts the file's name in front.
+            shapes and types that cannot be run; names the `file`.
     """
-    _check_known(inputs)
-    _check_complete(inputs, outputs)
-    past, present = cache_ports(inputs), cache_ports(outputs)
-    _check_axes(past)
-    logits = next(port for port in outputs if port.role == "logits")
-    _check_types((*past, *present), logits)
-    if logits.shape[1:2] == (1,):
-        raise InputError(
-            "returns logits for the last token only; export the model with logits for "
-            "every token"
-        )
+    for fault in _faults(inputs, outputs):
+        raise InputError(f"{file} {fault}")
 
 
 def _port(value: onnx.ValueInfoProto) -> Port:
@@ -101,70 +117,59 @@ def _port(value: onnx.ValueInfoProto) -> Port:
         axis.dim_value if axis.dim_value > 0 else axis.dim_param or "?"
         for axis in tensor.shape.dim
     )
+    try:
+        dtype = str(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name)
+    except KeyError:  # a sequence, a map, or a type newer than this onnx
+        dtype = "unknown type"
     match = _CACHE_NAME.fullmatch(value.name)
     if match is None:
         role = _PLAIN_ROLES.get(value.name, "unknown")
-        return Port(value.name, _dtype(tensor), shape, role)
-    cache_role: Role = f"{match['when']} {match['part']}"  # type: ignore[assignment]
-    return Port(value.name, _dtype(tensor), shape, cache_role, int(match["layer"]))
+        return Port(value.name, dtype, shape, role)
+    role = f"{match['when']} {match['part']}"
+    return Port(value.name, dtype, shape, role, int(match["layer"]))
 
 
-def _dtype(tensor: onnx.TypeProto.Tensor) -> str:
-    try:
-        return str(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name)
-    except KeyError:  # a sequence, a map, or a type newer than this onnx
-        return "unknown type"
-
-
-def _check_known(inputs: tuple[Port, ...]) -> None:
+def _faults(inputs: tuple[Port, ...], outputs: tuple[Port, ...]) -> Iterator[str]:
+    """Yield what is wrong; a check may rely on those before it having passed."""
     unknown = [port.name for port in inputs if port.role == "unknown"]
     if unknown:
-        named, others = unknown[:_NAMED], unknown[_NAMED:]
-        more = f" and {len(others)} more" if others else ""
-        raise InputError(
-            f"has inputs that are not known here: {', '.join(named)}{more}; only "
-            "decoders that take token ids, a mask, positions and a KV cache can be "
-            "run, not encoder-decoder or vision models"
+        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+        yield (
+            f"has inputs that are not known here: {', '.join(unknown[:_NAMED])}{more}"
+            "; only decoders that take token ids, a mask, positions and a KV cache can "
+            "be run, not encoder-decoder or vision models"
         )
-
-
-def _check_complete(inputs: tuple[Port, ...], outputs: tuple[Port, ...]) -> None:
-    past, present = (
-        [(port.layer, port.role.split()[1]) for port in cache_ports(side)]
-        for side in (inputs, outputs)
-    )
-    if not past or past != present:
-        raise InputError(
+    past, present = cache_ports(inputs), cache_ports(outputs)
+    pairs = [[(p.layer, p.role.split()[1]) for p in side] for side in (past, present)]
+    if not past or pairs[0] != pairs[1]:
+        yield (
             f"has {len(past)} cache inputs (past_key_values.0.key …) and "
             f"{len(present)} outputs (present.0.key …), but needs one for one; export "
             "the model with its KV cache"
         )
-    names = {port.name for port in (*inputs, *outputs)}
-    for name in ("input_ids", "logits"):
-        if name not in names:
-            raise InputError(
-                f"has no port {name!r}; export the model as a decoder that takes "
-                "token ids and returns logits"
-            )
-
-
-def _check_axes(past: tuple[Port, ...]) -> None:
+    by_name = {port.name: port for port in (*inputs, *outputs)}
+    for name in (name for name in ("input_ids", "logits") if name not in by_name):
+        yield (
+            f"has no port {name!r}; export the model as a decoder that takes "
+            "token ids and returns logits"
+        )
     for port in past:
-        sizes = port.shape[1::2]
+        sizes = port.shape[1::2]  # kv_heads and head_dim
         if len(port.shape) != len(_CACHE_AXES) or sizes != past[0].shape[1::2]:
-            raise InputError(
+            yield (
                 f"has a cache input {port.name!r} of shape {port.shape}; wanted are "
                 f"the axes {', '.join(_CACHE_AXES)}, alike in all layers"
             )
-
-
-def _check_types(cache: tuple[Port, ...], logits: Port) -> None:
-    for port, wanted in [
-        (logits, _FLOATS),
-        *((port, (cache[0].dtype,)) for port in cache),
-    ]:
-        if port.dtype not in _FLOATS or port.dtype not in wanted:
-            raise InputError(
+    logits = by_name["logits"]
+    for port in (logits, *past, *present):
+        wanted = port.dtype if port is logits else past[0].dtype
+        if port.dtype not in _FLOATS or port.dtype != wanted:
+            yield (
                 f"has {port.name!r} of {port.dtype}; only caches all of float32 or all "
                 "of float16 can be run, so export the model with one of these"
             )
+    if logits.shape[1:2] == (1,):  # [batch, sequence, vocab]
+        yield (
+            "returns logits for the last token only; export the model with logits for "
+            "every token"
+        )

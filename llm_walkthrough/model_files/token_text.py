@@ -1,4 +1,4 @@
-"""Which bytes does a token stand for, and how do tokens join into a text?
+"""The bytes that a token stands for, and how tokens join into a text.
 
 Two styles of vocabulary exist, and each is one class here:
 
@@ -16,7 +16,7 @@ import codecs
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,36 +27,38 @@ _BYTE_TOKEN = re.compile("<0x([0-9A-Fa-f]{2})>")
 _SENTENCEPIECE = frozenset({"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"})
 
 
-class Join(Protocol):
-    """Joins tokens into a text one at a time, giving each character once it is certain.
+_WHITE_SPACE = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥"})
 
-    All that `feed` gave and then `flush` equals the text of all tokens decoded at once.
-    The `DecodeStream` of the tokenizers library does not: it loses what is unfinished
-    at the end, and raises an error on bytes that turn out to be no UTF-8.
+
+def visible(text: str) -> str:
+    r"""Return the text with its white space made visible.
+
+    >>> visible("the end\n")
+    'the␣end⏎'
     """
-
-    def feed(self, written: str) -> str:
-        """Take one token, give the text that is certain now and was not before."""
-
-    def flush(self) -> str:
-        """Give the text of what is left, now that no token follows."""
-
-    @property
-    def pending(self) -> bytes:
-        """The bytes that are not yet certain text."""
+    return text.translate(_WHITE_SPACE)
 
 
-class TokenText(Protocol):
-    """One style of vocabulary."""
+def shown(spelled: bytes) -> str:
+    r"""Return the text of some bytes such that nothing in it is invisible.
 
-    def token_bytes(self, written: str) -> bytes:
-        """Give the bytes that a token stands for in the middle of a text."""
+    Bytes that are no character and characters without a shape stand as numbers.
 
-    def text_bytes(self, written: Sequence[str]) -> bytes:
-        """Give the bytes of the text that starts with the first of these tokens."""
+    >>> shown(b" the\n"), shown("🙂".encode()[:2]), shown("\u200b".encode())
+    ('␣the⏎', '<0xF0><0x9F>', '<U+200B>')
+    """
+    # surrogateescape turns a byte that is no UTF-8 into one character of its own
+    return "".join(map(_shown_character, spelled.decode(errors="surrogateescape")))
 
-    def new_join(self) -> Join:
-        """Start a text."""
+
+def _shown_character(character: str) -> str:
+    white_or_same = visible(character)
+    if white_or_same.isprintable():
+        return white_or_same
+    code = ord(character)
+    if character.isascii() or "\udc80" <= character <= "\udcff":  # an escaped byte
+        return f"<0x{code & 0xFF:02X}>"
+    return f"<U+{code:04X}>"
 
 
 def token_text(decoder: Decoder | None) -> TokenText:
@@ -65,7 +67,7 @@ def token_text(decoder: Decoder | None) -> TokenText:
     Raises:
         ValueError: a decoder of another style, such as WordPiece.
     """
-    # The decoders of the library show their settings only in their pickled state.
+    # the library's decoders show their settings only in their pickled state
     kinds = set(_kinds(json.loads(decoder.__getstate__()))) if decoder else set()
     if kinds == {"ByteLevel"}:
         return ByteLevel()
@@ -78,6 +80,7 @@ def token_text(decoder: Decoder | None) -> TokenText:
 
 
 def _kinds(settings: dict[str, object]) -> Iterator[str]:
+    """Yield the names of a decoder, or of all in a sequence of decoders."""
     parts = settings.get("decoders")
     if isinstance(parts, list):
         for part in parts:
@@ -105,7 +108,11 @@ _BYTE_OF = _disguises()
 
 @dataclass(frozen=True)
 class ByteLevel:
-    """Every token is bytes; together they are read as UTF-8."""
+    """Every token is bytes; together they are read as UTF-8.
+
+    >>> ByteLevel().token_bytes("Ġthe"), ByteLevel().token_bytes("ðŁĻĤ").decode()
+    (b' the', '🙂')
+    """
 
     def token_bytes(self, written: str) -> bytes:
         """Take off the disguise; a token outside it was added undisguised."""
@@ -115,7 +122,7 @@ class ByteLevel:
             return written.encode()
 
     def text_bytes(self, written: Sequence[str]) -> bytes:
-        """Bytes are the same at the start of a text as in its middle."""
+        """Join the bytes, the same at the start of a text as in its middle."""
         return b"".join(map(self.token_bytes, written))
 
     def new_join(self) -> Join:
@@ -165,7 +172,7 @@ class Sentencepiece:
     def text_bytes(self, written: Sequence[str]) -> bytes:
         """Join the bytes, without the space that the decoder takes off the first."""
         first = written[:1]
-        taken = len(self.text(first, before=_ANCHOR)) - len(self.text(first))
+        taken = len(self.text(first, before=_ANCHOR)) - len(self.text(first))  # 0 or 1
         return b"".join(map(self.token_bytes, written))[taken:]
 
     def new_join(self) -> Join:
@@ -209,3 +216,16 @@ class _RunJoin:
     @property
     def pending(self) -> bytes:
         return b"".join(map(self._style.token_bytes, self._run))
+
+
+TokenText = ByteLevel | Sentencepiece
+"""One style of vocabulary."""
+
+Join = _Utf8Join | _RunJoin
+"""Joins tokens into a text one at a time, giving each character once it is certain.
+
+All that `feed` gave and then `flush` equals the text of all tokens decoded at once; the
+bytes that are not yet certain text are `pending`. The `DecodeStream` of the tokenizers
+library loses what is unfinished at the end, and raises an error on bytes that turn out
+to be no UTF-8.
+"""

@@ -64,7 +64,7 @@ def test_a_template_of_a_wrong_form_names_the_file(
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff"])
 def test_a_broken_configuration_names_the_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "tokenizer_config.json").write_bytes(content)
-    with pytest.raises(InputError, match=r"tokenizer_config\.json .*fetch the model"):
+    with pytest.raises(InputError, match=r"tokenizer_config\.json .*the model again"):
         read_chat_template(tmp_path)
 
 

@@ -39,9 +39,8 @@ def test_a_folder_means_its_model_onnx(tmp_path: Path) -> None:
 
 def test_a_folder_means_the_file_that_genai_config_names(tmp_path: Path) -> None:
     touch(tmp_path / "model.onnx", tmp_path / "decoder.onnx")
-    decoder = {"filename": "decoder.onnx"}
-    write_config(tmp_path / "genai_config.json", {"model": {"decoder": decoder}})
-    assert find_onnx_file(tmp_path) == tmp_path / "decoder.onnx"
+    assert find_onnx_file(tmp_path, "decoder.onnx") == tmp_path / "decoder.onnx"
+    assert find_onnx_file(tmp_path, "absent.onnx") == tmp_path / "model.onnx"
 
 
 @pytest.mark.parametrize("name", ["onnx/model.onnx", "onnx/model_q4.onnx", "a.onnx"])

@@ -1,4 +1,4 @@
-"""What each port is for, by name alone, and which graphs are refused."""
+"""The purpose of each port, by name alone, and the graphs that are refused."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ def both_sides(model: onnx.ModelProto) -> tuple[tuple[Port, ...], tuple[Port, ..
     return read_ports(model.graph.input), read_ports(model.graph.output)
 
 
+def check(model: onnx.ModelProto) -> None:
+    check_ports("model.onnx", *both_sides(model))
+
+
 def cache_values(model: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
     values = (*model.graph.input, *model.graph.output)
     return (value for value in values if value.name.startswith(("past", "present")))
@@ -41,7 +45,7 @@ def without(
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 def test_every_layout_is_understood(layout: Layout) -> None:
     inputs, outputs = both_sides(build(layout))
-    check_ports(inputs, outputs)
+    check_ports("a file", inputs, outputs)
     parts = ["0.key", "0.value", "1.key", "1.value"]
     past = [port.name for port in cache_ports(inputs)]
     assert past == [f"{layout.past_prefix}.{part}" for part in parts]
@@ -88,7 +92,7 @@ def test_an_input_of_another_kind_of_model_is_named(name: str) -> None:
     model = build()
     model.graph.input.append(onnx.helper.make_tensor_value_info(name, FLOAT, [1]))
     with pytest.raises(InputError, match=f"not known here: {name}; only decoders"):
-        check_ports(*both_sides(model))
+        check(model)
 
 
 def test_of_many_unknown_inputs_three_are_named() -> None:
@@ -98,7 +102,7 @@ def test_of_many_unknown_inputs_three_are_named() -> None:
             onnx.helper.make_tensor_value_info(f"past_{i}", FLOAT, [1])
         )
     with pytest.raises(InputError, match="past_0, past_1, past_2 and 2 more;"):
-        check_ports(*both_sides(model))
+        check(model)
 
 
 def test_an_input_that_is_no_tensor_is_refused() -> None:
@@ -106,27 +110,27 @@ def test_an_input_that_is_no_tensor_is_refused() -> None:
     sequence = onnx.helper.make_sequence_type_proto(model.graph.input[0].type)
     model.graph.input.append(onnx.helper.make_value_info("images", sequence))
     with pytest.raises(InputError, match="not known here: images"):
-        check_ports(*both_sides(model))
+        check(model)
 
 
 def test_a_graph_without_a_cache_is_refused() -> None:
     with pytest.raises(InputError, match=r"has 0 cache inputs .* with its KV"):
-        check_ports(*without(build(), "past", "present"))
+        check_ports("a file", *without(build(), "past", "present"))
 
 
 def test_a_cache_that_goes_in_and_does_not_come_out_is_refused() -> None:
     with pytest.raises(InputError, match=r"has 4 cache inputs .* and 3 outputs"):
-        check_ports(*without(build(), "present.1.value"))
+        check_ports("a file", *without(build(), "present.1.value"))
 
 
 @pytest.mark.parametrize("name", ["input_ids", "logits"])
 def test_a_port_that_no_decoder_can_do_without_is_missed(name: str) -> None:
     with pytest.raises(InputError, match=f"has no port '{name}'"):
-        check_ports(*without(build(), name))
+        check_ports("a file", *without(build(), name))
 
 
 def test_a_graph_without_mask_and_positions_is_accepted() -> None:
-    check_ports(*without(build(), "attention_mask"))
+    check_ports("a file", *without(build(), "attention_mask"))
 
 
 def test_keys_of_three_axes_are_refused() -> None:
@@ -134,7 +138,7 @@ def test_keys_of_three_axes_are_refused() -> None:
     for value in cache_values(model):
         del value.type.tensor_type.shape.dim[0]
     with pytest.raises(InputError, match=r"past_key_values\.0\.key' of shape \(2, 'pa"):
-        check_ports(*both_sides(model))
+        check(model)
 
 
 def test_layers_with_different_heads_are_refused() -> None:
@@ -143,7 +147,7 @@ def test_layers_with_different_heads_are_refused() -> None:
         if ".1." in value.name:
             value.type.tensor_type.shape.dim[1].dim_value = 4
     with pytest.raises(InputError, match=r"past_key_values\.1\.key' .* alike in all"):
-        check_ports(*both_sides(model))
+        check(model)
 
 
 @pytest.mark.parametrize("kind", ["BFLOAT16", "INT8"])
@@ -152,7 +156,7 @@ def test_caches_of_another_type_are_refused(kind: str) -> None:
     for value in cache_values(model):
         value.type.tensor_type.elem_type = onnx.TensorProto.DataType.Value(kind)
     with pytest.raises(InputError, match=rf"s\.0\.key' of {kind.lower()}"):
-        check_ports(*both_sides(model))
+        check(model)
 
 
 def test_bfloat16_logits_are_refused() -> None:
@@ -160,7 +164,7 @@ def test_bfloat16_logits_are_refused() -> None:
     logits = model.graph.output[0]
     logits.type.tensor_type.elem_type = onnx.TensorProto.BFLOAT16
     with pytest.raises(InputError, match="has 'logits' of bfloat16"):
-        check_ports(*both_sides(model))
+        check(model)
 
 
 def test_a_cache_that_comes_out_in_another_type_is_refused() -> None:
@@ -168,11 +172,11 @@ def test_a_cache_that_comes_out_in_another_type_is_refused() -> None:
     present = next(v for v in model.graph.output if v.name == "present.1.key")
     present.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
     with pytest.raises(InputError, match=r"has 'present\.1\.key' of float16"):
-        check_ports(*both_sides(model))
+        check(model)
 
 
 def test_logits_of_the_last_token_alone_are_refused() -> None:
     model = build()
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 1
     with pytest.raises(InputError, match="returns logits for the last token only"):
-        check_ports(*both_sides(model))
+        check(model)
