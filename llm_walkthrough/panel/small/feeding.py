@@ -109,7 +109,7 @@ class Feeding(Stepping[FedRuns]):
 
     def feed(self) -> dict[str, np.ndarray]:
         """Return the dictionary of the run that is looked at, by the graph's names."""
-        with self._lock:
+        with self.lock:
             run = self.now.shown[-1]
             tokens = np.array(run.feed.tokens, np.int64)
             return self._model.feed(tokens, self.now.cache.truncated(run.start))

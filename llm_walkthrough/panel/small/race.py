@@ -15,9 +15,8 @@ import numpy as np
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.acting import Moment, Notice, Stepping
-from llm_walkthrough.panel.marks import attributes
+from llm_walkthrough.panel.marks import SHOWN_OF_MADE, attributes, earlier
 from llm_walkthrough.panel.page_engine import cache_map
-from llm_walkthrough.panel.page_tokens import SHOWN_OF_MADE, earlier
 from llm_walkthrough.panel.watched import cache_facts
 from llm_walkthrough.panel.wording import cut, quoted, shortened
 from llm_walkthrough.views import Chips, Table
