@@ -77,8 +77,8 @@ def test_it_works_on_every_graph_that_can_be_opened(name: str, tmp_path: Path) -
         page.send("step")
     page.send("back", 2)
     page.send("take", {"token": 7, "position": panel.stepper.position})
-    assert panel.walk.desk.notice.text == ""
-    assert len(panel.walk.snapshot().ways) == 2
+    assert panel.walk.now.notice.text == ""
+    assert len(panel.walk.snapshot().branches) == 2
     fed = panel.walk.snapshot().feeds[-1]
     ports = {array.name for array in fed.arrays}
     assert len(ports) == len(model.graph.inputs) - len(model.graph.past) + 1

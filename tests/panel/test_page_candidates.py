@@ -21,7 +21,7 @@ HOSTILE = ("<script>", "</style>", "\"'&", "\u202eleft", "x" * 300)
 
 
 def drawn(one: Walk) -> Reader:
-    return Reader(candidates_section(now(one), one.desk, tokenizer(), can_take=True))
+    return Reader(candidates_section(now(one), one.now, tokenizer(), can_take=True))
 
 
 def test_every_candidate_can_be_taken_and_names_token_and_position() -> None:
@@ -118,7 +118,7 @@ def test_a_guess_is_made_without_the_numbers() -> None:
 
 def test_knobs_stand_where_the_settings_are_and_say_off_where_they_are() -> None:
     one = walk(sampling=Sampling(0.5, 0, 1, 0.25, 1.2), seed=4)
-    page = Reader(sliders(one.desk))
+    page = Reader(sliders(one.now))
     stand = {
         a["data-name"]: (a["value"], a["aria-valuetext"]) for a in page.actions("knob")
     }
@@ -142,7 +142,7 @@ class Hostile:
 @pytest.mark.parametrize("can_take", [False, True])
 def test_hostile_tokens_are_shown_as_text(can_take: bool) -> None:  # noqa: FBT001
     one = walk()
-    page = Reader(candidates_section(now(one), one.desk, Hostile(), can_take=can_take))
+    page = Reader(candidates_section(now(one), one.now, Hostile(), can_take=can_take))
     assert not {tag for tag, _ in page.tags} & {"script", "style"}
     pieces = {Hostile().piece(row.token) for row in now(one).rows}
     assert len(pieces) > 3

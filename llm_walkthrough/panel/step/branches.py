@@ -32,7 +32,6 @@ class Made:
 
     Attributes:
         score: how likely the model found it.
-        share: its probability after all processors, 0 for one that was filtered out.
         how: who chose it.
         u: the number that drew it, None if nothing was drawn.
         sampling: the settings that stood then.
@@ -40,7 +39,6 @@ class Made:
     """
 
     score: Score
-    share: float
     how: How
     u: float | None
     sampling: Sampling

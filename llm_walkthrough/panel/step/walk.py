@@ -305,7 +305,6 @@ class Walk(Turning[Desk], Stepping[Desk]):
         found = self.distribution(now)
         made = Made(
             self._score(token, found),
-            found.share(token),
             how,
             None if how == "chosen" else found.draw.u,
             now.sampling,
