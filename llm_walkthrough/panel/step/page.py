@@ -28,9 +28,9 @@ from llm_walkthrough.panel.marks import (
     SHOWN_OF_FUTURE,
     SHOWN_OF_MADE,
     SHOWN_OF_PROMPT,
-    Button,
     StreamedText,
     attributes,
+    button,
     earlier,
     future_chip,
     select,
@@ -120,16 +120,16 @@ def _head(shot: Snapshot) -> str:
         reset("back to the prompt; forgets all branches", can_go=can_go_back),
     )
     others = (
-        Button(
+        button(
             "guessing",
             "Guess first",
             "name the token before you see the numbers",
             is_pressed=desk.is_guessing,
         ),
-        Button("large", "Large type", "for a projector", is_pressed=desk.is_large),
-        Button("save", "Save run", "write this run to a small file"),
+        button("large", "Large type", "for a projector", is_pressed=desk.is_large),
+        button("save", "Save run", "write this run to a small file"),
         _OPEN,
-        Button("export", "Picture", "write this page to an HTML file"),
+        button("export", "Picture", "write this page to an HTML file"),
     )
     where = (
         f"step <b>{len(shot.made)}</b> · context <b>{len(shot.tokens):,}</b> of "
