@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from llm_walkthrough.arrays import LogitsRows, TokenIds
     from llm_walkthrough.kv_cache import KVCache
     from llm_walkthrough.panel.step.walk import Walk
-    from llm_walkthrough.sampling import Knob
+    from llm_walkthrough.knob import Knob
 
 
 def state(one: Walk) -> dict[str, Any]:
