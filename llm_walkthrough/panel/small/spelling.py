@@ -10,9 +10,8 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.panel import frame, page_tokens
+from llm_walkthrough.panel import frame, marks
 from llm_walkthrough.panel.acting import Moment, Notice, Stepping
-from llm_walkthrough.panel.marks import attributes, chip
 from llm_walkthrough.panel.wording import cut, quoted, shortened
 from llm_walkthrough.tokenizer import TextStream
 from llm_walkthrough.views import Chips, Code, Table, visible
@@ -89,10 +88,6 @@ class Spelled(Moment):
 class Spelling(Stepping[Spelled]):
     """The tokens of a text, fed to a stream one by one.
 
-    Args:
-        tokenizer: splits the text, and spells its tokens.
-        text: what is to be spelled.
-
     Raises:
         InputError: the text has no tokens, or cannot be written in UTF-8.
     """
@@ -158,15 +153,15 @@ def page(now: Spelled, tokenizer: Tokenizer) -> str:
     num_tokens = len(now.tokens)
     where = f"token <b>{min(now.num_fed, num_tokens)}</b> of {num_tokens:,}"
     pending = now.held[0].pending if now.held else b""
-    stream = page_tokens.StreamedText(now.certain, pending, len(now.held))
+    stream = marks.StreamedText(now.certain, pending, len(now.held))
     said = now.notice if now.notice.text else _hint(now, tokenizer)
     heading = "Each token decoded alone"
-    alone = page_tokens.StreamedText(now.alone, b"", 0)
+    alone = marks.StreamedText(now.alone, b"", 0)
     return frame.framed(
         f"{frame.head(buttons, where)}{frame.notice(said)}{_tokens(now, tokenizer)}"
         '<div class="lw-grid lw-halves"><div><section><h4>The stream shows</h4>'
-        f"{page_tokens.text_box(stream)}</section></div><div><section><h4>{heading}</h4>"
-        f"{page_tokens.text_box(alone, heading)}</section></div></div>"
+        f"{marks.text_box(stream)}</section></div><div><section><h4>{heading}</h4>"
+        f"{marks.text_box(alone, heading)}</section></div></div>"
         f"{_table(now.done[-_LINES:], tokenizer)}",
         title="A text, token by token",
         tick=_SPEED if now.running else None,
@@ -199,23 +194,25 @@ def _piece(one: Fed, tokenizer: Tokenizer) -> str:
 def _tokens(now: Spelled, tokenizer: Tokenizer) -> str:
     """Draw the tokens that were fed, the next one, and some of those to come."""
     num_fed = min(now.num_fed, len(now.tokens))  # the end of the text has no chip
-    first = max(0, num_fed - page_tokens.SHOWN_OF_MADE)
+    first = max(0, num_fed - marks.SHOWN_OF_MADE)
     first_held = num_fed - len(now.held)
-    chips = [page_tokens.earlier(first)] if first else []
+    chips = [marks.earlier(first)] if first else []
     chips += [
         _fed_chip(now.fed[place], place, tokenizer, is_held=place >= first_held)
         for place in range(first, num_fed)
     ]
     rest = now.tokens[num_fed:]
     for token in rest[:1]:
-        named = attributes({"class": "lw-chip lw-next", "title": "the next token"})
+        named = marks.attributes(
+            {"class": "lw-chip lw-next", "title": "the next token"}
+        )
         piece = shortened(tokenizer.piece(token))
         chips.append(f"<li><span{named}><bdi>{piece}</bdi></span>")
     chips += [
-        page_tokens.future_chip(token, tokenizer, "still to come")
-        for token in rest[1 : page_tokens.SHOWN_OF_FUTURE]
+        marks.future_chip(token, tokenizer, "still to come")
+        for token in rest[1 : marks.SHOWN_OF_FUTURE]
     ]
-    left = len(rest) - page_tokens.SHOWN_OF_FUTURE
+    left = len(rest) - marks.SHOWN_OF_FUTURE
     chips += [f'<li><span class="lw-soft">… {left:,} more</span>'] if left > 0 else []
     return (
         '<section><h4>Tokens</h4><ol class="lw-chips lw-short" data-follow '
@@ -228,7 +225,7 @@ def _fed_chip(one: Fed, place: int, tokenizer: Tokenizer, *, is_held: bool) -> s
     words += " · held back: not yet a character" if is_held else ""
     words += " · click: go back to here"
     style = "lw-made lw-held" if is_held else "lw-made"
-    return page_tokens.token_chip(_piece(one, tokenizer), style, words, back_to=place)
+    return marks.token_chip(_piece(one, tokenizer), style, words, back_to=place)
 
 
 def _table(newest: Sequence[Fed], tokenizer: Tokenizer) -> str:
@@ -246,7 +243,7 @@ def _table(newest: Sequence[Fed], tokenizer: Tokenizer) -> str:
 def _row(one: Fed, tokenizer: Tokenizer, *, is_newest: bool) -> str:
     style = ' class="lw-newest"' if is_newest else ""
     cells = (
-        _END if one.token is None else chip(_piece(one, tokenizer)),
+        _END if one.token is None else marks.chip(_piece(one, tokenizer)),
         _bytes(one.spelled),
         _text(one.alone),
         _text(one.given),

@@ -71,7 +71,7 @@ def test_it_makes_the_tokens_of_greedy_decoding_in_both_ways(
     assert [r.plain.fed for r in rounds] == [5, 6, 7, 8, 9, 10]
     assert model.num_runs == 12
     assert all(r.cached.seconds > 0 and r.plain.seconds > 0 for r in rounds)
-    assert one.now.size.length == len(one.now.tokens) - 1
+    assert one.now.cache.length == len(one.now.tokens) - 1
 
 
 def test_both_ways_go_on_with_the_cached_token_and_it_is_told_where_they_differ() -> (
@@ -96,7 +96,7 @@ def test_a_run_ends_at_the_end_token_and_says_so() -> None:
 def test_reset_begins_with_an_empty_cache() -> None:
     one = race(steps=3)
     one.act("reset")
-    assert (one.now.tokens.tolist(), one.now.size.length) == (PROMPT.tolist(), 0)
+    assert (one.now.tokens.tolist(), one.now.cache.length) == (PROMPT.tolist(), 0)
     one.do("step")
     one.do("step")
     assert one.now.tokens.tolist() == greedy(2)
