@@ -126,17 +126,11 @@ def test_it_counts_where_both_chose_the_same_token() -> None:
     assert f"step 3: without the cache {b}" in shown.text
 
 
-def test_the_map_shows_the_slot_that_was_just_written() -> None:
-    (picture,) = drawn(race(steps=3).now).styled("lw-map")
-    assert picture["aria-label"] == (
-        "Cache: 2 layers by 7 positions; the last run wrote slot 6."
-    )
-
-
-def test_before_the_first_step_there_is_an_empty_map_and_what_step_will_do() -> None:
-    shown = drawn(race().now)
-    assert "Step feeds the 5 tokens of the prompt" in shown.text
-    assert "the last run wrote nothing" in str(shown.styled("lw-map"))
+def test_the_map_is_empty_at_first_and_shows_the_slot_that_was_just_written() -> None:
+    assert "Step feeds the 5 tokens of the prompt" in drawn(race().now).text
+    for steps, said in ((0, "0 positions; the last run wrote nothing"), (3, "slot 6")):
+        (picture,) = drawn(race(steps=steps).now).styled("lw-map")
+        assert said in str(picture["aria-label"])
 
 
 def test_the_picture_tells_the_numbers_also_in_words() -> None:
