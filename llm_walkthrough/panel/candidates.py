@@ -18,7 +18,7 @@ from llm_walkthrough.sampling import TopK, softmax
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
+    from llm_walkthrough.arrays import Logits, Probabilities
     from llm_walkthrough.sampling import Processor
     from llm_walkthrough.stepper import Draw
 

@@ -64,9 +64,7 @@ def notice(said: Notice) -> str:
     return f'<div class="{style}" role="status"{scrolled}><bdi>{words}</bdi></div>'
 
 
-def head(
-    buttons: Iterable[object], where: str, others: Iterable[object] = ()
-) -> str:
+def head(buttons: Iterable[object], where: str, others: Iterable[object] = ()) -> str:
     """Draw the buttons, and beside them where the learner stands.
 
     Args:

@@ -13,14 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llm_walkthrough.panel.acting import Acting, Moment
-from llm_walkthrough.panel.candidates import distribution
 from llm_walkthrough.sampling import Sampling, uniform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from llm_walkthrough.panel.candidates import Distribution
-    from llm_walkthrough.stepper import Draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,21 +61,13 @@ class Turning(Acting[Set]):
         """
         raise NotImplementedError
 
-    def draw(self, now: Set) -> Draw:
-        """Return what the knobs draw from the logits that are there.
-
-        Raises:
-            InputError: they leave no token.
-        """
-        raise NotImplementedError
-
     def distribution(self, now: Set) -> Distribution:
         """Return what may come next.
 
         Raises:
-            InputError: no token may.
+            InputError: the knobs leave no token.
         """
-        return distribution(self.draw(now), now.looked_at)
+        raise NotImplementedError
 
     def possible(self, now: Set) -> Set:
         """Return the moment as it is.
@@ -85,7 +75,7 @@ class Turning(Acting[Set]):
         Raises:
             InputError: its knobs leave no token.
         """
-        self.draw(now)
+        self.distribution(now)
         return now
 
 

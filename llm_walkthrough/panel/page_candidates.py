@@ -1,7 +1,7 @@
 """The candidates as a table, the bar on which `u` falls, and the knobs as sliders.
 
-A new number of each candidate is a field of `candidates.Candidate`, and a cell in `_row`
-under a heading in `_table`. Sliders and stages follow `sampling.KNOBS`.
+A new number of each candidate is a field of `candidates.Candidate`, and a cell in
+`_row` under a heading in `_table`. Sliders and stages follow `sampling.KNOBS`.
 """
 
 from __future__ import annotations
@@ -62,16 +62,11 @@ def candidates_section(
 def sliders(knobs: Knobs) -> str:
     """Draw a slider for each setting, in the order of `Sampling`, and for the seed."""
     known = {knob.name: knob for knob in KNOBS}
-    row = [
-        Slider(
-            name,
-            known[name].label,
-            number,
-            *known[name].slider,
-            known[name].shown(number),
-        )
-        for name, number in vars(knobs.sampling).items()
-    ]
+    row = []
+    for name, number in vars(knobs.sampling).items():
+        knob = known[name]
+        words = knob.mark if knob.mark.isalpha() else knob.label  # there is little room
+        row.append(Slider(name, words, number, *knob.slider, knob.shown(number)))
     row.append(Slider("seed", "seed", knobs.seed, 0, 99, 1, str(knobs.seed)))
     cells = "".join(
         f'<label class="lw-knob"><span>{slider.label} <b>{slider.shown}</b></span>'
@@ -120,9 +115,7 @@ def _stage(number: int, words: str, left: int, looked_at: int) -> str:
             "title": "show the probabilities after this",
         }
     )
-    return (
-        f'<button type="button"{named}>{html.escape(words)} <b>{left:,}</b></button>'
-    )
+    return f'<button type="button"{named}>{html.escape(words)} <b>{left:,}</b></button>'
 
 
 # --- the table ---------------------------------------------------------------------

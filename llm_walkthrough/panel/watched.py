@@ -1,19 +1,20 @@
-"""What did the runs of the graph take in, how long did they take, what did they read?
+"""What each run of the graph took in and read, and how large the cache is.
 
-A model in front of another one. It passes every run on as it is, and notes what is
-gone afterwards: which arrays were fed, and how likely each token that was read had
-been. Knows nothing of what is drawn from the logits.
+`Watched` is a model in front of another one. It passes every run on as it is, and notes
+what is gone afterwards: which arrays were fed, and how likely each token that was read
+had been. Knows nothing of what is drawn from the logits.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import lru_cache
+from math import prod
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from llm_walkthrough.model_files.ports import folded, without_layer
+from llm_walkthrough.sampling import log_sum_exp
 from llm_walkthrough.stepper import LanguageModel
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Watched:
         """Note how likely the tokens of a run were, each by the row before it."""
         length, row_before = self._last_row
         before = {start + i: row for i, row in enumerate(rows[:-1], start=1)}
-        if length == start:  # else the last run was on another way
+        if length == start:  # else the last run was on another branch
             before[start] = row_before
         for place in range(max(0, len(unseen) - SCORED), len(unseen)):
             if (row := before.get(start + place)) is not None:
@@ -158,12 +159,8 @@ class Watched:
 
 
 def scores(logits: Logits, tokens: Sequence[int]) -> list[Score]:
-    """Return how likely each token is by logits [vocab] float32.
-
-    `x_token - max x - log sum_j exp(x_j - max x)`.
-    """
-    highest = float(logits.max())
-    log_total = highest + math.log(float(np.exp(logits - highest).sum()))
+    """Return how likely each token is by logits [vocab] float32."""
+    log_total = log_sum_exp(logits)
     return [
         Score(
             float(logits[t]) - log_total, 1 + int(np.count_nonzero(logits > logits[t]))
@@ -174,20 +171,17 @@ def scores(logits: Logits, tokens: Sequence[int]) -> list[Score]:
 
 def summary(arrays: Mapping[str, np.ndarray]) -> tuple[FedArray, ...]:
     """Return names, types, shapes and sizes of a feed, without its numbers."""
-    folded: dict[tuple[str, str, tuple[int, ...]], list[int]] = {}
-    for name, array in arrays.items():
-        kind = (_short(name), array.dtype.name, array.shape)
-        folded.setdefault(kind, []).append(array.nbytes)
+    kinds = ((_short(name), (a.dtype, a.shape)) for name, a in arrays.items())
     return tuple(
-        FedArray(*kind, len(sizes), sum(sizes)) for kind, sizes in folded.items()
+        FedArray(name, dtype.name, shape, count, count * dtype.itemsize * prod(shape))
+        for (name, (dtype, shape)), count in folded(kinds).items()
     )
 
 
-@lru_cache(maxsize=1024)  # asked for every name in every run
 def _short(name: str) -> str:
     """Return a name without the layer, and without saying key or value."""
-    parts = ("*" if part.isdigit() else part for part in name.split("."))
-    return ".".join(p for p in parts if p not in {"key", "value"})
+    parts = without_layer(name).replace("{layer}", "*").split(".")
+    return ".".join(part for part in parts if part not in {"key", "value"})
 
 
 def cache_facts(cache: KVCache) -> CacheFacts:

@@ -1,7 +1,7 @@
-"""The branches of the step panel: names, where they part, what is known of their tokens.
+"""The branches of the step panel: where they part, and what is known of their tokens.
 
-Going back makes a branch that is no more than the beginning of the old one; when it
-becomes the same as the old one again it is dropped, and when it parts from it both stay.
+Going back makes a branch that is no more than the beginning of the old one. When it
+becomes the same as the old one again it is dropped; when it parts from it both stay.
 Knows nothing of what a learner has set, nor of how a branch is drawn.
 """
 

@@ -14,8 +14,16 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from llm_walkthrough.panel.acting import Notice
-from llm_walkthrough.panel.frame import back, footnote, framed, head, notice, reset
-from llm_walkthrough.panel.frame import run_or_stop, step
+from llm_walkthrough.panel.frame import (
+    back,
+    footnote,
+    framed,
+    head,
+    notice,
+    reset,
+    run_or_stop,
+    step,
+)
 from llm_walkthrough.panel.marks import (
     SHOWN_OF_FUTURE,
     SHOWN_OF_MADE,
@@ -312,7 +320,7 @@ def _tree(branches: Sequence[NamedBranch], here: int) -> str:
 
 
 def _branch(branch: NamedBranch, tokenizer: Tokenizer) -> str:
-    shown = branch.tokens[branch.fork : branch.fork + _TAIL]  # a character each, or more
+    shown = branch.tokens[branch.fork : branch.fork + _TAIL]  # 1 character or more each
     tail = visible(tokenizer.decode(shown, show_special=True))
     words = tail if len(tail) <= _TAIL else f"{tail[:_TAIL]}…"
     known = branch.log_probability

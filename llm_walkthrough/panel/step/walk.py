@@ -1,8 +1,8 @@
-"""The state behind the step panel: a stepper, a desk, and all that can be done with both.
+"""The state behind the step panel: a stepper, a desk, and the actions on both.
 
-Every action either succeeds or leaves all as it was. The engine, `acting`, does them one
-at a time and says why one fails; `knobs` has those that turn a knob. Knows nothing of
-HTML or of widgets.
+Every action either succeeds or leaves all as it was. The engine, `acting`, does them
+one at a time and says why one fails; `knobs` has those that turn a knob. Knows nothing
+of HTML or of widgets.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel.acting import Notice, Stepping
+from llm_walkthrough.panel.candidates import distribution
 from llm_walkthrough.panel.knobs import Turning
 from llm_walkthrough.panel.step.branches import Branches, Made
 from llm_walkthrough.panel.step.desk import DELAYS, LIMITS, Desk, Guesses, Snapshot
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from llm_walkthrough.panel.step.branches import How
     from llm_walkthrough.panel.watched import FedModel, Score
     from llm_walkthrough.sampling import Processor
-    from llm_walkthrough.stepper import Draw
     from llm_walkthrough.tokenizer import Tokenizer
 
 
@@ -159,7 +159,8 @@ class Walk(Turning[Desk], Stepping[Desk]):
             "back_to": self._back_to,
             "switch": self._switch,
             "reset": self._reset,
-            "save": lambda now, _value: self.saved() and now,
+            "save": self._checked_for_saving,
+            "export": lambda now, _value: now,  # the widget hands the page over
             "load": lambda now, text: self._replayed(now, read(str(text))),
             "speed": lambda now, name: replace(now, speed=_one_of(DELAYS, name)),
             "limit": lambda now, name: replace(now, limit=_one_of(LIMITS, name)),
@@ -175,7 +176,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
         Raises:
             InputError: the context is full, or no token can be drawn.
         """
-        draw = self.draw(now)
+        draw = self.distribution(now).draw
         own = draw.u != uniform(now.seed, len(draw.context))
         return self._appended(now, draw.token, "own u" if own else "drawn")
 
@@ -196,10 +197,13 @@ class Walk(Turning[Desk], Stepping[Desk]):
         self.stepper.set_u(u)
         return now
 
-    def draw(self, now: Desk) -> Draw:
-        """Return what the stepper draws with the settings of the desk."""
+    def distribution(self, now: Desk) -> Distribution:
+        """Return what may come next with the settings of the desk.
+
+        The stepper takes this very draw if a step comes next.
+        """
         self._hand_over(now)
-        return self.stepper.draw
+        return distribution(self.stepper.draw, now.looked_at)
 
     def settle(self) -> None:
         """Let a cell that steps find the settings of the desk."""
@@ -246,6 +250,10 @@ class Walk(Turning[Desk], Stepping[Desk]):
         self._branches.reset()
         return replace(now, running=False, guesses=Guesses())
 
+    def _checked_for_saving(self, now: Desk, _value: object) -> Desk:
+        self.saved()  # says why it cannot be saved; the widget hands it over
+        return now
+
     def _replayed(self, now: Desk, run: SavedRun) -> Desk:
         """Take the tokens of a saved run, and say where this machine draws others."""
         tokens = [step.token for step in run.steps]
@@ -274,14 +282,14 @@ class Walk(Turning[Desk], Stepping[Desk]):
     def _steps_again(
         self, now: Desk, steps: Sequence[SavedStep]
     ) -> tuple[Desk, list[tuple[int, int, int]]]:
-        """Return the last desk, and (step, drawn here, saved) where these two differ."""
+        """Return the last desk, and (step, drawn here, saved) where the two differ."""
         differences = []
         for number, step in enumerate(steps, start=1):
             now, drawn = replace(now, sampling=step.sampling, seed=step.seed), None
             if step.u is not None:
                 own = step.u != uniform(step.seed, self.stepper.position)
                 self.stepper.set_u(step.u if own else None)
-                drawn = self.draw(now).token
+                drawn = self.distribution(now).draw.token
                 if drawn != step.token:
                     differences.append((number, drawn, step.token))
             if drawn == step.token:
