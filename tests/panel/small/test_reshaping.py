@@ -61,7 +61,7 @@ def test_a_rolled_u_is_another_one_and_the_end_of_the_slider_can_be_drawn() -> N
         one.do(action, value)
         seen.append(one.now.found.draw.u)
     assert len({*seen}) == 3
-    assert 0 <= min(seen)
+    assert min(seen) >= 0
     assert 0.999 < seen[-1] < 1
 
 
