@@ -36,14 +36,14 @@ KNOBS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
 TELL = """\
 def tell_what_is_held():
     import dataclasses, json
-    stepper, shot, desk = panel.stepper, panel.walk.snapshot(), panel.walk.desk
+    stepper, shot, desk = panel.stepper, panel.walk.snapshot(), panel.walk.now
     return json.dumps({
         "tokens": stepper.new_tokens.tolist(),
         "position": stepper.position,
         "u": f"u = {stepper.u:.3f}",
         "drawn": shot.distribution.draw.token,
         "knobs": [*dataclasses.astuple(desk.sampling), stepper.seed],
-        "ways": [[way.name, way.is_active] for way in shot.ways],
+        "ways": [[way.name, way.is_active] for way in shot.branches],
         "is_running": desk.running,
         "frame": panel.frame,
     })
@@ -59,7 +59,7 @@ SHOWN = """\
     u: panel.querySelector(".lw-u").textContent,
     drawn: value(".lw-drawn .lw-take").token,
     knobs: all("input[data-action=knob]").map((knob) => Number(knob.value)),
-    ways: all(".lw-way").map((way) =>
+    ways: all(".lw-branch").map((way) =>
       [way.querySelector("b").textContent, way.ariaPressed === "true"]),
     is_running: all("[data-action=stop]").length > 0,
   };

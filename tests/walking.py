@@ -1,4 +1,4 @@
-"""A walk on the toy model with the tiny tokenizer, for all tests of the panel."""
+"""A step panel on the toy model with the tiny tokenizer, for tests of all panels."""
 
 from __future__ import annotations
 
@@ -18,11 +18,25 @@ from llm_walkthrough.sampling import Sampling
 from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
 
 if TYPE_CHECKING:
+    from llm_walkthrough.arrays import LogitsRows, TokenIds
+    from llm_walkthrough.kv_cache import KVCache
     from llm_walkthrough.panel.candidates import Distribution
 
 PROMPT = np.array([40, 41, 262, 43, 44])  # 262 is <|im_start|>
 END = 263
 VOID = {"input", "br", "img", "meta", "circle", "path", "hr"}
+
+
+class Interrupted(SharedToy):
+    """Is interrupted in the middle of a run, when it is time."""
+
+    is_time = False
+
+    def run(self, unseen: TokenIds, cache: KVCache) -> tuple[LogitsRows, KVCache]:
+        if self.is_time:
+            self.is_time = False
+            raise KeyboardInterrupt
+        return super().run(unseen, cache)
 
 
 @cache

@@ -21,29 +21,21 @@ _UNCHANGED = "nothing was changed: try something else, or run the cell again"
 
 @dataclass(frozen=True)
 class Notice:
-    """One sentence for the learner.
+    """One sentence for the learner."""
 
-    Attributes:
-        text: the sentence.
-        kind: "problem" if something that was asked for was not done, "hint" for what
-            could be done next.
-    """
-
-    text: str = ""
+    text: str = ""  # the sentence
+    # "problem" if something that was asked for was not done, "hint" for what could be
+    # done next
     kind: Literal["news", "problem", "hint"] = "news"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """What a panel holds; never changes, each action makes the next.
+    """What a panel holds; never changes, each action makes the next."""
 
-    Attributes:
-        notice: what there is to say of the last action.
-        running: whether steps go on by themselves.
-    """
-
+    # what there is to say of the last action
     notice: Notice = field(default_factory=Notice)
-    running: bool = False
+    running: bool = False  # whether steps go on by themselves
 
 
 Now = TypeVar("Now", bound=Moment)

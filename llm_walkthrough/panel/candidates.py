@@ -34,60 +34,39 @@ ON_THE_BAR = 40
 
 @dataclass(frozen=True)
 class Stage:
-    """What one processor leaves.
+    """What one processor leaves."""
 
-    Attributes:
-        kind: the name of the processor's class.
-        label: the processor in a word or two, with its setting.
-        survivors: how many tokens it leaves.
-    """
-
-    kind: str
-    label: str
-    survivors: int
+    kind: str  # the name of the processor's class
+    label: str  # the processor in a word or two, with its setting
+    survivors: int  # how many tokens it leaves
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One token that may come next.
+    """One token that may come next."""
 
-    Attributes:
-        token: its id.
-        score: how likely the model finds it.
-        logit: the model's own.
-        after: its logit after each stage, -inf where it is out.
-        now: its probability after the stage that is looked at.
-        out_at: the number of the stage that removes it, None if it stays.
-        reason: why it was removed, where the processor can tell.
-    """
-
-    token: int
-    score: Score
-    logit: float
-    after: tuple[float, ...]
-    now: float
-    out_at: int | None
-    reason: str | None = None
+    token: int  # its id
+    score: Score  # how likely the model finds it
+    logit: float  # the model's own
+    after: tuple[float, ...]  # its logit after each stage, -inf where it is out
+    now: float  # its probability after the stage that is looked at
+    out_at: int | None  # the number of the stage that removes it, None if it stays
+    reason: str | None = None  # why it was removed, where the processor can tell
 
 
 @dataclass(frozen=True, eq=False)
 class Distribution:
-    """What may come next, and what is drawn.
+    """What may come next, and what is drawn."""
 
-    Attributes:
-        draw: the token, and all that led to it.
-        looked_at: the stage whose probabilities `Candidate.now` are; -1 stands for the
-            model's own, before the first.
-        stages: what each processor leaves, in order.
-        rows: the likeliest candidates by the model; where the drawn one, or one of the
-            likeliest after all stages, is not among them, it takes a place at the end.
-        bar: ids and probabilities after all stages, laid end to end from the likeliest.
-    """
-
-    draw: Draw
+    draw: Draw  # the token, and all that led to it
+    # the stage whose probabilities `Candidate.now` are; -1 stands for the model's own,
+    # before the first
     looked_at: int
-    stages: tuple[Stage, ...]
+    stages: tuple[Stage, ...]  # what each processor leaves, in order
+    # the likeliest candidates by the model; where the drawn one, or one of the
+    # likeliest after all stages, is not among them, it takes a place at the end
     rows: tuple[Candidate, ...]
+    # ids and probabilities after all stages, laid end to end from the likeliest
     bar: tuple[tuple[int, float], ...]
 
     @property

@@ -10,7 +10,7 @@ import html
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from llm_walkthrough.panel.marks import Button, attributes
+from llm_walkthrough.panel.marks import attributes, button
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,41 +64,41 @@ def notice(said: Notice) -> str:
     return f'<div class="{style}" role="status"{scrolled}><bdi>{words}</bdi></div>'
 
 
-def head(buttons: Iterable[object], where: str, others: Iterable[object] = ()) -> str:
+def head(buttons: Iterable[str], where: str, others: Iterable[str] = ()) -> str:
     """Draw the buttons, and beside them where the learner stands.
 
     Args:
-        buttons: in their order, as `Button` or as HTML.
+        buttons: as HTML, in their order.
         where: HTML.
         others: a second group of buttons.
     """
-    groups = [f"<div>{''.join(map(str, group))}</div>" for group in (buttons, others)]
+    groups = [f"<div>{''.join(group)}</div>" for group in (buttons, others)]
     drawn = "".join(groups if others else groups[:1])
     return f'<div class="lw-head">{drawn}<p class="lw-where">{where}</p></div>'
 
 
-def back(name: str, *, can_go: bool) -> Button:
-    """Return the button that goes one step back."""
-    return Button("back", "◀ Back", name, key="ArrowLeft", is_off=not can_go)
+def back(name: str, *, can_go: bool) -> str:
+    """Write the button that goes one step back."""
+    return button("back", "◀ Back", name, key="ArrowLeft", is_off=not can_go)
 
 
-def step(name: str, *, can_go: bool) -> Button:
-    """Return the button that makes one step."""
-    return Button(
+def step(name: str, *, can_go: bool) -> str:
+    """Write the button that makes one step."""
+    return button(
         "step", "Step ▶", name, key="ArrowRight", style="lw-main", is_off=not can_go
     )
 
 
-def run_or_stop(name: str, *, is_running: bool, can_go: bool) -> Button:
-    """Return the button that begins a run, or ends the one that is under way."""
+def run_or_stop(name: str, *, is_running: bool, can_go: bool) -> str:
+    """Write the button that begins a run, or ends the one that is under way."""
     if is_running:
-        return Button("stop", "Stop", "end after the step in flight", style="lw-stop")
-    return Button("run", "Run", name, is_off=not can_go)
+        return button("stop", "Stop", "end after the step in flight", style="lw-stop")
+    return button("run", "Run", name, is_off=not can_go)
 
 
-def reset(name: str, *, can_go: bool) -> Button:
-    """Return the button that begins anew."""
-    return Button("reset", "Reset", name, is_off=not can_go)
+def reset(name: str, *, can_go: bool) -> str:
+    """Write the button that begins anew."""
+    return button("reset", "Reset", name, is_off=not can_go)
 
 
 def export(drawn: str, title: str) -> str:

@@ -23,16 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Knobs(Moment):
-    """Where the knobs stand.
+    """Where the knobs stand."""
 
-    Attributes:
-        sampling: how logits become probabilities.
-        seed: which luck.
-        looked_at: the stage whose probabilities are shown, None for the last.
-    """
-
+    # how logits become probabilities
     sampling: Sampling = field(default_factory=Sampling)
-    seed: int = 0
+    seed: int = 0  # which luck
+    # the stage whose probabilities are shown, None for the last
     looked_at: int | None = None
 
 

@@ -7,7 +7,6 @@ Everything that comes from outside goes through `html.escape` here. An element w
 from __future__ import annotations
 
 import html
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from llm_walkthrough.views import Vocabulary
 
-ARROWS = {"ArrowRight": "→", "ArrowLeft": "←"}
+_ARROWS = {"ArrowRight": "→", "ArrowLeft": "←"}
 
 
 SHOWN_OF_PROMPT = 96
@@ -28,87 +27,77 @@ SHOWN_OF_FUTURE = 24
 """Chips that are drawn at most; the earlier ones are counted."""
 
 
-@dataclass(frozen=True)
-class Button:
-    """A button, or a key that is pressed for it.
+def button(  # noqa: PLR0913 - all but three have a default
+    action: str,
+    text: str,
+    name: str,
+    *,
+    key: str = "",
+    is_pressed: bool | None = None,
+    is_off: bool = False,
+    style: str = "",
+) -> str:
+    """Write a button.
 
-    Attributes:
+    Args:
         action: what is sent.
         text: what stands on it.
         name: what it does, for whoever does not see it or does not know it.
-        value: what is sent along.
         key: a key that presses it, as browsers name it.
         is_pressed: for a button that stays in; None for one that does not.
         is_off: it does nothing now; it can still be reached and read.
         style: further classes.
     """
-
-    action: str
-    text: str
-    name: str = ""
-    value: object = None
-    key: str = ""
-    is_pressed: bool | None = None
-    is_off: bool = False
-    style: str = ""
-
-    def __str__(self) -> str:
-        named = attributes(
-            {
-                "class": f"lw-button {self.style}".strip(),
-                "data-action": self.action,
-                "data-value": None if self.value is None else json.dumps(self.value),
-                "data-key": self.key or None,
-                "title": self.name or None,
-                "aria-pressed": None if self.is_pressed is None else self.is_pressed,
-                "aria-disabled": self.is_off or None,
-            }
-        )
-        key = f"<kbd>{ARROWS.get(self.key, self.key)}</kbd>" if self.key else ""
-        return f'<button type="button"{named}>{html.escape(self.text)}{key}</button>'
+    named = attributes(
+        {
+            "class": f"lw-button {style}".strip(),
+            "data-action": action,
+            "data-key": key or None,
+            "title": name,
+            "aria-pressed": is_pressed,
+            "aria-disabled": is_off or None,
+        }
+    )
+    shown = f"<kbd>{_ARROWS[key]}</kbd>" if key else ""
+    return f'<button type="button"{named}>{html.escape(text)}{shown}</button>'
 
 
-@dataclass(frozen=True)
-class Slider:
-    """A number that can be moved.
+def slider(  # noqa: PLR0913 - likewise
+    name: str,
+    label: str,
+    value: float,
+    scale: tuple[float, float, float | str],
+    shown: str,
+    *,
+    action: str = "knob",
+    style: str = "",
+) -> str:
+    """Write a number that can be moved.
 
-    Attributes:
+    Args:
         name: of the knob, as the action wants it.
         label: as it is shown.
         value: where it stands.
-        low: the least.
-        high: the most.
-        step: from one place to the next, as HTML writes it.
+        scale: the least, the most, and from one place to the next as HTML writes it.
         shown: the value in words.
         action: what is sent.
         style: further classes.
     """
-
-    name: str
-    label: str
-    value: float
-    low: float
-    high: float
-    step: float | str
-    shown: str
-    action: str = "knob"
-    style: str = ""
-
-    def __str__(self) -> str:
-        named = attributes(
-            {
-                "class": f"lw-slider {self.style}".strip(),
-                "data-action": self.action,
-                "data-name": self.name,
-                "min": self.low,
-                "max": self.high,
-                "step": self.step,
-                "value": f"{self.value:.6g}",
-                "aria-label": self.label,
-                "aria-valuetext": self.shown,
-            }
-        )
-        return f'<input type="range"{named}>'
+    low, high, step = scale
+    named = attributes(
+        {
+            "class": f"lw-slider {style}".strip(),
+            "data-action": action,
+            "data-name": name,
+            "min": low,
+            "max": high,
+            "step": step,
+            "value": f"{value:.6g}",
+            "aria-label": label,
+            "aria-valuetext": shown,
+        }
+    )
+    return f'<input type="range"{named}>'
 
 
 def attributes(named: Mapping[str, object]) -> str:
@@ -143,17 +132,11 @@ def select(action: str, label: str, options: tuple[str, ...], chosen: str) -> st
 
 @dataclass(frozen=True)
 class StreamedText:
-    """What the tokens spell so far.
+    """What the tokens spell so far."""
 
-    Attributes:
-        certain: text that no later token can change.
-        held: bytes that are not yet a character.
-        num_held: the last so many tokens carry them.
-    """
-
-    certain: str
-    held: bytes
-    num_held: int
+    certain: str  # text that no later token can change
+    held: bytes  # bytes that are not yet a character
+    num_held: int  # the last so many tokens carry them
 
 
 def bytes_written(data: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llm_walkthrough.panel.candidates import SHOWN, label
-from llm_walkthrough.panel.marks import Button, Slider, attributes, chip
+from llm_walkthrough.panel.marks import attributes, button, chip, slider
 from llm_walkthrough.panel.wording import cut, percent, shortened
 from llm_walkthrough.plots import candidate_bars, cumulative_bar
 from llm_walkthrough.sampling import KNOBS, uniform
@@ -62,18 +62,20 @@ def candidates_section(
 def sliders(knobs: Knobs) -> str:
     """Draw a slider for each setting, in the order of `Sampling`, and for the seed."""
     known = {knob.name: knob for knob in KNOBS}
-    row = []
+    cells = []
     for name, number in vars(knobs.sampling).items():
         knob = known[name]
         words = knob.mark if knob.mark.isalpha() else knob.label  # there is little room
-        row.append(Slider(name, words, number, *knob.slider, knob.shown(number)))
-    row.append(Slider("seed", "seed", knobs.seed, 0, 99, 1, str(knobs.seed)))
-    cells = "".join(
-        f'<label class="lw-knob"><span>{slider.label} <b>{slider.shown}</b></span>'
-        f"{slider}</label>"
-        for slider in row
-    )
-    return f'<div class="lw-knobs">{cells}</div>'
+        cells.append(_knob(name, words, number, knob.slider, knob.shown(number)))
+    cells.append(_knob("seed", "seed", knobs.seed, (0, 99, 1), str(knobs.seed)))
+    return f'<div class="lw-knobs">{"".join(cells)}</div>'
+
+
+def _knob(
+    name: str, words: str, at: float, scale: tuple[float, float, float], shown: str
+) -> str:
+    moved = slider(name, words, at, scale, shown)
+    return f'<label class="lw-knob"><span>{words} <b>{shown}</b></span>{moved}</label>'
 
 
 def take_button(token: int, piece: str, position: int, name: str, tip: str) -> str:
@@ -228,18 +230,24 @@ def _bar(found: Distribution, vocabulary: Vocabulary, *, own_u: bool) -> str:
     says = f"u = {u:.3f} picks {drawn}"
     if found.is_greedy:
         says = f"greedy: {drawn} is the likeliest, u is not looked at"
-    slider = Slider(
-        "u", "u, the random number", u, 0, 1, "any", says, "u", "lw-u-slider"
+    moved = slider(
+        "u",
+        "u, the random number",
+        u,
+        (0, 1, "any"),
+        says,
+        action="u",
+        style="lw-u-slider",
     )
-    roll = Button("roll", "Roll u", "draw another random number")
+    roll = button("roll", "Roll u", "draw another random number")
     of_seed = "the number that belongs to seed and position"
-    unroll = Button("unroll", "Seed’s u", of_seed, is_off=not own_u)
+    unroll = button("unroll", "Seed’s u", of_seed, is_off=not own_u)
     return (
         '<div class="lw-u-row">'
         f'<span class="lw-u" style="--at:{u:.4f}">u = {u:.3f}</span></div>'
         f'<div class="lw-line"><div class="lw-segs" role="img" aria-label="'
         f'{html.escape(f"The tokens end to end: {words}. {says}.")}">{segments}</div>'
-        f'<span class="lw-mark" style="left:{100 * u:.2f}%"></span>{slider}</div>'
+        f'<span class="lw-mark" style="left:{100 * u:.2f}%"></span>{moved}</div>'
         f'<div class="lw-under"><span class="lw-says">{html.escape(says)}</span>'
         f"{roll}{unroll}</div>"
     )

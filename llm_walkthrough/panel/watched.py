@@ -37,15 +37,10 @@ class FedModel(LanguageModel, Protocol):
 
 @dataclass(frozen=True)
 class Score:
-    """How likely the model found a token, before any processor.
+    """How likely the model found a token, before any processor."""
 
-    Attributes:
-        log_probability: natural logarithm of the softmax, at most 0.
-        rank: 1 for the likeliest token; equals share the better rank.
-    """
-
-    log_probability: float
-    rank: int
+    log_probability: float  # natural logarithm of the softmax, at most 0
+    rank: int  # 1 for the likeliest token; equals share the better rank
 
     @property
     def probability(self) -> float:
@@ -55,42 +50,25 @@ class Score:
 
 @dataclass(frozen=True)
 class FedArray:
-    """One array of a feed; those of all layers, keys and values, stand together.
+    """One array of a feed; those of all layers, keys and values, stand together."""
 
-    Attributes:
-        name: of the graph's input, "*" for the number of the layer.
-        dtype: of its numbers.
-        shape: of each array.
-        count: how many arrays there are.
-        nbytes: of all of them.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    count: int
-    nbytes: int
+    name: str  # of the graph's input, "*" for the number of the layer
+    dtype: str  # of its numbers
+    shape: tuple[int, ...]  # of each array
+    count: int  # how many arrays there are
+    nbytes: int  # of all of them
 
 
 @dataclass(frozen=True)
 class CacheFacts:
-    """How large the cache is; shapes as the arrays have them.
+    """How large the cache is; shapes as the arrays have them."""
 
-    Attributes:
-        length: tokens that it holds.
-        capacity: tokens that it can hold.
-        layers: pairs of a key and a value array.
-        kv_heads: heads that own a key and a value.
-        head_dim: numbers in one key.
-        number_bytes: bytes of one number.
-    """
-
-    length: int
-    capacity: int
-    layers: int
-    kv_heads: int
-    head_dim: int
-    number_bytes: int
+    length: int  # tokens that it holds
+    capacity: int  # tokens that it can hold
+    layers: int  # pairs of a key and a value array
+    kv_heads: int  # heads that own a key and a value
+    head_dim: int  # numbers in one key
+    number_bytes: int  # bytes of one number
 
     @property
     def row_bytes(self) -> int:
@@ -100,15 +78,10 @@ class CacheFacts:
 
 @dataclass(frozen=True)
 class Feed:
-    """What one run gave to the graph.
+    """What one run gave to the graph."""
 
-    Attributes:
-        tokens: the ids that were fed.
-        arrays: in the order of the dictionary.
-    """
-
-    tokens: tuple[int, ...]
-    arrays: tuple[FedArray, ...]
+    tokens: tuple[int, ...]  # the ids that were fed
+    arrays: tuple[FedArray, ...]  # in the order of the dictionary
 
 
 class Watched:

@@ -15,7 +15,7 @@ from bare_page import HOSTILE, PRESS, Bare
 from playwright.sync_api import expect
 
 from llm_walkthrough.panel.acting import Notice
-from llm_walkthrough.panel.step import page_tokens
+from llm_walkthrough.panel.step import page as page_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -357,7 +357,7 @@ def test_a_slider_that_is_dragged_is_not_set_back_and_its_last_value_wins(
     bare.settle()
     bare.settle()
     assert all(before == after for before, after in held)
-    temperature = bare.kernel.walk.desk.sampling.temperature
+    temperature = bare.kernel.walk.now.sampling.temperature
     assert temperature == float(slider.input_value()) > 1.5
     moves = [event for event in bare.sent() if event["action"] == "knob"]
     assert len(moves) < 16  # those that came while one was under way were one
@@ -372,7 +372,7 @@ def test_keys_on_a_slider_all_count_however_slow_the_kernel_is(bare: Bare) -> No
         bare.page.wait_for_timeout(35)
     bare.settle()
     bare.settle()
-    assert bare.kernel.walk.desk.sampling.top_k == 46
+    assert bare.kernel.walk.now.sampling.top_k == 46
     assert slider.input_value() == "46"
     expect(slider).to_be_focused()
 
@@ -392,10 +392,10 @@ def test_every_slider_moves_by_key_and_says_its_value(bare: Bare) -> None:
         bare.page.keyboard.press("ArrowLeft" if name == "top_p" else "ArrowRight")
         bare.settle()
         assert slider.get_attribute("aria-valuetext") != before
-    sampling = bare.kernel.walk.desk.sampling
+    sampling = bare.kernel.walk.now.sampling
     assert (sampling.temperature, sampling.top_k) == (0.85, 41)
     assert (sampling.top_p, sampling.min_p) == (0.85, 0.01)
-    assert (sampling.repetition_penalty, bare.kernel.walk.desk.seed) == (1.15, 1)
+    assert (sampling.repetition_penalty, bare.kernel.walk.now.seed) == (1.15, 1)
 
 
 def test_u_is_dragged_and_given_back_without_a_run_of_the_model(bare: Bare) -> None:
@@ -471,7 +471,7 @@ def test_a_tick_of_an_older_frame_makes_no_step_and_is_no_silence(bare: Bare) ->
     bare.slider("seed").focus()
     bare.page.keyboard.press("ArrowRight")
     bare.settle()
-    assert bare.kernel.walk.desk.seed == 1
+    assert bare.kernel.walk.now.seed == 1
 
 
 def test_knobs_can_be_turned_during_a_run(bare: Bare) -> None:
@@ -484,7 +484,7 @@ def test_knobs_can_be_turned_during_a_run(bare: Bare) -> None:
         bare.page.wait_for_timeout(50)
     bare.action("stop").click(delay=PRESS)
     bare.settle()
-    assert bare.kernel.walk.desk.sampling.top_k == 45
+    assert bare.kernel.walk.now.sampling.top_k == 45
     assert bare.steps() > 3
 
 

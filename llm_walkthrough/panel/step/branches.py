@@ -28,23 +28,13 @@ Tokens = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Made:
-    """What is known of a token that was appended.
+    """What is known of a token that was appended."""
 
-    Attributes:
-        score: how likely the model found it.
-        share: its probability after all processors, 0 for one that was filtered out.
-        how: who chose it.
-        u: the number that drew it, None if nothing was drawn.
-        sampling: the settings that stood then.
-        seed: likewise.
-    """
-
-    score: Score
-    share: float
-    how: How
-    u: float | None
-    sampling: Sampling
-    seed: int
+    score: Score  # how likely the model found it
+    how: How  # who chose it
+    u: float | None  # the number that drew it, None if nothing was drawn
+    sampling: Sampling  # the settings that stood then
+    seed: int  # likewise
 
 
 @dataclass
@@ -73,24 +63,17 @@ class Notes:
 
 @dataclass(frozen=True)
 class NamedBranch:
-    """One branch, as it is drawn.
+    """One branch, as it is drawn."""
 
-    Attributes:
-        name: "A", "B", …
-        tokens: those that were made.
-        parent: the number of the branch from which it parts, None for the first.
-        fork: how many tokens it has in common with that one.
-        log_probability: of all its tokens together, natural logarithm; None if one of
-            them was made elsewhere.
-        is_active: the next step goes on here, or somewhere along it.
-    """
-
-    name: str
-    tokens: Tokens
+    name: str  # "A", "B", …
+    tokens: Tokens  # those that were made
+    # the number of the branch from which it parts, None for the first
     parent: int | None
-    fork: int
+    fork: int  # how many tokens it has in common with that one
+    # of all its tokens together, natural logarithm; None if one of them was made
+    # elsewhere
     log_probability: float | None
-    is_active: bool
+    is_active: bool  # the next step goes on here, or somewhere along it
 
 
 class Branches:

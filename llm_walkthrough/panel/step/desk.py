@@ -27,73 +27,44 @@ LIMITS = {"to the end": None, "5 tokens": 5, "10 tokens": 10, "50 tokens": 50}
 
 @dataclass(frozen=True)
 class Guesses:
-    """How the guesses went.
+    """How the guesses went."""
 
-    Attributes:
-        made: how many were made.
-        right: how often the guessed token was the one that came.
-        by_the_model: how often the model's likeliest one came.
-    """
-
-    made: int = 0
-    right: int = 0
-    by_the_model: int = 0
+    made: int = 0  # how many were made
+    right: int = 0  # how often the guessed token was the one that came
+    by_the_model: int = 0  # how often the model's likeliest one came
 
 
 @dataclass(frozen=True, kw_only=True)
 class Desk(Knobs):
-    """What the learner has set; never changes, each action makes the next.
+    """What the learner has set; never changes, each action makes the next."""
 
-    Attributes:
-        speed: a name of `DELAYS`.
-        limit: a name of `LIMITS`.
-        remaining: the steps that a run has left, None for no limit.
-        is_guessing: the learner names a token before the next one is shown.
-        guesses: how those went.
-        is_large: large type, for a projector.
-    """
-
-    speed: str = "to read along"
-    limit: str = "to the end"
-    remaining: int | None = None
-    is_guessing: bool = False
-    guesses: Guesses = Guesses()
-    is_large: bool = False
+    speed: str = "to read along"  # a name of `DELAYS`
+    limit: str = "to the end"  # a name of `LIMITS`
+    remaining: int | None = None  # the steps that a run has left, None for no limit
+    is_guessing: bool = False  # the learner names a token before the next one is shown
+    guesses: Guesses = Guesses()  # how those went
+    is_large: bool = False  # large type, for a projector
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that a picture of one moment needs, taken in one go.
+    """Everything that a picture of one moment needs, taken in one go."""
 
-    Attributes:
-        title: the model, as the panel calls it.
-        desk: what the learner has set.
-        tokens: all of the active branch, the prompt first.
-        prompt_length: how many of them are the prompt.
-        read: position to score, for tokens of the prompt.
-        made: what is known of each token after the prompt.
-        future: tokens that were taken back and not yet replaced by others.
-        branches: as they are drawn.
-        distribution: what may come next; None if nothing can.
-        why_none: the reason for that.
-        cache: its size.
-        feeds: what the last two runs of `runs` were fed, the newer one last.
-        runs: of the graph, on the active branch.
-        rest: asked when all but the times is drawn: the seconds of the last step until
-            then, those of the model left out; None if no step was made.
-    """
-
-    title: str
-    desk: Desk
-    tokens: tuple[int, ...]
-    prompt_length: int
-    read: Mapping[int, Score]
-    made: tuple[Made | None, ...]
+    title: str  # the model, as the panel calls it
+    desk: Desk  # what the learner has set
+    tokens: tuple[int, ...]  # all of the active branch, the prompt first
+    prompt_length: int  # how many of them are the prompt
+    read: Mapping[int, Score]  # position to score, for tokens of the prompt
+    made: tuple[Made | None, ...]  # what is known of each token after the prompt
+    # tokens that were taken back and not yet replaced by others
     future: tuple[int, ...]
-    branches: tuple[NamedBranch, ...]
-    distribution: Distribution | None
-    why_none: str
-    cache: CacheFacts
+    branches: tuple[NamedBranch, ...]  # as they are drawn
+    distribution: Distribution | None  # what may come next; None if nothing can
+    why_none: str  # the reason for that
+    cache: CacheFacts  # its size
+    # what the last two runs of `runs` were fed, the newer one last
     feeds: tuple[Feed, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[Run, ...]  # of the graph, on the active branch
+    # asked when all but the times is drawn: the seconds of the last step until then,
+    # those of the model left out; None if no step was made
     rest: Callable[[], float | None]

@@ -28,9 +28,9 @@ from llm_walkthrough.panel.marks import (
     SHOWN_OF_FUTURE,
     SHOWN_OF_MADE,
     SHOWN_OF_PROMPT,
-    Button,
     StreamedText,
     attributes,
+    button,
     earlier,
     future_chip,
     select,
@@ -120,16 +120,16 @@ def _head(shot: Snapshot) -> str:
         reset("back to the prompt; forgets all branches", can_go=can_go_back),
     )
     others = (
-        Button(
+        button(
             "guessing",
             "Guess first",
             "name the token before you see the numbers",
             is_pressed=desk.is_guessing,
         ),
-        Button("large", "Large type", "for a projector", is_pressed=desk.is_large),
-        Button("save", "Save run", "write this run to a small file"),
+        button("large", "Large type", "for a projector", is_pressed=desk.is_large),
+        button("save", "Save run", "write this run to a small file"),
         _OPEN,
-        Button("export", "Picture", "write this page to an HTML file"),
+        button("export", "Picture", "write this page to an HTML file"),
     )
     where = (
         f"step <b>{len(shot.made)}</b> · context <b>{len(shot.tokens):,}</b> of "
@@ -195,21 +195,26 @@ def _guess_table(found: Distribution, score: Guesses, tokenizer: Tokenizer) -> s
 # --- the tokens so far -------------------------------------------------------------
 def tokens_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
     """Draw one chip per token, those that were taken back, and the text."""
-    start = shot.prompt_length
-    made = shot.tokens[start:]
-    first, cut = max(0, start - SHOWN_OF_PROMPT), max(0, len(made) - SHOWN_OF_MADE)
-    text = streamed(tokenizer, made[cut:])
+    start, tokens = shot.prompt_length, shot.tokens
+    first, cut = max(0, start - SHOWN_OF_PROMPT), max(0, len(shot.made) - SHOWN_OF_MADE)
+    text = streamed(tokenizer, tokens[start + cut :])
     chips = [earlier(first)] if first else []
-    chips += [_prompt_chip(shot, place, tokenizer) for place in range(first, start)]
+    chips += [
+        _prompt_chip(tokenizer, place, tokens[place], shot.read.get(place))
+        for place in range(first, start)
+    ]
     chips += [earlier(cut)] if cut else []
-    for place in range(cut, len(made)):
-        is_held = place >= len(made) - text.num_held
-        token = made[place]
-        words, width = _known_of_made(
-            start + place, token, shot.made[place], is_held=is_held
+    held_from = len(shot.made) - text.num_held
+    chips += [
+        _made_chip(
+            tokenizer,
+            (place, start + place),
+            tokens[start + place],
+            shot.made[place],
+            is_held=place >= held_from,
         )
-        style = "lw-made lw-held" if is_held else "lw-made"
-        chips.append(token_chip(tokenizer.piece(token), style, words, place, width))
+        for place in range(cut, len(shot.made))
+    ]
     chips.append(
         '<li><span class="lw-chip lw-next" aria-label="the next token">?</span>'
     )
@@ -230,18 +235,26 @@ def streamed(tokenizer: Tokenizer, tokens: Sequence[int]) -> StreamedText:
     return StreamedText("".join(parts), stream.pending, num_held)
 
 
-def _prompt_chip(shot: Snapshot, place: int, tokenizer: Tokenizer) -> str:
-    token = shot.tokens[place]
+@lru_cache(maxsize=2048)  # from step to step all chips but one are the same
+def _prompt_chip(
+    tokenizer: Tokenizer, position: int, token: int, score: Score | None
+) -> str:
     style = "lw-special" if token in tokenizer.special_tokens else "lw-prompt"
-    words = f"prompt, position {place} · {_likely(token, shot.read.get(place))}"
+    words = f"prompt, position {position} · {_likely(token, score)}"
     return token_chip(tokenizer.piece(token), style, words)
 
 
-@lru_cache(maxsize=2048)  # from step to step all tokens but one are the same
-def _known_of_made(
-    position: int, token: int, made: Made | None, *, is_held: bool
-) -> tuple[str, int]:
-    """Return what is known of a token in words, and the width of its line."""
+@lru_cache(maxsize=2048)  # likewise
+def _made_chip(
+    tokenizer: Tokenizer,
+    where: tuple[int, int],
+    token: int,
+    made: Made | None,
+    *,
+    is_held: bool,
+) -> str:
+    """Draw a token after the prompt, with its place there and among all tokens."""
+    place, position = where
     score = made.score if made else None
     words = f"position {position} · {_likely(token, score)}"
     if made is not None:
@@ -250,7 +263,9 @@ def _known_of_made(
     if is_held:
         words += " · held back: not yet a character"
     words += " · click: go back to here"
-    return words, round(100 * score.probability) if score else 0
+    style = "lw-made lw-held" if is_held else "lw-made"
+    width = round(100 * score.probability) if score else 0
+    return token_chip(tokenizer.piece(token), style, words, place, width)
 
 
 def _likely(token: int, score: Score | None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -305,7 +306,6 @@ class Walk(Turning[Desk], Stepping[Desk]):
         found = self.distribution(now)
         made = Made(
             self._score(token, found),
-            found.share(token),
             how,
             None if how == "chosen" else found.draw.u,
             now.sampling,
@@ -323,7 +323,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
         return self._step_rest
 
     def _hand_over(self, desk: Desk) -> None:
-        processors = desk.sampling.processors()
+        processors = _processors(desk.sampling)
         self.stepper.processors = (*self._first_processors, *processors)
         self.stepper.seed = desk.seed
 
@@ -337,6 +337,11 @@ class Walk(Turning[Desk], Stepping[Desk]):
     def _text(self, *parts: Sequence[int]) -> str:
         ids = [token for part in parts for token in part]
         return self.tokenizer.decode(ids, show_special=True)
+
+
+@lru_cache(maxsize=1)  # asked for several times in each step
+def _processors(sampling: Sampling) -> tuple[Processor, ...]:
+    return sampling.processors()
 
 
 def _one_of(known: Iterable[str], wanted: object) -> str:
