@@ -5,7 +5,6 @@ The state decodes greedily and keeps what each run was fed; it knows nothing of 
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -92,10 +91,6 @@ class FedRuns(Moment):
 class Feeding(Stepping[FedRuns]):
     """Prefill, which is run at once, and greedy decoding, one run after the other.
 
-    Args:
-        model: runs tokens against a cache, and tells what it feeds.
-        prompt: token ids [sequence] int64 to begin with, at least one.
-
     Raises:
         InputError: the prompt is empty, or the model cannot run it.
     """
@@ -135,11 +130,11 @@ class Feeding(Stepping[FedRuns]):
                 f"the context is full: the model reads {cache.capacity:,} tokens and "
                 "no more; press Back to see the earlier runs"
             )
-        # before the run, after which a shared cache has grown
         arrays = summary(self._model.feed(tokens, cache))
         rows, longer = self._model.run(tokens, cache)
         feed = Feed(tuple(tokens.tolist()), arrays)
-        run = FedRun(cache.length, feed, int(rows[-1].argmax()))
+        chosen = int(rows[-1].argmax())  # a row for each token; the last one counts
+        run = FedRun(cache.length, feed, chosen)
         return replace(now, cache=longer, runs=(*now.runs, run))
 
 
@@ -189,10 +184,9 @@ def _hint(now: FedRuns, vocabulary: Vocabulary) -> Notice:
 
 def _contents(run: FedRun) -> str:
     """Write the numbers of the small arrays, many of them cut short."""
-    lines = [f"input_ids = {_numbers(run.feed.tokens)}"]
+    rows = f"input_ids = {_numbers(run.feed.tokens)}"
     if run.mask_width is not None:
-        lines.append(f"attention_mask = {_numbers((1,) * run.mask_width)}")
-    rows = "<br>".join(map(html.escape, lines))
+        rows += f"<br>attention_mask = {_numbers((1,) * run.mask_width)}"
     return f'<p class="lw-mono lw-contents">{rows}</p>'
 
 
@@ -206,12 +200,16 @@ def _numbers(values: Sequence[int]) -> str:
 
 def _lengths(run: FedRun, *, longest: int) -> str:
     """Draw past, new tokens, mask and cache on one scale."""
-    new = run.num_new
-    strips = [("past", 0, run.start, 0), ("input_ids", run.start, 0, new)]
-    if run.mask_width is not None:
-        strips.append(("attention_mask", 0, run.start, new))
-    strips.append(("cache afterwards", 0, run.start, new))
-    rows = "".join(_strip(name, parts, longest) for name, *parts in strips)
+    old, new = run.start, run.num_new
+    strips = {  # a gap, what was there, and what is new
+        "past": (0, old, 0),
+        "input_ids": (old, 0, new),
+        "attention_mask": (0, old, new),
+        "cache afterwards": (0, old, new),
+    }
+    if run.mask_width is None:
+        del strips["attention_mask"]
+    rows = "".join(_strip(name, *parts, longest) for name, parts in strips.items())
     words = f"{_equation(run)}; the cache grows from {run.start} to {run.stop}."
     return (
         '<section class="lw-lengths"><h4>How the lengths fit</h4>'
@@ -227,9 +225,8 @@ def _equation(run: FedRun) -> str:
     return f"mask width {run.mask_width} = {run.start} past + {run.num_new} new"
 
 
-def _strip(name: str, parts: Sequence[int], longest: int) -> str:
-    """Draw one length: a gap, what was there, and what is new, of the longest one."""
-    gap, old, new = parts
+def _strip(name: str, gap: int, old: int, new: int, longest: int) -> str:
+    """Draw one length as a part of the longest one."""
     widths = (gap, old, new, longest - gap - old - new)
     styles = ("lw-gap", "lw-c-prompt", "lw-c-new", "lw-gap")
     drawn = "".join(

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from llm_walkthrough.arrays import TokenIds
     from llm_walkthrough.kv_cache import KVCache
-    from llm_walkthrough.panel.watched import CacheFacts
     from llm_walkthrough.stepper import LanguageModel
     from llm_walkthrough.views import Vocabulary
 
@@ -73,13 +72,11 @@ class Raced(Moment):
     Attributes:
         prompt: the token ids that it began with.
         cache: holds all tokens but the one that was chosen last.
-        size: of the cache; read right after the run, as later runs may write over it.
         rounds: what was measured, in order.
     """
 
     prompt: tuple[int, ...]
     cache: KVCache
-    size: CacheFacts
     rounds: tuple[Round, ...] = ()
 
     @property
@@ -93,12 +90,7 @@ class Race(Stepping[Raced]):
     """Greedy decoding with and without a cache, step by step.
 
     Both ways go on with the token that the cached one chose, so that they always see
-    the same text.
-
-    Args:
-        model: runs tokens against a cache.
-        prompt: token ids [sequence] int64 to begin with, at least one.
-        end_tokens: a run ends after one of these.
+    the same text. A run ends after one of the `end_tokens`.
 
     Raises:
         InputError: the prompt is empty.
@@ -111,9 +103,9 @@ class Race(Stepping[Raced]):
             raise InputError("the prompt is empty; give at least one token")
         self._model = model
         self._end_tokens = tuple(end_tokens)
-        self._empty = model.new_cache()
-        cache, tokens = model.new_cache(), tuple(map(int, prompt))
-        super().__init__(Raced(prompt=tokens, cache=cache, size=cache_facts(cache)))
+        self._empty = model.new_cache()  # other arrays: its runs do not touch `cache`
+        tokens = tuple(map(int, prompt))
+        super().__init__(Raced(prompt=tokens, cache=model.new_cache()))
 
     def stepped(self, now: Raced) -> Raced:
         """Return the race after one more token.
@@ -129,8 +121,7 @@ class Race(Stepping[Raced]):
             )
         cached, longer = self._lap(tokens[now.cache.length :], now.cache)
         plain, _ = self._lap(tokens, self._empty)
-        rounds = (*now.rounds, Round(cached, plain))
-        further = replace(now, cache=longer, size=cache_facts(longer), rounds=rounds)
+        further = replace(now, cache=longer, rounds=(*now.rounds, Round(cached, plain)))
         if now.running and cached.chosen in self._end_tokens:
             words = "The model has ended its answer with the end token."
             return replace(further, running=False, notice=Notice(words))
@@ -154,14 +145,14 @@ def page(now: Raced, vocabulary: Vocabulary) -> str:
         ),
         frame.reset("back to the prompt, with an empty cache", can_go=len(rounds) > 0),
     )
-    where = f"step <b>{len(rounds)}</b> · cache length <b>{now.size.length:,}</b>"
+    where = f"step <b>{len(rounds)}</b> · cache length <b>{now.cache.length:,}</b>"
     said = now.notice if now.notice.text else _hint(now, vocabulary)
-    written = rounds[-1].cached.fed if rounds else 0
+    facts, written = cache_facts(now.cache), rounds[-1].cached.fed if rounds else 0
     return frame.framed(
         f"{frame.head(buttons, where)}{frame.notice(said)}"
         f'<div class="lw-grid"><div>{_work(rounds)}{_tokens(rounds, vocabulary)}</div>'
         '<div><section class="lw-cache"><h4>KV cache</h4>'
-        f"{cache_map(now.size, len(now.prompt), written)}</section></div></div>",
+        f"{cache_map(facts, len(now.prompt), written)}</section></div></div>",
         title="With and without a cache",
         tick=0 if now.running else None,
     )
@@ -190,7 +181,7 @@ def _hint(now: Raced, vocabulary: Vocabulary) -> Notice:
 
 
 def _sums(rounds: Sequence[Round]) -> list[tuple[str, str, int, float]]:
-    """Return part, way, tokens and seconds: of this step, then in all."""
+    """Return part, way, tokens fed and seconds: of this step, then in all."""
     return [
         (part, way, sum(lap.fed for lap in laps), sum(lap.seconds for lap in laps))
         for part, some in (("this step", rounds[-1:]), ("in all", rounds))

@@ -31,7 +31,8 @@ class Reshaped(Knobs):
 
     Attributes:
         logits: the model's own [vocab] float32.
-        context: all tokens so far [sequence] int64.
+        context: all tokens so far [sequence] int64, for the repetition penalty; the
+            token that is drawn stands behind them.
         own_u: the number in [0, 1) that draws, None for the seed's.
     """
 
@@ -61,11 +62,6 @@ class Reshaped(Knobs):
 
 class Reshaping(Turning[Reshaped]):
     """One row of logits under knobs.
-
-    Args:
-        logits: the model's own [vocab] float32; they stay as they are.
-        context: all tokens so far [sequence] int64, for the repetition penalty; the
-            token that is drawn stands behind them.
 
     Raises:
         InputError: no distribution comes of these logits.

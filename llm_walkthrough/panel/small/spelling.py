@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel import frame, marks
 from llm_walkthrough.panel.acting import Moment, Notice, Stepping
-from llm_walkthrough.panel.marks import attributes, chip
 from llm_walkthrough.panel.wording import cut, quoted, shortened
 from llm_walkthrough.tokenizer import TextStream
 from llm_walkthrough.views import Chips, Code, Table, visible
@@ -88,10 +87,6 @@ class Spelled(Moment):
 
 class Spelling(Stepping[Spelled]):
     """The tokens of a text, fed to a stream one by one.
-
-    Args:
-        tokenizer: splits the text, and spells its tokens.
-        text: what is to be spelled.
 
     Raises:
         InputError: the text has no tokens, or cannot be written in UTF-8.
@@ -208,7 +203,9 @@ def _tokens(now: Spelled, tokenizer: Tokenizer) -> str:
     ]
     rest = now.tokens[num_fed:]
     for token in rest[:1]:
-        named = attributes({"class": "lw-chip lw-next", "title": "the next token"})
+        named = marks.attributes(
+            {"class": "lw-chip lw-next", "title": "the next token"}
+        )
         piece = shortened(tokenizer.piece(token))
         chips.append(f"<li><span{named}><bdi>{piece}</bdi></span>")
     chips += [
@@ -246,7 +243,7 @@ def _table(newest: Sequence[Fed], tokenizer: Tokenizer) -> str:
 def _row(one: Fed, tokenizer: Tokenizer, *, is_newest: bool) -> str:
     style = ' class="lw-newest"' if is_newest else ""
     cells = (
-        _END if one.token is None else chip(_piece(one, tokenizer)),
+        _END if one.token is None else marks.chip(_piece(one, tokenizer)),
         _bytes(one.spelled),
         _text(one.alone),
         _text(one.given),

@@ -93,7 +93,6 @@ def test_what_is_new_since_the_run_before_is_marked_and_what_comes_out() -> None
     assert "run 2: decode" in text
     assert "past_key_values.* ×4" in text
     assert "float32 [1, 2, 5, 2]+5 wide" in text
-    assert "int64 [1, 6]+1 wide" in text
     piece = tokenizer().piece(now.shown[-1].chosen)
     assert f"Highest in the last row, and fed next: {piece}" in text
     assert "logits [1, 1, 264]" in text

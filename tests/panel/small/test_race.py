@@ -71,7 +71,7 @@ def test_it_makes_the_tokens_of_greedy_decoding_in_both_ways(
     assert [r.plain.fed for r in rounds] == [5, 6, 7, 8, 9, 10]
     assert model.num_runs == 12
     assert all(r.cached.seconds > 0 and r.plain.seconds > 0 for r in rounds)
-    assert one.now.size.length == len(one.now.tokens) - 1
+    assert one.now.cache.length == len(one.now.tokens) - 1
 
 
 def test_both_ways_go_on_with_the_cached_token_and_it_is_told_where_they_differ() -> (
@@ -96,7 +96,7 @@ def test_a_run_ends_at_the_end_token_and_says_so() -> None:
 def test_reset_begins_with_an_empty_cache() -> None:
     one = race(steps=3)
     one.act("reset")
-    assert (one.now.tokens.tolist(), one.now.size.length) == (PROMPT.tolist(), 0)
+    assert (one.now.tokens.tolist(), one.now.cache.length) == (PROMPT.tolist(), 0)
     one.do("step")
     one.do("step")
     assert one.now.tokens.tolist() == greedy(2)
@@ -126,17 +126,11 @@ def test_it_counts_where_both_chose_the_same_token() -> None:
     assert f"step 3: without the cache {b}" in shown.text
 
 
-def test_the_map_shows_the_slot_that_was_just_written() -> None:
-    (picture,) = drawn(race(steps=3).now).styled("lw-map")
-    assert picture["aria-label"] == (
-        "Cache: 2 layers by 7 positions; the last run wrote slot 6."
-    )
-
-
-def test_before_the_first_step_there_is_an_empty_map_and_what_step_will_do() -> None:
-    shown = drawn(race().now)
-    assert "Step feeds the 5 tokens of the prompt" in shown.text
-    assert "the last run wrote nothing" in str(shown.styled("lw-map"))
+def test_the_map_is_empty_at_first_and_shows_the_slot_that_was_just_written() -> None:
+    assert "Step feeds the 5 tokens of the prompt" in drawn(race().now).text
+    for steps, said in ((0, "0 positions; the last run wrote nothing"), (3, "slot 6")):
+        (picture,) = drawn(race(steps=steps).now).styled("lw-map")
+        assert said in str(picture["aria-label"])
 
 
 def test_the_picture_tells_the_numbers_also_in_words() -> None:

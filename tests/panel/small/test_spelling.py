@@ -71,43 +71,29 @@ def test_bytes_wait_until_they_are_a_character() -> None:
     assert moments[-1].alone == "\ufffd" * 3
 
 
-def test_tokens_that_lose_their_space_alone_keep_it_in_the_stream() -> None:
-    now = to_the_end(Spelling(mistral_style(), "the the"))
-    assert (now.alone, now.certain) == ("thethe", "the the")
-
-
 def test_a_stream_that_still_waits_at_the_end_gives_what_it_held() -> None:
-    one = Spelling(mistral_style(), "🙏")
+    one = Spelling(mistral_style(), "the the🙏")
     for _ in one.now.tokens:
         one.do("step")
-    assert one.now.certain == ""
+    assert one.now.certain == "the the"
+    assert one.now.alone.startswith("thethe")  # alone, a token loses its space
     one.do("step")
-    assert one.now.certain == "🙏"
+    assert one.now.certain == "the the🙏"
     assert one.now.done[-1].token is None
 
 
-def test_back_takes_one_token_back_and_ends_a_run() -> None:
-    one = Spelling(tokenizer(), "a the")
+def test_back_and_a_click_on_a_chip_take_tokens_back_and_end_a_run() -> None:
+    one = Spelling(tokenizer(), "a the the")
     for action in ("run", "tick", "tick", "back"):
         one.do(action)
     assert (one.now.num_fed, one.now.running) == (1, False)
-
-
-def test_a_click_on_a_chip_goes_back_to_before_it() -> None:
-    one = Spelling(tokenizer(), "a the the")
     now = to_the_end(one)
     places = Reader(page(now, tokenizer())).actions("back_to")
     assert [a["data-value"] for a in places] == [*map(str, range(len(now.tokens)))]
-    one.act("back_to", 1)
+    one.do("back_to", 1)
     assert one.now.num_fed == 1
-
-
-@pytest.mark.parametrize(("action", "value"), [("back", None), ("back_to", 5)])
-def test_there_is_no_way_back_to_where_it_has_not_been(
-    action: str, value: int | None
-) -> None:
-    one = Spelling(tokenizer(), "a the")
-    one.act(action, value)
+    for action in ("back_to", "back", "back"):  # to where it has not been
+        one.act(action, 5)
     assert one.now.num_fed == 0
     assert one.now.notice.text.startswith("0 steps were made")
 
