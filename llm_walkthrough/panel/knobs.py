@@ -35,13 +35,13 @@ class Knobs(Moment):
     looked_at: int | None = None
 
 
-Set = TypeVar("Set", bound=Knobs)
+Turned = TypeVar("Turned", bound=Knobs)
 
 
-class Turning(Acting[Set]):
+class Turning(Acting[Turned]):
     """A moment with knobs; settings that leave no token to be drawn are refused."""
 
-    def actions(self) -> Mapping[str, Callable[[Set, Any], Set]]:
+    def actions(self) -> Mapping[str, Callable[[Turned, Any], Turned]]:
         """Return what can be done."""
         return {
             **super().actions(),
@@ -52,7 +52,7 @@ class Turning(Acting[Set]):
             "unroll": lambda now, _value: self.with_u(now, None),
         }
 
-    def with_u(self, now: Set, u: float | None) -> Set:
+    def with_u(self, now: Turned, u: float | None) -> Turned:
         """Return the moment in which `u` draws, None: the seed's number.
 
         Raises:
@@ -60,7 +60,7 @@ class Turning(Acting[Set]):
         """
         raise NotImplementedError
 
-    def distribution(self, now: Set) -> Distribution:
+    def distribution(self, now: Turned) -> Distribution:
         """Return what may come next.
 
         Raises:
@@ -68,7 +68,7 @@ class Turning(Acting[Set]):
         """
         raise NotImplementedError
 
-    def possible(self, now: Set) -> Set:
+    def possible(self, now: Turned) -> Turned:
         """Return the moment as it is.
 
         Raises:
@@ -78,7 +78,7 @@ class Turning(Acting[Set]):
         return now
 
 
-def turned(now: Set, value: Mapping[str, Any]) -> Set:
+def turned(now: Turned, value: Mapping[str, Any]) -> Turned:
     """Return the moment with one knob turned, by its "name" to a "value".
 
     Raises:

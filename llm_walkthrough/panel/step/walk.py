@@ -74,8 +74,8 @@ class Walk(Turning[Desk], Stepping[Desk]):
         self._first_processors = tuple(processors)
         self._model = Watched(model)
         self._branches = Branches(Stepper(self._model, prompt))
-        self._step_began: float | None = None  # by the clock of `time.perf_counter`
-        self._step_rest: float | None = None  # seconds, once they have been asked for
+        self._step_seconds: float | None = None  # of the last step, without its page
+        self._step_rest: float | None = None  # of both, without the model
         super().__init__(desk, self.stepper.lock)
         self.possible(desk)
 
@@ -95,6 +95,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
         Raises:
             InputError: the model cannot be run.
         """
+        began = time.perf_counter()
         with self.lock:
             stepper, found, why_none = self.stepper, None, ""
             try:
@@ -114,7 +115,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
                 cache_facts(stepper.cache),
                 tuple(map(self._model.feed_of, runs[-2:])),
                 runs,
-                self._rest_of_step,
+                lambda: self._rest_of_step(began),
             )
 
     def saved(self) -> SavedRun:
@@ -302,13 +303,13 @@ class Walk(Turning[Desk], Stepping[Desk]):
             now.seed,
         )
         self._branches.append(token if how == "chosen" else None, made)
-        self._step_began, self._step_rest = began, None
+        self._step_seconds, self._step_rest = time.perf_counter() - began, None
         return now
 
-    def _rest_of_step(self) -> float | None:
+    def _rest_of_step(self, began: float) -> float | None:
         """Return `rest` of a snapshot; what the first page after a step gets stays."""
-        if self._step_rest is None and self._step_began is not None:
-            whole = time.perf_counter() - self._step_began
+        if self._step_rest is None and self._step_seconds is not None:
+            whole = self._step_seconds + time.perf_counter() - began
             self._step_rest = whole - self.stepper.runs[-1].seconds
         return self._step_rest
 
