@@ -17,7 +17,12 @@ import psutil
 
 from benchmarks.engines import MEMORY_KINDS
 from llm_walkthrough.answer import chat_prompt, load
-from llm_walkthrough.panel.candidates import Candidate, Distribution, SHOWN, distribution
+from llm_walkthrough.panel.candidates import (
+    SHOWN,
+    Candidate,
+    Distribution,
+    distribution,
+)
 from llm_walkthrough.sampling import Sampling
 from llm_walkthrough.stepper import Stepper
 from llm_walkthrough.widgets import StepPanel

@@ -1,8 +1,7 @@
-"""What does a model answer to one prompt, and what did the answer cost?
+"""One prompt, one answer, and what the answer cost.
 
 Joins tokenizer, model and stepper for a single question: the prompt's tokens, the text
-as it is made, the figures at the end. Knows nothing of options, terminals or signals:
-`cli` has those.
+as it is made, the figures at the end. Knows nothing of options, terminals or signals.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from llm_walkthrough.arrays import TokenIds
     from llm_walkthrough.grammar import Grammar
-    from llm_walkthrough.sampling import Processor
     from llm_walkthrough.stepper import StopRule
     from llm_walkthrough.tokenizer import Tokenizer
 
@@ -36,23 +34,16 @@ INTERRUPTED = "interrupted"
 class Settings:
     """How an answer is drawn and when it stops; the same settings repeat an answer.
 
-    Attributes:
-        sampling: how the logits become probabilities.
-        seed: which luck, 0 or more.
-        max_new_tokens: the most tokens to make.
-        stop_texts: the answer ends before the first of these texts.
-        grammar: what the answer must follow, if anything.
-
     Raises:
         InputError: a value is out of its range, or there are stop texts, which would
             cut off what the grammar wants.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
-    seed: int = 0
+    seed: int = 0  # which luck, 0 or more
     max_new_tokens: int = 512
-    stop_texts: tuple[str, ...] = ()
-    grammar: Grammar | None = None
+    stop_texts: tuple[str, ...] = ()  # the answer ends before the first of them
+    grammar: Grammar | None = None  # what the answer must follow
 
     def __post_init__(self) -> None:
         uniform(self.seed, 0)  # refuses a seed that cannot be used
@@ -70,24 +61,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Figures:
-    """What an answer cost.
+    """What an answer cost."""
 
-    Attributes:
-        prompt_tokens: tokens of the prompt that the model has read.
-        prefill_seconds: how long the graph took for them.
-        new_tokens: tokens that were made, the end token included.
-        decode_seconds: from the first new token to the last, everything included: the
-            graph, the drawing, the text and its way to the reader.
-        stop_reason: "end token", "stop text", "limit", "context full", "interrupted".
-        cache_bytes: keys and values of all tokens that the model has seen.
-    """
-
-    prompt_tokens: int
-    prefill_seconds: float
-    new_tokens: int
-    decode_seconds: float
-    stop_reason: str
-    cache_bytes: int
+    prompt_tokens: int  # that the model has read
+    prefill_seconds: float  # of the graph alone
+    new_tokens: int  # with the end token
+    decode_seconds: float  # from the first new token to the last, with all in between
+    stop_reason: str  # a stop rule of `Answer`, "limit" or "context full"
+    cache_bytes: int  # keys and values of all tokens that the model has seen
 
     @property
     def prefill_rate(self) -> float | None:
@@ -141,12 +122,19 @@ class Answer:
         self._is_interrupted = False
         self._token_times: list[float] = []
         capacity = _capacity(model, len(prompt), settings.max_new_tokens)
-        self._mask = _grammar_mask(model, tokenizer, len(prompt), capacity, settings)
-        masks: tuple[Processor, ...] = () if self._mask is None else (self._mask,)
+        processors = settings.sampling.processors()
+        self._mask: GrammarMask | None = None
+        if settings.grammar is not None:
+            vocabulary = GrammarVocabulary(
+                tokenizer, model.vocab, model.graph.end_tokens
+            )
+            room = min(settings.max_new_tokens, capacity - len(prompt))
+            self._mask = GrammarMask(settings.grammar, vocabulary, len(prompt), room)
+            processors = (self._mask, *processors)  # no filter may leave only misfits
         self._stepper = Stepper(
             model,
             prompt,
-            processors=(*masks, *settings.sampling.processors()),
+            processors=processors,
             seed=settings.seed,
             cache=model.new_cache(capacity),
         )
@@ -247,20 +235,6 @@ def _capacity(model: Model, prompt_length: int, max_new_tokens: int) -> int:
             f"{longest:,} with the answer; shorten the prompt"
         )
     return min(longest, prompt_length + max_new_tokens + 1)
-
-
-def _grammar_mask(
-    model: Model,
-    tokenizer: Tokenizer,
-    prompt_length: int,
-    capacity: int,
-    settings: Settings,
-) -> GrammarMask | None:
-    if settings.grammar is None:
-        return None
-    vocabulary = GrammarVocabulary(tokenizer, model.vocab, model.graph.end_tokens)
-    room = min(settings.max_new_tokens, capacity - prompt_length)
-    return GrammarMask(settings.grammar, vocabulary, prompt_length, room)
 
 
 def _rate(tokens: int, seconds: float) -> float | None:

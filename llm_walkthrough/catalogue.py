@@ -129,15 +129,18 @@ def choices() -> dict[str, Choice]:
     return full | short
 
 
-def find(name_or_path: str | Path) -> Path:
+def find(name_or_path: str | Path | None = None) -> Path:
     """The folder of a model that is ready to be opened.
 
     Args:
-        name_or_path: a name of the catalogue, or the path of a model folder.
+        name_or_path: a name of the catalogue, or the path of a model folder (default:
+            the first model of the catalogue).
 
     Raises:
         InputError: if the model was not fetched yet, or there is none of that name.
     """
+    if name_or_path is None:
+        name_or_path = entries()[0].name
     choice = choices().get(str(name_or_path))
     if choice and choice.is_ready:
         return choice.folder

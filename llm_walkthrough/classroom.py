@@ -1,29 +1,27 @@
-"""What does a notebook need before it can begin?
+"""What a notebook begins with: the default model, its tokenizer, and one request.
 
-The default model with its tokenizer, and the request that runs through the whole
-course. Whatever is missing is said in one sentence with the command that mends it.
-Knows nothing of what the notebooks teach.
+Whatever is missing is said in one sentence with the command that mends it. Knows
+nothing of what the notebooks teach.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from llm_walkthrough.answer import load
-from llm_walkthrough.catalogue import find
+from llm_walkthrough.answer import chat_prompt, load
+from llm_walkthrough.catalogue import entries, find
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from llm_walkthrough.arrays import TokenIds
+    from llm_walkthrough.conversion.convert import Variant
     from llm_walkthrough.model import Model
     from llm_walkthrough.tokenizer import Tokenizer
 
 REQUEST = "Give me a short yoga routine against lower back pain."
 """What the thread through all notebooks asks for."""
-
-Variant = Literal["int4", "float32"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,7 @@ class Lesson:
 
     def prompt(self, request: str = REQUEST) -> TokenIds:
         """Return the tokens of a chat in which the user has just asked `request`."""
-        messages = [{"role": "user", "content": request}]
-        return self.tokenizer.encode(self.tokenizer.chat(messages))
+        return self.tokenizer.encode(chat_prompt(self.tokenizer, request))
 
 
 def open_lesson(variant: Variant = "int4") -> Lesson:
@@ -54,4 +51,4 @@ def open_lesson(variant: Variant = "int4") -> Lesson:
     Raises:
         InputError: the model is not there, or not whole; says which command to run.
     """
-    return Lesson(*load(find(f"smollm2-135m-instruct-{variant}")))
+    return Lesson(*load(find(f"{entries()[0].name}-{variant}")))

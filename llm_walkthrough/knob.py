@@ -38,12 +38,15 @@ class Knob:
 
     def shown(self, number: float) -> str:
         """Write a number as people read it: "0.80", "40", "off" or "greedy"."""
-        plain = f"{number:.2f}" if self.kind is float else str(number)
-        return {self.off: "off", self.greedy: "greedy"}.get(number, plain)
+        words = {self.off: "off", self.greedy: "greedy"}
+        return words.get(number, self._digits(number))
 
     def marked(self, number: float) -> str:
         """Write a number behind what it is, in little space: "top-k 40"."""
-        return f"{self.mark or self.label} {self.shown(number)}"
+        return f"{self.mark or self.label} {self._digits(number)}"
+
+    def _digits(self, number: float) -> str:
+        return str(number) if self.kind is int else f"{number:.2f}"
 
     def require_allowed(self, number: float) -> None:
         """Raise InputError unless the processor takes the number."""

@@ -57,7 +57,7 @@ class _KnobProcessor:
 
     def _knob_and_number(self) -> tuple[Knob, Any]:
         [number] = vars(self).values()
-        return next(knob for knob in KNOBS if knob.processor is type(self)), number
+        return next(k for k in KNOBS if isinstance(self, k.processor)), number
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,29 @@ class TopP(_KnobProcessor):
 
 
 @dataclass(frozen=True)
+class TypicalP(_KnobProcessor):
+    """Keep the tokens whose surprise is nearest to the entropy, until they reach p.
+
+    Surprise is `-log p_i`, the entropy is its average `-sum_j p_j log p_j`: even the
+    likeliest token may go. Source: Meister et al. 2023 (locally typical sampling).
+
+    >>> softmax(TypicalP(0.2)(np.log(np.float32([3, 8, 1, 4])), []))
+    array([0., 0., 0., 1.])
+    """
+
+    p: float
+
+    def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
+        """Return logits [vocab] float32, -inf outside the typical set."""
+        probabilities = softmax(logits)
+        possible = np.flatnonzero(probabilities)  # the others' surprise is infinite
+        surprise = -np.log(probabilities[possible])
+        entropy = probabilities[possible] @ surprise
+        nearest = np.argsort(np.abs(surprise - entropy), kind="stable")
+        return _keep_only(logits, _head(possible[nearest], probabilities, self.p))
+
+
+@dataclass(frozen=True)
 class MinP(_KnobProcessor):
     """Keep tokens at least p times as probable as the likeliest one.
 
@@ -152,12 +175,15 @@ class MinP(_KnobProcessor):
         return np.where(logits >= threshold, logits, np.float32(-np.inf))
 
 
-KNOBS = (  # in the order of application: name, processor, off, allowed, slider, mark
+# in the order of application, which for the filters is that of llama.cpp:
+# name, processor, off, allowed, slider, mark
+KNOBS = (
     Knob(
         "repetition_penalty", RepetitionPenalty, 1, (0.1, 10), (1, 2, 0.05), "penalty"
     ),
     Knob("temperature", Temperature, 1, (0.001, 100), (0, 2, 0.05), "÷ T", greedy=0),
     Knob("top_k", TopK, 0, (1, math.inf), (0, 100, 1), kind=int),
+    Knob("typical_p", TypicalP, 1, (1e-6, 1), (0.05, 1, 0.05)),
     Knob("top_p", TopP, 1, (1e-6, 1), (0.05, 1, 0.05)),
     Knob("min_p", MinP, 0, (1e-6, 1), (0, 0.5, 0.01)),
 )
@@ -180,6 +206,7 @@ class Sampling:
     top_p: float = 0.9
     min_p: float = 0.0
     repetition_penalty: float = 1.1
+    typical_p: float = 1.0
 
     def __post_init__(self) -> None:
         self.processors()  # each one checks its own value
@@ -237,6 +264,9 @@ def softmax(logits: Logits) -> Probabilities:
 
     `exp(x_i - max x) / sum_j exp(x_j - max x)`; a token at -inf gets exactly 0.
 
+    >>> softmax(np.log(np.float32([3, 8, 1, 4]))).round(4)
+    array([0.1875, 0.5   , 0.0625, 0.25  ])
+
     Raises:
         InputError: no token is left, since all logits are -inf, or one is NaN or +inf.
     """
@@ -274,7 +304,11 @@ def log_probability(logits: Logits, token: int) -> float:
 
 
 def likeliest_first(probabilities: Probabilities) -> TokenIds:
-    """Return the ids whose probability is above 0, likeliest first, ties by id."""
+    """Return the ids whose probability is above 0, likeliest first, ties by id.
+
+    >>> likeliest_first(np.array([0.25, 0.5, 0, 0.25]))
+    array([1, 0, 3])
+    """
     possible = np.flatnonzero(probabilities > 0)
     return possible[np.argsort(-probabilities[possible], kind="stable")]
 
@@ -290,6 +324,9 @@ def pick(probabilities: Probabilities, u: float) -> int:
     """Return the token at the point `u` of a bar on which tokens lie end to end.
 
     The bar starts with the likeliest token; each is as wide as its probability.
+
+    >>> [pick(np.array([0.25, 0.5, 0, 0.25]), u) for u in (0, 0.49, 0.5, 0.99)]
+    [1, 1, 0, 3]
 
     Raises:
         InputError: `u` is not at least 0 and below 1.

@@ -16,9 +16,11 @@ import traitlets
 
 from llm_walkthrough.panel.frame import SCRIPT, STYLE, export, framed, notice
 from llm_walkthrough.panel.small import feeding, race, reshaping, spelling
+from llm_walkthrough.panel.step.desk import Desk
 from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.saved_run import written
 from llm_walkthrough.panel.step.walk import Walk
+from llm_walkthrough.sampling import Sampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from llm_walkthrough.arrays import Logits, TokenIds
     from llm_walkthrough.model import Model
     from llm_walkthrough.panel.acting import Acting
-    from llm_walkthrough.sampling import Processor, Sampling
+    from llm_walkthrough.sampling import Processor
     from llm_walkthrough.stepper import Stepper
     from llm_walkthrough.tokenizer import Tokenizer
     from llm_walkthrough.views import Vocabulary
@@ -137,10 +139,9 @@ class StepPanel(Board):
             model,
             tokenizer,
             prompt,
+            Desk(sampling=sampling or Sampling(), seed=seed),
             title=model.graph.path.parent.name if title is None else title,
             end_tokens=model.graph.end_tokens,
-            sampling=sampling,
-            seed=seed,
             processors=processors,
         )
         super().__init__(self.walk, page, twin, self.walk.tokenizer)

@@ -4,7 +4,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from llm_walkthrough.sampling import (
     Temperature,
     TopK,
     TopP,
+    TypicalP,
     choose,
     forced_token,
     likeliest_first,
@@ -35,70 +36,71 @@ if TYPE_CHECKING:
     from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
     from llm_walkthrough.knob import Knob
 
-NO_CONTEXT = np.array([], np.int64)
+NO_CONTEXT, CONTEXT = np.array([], np.int64), np.array([1])
 # ids 0 … 3 have the probabilities 3/16, 8/16, 1/16, 4/16
 FOUR = np.log(np.array([3, 8, 1, 4])).astype(np.float32)
 # a row as a small model gives it, with a few equal logits
 WIDE = np.round(np.random.default_rng(1).normal(0, 3, 2000), 2).astype(np.float32)
+FEW, MANY = (1e-6, 0.1, 0.5), (0.9, 0.99999)
+FILTERS: list[Processor] = [
+    *map(TopK, (1, 2, 7, 500, 1999, 2000, 2001)),
+    *map(TopP, (*FEW, *MANY)),
+    *map(TypicalP, (*FEW, *MANY)),
+    *map(MinP, (*FEW, 1)),
+]
 ALL_PROCESSORS: list[Processor] = [
+    *FILTERS,
     RepetitionPenalty(1.3),
     Temperature(0.7),
-    TopK(3),
-    TopK(5000),
-    TopP(0.6),
     TopP(1),
-    MinP(0.2),
+    TypicalP(1),
 ]
 
 
-def distribution(
-    *processors: Processor, context: list[int] | None = None
-) -> list[float]:
-    """Four probabilities, in the order of the ids."""
-    tokens = NO_CONTEXT if context is None else np.array(context)
-    return [float(p) for p in softmax(process(FOUR, tokens, processors))]
+def survivors(processor: Processor, logits: Logits) -> list[int]:
+    """The ids of the tokens that a processor leaves."""
+    kept: list[int] = np.flatnonzero(np.isfinite(processor(logits, CONTEXT))).tolist()
+    return kept
 
 
 # --- four tokens by hand --------------------------------------------------------------
 
 
-def test_without_processors_the_distribution_is_the_softmax_of_the_logits() -> None:
-    assert distribution() == pytest.approx([3 / 16, 8 / 16, 1 / 16, 4 / 16])
-
-
-def test_temperature_one_half_squares_the_odds() -> None:
-    expected = [9 / 90, 64 / 90, 1 / 90, 16 / 90]
-    assert distribution(Temperature(0.5)) == pytest.approx(expected)
-
-
-def test_temperature_two_takes_the_root_of_the_odds() -> None:
-    roots = [math.sqrt(weight) for weight in (3, 8, 1, 4)]
-    expected = [root / sum(roots) for root in roots]
-    assert distribution(Temperature(2)) == pytest.approx(expected)
-
-
-def test_top_k_two_shares_one_among_the_two_highest() -> None:
-    assert distribution(TopK(2)) == pytest.approx([0, 8 / 12, 0, 4 / 12])
-
-
-def test_top_p_keeps_the_token_that_reaches_p_and_no_other() -> None:
-    # from the likeliest on, the sums are 8/16, 12/16, 15/16 and 1
-    assert distribution(TopP(0.45)) == [0, 1, 0, 0]
-    assert distribution(TopP(0.55)) == pytest.approx([0, 8 / 12, 0, 4 / 12])
-    assert distribution(TopP(0.8)) == pytest.approx([3 / 15, 8 / 15, 0, 4 / 15])
-    assert distribution(TopP(0.95)) == pytest.approx(distribution())
-
-
-def test_min_p_compares_with_the_likeliest_token() -> None:
-    # 0.45 of 8/16 is 3.6/16, 0.3 of it is 2.4/16
-    assert distribution(MinP(0.45)) == pytest.approx([0, 8 / 12, 0, 4 / 12])
-    assert distribution(MinP(0.3)) == pytest.approx([3 / 15, 8 / 15, 0, 4 / 15])
-
-
-def test_a_penalty_of_two_halves_a_positive_logit_of_the_context() -> None:
-    weights = [3, math.sqrt(8), 1, 4]  # half of log 8 is the log of the root of 8
+@pytest.mark.parametrize(
+    ("processors", "weights"),
+    [
+        ([], [3, 8, 1, 4]),
+        ([Temperature(0.5)], [9, 64, 1, 16]),
+        ([Temperature(2)], [math.sqrt(3), math.sqrt(8), 1, 2]),
+        ([TopK(2)], [0, 8, 0, 4]),
+        # from the likeliest on, the sums are 8/16, 12/16, 15/16 and 1
+        ([TopP(0.45)], [0, 1, 0, 0]),
+        ([TopP(0.55)], [0, 8, 0, 4]),
+        ([TopP(0.8)], [3, 8, 0, 4]),
+        ([TopP(0.95)], [3, 8, 1, 4]),
+        # the entropy is 1.18 nats, the surprises are 1.67, 0.69, 2.77 and 1.39: from
+        # the nearest on, the sums are 4/16, 12/16, 15/16 and 1
+        ([TypicalP(0.2)], [0, 0, 0, 1]),
+        ([TypicalP(0.7)], [0, 8, 0, 4]),
+        ([TypicalP(0.8)], [3, 8, 0, 4]),
+        ([TypicalP(0.95)], [3, 8, 1, 4]),
+        # 0.45 of 8/16 is 3.6/16, 0.3 of it is 2.4/16
+        ([MinP(0.45)], [0, 8, 0, 4]),
+        ([MinP(0.3)], [3, 8, 0, 4]),
+        # half of log 8 is the log of the root of 8
+        ([RepetitionPenalty(2)], [3, math.sqrt(8), 1, 4]),
+        # from left to right
+        ([TopP(0.8), Temperature(1 / 2)], [9, 64, 0, 16]),
+        ([Temperature(1 / 2), TopP(0.8)], [0, 64, 0, 16]),
+    ],
+    ids=str,
+)
+def test_the_distribution_is_the_one_that_is_worked_out_by_hand(
+    processors: list[Processor], weights: list[float]
+) -> None:
     expected = [weight / sum(weights) for weight in weights]
-    assert distribution(RepetitionPenalty(2), context=[1]) == pytest.approx(expected)
+    processed = process(FOUR, CONTEXT, processors)
+    assert softmax(processed).tolist() == pytest.approx(expected)
 
 
 def test_a_penalty_pushes_a_negative_logit_further_down() -> None:
@@ -118,56 +120,44 @@ def test_a_penalty_below_one_favours_what_was_said() -> None:
     assert favoured.tolist() == [2, -0.5]
 
 
-def test_processors_are_applied_from_left_to_right() -> None:
-    assert distribution(TopP(0.8), Temperature(100)) == pytest.approx(
-        [1 / 3, 1 / 3, 0, 1 / 3], abs=0.01
-    )
-    hot_first = distribution(Temperature(100), TopP(0.8))
-    assert hot_first == pytest.approx([1 / 4] * 4, abs=0.01)
-
-
 # --- ties and ends --------------------------------------------------------------------
 
 
-def test_top_k_keeps_exactly_k_and_of_equals_the_lowest_ids() -> None:
+def test_filters_take_the_lowest_ids_of_equals() -> None:
     tied = np.array([1, 2, 1, 2, 1], np.float32)
-    kept = [np.flatnonzero(np.isfinite(TopK(k)(tied, NO_CONTEXT))) for k in range(1, 7)]
-    assert [ids.tolist() for ids in kept] == [
-        [1],
-        [1, 3],
-        [0, 1, 3],
-        [0, 1, 2, 3],
-        [0, 1, 2, 3, 4],
-        [0, 1, 2, 3, 4],
-    ]
+    kept = ["".join(map(str, survivors(TopK(k), tied))) for k in range(1, 7)]
+    assert kept == ["1", "13", "013", "0123", "01234", "01234"]
+    level = np.zeros(6, np.float32)
+    for processor in (TopP(0.5), TypicalP(0.5)):
+        assert survivors(processor, level) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("k", [1, 2, 7, 500, 1999, 2000, 2001])
-def test_top_k_keeps_the_head_of_a_sorted_list(k: int) -> None:
-    by_hand = sorted(range(len(WIDE)), key=lambda token: (-WIDE[token], token))[:k]
-    kept = np.flatnonzero(np.isfinite(TopK(k)(WIDE, NO_CONTEXT)))
-    assert kept.tolist() == sorted(by_hand)
+@pytest.mark.parametrize("processor", FILTERS, ids=str)
+def test_a_filter_keeps_what_its_definition_says(processor: Processor) -> None:
+    assert survivors(processor, WIDE) == sorted(kept_by_definition(processor))
 
 
-@pytest.mark.parametrize("p", [1e-6, 0.1, 0.5, 0.9, 0.99999])
-def test_top_p_keeps_what_a_running_sum_keeps(p: float) -> None:
-    weights = [math.exp(logit) for logit in WIDE.tolist()]
-    total, kept, reached = math.fsum(weights), [], 0.0
-    for token in sorted(range(len(WIDE)), key=lambda token: (-weights[token], token)):
-        if reached >= p:
+def kept_by_definition(processor: Processor) -> list[int]:
+    """The survivors of WIDE, found without numpy."""
+    total = math.fsum(math.exp(logit) for logit in WIDE.tolist())
+    surprise = [math.log(total) - logit for logit in WIDE.tolist()]
+    entropy = math.fsum(math.exp(-one) * one for one in surprise)
+    ranked = sorted(range(len(WIDE)), key=lambda token: surprise[token])  # ties by id
+    match processor:
+        case TopK(k):
+            return ranked[:k]
+        case MinP(p):
+            least = math.exp(-min(surprise)) * p * (1 - 1e-6)
+            return [token for token in ranked if math.exp(-surprise[token]) >= least]
+        case TypicalP():
+            ranked = sorted(range(len(WIDE)), key=lambda t: abs(surprise[t] - entropy))
+    kept, reached = [], 0.0
+    for token in ranked:
+        if reached >= getattr(processor, "p", 1):
             break
         kept.append(token)
-        reached += weights[token] / total
-    survivors = np.flatnonzero(np.isfinite(TopP(p)(WIDE, NO_CONTEXT)))
-    assert survivors.tolist() == sorted(kept)
-
-
-@pytest.mark.parametrize("p", [1e-6, 0.01, 0.5, 1])
-def test_min_p_keeps_what_a_comparison_of_probabilities_keeps(p: float) -> None:
-    probabilities = softmax(WIDE)
-    expected = np.flatnonzero(probabilities >= p * probabilities.max() * (1 - 1e-6))
-    kept = np.flatnonzero(np.isfinite(MinP(p)(WIDE, NO_CONTEXT)))
-    assert kept.tolist() == expected.tolist()
+        reached += math.exp(-surprise[token])
+    return kept
 
 
 def test_top_p_of_one_keeps_even_a_token_that_rounding_would_lose() -> None:
@@ -187,24 +177,19 @@ def test_the_ends_of_the_temperature_give_neither_inf_nor_nan(
     assert probabilities[1] > probabilities[2] >= probabilities[0] >= 0
 
 
-@pytest.mark.parametrize("processor", ALL_PROCESSORS, ids=str)
-def test_a_processor_changes_neither_its_argument_nor_type_and_shape(
-    processor: Processor,
-) -> None:
+def test_no_processor_changes_its_argument_type_and_shape_or_revives_a_token() -> None:
     logits, context = WIDE.copy(), np.array([5, 17, 5])
     logits.flags.writeable = context.flags.writeable = False
-    processed = processor(logits, context)
-    assert (processed.dtype, processed.shape) == (WIDE.dtype, WIDE.shape)
-
-
-@pytest.mark.parametrize("processor", ALL_PROCESSORS, ids=str)
-def test_a_token_that_is_out_stays_out_and_one_survivor_survives(
-    processor: Processor,
-) -> None:
-    logits = np.full(50, -np.inf, np.float32)
-    logits[17] = -3
-    kept = np.flatnonzero(np.isfinite(processor(logits, np.array([17, 20]))))
-    assert kept.tolist() == [17]
+    one_left = np.full(50, -np.inf, np.float32)
+    one_left[17] = -3
+    offenders = [
+        processor
+        for processor in ALL_PROCESSORS
+        if (made := processor(logits, context)).dtype != WIDE.dtype
+        or made.shape != WIDE.shape
+        or survivors(processor, one_left) != [17]
+    ]
+    assert offenders == []
 
 
 def test_a_processor_prints_and_compares_by_its_value() -> None:
@@ -229,16 +214,12 @@ def test_softmax_sums_to_one_and_is_of_double_precision() -> None:
     assert probabilities.sum() == pytest.approx(1, abs=1e-12)
 
 
-@pytest.mark.parametrize("token", [0, 17, 1999])
-def test_log_probability_is_the_logarithm_of_softmax(token: int) -> None:
-    expected = math.log(softmax(WIDE)[token])
-    assert log_probability(WIDE, token) == pytest.approx(expected, abs=1e-5)
-
-
-def test_a_certain_token_has_log_probability_zero() -> None:
+def test_log_probability_is_the_logarithm_of_softmax() -> None:
+    wanted = np.log(softmax(WIDE))
+    given = [log_probability(WIDE, token) for token in range(len(WIDE))]
+    np.testing.assert_allclose(given, wanted, atol=1e-5)
     certain = TopK(1)(FOUR, NO_CONTEXT)
-    assert log_probability(certain, 1) == 0
-    assert log_probability(certain, 0) == -math.inf
+    assert [log_probability(certain, token) for token in (1, 0)] == [0, -math.inf]
 
 
 # --- pick -----------------------------------------------------------------------------
@@ -257,19 +238,12 @@ def test_a_token_owns_the_left_end_of_its_piece_and_not_the_right() -> None:
     assert [pick(halves, u) for u in below] == [1, 0, 2]
 
 
-@pytest.mark.parametrize("logits", [FOUR, WIDE, np.zeros(10, np.float32)])
+@pytest.mark.parametrize("logits", [FOUR, WIDE, TopK(2)(FOUR, CONTEXT)])
 def test_the_ends_of_u_pick_the_likeliest_and_the_unlikeliest(logits: Logits) -> None:
     probabilities = softmax(logits)
     ranked = likeliest_first(probabilities)
     assert pick(probabilities, 0) == ranked[0]
     assert pick(probabilities, math.nextafter(1, 0)) == ranked[-1]
-
-
-def test_no_u_picks_a_token_that_was_filtered_out() -> None:
-    probabilities = softmax(TopK(2)(FOUR, NO_CONTEXT))
-    grid = [i / 1000 for i in range(1000)]
-    assert {pick(probabilities, u) for u in grid} == {1, 3}
-    assert pick(probabilities, math.nextafter(1, 0)) == 3
 
 
 @pytest.mark.parametrize("logits", [FOUR, WIDE[:40], np.zeros(7, np.float32)])
@@ -285,8 +259,7 @@ def test_over_an_even_grid_each_token_is_picked_in_its_proportion(
 def test_likeliest_first_breaks_ties_by_id_and_leaves_out_the_impossible() -> None:
     probabilities: Probabilities = np.array([0.2, 0, 0.3, 0.2, 0.3])
     assert likeliest_first(probabilities).tolist() == [2, 4, 0, 3]
-    by_hand = sorted(range(len(WIDE)), key=lambda token: (-WIDE[token], token))
-    assert likeliest_first(softmax(WIDE)).tolist() == by_hand
+    assert likeliest_first(softmax(WIDE)).tolist() == kept_by_definition(TopK(2000))
 
 
 # --- choose ---------------------------------------------------------------------------
@@ -363,11 +336,12 @@ def test_no_two_seeds_or_positions_share_a_number() -> None:
 
 
 def test_the_usual_settings_are_applied_in_the_order_of_the_design() -> None:
-    settings = Sampling(0.5, 9, 0.8, 0.05, 1.2)
+    settings = Sampling(0.5, 9, 0.8, 0.05, 1.2, 0.7)
     assert settings.processors() == (
         RepetitionPenalty(1.2),
         Temperature(0.5),
         TopK(9),
+        TypicalP(0.7),  # as llama.cpp has it, between top-k and top-p
         TopP(0.8),
         MinP(0.05),
     )
@@ -382,15 +356,10 @@ def test_the_defaults_are_those_that_read_well() -> None:
     )
 
 
-def test_temperature_zero_is_greedy() -> None:
-    settings = Sampling(temperature=0, repetition_penalty=1)
-    assert settings.processors() == (TopK(1),)
+def test_temperature_zero_is_greedy_and_the_filters_are_checked_all_the_same() -> None:
     assert Sampling(temperature=0).processors() == (RepetitionPenalty(1.1), TopK(1))
-
-
-def test_each_setting_can_be_switched_off() -> None:
-    off = Sampling(temperature=1, top_k=0, top_p=1, min_p=0, repetition_penalty=1)
-    assert off.processors() == ()
+    with pytest.raises(InputError, match="top-k must be"):
+        Sampling(temperature=0, top_k=-1)
 
 
 # --- the knobs ------------------------------------------------------------------------
@@ -439,105 +408,66 @@ def test_the_ends_of_a_range_belong_to_it_and_what_is_beyond_is_refused(
             knob.processor(number)
 
 
-def test_a_knob_that_does_not_exist_is_refused() -> None:
+def test_a_knob_turns_to_a_number_of_its_kind_and_another_is_refused() -> None:
+    assert repr(Sampling().turned("top_k", 7.0).top_k) == "7"
+    assert repr(Sampling().turned("temperature", 2).temperature) == "2.0"
     with pytest.raises(InputError, match="there is no knob 'heat'; there are"):
         Sampling().turned("heat", 1)
 
 
-def test_a_knob_turns_to_a_number_of_its_kind() -> None:
-    assert repr(Sampling().turned("top_k", 7.0).top_k) == "7"
-    assert repr(Sampling().turned("temperature", 2).temperature) == "2.0"
-
-
-def test_greedy_decoding_is_written_so() -> None:
-    knob = next(knob for knob in KNOBS if knob.greedy is not None)
-    assert knob.shown(0) == "greedy"
-    assert TopK(1).label == "likeliest"
-    assert Temperature(0.8).label == "÷ T 0.80"
-    assert TopK(40).label == "top-k 40"
+def test_a_processor_is_called_by_its_number_in_little_space() -> None:
+    named = [Temperature(0.8).label, TopK(40).label, TopK(1).label, TopP(0.9).label]
+    assert named == ["÷ T 0.80", "top-k 40", "likeliest", "top-p 0.90"]
+    assert [knob.shown(0) for knob in KNOBS if knob.greedy == 0] == ["greedy"]
 
 
 # --- bad input ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("make", "sentence"),
-    [
-        (
-            lambda: Temperature(0.0),
-            (
-                "temperature must be between 0.001 and 100, got 0.0; for greedy "
-                "decoding use TopK(1), or the setting temperature 0"
-            ),
-        ),
-        (
-            lambda: TopK(0),
-            (
-                "top-k must be a whole number of at least 1, got 0; leave TopK out, "
-                "or set top_k to 0, to switch it off"
-            ),
-        ),
-        (
-            lambda: TopP(1.1),
-            (
-                "top-p must be between 1e-06 and 1, got 1.1; leave TopP out, "
-                "or set top_p to 1, to switch it off"
-            ),
-        ),
-        (
-            lambda: MinP(-0.1),
-            (
-                "min-p must be between 1e-06 and 1, got -0.1; leave MinP out, "
-                "or set min_p to 0, to switch it off"
-            ),
-        ),
-        (
-            lambda: RepetitionPenalty(0),
-            (
-                "repetition-penalty must be between 0.1 and 10, got 0; leave Repetition"
-                "Penalty out, or set repetition_penalty to 1, to switch it off"
-            ),
-        ),
-        (
-            lambda: pick(softmax(FOUR), 1.0),
-            "u must be at least 0 and below 1, got 1.0; draw another",
-        ),
-        (
-            lambda: uniform(-1, 0),
-            "seed must be 0 or more, got -1; any whole number will do",
-        ),
-        (
-            lambda: softmax(np.full(4, -np.inf, np.float32)),
-            "no token is left to choose from: every logit is -inf; loosen a filter",
-        ),
-        (
-            lambda: softmax(np.array([1, np.nan], np.float32)),
-            (
-                "a logit must be a number or -inf, got nan; look at the logits before "
-                "and after each processor"
-            ),
-        ),
-    ],
-)
+def with_logit(logit: float) -> Probabilities:
+    return softmax(np.array([-np.inf, logit], np.float32))
+
+
+def with_u(u: float) -> int:
+    return pick(softmax(FOUR), u)
+
+
+def with_seed(seed: int) -> float:
+    return uniform(seed, 0)
+
+
+NO_U = "u must be at least 0 and below 1, got"
+NO_LOGIT = "a logit must be a number or -inf, got"
+LOOK = "look at the logits before and after each processor"
+REFUSED: dict[tuple[Callable[[Any], object], float], tuple[str, str]] = {
+    (Temperature, 0.0): (
+        "temperature must be between 0.001 and 100, got 0.0",
+        "for greedy decoding use TopK(1), or the setting temperature 0",
+    ),
+    (TopK, 0): (
+        "top-k must be a whole number of at least 1, got 0",
+        "leave TopK out, or set top_k to 0, to switch it off",
+    ),
+    (with_u, 1.0): (f"{NO_U} 1.0", "draw another"),
+    (with_u, -0.1): (f"{NO_U} -0.1", "draw another"),
+    (with_u, math.nan): (f"{NO_U} nan", "draw another"),
+    (with_seed, -1): ("seed must be 0 or more, got -1", "any whole number will do"),
+    (with_logit, -math.inf): (
+        "no token is left to choose from: every logit is -inf",
+        "loosen a filter",
+    ),
+    (with_logit, math.nan): (f"{NO_LOGIT} nan", LOOK),
+    (with_logit, math.inf): (f"{NO_LOGIT} inf", LOOK),
+}
+
+
+@pytest.mark.parametrize(("make", "value"), REFUSED)
 def test_an_error_names_the_culprit_the_value_the_range_and_the_way_out(
-    make: Callable[[], object], sentence: str
+    make: Callable[[Any], object], value: float
 ) -> None:
     with pytest.raises(InputError) as caught:
-        make()
-    assert str(caught.value) == sentence
-
-
-@pytest.mark.parametrize("u", [-0.1, 1, math.nan])
-def test_a_u_that_lies_beside_the_bar_is_refused(u: float) -> None:
-    with pytest.raises(InputError, match=f"got {u};"):
-        pick(softmax(FOUR), u)
-
-
-def test_settings_are_checked_also_where_greedy_decoding_does_not_look_at_them() -> (
-    None
-):
-    with pytest.raises(InputError, match="top-k must be"):
-        Sampling(temperature=0, top_k=-1)
+        make(value)
+    assert str(caught.value) == "; ".join(REFUSED[make, value])
 
 
 class Forcing:

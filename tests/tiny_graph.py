@@ -303,7 +303,6 @@ def _tables(cache_dtype: np.dtype[Any]) -> dict[str, Array]:
         "kv_heads": np.array([1, -1, KV_HEADS, 1, HEAD_DIM]),
         "kv_cache": np.array([1, KV_HEADS, -1, HEAD_DIM]),
         "flat": np.array([1, -1, NUM_HEADS * HEAD_DIM]),
-        "kv_flat": np.array([1, -1, KV_HEADS * HEAD_DIM]),
     }
 
 
@@ -323,10 +322,12 @@ _PREPARE = """
 
 _POSITIONS = """
     places = Range (past_length, total, one)
+    position_rows = Unsqueeze (places, axis0)
 """
 
 _POSITIONS_FED = """
     places = Squeeze (position_ids, axis0)
+    position_rows = Identity (position_ids)
 """
 
 _PROJECT = """
@@ -335,22 +336,9 @@ _PROJECT = """
     flat_v@ = MatMul (stream@, v@)
 """
 
-# [batch, sequence, heads * head_dim] turned by the tables' rows at `places`
 _TURN = """
-    split_# = Reshape (flat_#, %)
-    left_#, right_# = Split <axis = -1, num_outputs = 2> (split_#)
-    cos_rows_# = Gather (cos, places)
-    sin_rows_# = Gather (sin, places)
-    axes_# = Constant <value_ints = [1, 2]> ()
-    cos_# = Unsqueeze (cos_rows_#, axes_#)
-    sin_# = Unsqueeze (sin_rows_#, axes_#)
-    left_cos_# = Mul (left_#, cos_#)
-    right_sin_# = Mul (right_#, sin_#)
-    left_sin_# = Mul (left_#, sin_#)
-    right_cos_# = Mul (right_#, cos_#)
-    new_left_# = Sub (left_cos_#, right_sin_#)
-    new_right_# = Add (left_sin_#, right_cos_#)
-    turned_# = Concat <axis = -1> (new_left_#, new_right_#)
+    turned_q@ = com.microsoft.RotaryEmbedding (flat_q@, position_rows, cos, sin)
+    turned_k@ = com.microsoft.RotaryEmbedding (flat_k@, position_rows, cos, sin)
 """
 
 _USE_PAST = """
@@ -372,9 +360,11 @@ _USE_PAST_IF_TOLD = """
 """
 
 _PLAIN_ATTENTION = """
+    split_q@ = Reshape (turned_q@, q_heads)
+    split_k@ = Reshape (turned_k@, kv_heads)
     split_v@ = Reshape (flat_v@, kv_heads)
-    queries@ = Transpose <perm = [0, 2, 3, 1, 4]> (turned_q@)
-    new_k@ = Transpose <perm = [0, 2, 3, 1, 4]> (turned_k@)
+    queries@ = Transpose <perm = [0, 2, 3, 1, 4]> (split_q@)
+    new_k@ = Transpose <perm = [0, 2, 3, 1, 4]> (split_k@)
     new_v@ = Transpose <perm = [0, 2, 3, 1, 4]> (split_v@)
     rows_k@ = Reshape (new_k@, kv_cache)
     rows_v@ = Reshape (new_v@, kv_cache)
@@ -410,11 +400,6 @@ _GROUPED_ATTENTION = """
     mixed@ = Cast <to = 1> (mixed_cache@)
 """
 
-_TURNED_FLAT = """
-    turned_flat_q@ = Reshape (turned_q@, flat)
-    turned_flat_k@ = Reshape (turned_k@, kv_flat)
-"""
-
 _REST_OF_LAYER = """
     attended@ = MatMul (mixed@, o@)
     middle@ = Add (stream@, attended@)
@@ -439,23 +424,15 @@ def _layer(layout: Layout, layer: int) -> str:
 
 def _plain(layout: Layout) -> str:
     past = _USE_PAST_IF_TOLD if layout.cache_branch else _USE_PAST
-    return _turned() + past + _PLAIN_ATTENTION
+    return _TURN + past + _PLAIN_ATTENTION
 
 
 def _grouped(layout: Layout) -> str:
     """Let the operator turn the heads, unless the graph is told the positions."""
-    choices = ("flat_q@", "flat_k@", "1", ", cache_cos, cache_sin")
-    before = ""
+    text, choices = "", ("flat_q@", "flat_k@", "1", ", cache_cos, cache_sin")
     if layout.position_ids:
-        choices = ("turned_flat_q@", "turned_flat_k@", "0", "")
-        before = _turned() + _TURNED_FLAT
-    text = before + _GROUPED_ATTENTION
+        text, choices = _TURN, ("turned_q@", "turned_k@", "0", "")
+    text += _GROUPED_ATTENTION
     for word, choice in zip(("QUERY", "KEY", "ROTARY", "TABLES"), choices, strict=True):
         text = text.replace(word, choice)
     return text
-
-
-def _turned() -> str:
-    return _TURN.replace("#", "q@").replace("%", "q_heads") + _TURN.replace(
-        "#", "k@"
-    ).replace("%", "kv_heads")

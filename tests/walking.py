@@ -13,6 +13,7 @@ import numpy as np
 from tiny_tokenizer import byte_level, write_folder
 from toy_model import SharedToy, ToyModel
 
+from llm_walkthrough.panel.step.desk import Desk
 from llm_walkthrough.panel.step.walk import Walk
 from llm_walkthrough.sampling import Sampling
 from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
@@ -49,10 +50,11 @@ def toy(kind: type[ToyModel] = SharedToy, capacity: int = 400) -> ToyModel:
     return kind(vocab=tokenizer().vocab, capacity=capacity)
 
 
-def walk(model: ToyModel | None = None, **settings: object) -> Walk:
+def walk(model: ToyModel | None = None, **settings: Any) -> Walk:  # noqa: ANN401 - as Walk, or Desk
     usual = {"title": "toy", "end_tokens": (END,), "sampling": Sampling(2, 0, 1)}
-    chosen: dict[str, Any] = {**usual, **settings}
-    return Walk(model or toy(), tokenizer(), PROMPT, **chosen)
+    chosen = {**usual, **settings}
+    desk = {name: chosen.pop(name) for name in ("sampling", "seed") if name in chosen}
+    return Walk(model or toy(), tokenizer(), PROMPT, Desk(**desk), **chosen)
 
 
 def made(one: Walk) -> list[int]:

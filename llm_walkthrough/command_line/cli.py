@@ -1,8 +1,7 @@
-"""Which command is asked for, with which options, and with what status does it end?
+"""The words of the command line: commands, their options, and how a run ends.
 
-Exit status: 0 done; 1 `doctor` found a problem; 2 something that was handed in cannot
-be used; 130 Ctrl-C; 141 the reader of the output went away. Knows nothing of what the
-commands do: `commands` does. Nothing heavy is imported before it is needed.
+Knows nothing of what the commands do: `commands` does. Nothing heavy is imported before
+it is needed.
 """
 
 from __future__ import annotations
@@ -21,10 +20,6 @@ if TYPE_CHECKING:
     AddCommand = Callable[..., argparse.ArgumentParser]
     AddOption = Callable[..., argparse.Action]
 
-BAD_INPUT = 2
-READER_GONE = 141
-"""What a shell reports of a program that a closed pipe ended: 128 + SIGPIPE."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -33,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after the program's name, by default those of this process.
 
     Returns:
-        The exit status, as told above.
+        The exit status, one of those in `commands`.
     """
     terminal.prepare_output()
     words = sys.argv[1:] if arguments is None else arguments
@@ -46,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
     except InputError as error:
         terminal.note(f"{parser.prog}: {error}")
-        return BAD_INPUT
+        return commands.BAD_INPUT
     except BrokenPipeError:
-        return READER_GONE
+        return commands.READER_GONE
     except KeyboardInterrupt:
         return commands.INTERRUPTED
     return status
@@ -80,7 +75,7 @@ def _add(add: AddCommand, name: str, run: Callable[..., int], text: str) -> AddO
         help=text,
         description=text,
         allow_abbrev=False,
-        argument_default=argparse.SUPPRESS,
+        argument_default=argparse.SUPPRESS,  # defaults belong to `Settings` and others
     )
     command.set_defaults(run=run)
     return command.add_argument
@@ -93,26 +88,22 @@ def _add_json(option: AddOption, text: str = "write JSON") -> None:
 def _add_ask_options(option: AddOption) -> None:
     text = "the question; - or none: from standard input"
     option("prompt", nargs="*", default=[], help=text)
-    option("--system", metavar="TEXT", help="what the model is told to be")
     text = "send the prompt as it is, without chat template"
     option("--raw", action="store_true", default=False, help=text)
     _add_knobs(option)
-    text = "another seed, another answer (default: 0)"
-    option("--seed", type=int, metavar="N", help=text)
-    text = "the most tokens to make (default: 512)"
-    option("--max-new-tokens", type=int, metavar="N", help=text)
     text = "end the answer before this text; may be given several times"
     option("--stop", action="append", dest="stop_texts", metavar="TEXT", help=text)
-    text = "the answer is JSON that this schema describes"
-    option("--json-schema", type=Path, metavar="FILE", help=text)
-    text = "the whole answer matches this regular expression"
-    option("--regex", metavar="PATTERN", help=text)
-    text = "the answer follows this Lark grammar, from its rule start"
-    option("--lark", type=Path, metavar="FILE", help=text)
-    text = "a model that is listed, or its folder (default: the first of the list)"
-    option("--model", metavar="NAME|PATH", help=text)
-    text = "threads for one operator (default: one for each core)"
-    option("--threads", type=int, metavar="N", help=text)
+    for name, kind, metavar, text in (
+        ("system", str, "TEXT", "what the model is told to be"),
+        ("seed", int, "N", "another seed, another answer (default: 0)"),
+        ("max-new-tokens", int, "N", "the most tokens to make (default: 512)"),
+        ("json-schema", Path, "FILE", "the answer is JSON that this schema describes"),
+        ("regex", str, "PATTERN", "the whole answer matches this regular expression"),
+        ("lark", Path, "FILE", "the answer follows this Lark grammar, from rule start"),
+        ("model", str, "NAME|PATH", "of the list, or a folder (default: the first)"),
+        ("threads", int, "N", "threads for one operator (default: one for each core)"),
+    ):
+        option(f"--{name}", type=kind, metavar=metavar, help=text)
     _add_json(option, "write one JSON object with all there is to know")
 
 

@@ -1,8 +1,7 @@
-"""What does each command of the command line do?
+"""The commands of the command line: each a function from options to exit status.
 
-One function for each, from the options to the exit status. Knows nothing of how options
-are written (`cli`). Each loads only what it needs: `ask` must start fast, and `doctor`
-must run where half of the packages are missing.
+Knows nothing of how options are written (`cli`). Each loads only what it needs: `ask`
+must start fast, and `doctor` must run where half of the packages are missing.
 """
 # ruff: noqa: PLC0415 - imports inside functions are the point, as said above
 
@@ -11,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,6 @@ from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable
 
     from llm_walkthrough.answer import Answer, Settings
     from llm_walkthrough.arrays import TokenIds
@@ -29,10 +27,8 @@ if TYPE_CHECKING:
     from llm_walkthrough.grammar import Grammar
     from llm_walkthrough.tokenizer import Tokenizer
 
-OK = 0
-PROBLEM = 1
-INTERRUPTED = 130
-"""What a shell reports of a program that Ctrl-C ended: 128 + SIGINT."""
+# exit statuses; a shell reports 128 + the number of the signal that ended a program
+OK, PROBLEM, BAD_INPUT, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 JUPYTER_CONFIG = Path(__file__).parent / "jupyter"
@@ -41,11 +37,11 @@ JUPYTER_CONFIG = Path(__file__).parent / "jupyter"
 
 def doctor(options: Namespace) -> int:
     """Show whether this machine is ready; PROBLEM if something will not work."""
-    from llm_walkthrough.environment import check, to_records, to_text
+    from llm_walkthrough.environment import check, to_text
 
     rows = check()
-    _write(to_records(rows) if options.json else to_text(rows))
-    return PROBLEM if any(row.severity == "problem" for row in rows) else OK
+    _write([asdict(row) for row in rows] if options.json else to_text(rows))
+    return OK if all(row.is_ok for row in rows) else PROBLEM
 
 
 def lab(options: Namespace) -> int:
@@ -91,8 +87,11 @@ def list_models(options: Namespace) -> int:
     listed = [one for name, one in choices().items() if name == one.folder.name]
     if options.json:
         _write([_model_record(choice) for choice in listed])
-    else:
-        _write("\n".join(_model_line(choice) for choice in listed))
+        return OK
+    for choice in listed:
+        entry, state = choice.entry, "ready" if choice.is_ready else "not fetched"
+        size = f"{entry.parameters / 1e6:.0f} M parameters"
+        _write(f"{choice.folder.name:<32}  {size}  {entry.licence}  {state}")
     return OK
 
 
@@ -132,29 +131,24 @@ def ask(options: Namespace) -> int:
             did not fit its grammar in time.
     """
     from llm_walkthrough import answer as answering
+    from llm_walkthrough.catalogue import find
 
     text = _prompt_text(options)
     settings = _settings(options)
-    model, tokenizer = answering.load(_model(options), **_given(options, "threads"))
+    path = find(getattr(options, "model", None))
+    model, tokenizer = answering.load(path, **_given(options, "threads"))
     if not options.raw:
         text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))
     answer = answering.Answer(model, tokenizer, tokenizer.encode(text), settings)
-    _make(answer, _show_nothing if options.json else terminal.write)
+    _make(answer, shows=not options.json)
     if options.json:
-        answer.require_whole()
+        answer.require_whole()  # before anything is written: half of it would not parse
         _write(_record(answer, tokenizer, model.graph.path.parent))
     else:
         terminal.write("" if answer.text.endswith("\n") else "\n")
         terminal.note(str(answer.figures))
         answer.require_whole()
     return INTERRUPTED if answer.figures.stop_reason == answering.INTERRUPTED else OK
-
-
-def _model_line(choice: Choice) -> str:
-    state = "ready" if choice.is_ready else "not fetched"
-    entry = choice.entry
-    size = f"{entry.parameters / 1e6:.0f} M parameters"
-    return f"{choice.folder.name:<32}  {size}  {entry.licence}  {state}"
 
 
 def _model_record(choice: Choice) -> dict[str, Any]:
@@ -169,14 +163,15 @@ def _model_record(choice: Choice) -> dict[str, Any]:
     }
 
 
-def _make(answer: Answer, show: Callable[[str], None]) -> None:
+def _make(answer: Answer, *, shows: bool) -> None:
     """Make the answer; Ctrl-C ends it and keeps what there is."""
     try:
         answer.read_prompt()
         with terminal.first_ctrl_c(answer.interrupt):
             for text in answer.stream():
-                show(text)
-    except KeyboardInterrupt:
+                if shows:
+                    terminal.write(text)
+    except KeyboardInterrupt:  # in the prompt, or a second one
         answer.interrupt()
 
 
@@ -204,43 +199,36 @@ def _settings(options: Namespace) -> Settings:
     from llm_walkthrough.answer import Settings
     from llm_walkthrough.sampling import Sampling
 
-    sampling = Sampling(**_given(options, *_names(Sampling)))
-    given = _given(options, *_names(Settings))
-    return Settings(sampling, grammar=_grammar(options), **given)
+    sampling = Sampling(**_given(options, *vars(Sampling())))
+    others = _given(options, *vars(Settings()))
+    return Settings(sampling, grammar=_grammar(options), **others)
 
 
 def _grammar(options: Namespace) -> Grammar | None:
-    given = _given(options, "json_schema", "regex", "lark")
-    if not given:
-        return None
     from llm_walkthrough import grammar
 
+    readers = {
+        "json_schema": grammar.json_schema,
+        "regex": grammar.regular_expression,
+        "lark": grammar.lark_grammar,
+    }
+    given = _given(options, *readers)
     if len(given) > 1:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"an answer follows one grammar, got {names}; leave one out")
-    if "regex" in given:
-        return grammar.regular_expression(given["regex"])
-    [(name, path)] = given.items()
-    read = {"json_schema": grammar.json_schema, "lark": grammar.lark_grammar}
-    text = grammar.read_text(path)
-    try:
-        return read[name](text)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-def _model(options: Namespace) -> Path:
-    from llm_walkthrough.catalogue import entries, find
-
-    return find(options.model if "model" in options else entries()[0].name)
-
-
-def _names(settings: type[Any]) -> list[str]:
-    return [field.name for field in fields(settings)]
+    for name, text_or_path in given.items():
+        if name == "regex":  # written in place; the others are files
+            return readers[name](text_or_path)
+        text = grammar.read_text(text_or_path)
+        try:
+            return readers[name](text)
+        except InputError as error:
+            raise InputError(f"{text_or_path}: {error}") from error
+    return None
 
 
 def _given(options: Namespace, *names: str) -> dict[str, Any]:
-    """Those of the named options that were written."""
+    """Those of the named options that were written; `cli` leaves out all others."""
     return {name: value for name, value in vars(options).items() if name in names}
 
 
@@ -266,10 +254,6 @@ def _record(answer: Answer, tokenizer: Tokenizer, folder: Path) -> dict[str, Any
 def _tokens(tokenizer: Tokenizer, ids: TokenIds) -> dict[str, Any]:
     tokens = [int(token) for token in ids]
     return {"ids": tokens, "tokens": [tokenizer.piece(token) for token in tokens]}
-
-
-def _show_nothing(_text: str) -> None:
-    pass
 
 
 def _write(content: object) -> None:

@@ -1,4 +1,4 @@
-"""How do text and Ctrl-C pass between a command and its terminal, pipe or file?
+"""Text and Ctrl-C between a command and its terminal, pipe or file.
 
 Whatever stands at the other end: text goes out as UTF-8 and at once, a reader that went
 away and a full disk are told apart. Knows nothing of what is written.
@@ -47,7 +47,9 @@ def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        discard_output()
+        # what still waits in standard output must vanish, or Python cannot end
+        with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - os.devnull is a name, not a path, on Windows
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
         if error.errno in _READER_GONE:
             raise BrokenPipeError from error
         raise InputError(
@@ -61,12 +63,6 @@ def note(line: str) -> None:
     with contextlib.suppress(OSError):
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
-
-
-def discard_output() -> None:
-    """Let what still waits in standard output vanish, so that Python can end."""
-    with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - os.devnull is a name, not a path, on Windows
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def read_input() -> str:

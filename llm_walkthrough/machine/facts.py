@@ -1,6 +1,6 @@
-"""What does this machine look like? One function for each fact.
+"""Facts about this machine: one function for each.
 
-Knows nothing of what is good or bad about a fact: `readiness` judges. A function raises
+Knows nothing of what is good or bad about a fact: `judgements` does. A function raises
 whatever goes wrong in it, and its caller decides what that means. This file needs only
 the standard library itself, since it describes machines on which packages are missing.
 """
@@ -30,23 +30,16 @@ _ARCHITECTURES = {
     "i386": "x86",
     "i686": "x86",
 }
-# What int4 and int8 products are fast with: name here to name in /proc/cpuinfo.
-_LINUX_INSTRUCTIONS = {
-    "AVX2": "avx2",
-    "AVX512_VNNI": "avx512_vnni",
-    "AVX_VNNI": "avx_vnni",
-    "dotprod": "asimddp",
-    "i8mm": "i8mm",
+# what int4 and int8 products are fast with: name in /proc/cpuinfo, name in sysctl,
+# PF_…_INSTRUCTIONS_AVAILABLE in winnt.h; None where it cannot be read
+_INSTRUCTIONS: dict[str, tuple[str, str | None, int | None]] = {
+    "AVX2": ("avx2", "hw.optional.avx2_0", 40),
+    "AVX512_VNNI": ("avx512_vnni", None, None),
+    "AVX_VNNI": ("avx_vnni", None, None),
+    "dotprod": ("asimddp", "hw.optional.arm.FEAT_DotProd", 43),
+    "i8mm": ("i8mm", "hw.optional.arm.FEAT_I8MM", None),
 }
-_MACOS_INSTRUCTIONS = {
-    "AVX2": "hw.optional.avx2_0",
-    "dotprod": "hw.optional.arm.FEAT_DotProd",
-    "i8mm": "hw.optional.arm.FEAT_I8MM",
-}
-# PF_AVX2_INSTRUCTIONS_AVAILABLE and PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE of winnt.h
-_WINDOWS_INSTRUCTIONS = {"AVX2": 40, "dotprod": 43}
 _WINDOWS_MACHINES = {0x8664: "x64", 0xAA64: "Arm64", 0x014C: "x86"}
-
 _PLACES = {
     "COLAB_RELEASE_TAG": "Google Colab",
     "KAGGLE_KERNEL_RUN_TYPE": "Kaggle",
@@ -78,11 +71,8 @@ class Memory:
 
 def interpreter_architecture() -> str:
     """Tell what this Python was built for: "x64", "Arm64", "x86" or as it says."""
-    return architecture_of(
-        sysconfig.get_platform(),
-        platform.machine(),
-        bits=64 if sys.maxsize >> 32 else 32,
-    )
+    bits = 64 if sys.maxsize >> 32 else 32
+    return architecture_of(sysconfig.get_platform(), platform.machine(), bits=bits)
 
 
 def architecture_of(build: str, machine: str, *, bits: int) -> str:
@@ -107,9 +97,8 @@ def host_architecture() -> str:
         kernel = ctypes.WinDLL("kernel32", use_last_error=True)
         kernel.GetCurrentProcess.restype = ctypes.c_void_p
         current = ctypes.c_void_p(kernel.GetCurrentProcess())
-        if not kernel.IsWow64Process2(
-            current, ctypes.byref(process), ctypes.byref(native)
-        ):
+        into = ctypes.byref(process), ctypes.byref(native)
+        if not kernel.IsWow64Process2(current, *into):
             raise ctypes.WinError(ctypes.get_last_error())
         return _WINDOWS_MACHINES.get(native.value, hex(native.value))
     if sys.platform == "darwin" and _sysctl_number("hw.optional.arm64"):
@@ -136,25 +125,22 @@ def instruction_sets() -> tuple[str, ...]:
     """Name the instructions that small integers profit from, as far as can be read."""
     if sys.platform == "win32":
         has = ctypes.WinDLL("kernel32").IsProcessorFeaturePresent
-        return tuple(
-            name for name, number in _WINDOWS_INSTRUCTIONS.items() if has(number)
-        )
+        return tuple(name for name, (*_, n) in _INSTRUCTIONS.items() if n and has(n))
     if sys.platform == "darwin":
-        known = _MACOS_INSTRUCTIONS.items()
-        return tuple(name for name, entry in known if _sysctl_number(entry))
+        known = [(name, entry) for name, (_, entry, _) in _INSTRUCTIONS.items()]
+        return tuple(name for name, entry in known if entry and _sysctl_number(entry))
     cpuinfo = _cpuinfo()
-    flags = set(cpuinfo.get("flags", cpuinfo.get("Features", "")).split())
-    return tuple(name for name, flag in _LINUX_INSTRUCTIONS.items() if flag in flags)
+    flags = cpuinfo.get("flags", cpuinfo.get("Features", "")).split()
+    return tuple(name for name, (flag, *_) in _INSTRUCTIONS.items() if flag in flags)
 
 
 def cores() -> Cores:
     """Count the cores."""
     psutil = importlib.import_module("psutil")
-    logical = psutil.cpu_count() or 1
+    logical = usable = psutil.cpu_count() or 1
     process = psutil.Process()
-    usable = (
-        len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else logical
-    )
+    if hasattr(process, "cpu_affinity"):  # macOS has none
+        usable = len(process.cpu_affinity())
     return Cores(psutil.cpu_count(logical=False), logical, usable, cpu_quota())
 
 
@@ -185,11 +171,10 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 def cpu_quota(root: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> float | None:
     """Read how many cores' worth of time the container grants (cgroup v2 and v1)."""
     quotas = [text.split() for text in _limits("", "cpu.max", root, membership)]
-    old = (
-        _limits("cpu", f"cpu.cfs_{name}_us", root, membership)
-        for name in ("quota", "period")
-    )
-    quotas += map(list, zip(*old, strict=True))
+    names = "cpu.cfs_quota_us", "cpu.cfs_period_us"
+    version_1 = (_limits("cpu", name, root, membership) for name in names)
+    quotas += map(list, zip(*version_1, strict=True))
+    # without a limit the time is "max" or -1
     granted = [int(time) / int(period) for time, period in quotas if time.isdecimal()]
     return min(granted, default=None)
 
@@ -203,6 +188,7 @@ def memory_limit(
         *_limits("memory", "memory.limit_in_bytes", root, membership),
     ]
     limits = [int(text) for text in texts if text.isdecimal()]
+    # version 1 writes a huge number for "no limit"
     return min((limit for limit in limits if limit < total), default=None)
 
 
@@ -236,10 +222,8 @@ def _sysctl(name: str) -> bytes:
     """A value that the macOS kernel holds under this name, b"" if it knows none."""
     buffer = ctypes.create_string_buffer(256)
     size = ctypes.c_size_t(len(buffer))
-    library = ctypes.CDLL(None)
-    failed = library.sysctlbyname(
-        name.encode(), buffer, ctypes.byref(size), None, ctypes.c_size_t(0)
-    )
+    read = ctypes.CDLL(None).sysctlbyname
+    failed = read(name.encode(), buffer, ctypes.byref(size), None, ctypes.c_size_t(0))
     return b"" if failed else buffer.raw[: size.value]
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from llm_walkthrough.panel.candidates import Distribution
 
 
+_BELOW_ONE = math.nextafter(1, 0)  # the right end of the bar can be drawn, too
+
+
 @dataclass(frozen=True, kw_only=True)
 class Knobs(Moment):
     """Where the knobs stand."""
@@ -44,7 +47,7 @@ class Turning(Acting[Set]):
             **super().actions(),
             "knob": lambda now, value: self.possible(turned(now, value)),
             "stage": lambda now, number: replace(now, looked_at=int(number)),
-            "u": lambda now, u: self.with_u(now, below_one(float(u))),
+            "u": lambda now, u: self.with_u(now, _BELOW_ONE if u == 1 else float(u)),
             "roll": lambda now, _value: self.with_u(now, random.random()),  # noqa: S311 - luck, not secrecy
             "unroll": lambda now, _value: self.with_u(now, None),
         }
@@ -86,8 +89,3 @@ def turned(now: Set, value: Mapping[str, Any]) -> Set:
         uniform(int(number), 0)  # refuses a seed that cannot be used
         return replace(now, seed=int(number))
     return replace(now, sampling=now.sampling.turned(name, number), looked_at=None)
-
-
-def below_one(u: float) -> float:
-    """Return the right end of the bar as the last number that can be drawn."""
-    return math.nextafter(1, 0) if u == 1 else u

@@ -28,26 +28,16 @@ SHOWN_OF_FUTURE = 24
 
 
 def button(  # noqa: PLR0913 - all but three have a default
-    action: str,
-    text: str,
-    name: str,
+    action: str,  # what is sent
+    text: str,  # what stands on it
+    name: str,  # what it does, for whoever does not see it or does not know it
     *,
-    key: str = "",
-    is_pressed: bool | None = None,
-    is_off: bool = False,
-    style: str = "",
+    key: str = "",  # that presses it, as browsers name it
+    is_pressed: bool | None = None,  # for a button that stays in, else None
+    is_off: bool = False,  # it does nothing now; it can still be reached and read
+    style: str = "",  # further classes
 ) -> str:
-    """Write a button.
-
-    Args:
-        action: what is sent.
-        text: what stands on it.
-        name: what it does, for whoever does not see it or does not know it.
-        key: a key that presses it, as browsers name it.
-        is_pressed: for a button that stays in; None for one that does not.
-        is_off: it does nothing now; it can still be reached and read.
-        style: further classes.
-    """
+    """Write a button."""
     named = attributes(
         {
             "class": f"lw-button {style}".strip(),
@@ -63,26 +53,16 @@ def button(  # noqa: PLR0913 - all but three have a default
 
 
 def slider(  # noqa: PLR0913 - likewise
-    name: str,
-    label: str,
-    value: float,
-    scale: tuple[float, float, float | str],
-    shown: str,
+    name: str,  # of the knob, as the action wants it
+    label: str,  # as it is shown
+    value: float,  # where it stands
+    scale: tuple[float, float, float | str],  # least, most and step, as HTML writes it
+    shown: str,  # the value in words
     *,
-    action: str = "knob",
-    style: str = "",
+    action: str = "knob",  # what is sent
+    style: str = "",  # further classes
 ) -> str:
-    """Write a number that can be moved.
-
-    Args:
-        name: of the knob, as the action wants it.
-        label: as it is shown.
-        value: where it stands.
-        scale: the least, the most, and from one place to the next as HTML writes it.
-        shown: the value in words.
-        action: what is sent.
-        style: further classes.
-    """
+    """Write a number that can be moved."""
     low, high, step = scale
     named = attributes(
         {
@@ -166,17 +146,13 @@ def earlier(count: int) -> str:
 
 @lru_cache(maxsize=2048)  # from step to step all chips but one are the same
 def token_chip(
-    piece: str, style: str, words: str, back_to: int | None = None, width: int = 0
+    piece: str,  # the visible token
+    style: str,  # classes
+    words: str,  # what is known of it
+    back_to: int | None = None,  # tokens that are kept at a click, None: no click
+    width: int = 0,  # of the line below it, in percent
 ) -> str:
-    """Write one chip.
-
-    Args:
-        piece: the visible token.
-        style: classes.
-        words: what is known of it.
-        back_to: how many tokens are kept when it is clicked, None if it cannot be.
-        width: of the line below it, in percent.
-    """
+    """Write one chip."""
     can_go = back_to is not None
     named = attributes(
         {

@@ -7,6 +7,7 @@ A new number of each candidate is a field of `candidates.Candidate`, and a cell 
 from __future__ import annotations
 
 import html
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,6 +72,7 @@ def sliders(knobs: Knobs) -> str:
     return f'<div class="lw-knobs">{"".join(cells)}</div>'
 
 
+@lru_cache(maxsize=64)  # from page to page most knobs stand still
 def _knob(
     name: str, words: str, at: float, scale: tuple[float, float, float], shown: str
 ) -> str:
@@ -97,27 +99,23 @@ def take_button(token: int, piece: str, position: int, name: str, tip: str) -> s
 # --- the processors ----------------------------------------------------------------
 def _stages(found: Distribution, *, is_hidden: bool) -> str:
     """Draw the row of processors, each with the number of tokens that it leaves."""
-    vocab = len(found.draw.probabilities)
-    stages = [("the model", vocab), *((s.label, s.survivors) for s in found.stages)]
-    items = "".join(
-        f"<li>{_stage(number, words, left, found.looked_at)}</li>"
-        for number, (words, left) in enumerate(stages, start=-1)
-    )
-    hidden = " lw-invisible" if is_hidden else ""
-    return f'<ol class="lw-stages{hidden}" aria-label="Processors">{items}</ol>'
-
-
-def _stage(number: int, words: str, left: int, looked_at: int) -> str:
-    named = attributes(
-        {
-            "class": "lw-stage",
-            "data-action": "stage",
-            "data-value": number,
-            "aria-pressed": number == looked_at,
-            "title": "show the probabilities after this",
-        }
-    )
-    return f'<button type="button"{named}>{html.escape(words)} <b>{left:,}</b></button>'
+    model = ("the model", len(found.draw.probabilities))
+    stages = [model, *((stage.label, stage.survivors) for stage in found.stages)]
+    items = []
+    for number, (words, left) in enumerate(stages, start=-1):
+        named = attributes(
+            {
+                "class": "lw-stage",
+                "data-action": "stage",
+                "data-value": number,
+                "aria-pressed": number == found.looked_at,
+                "title": "show the probabilities after this",
+            }
+        )
+        shown = f"{html.escape(words)} <b>{left:,}</b>"
+        items.append(f'<li><button type="button"{named}>{shown}</button></li>')
+    style = "lw-stages lw-invisible" if is_hidden else "lw-stages"
+    return f'<ol class="{style}" aria-label="Processors">{"".join(items)}</ol>'
 
 
 # --- the table ---------------------------------------------------------------------
@@ -215,18 +213,16 @@ def _piece(
 def _bar(found: Distribution, vocabulary: Vocabulary, *, own_u: bool) -> str:
     """Draw the tokens end to end, and `u` on them."""
     u, drawn = found.draw.u, cut(vocabulary.piece(found.draw.token))
-    pieces = [(token, vocabulary.piece(token), p) for token, p in found.bar]
-    segments = "".join(
-        _segment(piece, p, is_drawn=token == found.draw.token)
-        for token, piece, p in pieces
-    )
+    pieces = [(vocabulary.piece(token), share) for token, share in found.bar]
+    hit = [token == found.draw.token for token, _ in found.bar]
+    segments = "".join(map(_segment, pieces, hit))
     if found.rest > 0:
         others = np.count_nonzero(found.draw.probabilities) - len(pieces)
         named = attributes(
             {"class": "lw-seg lw-rest", "data-tip": f"{others:,} other tokens"}
         )
         segments += f'<span{named} style="width:{100 * found.rest:.3f}%"></span>'
-    words = ", ".join(f"{piece} {percent(p)} %" for _, piece, p in pieces[:5])
+    words = ", ".join(f"{piece} {percent(share)} %" for piece, share in pieces[:5])
     says = f"u = {u:.3f} picks {drawn}"
     if found.is_greedy:
         says = f"greedy: {drawn} is the likeliest, u is not looked at"
@@ -253,11 +249,12 @@ def _bar(found: Distribution, vocabulary: Vocabulary, *, own_u: bool) -> str:
     )
 
 
-def _segment(piece: str, p: float, *, is_drawn: bool) -> str:
-    text = shortened(piece) if p >= _WIDE_ENOUGH else ""
-    style = "lw-seg lw-hit" if is_drawn else "lw-seg"
-    named = attributes({"class": style, "data-tip": f"{piece} {percent(p)} %"})
-    return f'<span{named} style="width:{100 * p:.3f}%"><bdi>{text}</bdi></span>'
+def _segment(lined_up: tuple[str, float], hit: object) -> str:
+    piece, share = lined_up
+    text = shortened(piece) if share >= _WIDE_ENOUGH else ""
+    style = "lw-seg lw-hit" if hit else "lw-seg"
+    named = attributes({"class": style, "data-tip": f"{piece} {percent(share)} %"})
+    return f'<span{named} style="width:{100 * share:.3f}%"><bdi>{text}</bdi></span>'
 
 
 # --- the picture without a kernel --------------------------------------------------

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from llm_walkthrough.arrays import Logits, LogitsRows, TokenIds
+    from llm_walkthrough.branch import Run
     from llm_walkthrough.kv_cache import KVCache
 
 SCORED = 256
@@ -119,6 +120,11 @@ class Watched:
             self._score(unseen, rows, cache.length)
         self._last_row = (longer.length, rows[-1])
         return rows, longer
+
+    def feed_of(self, run: Run) -> Feed:
+        """Return what a run was fed that was made through this model."""
+        arrays = self.feeds[run.start, len(run.tokens)]
+        return Feed(tuple(run.tokens.tolist()), arrays)
 
     def _score(self, unseen: TokenIds, rows: LogitsRows, start: int) -> None:
         """Note how likely the tokens of a run were, each by the row before it."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import IO
 
 import pytest
 from tiny_folder import CONTEXT, write_tiny_folder
@@ -15,7 +16,7 @@ from tiny_folder import CONTEXT, write_tiny_folder
 from llm_walkthrough import answer
 from llm_walkthrough.answer import Settings
 from llm_walkthrough.command_line import cli
-from llm_walkthrough.sampling import Sampling
+from llm_walkthrough.sampling import KNOBS, Sampling
 
 FULL = Path("/dev/full")
 
@@ -25,63 +26,49 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_tiny_folder(tmp_path_factory.mktemp("tiny")))
 
 
-def refusals(tiny: str) -> dict[str, tuple[list[str], str]]:
-    """What is wrong, the words that are written, and what is said."""
-    hello = ["ask", "Hello", "--model", tiny]
-    return {
-        "empty": (["ask", "", "--model", tiny], "the prompt is empty"),
-        "spaces": (["ask", " \n", "--model", tiny], "the prompt is empty"),
-        "too long": (
-            ["ask", "a" * CONTEXT, "--model", tiny],
-            f"context holds {CONTEXT}",
-        ),
-        "no model": (["ask", "Hello", "--model", "nix"], "no model nix"),
-        "temperature": ([*hello, "--temperature", "-1"], "temperature must be"),
-        "not a number": ([*hello, "--temperature", "nan"], "temperature must be"),
-        "top-k": ([*hello, "--top-k", "-1"], "top-k must be"),
-        "top-p": ([*hello, "--top-p", "0"], "top-p must be"),
-        "min-p": ([*hello, "--min-p", "2"], "min-p must be"),
-        "penalty": ([*hello, "--repetition-penalty", "0"], "penalty must be"),
-        "seed": ([*hello, "--seed", "-1"], "seed must be"),
-        "limit": ([*hello, "--max-new-tokens", "0"], "at least 1, got 0"),
-        "threads": ([*hello, "--threads", "0"], "threads must be at least 1"),
-        "stop": ([*hello, "--stop", ""], "stop text must not be empty"),
-        "no pattern": ([*hello, "--regex", "["], "unclosed character class"),
-        "two grammars": (
-            [*hello, "--regex", "a", "--lark", "x"],
-            "got --regex and --lark",
-        ),
-        "no schema": (
-            [*hello, "--json-schema", "nowhere.json"],
-            "nowhere.json cannot be read",
-        ),
-        "not JSON": ([*hello, "--json-schema", __file__], "is not JSON"),
-        "not Lark": ([*hello, "--lark", __file__], "a rule named start"),
-        "stop text": (
-            [*hello, "--regex", "a+", "--stop", "b"],
-            "the stop text 'b' would cut off",
-        ),
-        "too few": (
-            [*hello, "--regex", "a{9}", "--max-new-tokens", "8"],
-            "the shortest text that was found takes 9",
-        ),
-        "system": ([*hello, "--raw", "--system", "x"], "no place for --system"),
-        "where": (["models", "where", "nix"], "no model nix"),
-        "fetch": (["models", "fetch", "nix"], "nix"),
-    }
+HELLO = ["Hello"]
+REFUSED: list[tuple[list[str], str]] = [
+    *(([*HELLO, f"--{one.label}", "-1"], f"{one.label} must be") for one in KNOBS),
+    ([""], "the prompt is empty"),
+    ([" \n"], "the prompt is empty"),
+    (["a" * CONTEXT], f"context holds {CONTEXT}"),
+    ([*HELLO, "--temperature", "nan"], "temperature must be"),
+    ([*HELLO, "--seed", "-1"], "seed must be"),
+    ([*HELLO, "--max-new-tokens", "0"], "at least 1, got 0"),
+    ([*HELLO, "--threads", "0"], "threads must be at least 1"),
+    ([*HELLO, "--stop", ""], "stop text must not be empty"),
+    ([*HELLO, "--regex", "["], "unclosed character class"),
+    ([*HELLO, "--regex", "a", "--lark", "x"], "got --regex and --lark"),
+    ([*HELLO, "--json-schema", "nowhere.json"], "nowhere.json cannot be read"),
+    ([*HELLO, "--json-schema", __file__], "is not JSON"),
+    ([*HELLO, "--lark", __file__], "a rule named start"),
+    ([*HELLO, "--regex", "a+", "--stop", "b"], "the stop text 'b' would cut off"),
+    (
+        [*HELLO, "--regex", "a{9}", "--max-new-tokens", "8"],
+        "text that was found takes 9",
+    ),
+    ([*HELLO, "--raw", "--system", "x"], "no place for --system"),
+    ([*HELLO, "--model", "nix"], "no model nix"),
+]
 
 
-@pytest.mark.parametrize("wrong", refusals(""))
+def refused(capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> bool:
+    """Whether the words end with status 2 and one sentence that says so."""
+    status, written = cli.main(words), capsys.readouterr()
+    is_sentence = re.fullmatch(r"llm-walkthrough: .+\n", written.err)
+    return bool(
+        status == 2 and written.out == "" and is_sentence and said in written.err
+    )
+
+
 def test_whatever_cannot_be_used_is_one_sentence_and_status_2(
-    capsys: pytest.CaptureFixture[str], tiny: str, wrong: str
+    capsys: pytest.CaptureFixture[str], tiny: str
 ) -> None:
-    words, said = refusals(tiny)[wrong]
-    assert cli.main(words) == 2
-    written = capsys.readouterr()
-    assert written.out == ""
-    assert written.err.startswith("llm-walkthrough: ")
-    assert written.err.count("\n") == 1
-    assert said in written.err
+    asked = [(["ask", "--model", tiny, *words], said) for words, said in REFUSED]
+    asked += [
+        (["models", action, "nix"], "no model nix") for action in ("where", "fetch")
+    ]
+    assert [words for words, said in asked if not refused(capsys, words, said)] == []
 
 
 def test_bad_options_are_found_before_the_model_is_loaded(
@@ -122,26 +109,27 @@ def test_unexpected_error_keeps_its_traceback(
         cli.main(["ask", "Hello", "--model", tiny])
 
 
+def asked(tiny: str, stdout: int | IO[str]) -> subprocess.CompletedProcess[bytes]:
+    """Ask in a process of its own."""
+    command = [sys.executable, "-m", "llm_walkthrough.command_line.cli"]
+    command += ["ask", "Hello", "--model", tiny]
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, check=False)
+
+
 def test_reader_that_goes_away_ends_the_answer_quietly(tiny: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "llm_walkthrough.command_line.cli"]
-    command += ["ask", "Hello", "--model", tiny]
-    ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    ended = asked(tiny, writing)
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="Linux has /dev/full")
 def test_full_disk_is_one_sentence(tiny: str) -> None:
-    command = [sys.executable, "-m", "llm_walkthrough.command_line.cli"]
-    command += ["ask", "Hello", "--model", tiny]
     with FULL.open("w") as full:
-        ended = subprocess.run(
-            command, stdout=full, stderr=subprocess.PIPE, check=False
-        )
+        ended = asked(tiny, full)
     assert ended.returncode == 2
-    assert ended.stderr.decode().count("\n") == 1
+    assert ended.stderr.count(b"\n") == 1
     assert b"standard output cannot be written (No space left" in ended.stderr
 
 
@@ -151,16 +139,12 @@ def test_help_names_the_defaults_that_are_in_force(
     with pytest.raises(SystemExit):
         cli.main(["ask", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    named = {
-        option.replace("-", "_"): default
-        for option, default in re.findall(
-            r"--([a-z-]+) [XN] .*?default: ([\d.]+)", text
-        )
-    }
+    defaults = re.findall(r"--([a-z-]+) [XN] .*?default: ([\d.]+)", text)
+    named = {option.replace("-", "_"): default for option, default in defaults}
     settings = (*fields(Sampling), *fields(Settings))
     in_force = {one.name: str(one.default) for one in settings if one.name in named}
     assert named == in_force
-    assert len(named) == 7
+    assert {"seed", "max_new_tokens", *(one.name for one in KNOBS)} == {*named}
 
 
 def test_nothing_heavy_is_imported_before_a_command_needs_it() -> None:

@@ -19,12 +19,17 @@ from tiny_folder import write_tiny_folder
 from llm_walkthrough import answer, catalogue, environment
 from llm_walkthrough.command_line import cli, commands
 from llm_walkthrough.machine.judgements import Row, Severity
+from llm_walkthrough.sampling import Sampling
 from llm_walkthrough.tokenizer import TextStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Ask = Callable[..., dict[str, Any]]
+    Capture = pytest.CaptureFixture[str]
+
 QUESTION = "Give me a short yoga routine against lower back pain."
+CLI = [sys.executable, "-m", "llm_walkthrough.command_line.cli"]
 FIGURES = re.compile(
     r"prompt \d+ tokens, [\d.]+ tokens/s; answer \d+ tokens, [\d.]+ tokens/s; "
     r"stopped by: (?P<reason>[a-z ]+); cache [\d.]+ MB\n"
@@ -47,103 +52,85 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
     return put
 
 
-def answer_of(
-    capsys: pytest.CaptureFixture[str], tiny: str, *options: str
-) -> dict[str, Any]:
-    """What `ask --json` says."""
-    assert cli.main(["ask", *options, "--json", "--model", tiny]) == 0
-    record: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return record
+@pytest.fixture
+def ask(capsys: Capture, tiny: str) -> Ask:
+    """Ask with these options; gives what `--json` says."""
+
+    def asked(*options: str, model: str = tiny) -> dict[str, Any]:
+        assert cli.main(["ask", *options, "--json", "--model", model]) == 0
+        record: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return record
+
+    return asked
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as its users do."""
-    command = [sys.executable, "-m", "llm_walkthrough.command_line.cli", *words]
-    return subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    return subprocess.run(
+        [*CLI, *words], capture_output=True, encoding="utf-8", check=False
+    )
 
 
 def test_answer_alone_is_on_standard_output_and_figures_are_not(
-    capsys: pytest.CaptureFixture[str], tiny: str
+    ask: Ask, capsys: Capture, tiny: str
 ) -> None:
-    text = answer_of(capsys, tiny, "Hello")["answer"]["text"]
+    text = ask("Hello")["answer"]["text"]
     assert cli.main(["ask", "Hello", "--model", tiny]) == 0
     written = capsys.readouterr()
     assert written.out == text.removesuffix("\n") + "\n"
     assert FIGURES.fullmatch(written.err)
 
 
-def test_json_tells_everything_needed_to_repeat_the_answer(
-    capsys: pytest.CaptureFixture[str], tiny: str
-) -> None:
+def test_json_tells_everything_needed_to_repeat_the_answer(ask: Ask, tiny: str) -> None:
     options = ["--seed", "7", "--temperature", "1.5", "--top-k", "0", "--stop", "q"]
-    record = answer_of(capsys, tiny, "Hello", *options)
+    record = ask("Hello", *options)
     assert record["settings"] == {
-        "sampling": {
-            "temperature": 1.5,
-            "top_k": 0,
-            "top_p": 0.9,
-            "min_p": 0.0,
-            "repetition_penalty": 1.1,
-        },
+        "sampling": vars(Sampling(temperature=1.5, top_k=0)),
         "seed": 7,
         "max_new_tokens": 512,
         "stop_texts": ["q"],
         "grammar": None,
     }
     assert record["model"] == tiny
-    again = answer_of(capsys, tiny, "Hello", *options)
-    assert again["answer"] == record["answer"]
+    assert ask("Hello", *options)["answer"] == record["answer"]
 
 
-def test_json_shows_prompt_and_answer_as_ids_and_as_tokens(
-    capsys: pytest.CaptureFixture[str], tiny: str
-) -> None:
-    limited = ["--max-new-tokens", "4", "--seed", "1"]
-    record = answer_of(capsys, tiny, "--raw", *limited, "Hello you")
+def test_json_shows_prompt_and_answer_as_ids_and_as_tokens(ask: Ask, tiny: str) -> None:
+    record = ask("--raw", "--max-new-tokens", "4", "--seed", "1", "Hello you")
     _, tokenizer = answer.load(Path(tiny))
-    assert record["prompt"]["ids"] == tokenizer.encode("Hello you").tolist()
-    assert record["prompt"]["tokens"] == [*"Hello", "␣", *"you"]
-    assert record["prompt"]["text"] == "Hello you"
+    assert record["prompt"] == {
+        "text": "Hello you",
+        "ids": tokenizer.encode("Hello you").tolist(),
+        "tokens": [*"Hello", "␣", *"you"],
+    }
     assert record["answer"]["text"] == tokenizer.decode(record["answer"]["ids"])
     assert len(record["answer"]["tokens"]) == record["figures"]["new_tokens"] == 4
     assert record["stop_reason"] == "limit"
     assert record["figures"]["decode_tokens_per_second"] > 0
 
 
-def test_question_is_put_into_the_chat_template_and_raw_text_is_not(
-    capsys: pytest.CaptureFixture[str], tiny: str
-) -> None:
-    chat = answer_of(capsys, tiny, "--system", "Be brief.", "Hello")["prompt"]
-    raw = answer_of(capsys, tiny, "--raw", "Hello")["prompt"]
+def test_question_is_put_into_the_chat_template_and_raw_text_is_not(ask: Ask) -> None:
+    chat = ask("--system", "Be brief.", "Hello")["prompt"]
+    raw = ask("--raw", "Hello")["prompt"]
     assert "".join(raw["tokens"]) == "Hello"
     text = "".join(chat["tokens"])
     assert text.index("Be␣brief.") < text.index("Hello") < text.index("assistant")
 
 
-def test_words_without_quotes_are_one_question(
-    capsys: pytest.CaptureFixture[str], tiny: str
-) -> None:
-    apart, together = (
-        answer_of(capsys, tiny, *words)["prompt"]
-        for words in (["Hello", "you"], ["Hello you"])
-    )
-    assert apart == together
+def test_words_without_quotes_are_one_question(ask: Ask) -> None:
+    assert ask("Hello", "you")["prompt"] == ask("Hello you")["prompt"]
 
 
 @pytest.mark.parametrize("words", [[], ["-"]])
 def test_question_may_come_from_standard_input(
-    capsys: pytest.CaptureFixture[str],
-    tiny: str,
-    typed: Callable[[bytes], None],
-    words: list[str],
+    ask: Ask, typed: Callable[[bytes], None], words: list[str]
 ) -> None:
     typed("\ufeffHello you\r\n".encode())
-    record = answer_of(capsys, tiny, "--raw", *words)
-    assert "".join(record["prompt"]["tokens"]) == "Hello␣you"
+    assert "".join(ask("--raw", *words)["prompt"]["tokens"]) == "Hello␣you"
 
 
 def test_standard_input_that_is_not_utf8_is_refused(
-    capsys: pytest.CaptureFixture[str], tiny: str, typed: Callable[[bytes], None]
+    capsys: Capture, tiny: str, typed: Callable[[bytes], None]
 ) -> None:
     typed(b"ab\xff")
     assert cli.main(["ask", "--model", tiny]) == 2
@@ -151,7 +138,7 @@ def test_standard_input_that_is_not_utf8_is_refused(
 
 
 def test_terminal_is_not_waited_for_when_there_is_no_question(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
     assert cli.main(["ask"]) == 2
@@ -159,9 +146,9 @@ def test_terminal_is_not_waited_for_when_there_is_no_question(
 
 
 def test_ctrl_c_ends_an_answer_and_keeps_its_text_and_figures(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tiny: str
+    ask: Ask, capsys: Capture, monkeypatch: pytest.MonkeyPatch, tiny: str
 ) -> None:
-    whole = answer_of(capsys, tiny, "Hello")["answer"]["text"]
+    whole = ask("Hello")["answer"]["text"]
     plain_feed = TextStream.feed
 
     def press_ctrl_c(stream: TextStream, token: int) -> str:
@@ -189,22 +176,19 @@ def test_ctrl_c_ends_an_answer_and_keeps_its_text_and_figures(
     ],
 )
 def test_answer_follows_the_grammar_that_is_asked_for(
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    option: str,
-    content: str,
+    ask: Ask, tmp_path: Path, option: str, content: str
 ) -> None:
     folder = str(write_tiny_folder(tmp_path, quotes=True))
     grammar = tmp_path / "grammar"
     grammar.write_text(content, "utf-8")
     given = content if option == "--regex" else str(grammar)
-    record = answer_of(capsys, folder, "Hello", option, given)
+    record = ask("Hello", option, given, model=folder)
     assert record["answer"]["text"] in ('"yes"', '"no"')
     assert record["settings"]["grammar"]["text"] == content
 
 
 def test_half_an_answer_ends_with_status_2_and_as_json_is_not_written(
-    capsys: pytest.CaptureFixture[str], tiny: str
+    capsys: Capture, tiny: str
 ) -> None:
     words = ["ask", "Hello", "--model", tiny, "--max-new-tokens", "6"]
     words += ["--regex", "([a-z.]+x[.]y){3}Z"]
@@ -214,49 +198,36 @@ def test_half_an_answer_ends_with_status_2_and_as_json_is_not_written(
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize(
-    ("severity", "status"),
-    [(Severity.OK, 0), (Severity.NOTE, 0), (Severity.PROBLEM, 1)],
-)
+@pytest.mark.parametrize("severity", Severity)
 def test_doctor_ends_with_1_only_if_there_is_a_problem(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    severity: Severity,
-    status: int,
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, severity: Severity
 ) -> None:
     rows = [Row("Python", "3.12", ""), Row("memory", "1 GB", "2 GB", severity, "Buy.")]
     monkeypatch.setattr(environment, "check", lambda: rows)
+    status = 1 if severity is Severity.PROBLEM else 0
     assert cli.main(["doctor"]) == status
     assert "memory" in capsys.readouterr().out
     assert cli.main(["doctor", "--json"]) == status
-    found = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in found] == ["Python", "memory"]
+    assert [Row(**row) for row in json.loads(capsys.readouterr().out)] == rows
 
 
-def test_models_list_tells_which_are_ready(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_models_are_listed_with_whether_they_are_ready_and_where(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(catalogue.MODELS_VARIABLE, str(tmp_path))
     assert cli.main(["models", "list"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
-    assert all(line.endswith("not fetched") for line in lines)
+    states = [line[-11:] for line in capsys.readouterr().out.splitlines()]
+    assert states == ["not fetched", "not fetched"]
     assert cli.main(["models", "list", "--json"]) == 0
     records = json.loads(capsys.readouterr().out)
     assert [record["is_ready"] for record in records] == [False, False]
     assert records[0]["folder"] == str(tmp_path / records[0]["name"])
-
-
-def test_models_where_prints_the_folder_of_all_models(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv(catalogue.MODELS_VARIABLE, str(tmp_path))
     assert cli.main(["models", "where"]) == 0
     assert capsys.readouterr().out == f"{tmp_path}\n"
 
 
 def test_models_fetch_without_a_name_takes_the_first_of_the_list(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def fetch(name: str, show: Callable[[str, float], None]) -> Path:
         show("fetching the wheel", 0.0)
@@ -319,7 +290,7 @@ def test_lab_adds_its_defaults_behind_those_that_are_set(
 
 
 def test_lab_without_jupyterlab_says_how_to_get_it(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "jupyterlab.labapp", None)
     monkeypatch.setattr(commands, "NOTEBOOKS", tmp_path)
@@ -349,14 +320,7 @@ def test_real_answer_is_repeated_by_its_seed() -> None:
 @pytest.mark.model
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to whole consoles")
 def test_real_answer_streams_and_ctrl_c_keeps_it() -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "llm_walkthrough.command_line.cli",
-        "ask",
-        QUESTION,
-    ]
-    command += ["--max-new-tokens", "4000", "--temperature", "0"]
+    command = [*CLI, "ask", QUESTION, "--max-new-tokens", "4000", "--temperature", "0"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, bufsize=0) as process:
         assert process.stdout is not None

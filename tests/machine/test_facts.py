@@ -64,19 +64,12 @@ def test_free_disk_is_told_for_a_folder_that_does_not_exist_yet(tmp_path: Path) 
     assert facts.free_disk(tmp_path / "not" / "yet") > 0
 
 
-@pytest.mark.parametrize(
-    ("variables", "place"),
-    [
-        ({}, ""),
-        ({"JUPYTERHUB_API_URL": "http://hub"}, "JupyterHub"),
-        ({"JUPYTERHUB_API_URL": "x", "BINDER_SERVICE_HOST": "x"}, "Binder"),
-        ({"COLAB_RELEASE_TAG": "release"}, "Google Colab"),
-    ],
-)
-def test_a_service_is_known_by_its_variables(
-    variables: dict[str, str], place: str
-) -> None:
-    assert facts.place(variables) == place
+def test_a_service_is_known_by_its_variables() -> None:
+    hub = {"JUPYTERHUB_API_URL": "http://hub"}
+    assert facts.place({}) == ""
+    assert facts.place(hub) == "JupyterHub"
+    assert facts.place({**hub, "BINDER_SERVICE_HOST": "x"}) == "Binder"
+    assert facts.place({"COLAB_RELEASE_TAG": "release"}) == "Google Colab"
 
 
 class Groups:

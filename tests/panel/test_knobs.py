@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.panel.knobs import Knobs, below_one, turned
+from llm_walkthrough.panel.knobs import Knobs, turned
 from llm_walkthrough.sampling import Sampling
 
 
@@ -22,9 +22,3 @@ def test_a_knob_turns_to_the_very_number_also_from_a_whole_one(begun: Sampling) 
 def test_a_knob_that_does_not_exist_is_refused() -> None:
     with pytest.raises(InputError, match="there is no knob 'heat'; there are"):
         turned(Knobs(), {"name": "heat", "value": 1})
-
-
-def test_the_end_of_the_bar_can_be_drawn_and_nothing_beyond_it() -> None:
-    assert below_one(0.25) == 0.25
-    assert 0.999 < below_one(1) < 1
-    assert below_one(1.5) == 1.5

@@ -14,8 +14,8 @@ import pytest
 from bare_page import HOSTILE, PRESS, Bare
 from playwright.sync_api import expect
 
+from llm_walkthrough.panel import marks
 from llm_walkthrough.panel.acting import Notice
-from llm_walkthrough.panel.step import page as page_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,7 +152,7 @@ def test_focus_hover_selection_and_nodes_survive_redraws(bare: Bare) -> None:
 def test_a_token_keeps_its_chip_when_the_first_ones_are_left_out(
     bare: Bare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page_tokens, "SHOWN_OF_MADE", 4)
+    monkeypatch.setattr(marks, "SHOWN_OF_MADE", 4)
     bare.press("step", 6)
     chip = bare.panel.locator(".lw-made").nth(2)
     chip.focus()

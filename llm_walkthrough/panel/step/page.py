@@ -13,30 +13,8 @@ from itertools import takewhile
 from statistics import median
 from typing import TYPE_CHECKING
 
+from llm_walkthrough.panel import frame, marks
 from llm_walkthrough.panel.acting import Notice
-from llm_walkthrough.panel.frame import (
-    back,
-    footnote,
-    framed,
-    head,
-    notice,
-    reset,
-    run_or_stop,
-    step,
-)
-from llm_walkthrough.panel.marks import (
-    SHOWN_OF_FUTURE,
-    SHOWN_OF_MADE,
-    SHOWN_OF_PROMPT,
-    StreamedText,
-    attributes,
-    button,
-    earlier,
-    future_chip,
-    select,
-    text_box,
-    token_chip,
-)
 from llm_walkthrough.panel.page_candidates import (
     candidates_section,
     plots,
@@ -73,13 +51,13 @@ _LAST = 60  # tokens in the picture without a kernel
 def page(shot: Snapshot, tokenizer: Tokenizer) -> str:
     """Draw the whole panel; the times last, as drawing is a part of them."""
     above = (
-        f"{_head(shot)}{notice(_said(shot, tokenizer))}"
+        f"{_head(shot)}{frame.notice(_said(shot, tokenizer))}"
         f"{tokens_section(shot, tokenizer)}"
         f'<div class="lw-grid"><div>{_candidates(shot, tokenizer)}</div>'
         f"<div>{_cache(shot)}{_feed(shot, tokenizer)}"
         f"{branches_section(shot, tokenizer)}</div></div>"
     )
-    return framed(
+    return frame.framed(
         f"{above}{foot(shot)}",
         title=f"Step through {shot.title}",
         is_large=shot.desk.is_large,
@@ -101,41 +79,43 @@ def twin(shot: Snapshot, tokenizer: Tokenizer) -> tuple[str, str]:
     pictures = plots(shot.distribution, tokenizer) if shot.distribution else ()
     drawn = "".join(picture._repr_html_() for picture in (chips, *pictures))
     words = [repr(chips), *(picture.text for picture in pictures)]
-    return f"{drawn}{footnote()}", "\n".join(words)
+    return f"{drawn}{frame.footnote()}", "\n".join(words)
 
 
 # --- the head ----------------------------------------------------------------------
 def _head(shot: Snapshot) -> str:
     desk, can_go_back = shot.desk, len(shot.made) > 0
     buttons = (
-        back("take the last step back", can_go=can_go_back),
-        step("take the token that is drawn", can_go=True),
-        run_or_stop(
+        frame.back("take the last step back", can_go=can_go_back),
+        frame.step("take the token that is drawn", can_go=True),
+        frame.run_or_stop(
             "make steps until the end or the limit",
             is_running=desk.running,
             can_go=True,
         ),
-        select("limit", "how far a run goes", tuple(LIMITS), desk.limit),
-        select("speed", "how fast a run goes", tuple(DELAYS), desk.speed),
-        reset("back to the prompt; forgets all branches", can_go=can_go_back),
+        marks.select("limit", "how far a run goes", tuple(LIMITS), desk.limit),
+        marks.select("speed", "how fast a run goes", tuple(DELAYS), desk.speed),
+        frame.reset("back to the prompt; forgets all branches", can_go=can_go_back),
     )
     others = (
-        button(
+        marks.button(
             "guessing",
             "Guess first",
             "name the token before you see the numbers",
             is_pressed=desk.is_guessing,
         ),
-        button("large", "Large type", "for a projector", is_pressed=desk.is_large),
-        button("save", "Save run", "write this run to a small file"),
+        marks.button(
+            "large", "Large type", "for a projector", is_pressed=desk.is_large
+        ),
+        marks.button("save", "Save run", "write this run to a small file"),
         _OPEN,
-        button("export", "Picture", "write this page to an HTML file"),
+        marks.button("export", "Picture", "write this page to an HTML file"),
     )
     where = (
         f"step <b>{len(shot.made)}</b> · context <b>{len(shot.tokens):,}</b> of "
         f"{shot.cache.capacity:,} · {html.escape(shot.title)}"
     )
-    return head(buttons, where, others)
+    return frame.head(buttons, where, others)
 
 
 def _said(shot: Snapshot, tokenizer: Tokenizer) -> Notice:
@@ -196,43 +176,48 @@ def _guess_table(found: Distribution, score: Guesses, tokenizer: Tokenizer) -> s
 def tokens_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
     """Draw one chip per token, those that were taken back, and the text."""
     start, tokens = shot.prompt_length, shot.tokens
-    first, cut = max(0, start - SHOWN_OF_PROMPT), max(0, len(shot.made) - SHOWN_OF_MADE)
+    first, cut = (
+        max(0, start - marks.SHOWN_OF_PROMPT),
+        max(0, len(shot.made) - marks.SHOWN_OF_MADE),
+    )
     text = streamed(tokenizer, tokens[start + cut :])
-    chips = [earlier(first)] if first else []
+    chips = [marks.earlier(first)] if first else []
     chips += [
         _prompt_chip(tokenizer, place, tokens[place], shot.read.get(place))
         for place in range(first, start)
     ]
-    chips += [earlier(cut)] if cut else []
+    chips += [marks.earlier(cut)] if cut else []
     held_from = len(shot.made) - text.num_held
     chips += [
         _made_chip(
             tokenizer,
-            (place, start + place),
-            tokens[start + place],
-            shot.made[place],
-            is_held=place >= held_from,
+            start + i,
+            (tokens[start + i], shot.made[i]),
+            kept=i,
+            is_held=i >= held_from,
         )
-        for place in range(cut, len(shot.made))
+        for i in range(cut, len(shot.made))
     ]
     chips.append(
         '<li><span class="lw-chip lw-next" aria-label="the next token">?</span>'
     )
-    chips += [future_chip(t, tokenizer) for t in shot.future[:SHOWN_OF_FUTURE]]
+    chips += [
+        marks.future_chip(t, tokenizer) for t in shot.future[: marks.SHOWN_OF_FUTURE]
+    ]
     return (
         '<section class="lw-tokens"><h4>Tokens</h4>'
         '<ol class="lw-chips" data-follow aria-label="Tokens">'
-        f"{'</li>'.join(chips)}</li></ol>{text_box(text)}</section>"
+        f"{'</li>'.join(chips)}</li></ol>{marks.text_box(text)}</section>"
     )
 
 
-def streamed(tokenizer: Tokenizer, tokens: Sequence[int]) -> StreamedText:
+def streamed(tokenizer: Tokenizer, tokens: Sequence[int]) -> marks.StreamedText:
     """Spell the tokens; what is not yet a character is held back."""
     stream, parts, num_held = TextStream(tokenizer), [], 0
     for token in tokens:
         parts.append(stream.feed(token))
         num_held = num_held + 1 if stream.pending else 0
-    return StreamedText("".join(parts), stream.pending, num_held)
+    return marks.StreamedText("".join(parts), stream.pending, num_held)
 
 
 @lru_cache(maxsize=2048)  # from step to step all chips but one are the same
@@ -241,20 +226,19 @@ def _prompt_chip(
 ) -> str:
     style = "lw-special" if token in tokenizer.special_tokens else "lw-prompt"
     words = f"prompt, position {position} · {_likely(token, score)}"
-    return token_chip(tokenizer.piece(token), style, words)
+    return marks.token_chip(tokenizer.piece(token), style, words)
 
 
 @lru_cache(maxsize=2048)  # likewise
 def _made_chip(
     tokenizer: Tokenizer,
-    where: tuple[int, int],
-    token: int,
-    made: Made | None,
+    position: int,
+    known: tuple[int, Made | None],
     *,
+    kept: int,  # tokens after the prompt that stay at a click
     is_held: bool,
 ) -> str:
-    """Draw a token after the prompt, with its place there and among all tokens."""
-    place, position = where
+    token, made = known
     score = made.score if made else None
     words = f"position {position} · {_likely(token, score)}"
     if made is not None:
@@ -265,7 +249,7 @@ def _made_chip(
     words += " · click: go back to here"
     style = "lw-made lw-held" if is_held else "lw-made"
     width = round(100 * score.probability) if score else 0
-    return token_chip(tokenizer.piece(token), style, words, place, width)
+    return marks.token_chip(tokenizer.piece(token), style, words, kept, width)
 
 
 def _likely(token: int, score: Score | None) -> str:
@@ -340,7 +324,7 @@ def _branch(branch: NamedBranch, tokenizer: Tokenizer) -> str:
     words = tail if len(tail) <= _TAIL else f"{tail[:_TAIL]}…"
     known = branch.log_probability
     log_p = "not known" if known is None else f"{known:.2f}"
-    named = attributes(
+    named = marks.attributes(
         {
             "class": "lw-branch",
             "data-action": "switch",

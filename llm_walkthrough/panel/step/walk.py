@@ -21,7 +21,7 @@ from llm_walkthrough.panel.knobs import Turning
 from llm_walkthrough.panel.step.branches import Branches, Made
 from llm_walkthrough.panel.step.desk import DELAYS, LIMITS, Desk, Guesses, Snapshot
 from llm_walkthrough.panel.step.saved_run import SavedRun, SavedStep, read
-from llm_walkthrough.panel.watched import Feed, Watched, cache_facts, scores
+from llm_walkthrough.panel.watched import Watched, cache_facts, scores
 from llm_walkthrough.panel.wording import replayed, verdict
 from llm_walkthrough.sampling import Sampling, uniform
 from llm_walkthrough.stepper import EndTokens, Stepper
@@ -44,31 +44,28 @@ class Walk(Turning[Desk], Stepping[Desk]):
         model: runs tokens against a cache, and tells what it feeds.
         tokenizer: the one that belongs to the model.
         prompt: token ids [sequence] int64 to begin with.
+        desk: the settings to begin with.
         title: what the model is called.
         end_tokens: a run ends after one of these.
-        sampling: the settings to begin with.
-        seed: likewise.
         processors: what comes before those of the settings, such as a grammar.
 
     Attributes:
         tokenizer: as given; ids for which only the graph has a place have no text.
-        title: as given.
 
     Raises:
         InputError: as `Stepper`, the tokenizer does not belong to the model, or no
             token is left to be drawn.
     """
 
-    def __init__(  # noqa: PLR0913 - all but three have a default
+    def __init__(  # noqa: PLR0913 - all but four have a default
         self,
         model: FedModel,
         tokenizer: Tokenizer,
         prompt: TokenIds,
+        desk: Desk,
         *,
         title: str = "",
         end_tokens: Sequence[int] = (),
-        sampling: Sampling | None = None,
-        seed: int = 0,
         processors: Sequence[Processor] = (),
     ) -> None:
         self.tokenizer = tokenizer.for_vocab(model.vocab)
@@ -79,7 +76,6 @@ class Walk(Turning[Desk], Stepping[Desk]):
         self._branches = Branches(Stepper(self._model, prompt))
         self._step_began: float | None = None  # by the clock of `time.perf_counter`
         self._step_rest: float | None = None  # seconds, once they have been asked for
-        desk = Desk(sampling=sampling or Sampling(), seed=seed)
         super().__init__(desk, self.stepper.lock)
         self.possible(desk)
 
@@ -116,13 +112,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
                 found,
                 why_none,
                 cache_facts(stepper.cache),
-                tuple(
-                    Feed(
-                        tuple(run.tokens.tolist()),
-                        self._model.feeds[run.start, len(run.tokens)],
-                    )
-                    for run in runs[-2:]
-                ),
+                tuple(map(self._model.feed_of, runs[-2:])),
                 runs,
                 self._rest_of_step,
             )

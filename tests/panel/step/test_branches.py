@@ -100,7 +100,8 @@ def test_tokens_of_a_cell_are_part_of_the_branch_and_nothing_is_known_of_them(
     branches.stepper.extend(np.array([7, 8]))
     go(branches, 3)
     made, _, _ = branches.look()
-    assert (branches.here, made) == ((1, 2, 7, 8, 3), (MADE, None, None, None, MADE))
+    assert branches.here == (1, 2, 7, 8, 3)
+    assert made == (MADE, None, None, None, MADE)
     branches.back(2)
     assert branches.look()[1] == (2, 7, 8, 3)
     go(branches, 2, 3)  # without what stood between

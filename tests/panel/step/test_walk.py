@@ -36,9 +36,9 @@ from llm_walkthrough.structured_output import GrammarMask
 
 if TYPE_CHECKING:
     from llm_walkthrough.arrays import LogitsRows, TokenIds
+    from llm_walkthrough.knob import Knob
     from llm_walkthrough.kv_cache import KVCache
     from llm_walkthrough.panel.step.walk import Walk
-    from llm_walkthrough.sampling import Knob
 
 
 def state(one: Walk) -> dict[str, Any]:
@@ -326,7 +326,8 @@ def test_going_elsewhere_ends_a_run(action: str) -> None:
 @pytest.mark.parametrize("name", [*(knob.name for knob in KNOBS), "seed"])
 def test_every_knob_turns_and_the_model_is_not_run(name: str) -> None:
     one = walk(sampling=Sampling())
-    value = {"top_k": 7, "seed": 9, "top_p": 0.5, "min_p": 0.1}.get(name, 1.5)
+    others = {"top_k": 7, "seed": 9, "temperature": 1.5, "repetition_penalty": 1.5}
+    value = others.get(name, 0.5)
     turn(one, name, value)
     desk, found, stepper = one.now, now(one), one.stepper
     assert (desk.seed if name == "seed" else getattr(desk.sampling, name)) == value
