@@ -100,7 +100,7 @@ class Feeding(Stepping[FedRuns]):
             raise InputError("the prompt is empty; give at least one token")
         self._model = model
         empty = FedRuns(cache=model.new_cache(), vocab=model.vocab)
-        super().__init__(self._ran(np.array(prompt, np.int64), empty))
+        super().__init__(self._after_run(np.array(prompt, np.int64), empty))
 
     def feed(self) -> dict[str, np.ndarray]:
         """Return the dictionary of the run that is looked at, by the graph's names."""
@@ -120,10 +120,10 @@ class Feeding(Stepping[FedRuns]):
             InputError: the context is full.
         """
         if now.num_shown == len(now.runs):
-            now = self._ran(np.array([now.runs[-1].chosen], np.int64), now)
+            now = self._after_run(np.array([now.runs[-1].chosen], np.int64), now)
         return replace(now, num_shown=now.num_shown + 1)
 
-    def _ran(self, tokens: TokenIds, now: FedRuns) -> FedRuns:
+    def _after_run(self, tokens: TokenIds, now: FedRuns) -> FedRuns:
         cache = now.cache
         if cache.length + len(tokens) > cache.capacity:
             raise InputError(

@@ -119,15 +119,15 @@ class Race(Stepping[Raced]):
                 f"the context is full: the model reads {now.cache.capacity:,} tokens "
                 "and no more; press Reset to begin anew"
             )
-        cached, longer = self._lap(tokens[now.cache.length :], now.cache)
-        plain, _ = self._lap(tokens, self._empty)
+        cached, longer = self._timed_run(tokens[now.cache.length :], now.cache)
+        plain, _ = self._timed_run(tokens, self._empty)
         further = replace(now, cache=longer, rounds=(*now.rounds, Round(cached, plain)))
         if now.running and cached.chosen in self._end_tokens:
             words = "The model has ended its answer with the end token."
             return replace(further, running=False, notice=Notice(words))
         return further
 
-    def _lap(self, unseen: TokenIds, cache: KVCache) -> tuple[Lap, KVCache]:
+    def _timed_run(self, unseen: TokenIds, cache: KVCache) -> tuple[Lap, KVCache]:
         began = time.perf_counter()
         rows, longer = self._model.run(unseen, cache)
         seconds = time.perf_counter() - began
