@@ -1,9 +1,9 @@
-"""What is remembered of one way through the tokens, so that it can be gone back?
+"""A branch: its tokens, the steps that appended them, the runs that filled its cache.
 
-Tokens, the steps that appended them, the runs that filled the cache; and, apart from
-them, the newest logits. A branch never changes: each method returns the next one, so a
-call that is interrupted leaves the old branch or the new one, never half of each. Knows
-nothing of models: `stepper` decides when something is run.
+With the newest logits, which are kept apart, that is all that going back takes. A
+branch never changes: each method returns the next one, so a call that is interrupted
+leaves the old branch or the new one, never half of each. Knows nothing of models:
+`stepper` decides when something is run.
 """
 
 from __future__ import annotations
@@ -69,6 +69,10 @@ class Log(NamedTuple, Generic[Entry]):
 
     Branches share one list and look at its beginning only; whoever wants to go on
     where another one has gone on already takes a copy.
+
+    >>> common = Log([]).with_entry("a")
+    >>> common.with_entry("b").entries(), common.with_entry("c").entries()
+    (('a', 'b'), ('a', 'c'))
     """
 
     shared: list[Entry]
@@ -85,6 +89,7 @@ class Log(NamedTuple, Generic[Entry]):
 
     def with_entry(self, entry: Entry) -> Log[Entry]:
         """Return the log with one more entry."""
+        # nobody has appended to the list since: it may grow in place
         begun = self.shared if len(self.shared) == self.length else [*self.entries()]
         begun.append(entry)
         return Log(begun, self.length + 1)
@@ -120,7 +125,7 @@ class KeptRows:
 
 
 class Branch(NamedTuple):
-    """One way to go on.
+    """Tokens, and what is known of how they came to be there.
 
     The active branch has all its rows in its cache. A resting one shares the first rows
     of the buffer with the active one, and owns a copy of the others.
@@ -168,7 +173,7 @@ class Branch(NamedTuple):
         """Return the branch with one more step and its token."""
         tokens, cache, runs, steps, kept, chosen_u = self
         longer = np.empty(len(tokens) + 1, np.int64)
-        longer[:-1] = tokens
+        longer[:-1] = tokens  # the whole history: 8 bytes a token, far less than a run
         longer[-1] = step.token
         steps = steps.with_entry(step)
         return Branch(read_only(longer), cache, runs, steps, kept, chosen_u)
@@ -184,7 +189,7 @@ class Branch(NamedTuple):
         A run that goes beyond them is forgotten whole, since the logits in its middle
         were never kept: those of its tokens that stay are unseen again.
         """
-        runs = [run for run in self.runs if run.stop <= length]
+        runs = [run for run in self.runs if run.stop <= length]  # they are in order
         seen = runs[-1].stop if runs else 0
         steps = sum(step.position < length for step in self.steps)
         return self._replace(
@@ -203,6 +208,7 @@ class Branch(NamedTuple):
 
     def with_u(self, u: float | None) -> Branch:
         """Return the branch that draws its next token with `u`, None: the seed's."""
+        # numbers of other positions stay, also of those that come again after an undo
         others = {p: own for p, own in self.chosen_u.items() if p != len(self.tokens)}
         own = {} if u is None else {len(self.tokens): u}
         return self._replace(chosen_u={**others, **own})

@@ -97,11 +97,6 @@ class Graph:
         numbers = len(self.past) * self.kv_heads * self.head_dim
         return numbers * self.cache_dtype.itemsize
 
-    def port(self, role: str) -> Port | None:
-        """Return the port with this role, or None if the graph has none."""
-        ports = (*self.inputs, *self.outputs)
-        return next((port for port in ports if port.role == role), None)
-
 
 def read_graph(path: Path) -> Graph:
     """Read a model folder, or an `.onnx` file, without its weights.

@@ -104,7 +104,7 @@ class GrownCache:
         """
         _require_within(self.length + rows.length, self.capacity)
         joined = {
-            name: np.concatenate([array, rows.arrays[name]], axis=2)
+            name: np.concatenate([array, rows.arrays[name]], axis=2)  # along `past`
             for name, array in self.held.items()
         }
         return replace(self, held=joined)
@@ -150,7 +150,7 @@ class SharedCache:
     >>> empty = SharedCache(SharedBuffer({"past.0.key": np.zeros((1, 2, 8, 4))}))
     >>> row = Rows({"past.0.key": np.ones((1, 2, 1, 4))})
     >>> two = empty.with_rows(row).with_rows(row)
-    >>> other = two.truncated(1).with_rows(row)  # another way to go on after one token
+    >>> other = two.truncated(1).with_rows(row)  # overwrites row 1
     >>> two.arrays()
     Traceback (most recent call last):
     llm_walkthrough.errors.StaleCacheError: this cache of 2 tokens is stale: row 1 ...

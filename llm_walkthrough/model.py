@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime as ort
@@ -165,7 +165,7 @@ class Model:
         cache.require_fresh()
         logits = np.empty((1, len(unseen), self.graph.vocab), self._logits.dtype)
         small = self._small_feed(unseen, cache.length)
-        longer = cache.extended(len(unseen))
+        longer = cache.extended(len(unseen))  # first, should the run be interrupted
         try:
             buffer.run(small, self._logits.name, logits)
         except Exception as error:  # see _refused
@@ -173,7 +173,7 @@ class Model:
         return logits, longer
 
     def _zeros(self, length: int) -> dict[str, KeyOrValue]:
-        shape = (1, self.graph.kv_heads, length, self.graph.head_dim)
+        shape = (1, self.graph.kv_heads, length, self.graph.head_dim)  # one text
         dtype = self.graph.cache_dtype
         return {port.name: np.zeros(shape, dtype) for port in self.graph.past}
 
@@ -226,7 +226,7 @@ class _BoundBuffer(SharedBuffer):
         self._binding = model.session.io_binding()
         for past, present in zip(model.graph.past, model.graph.present, strict=True):
             value = ort.OrtValue.ortvalue_from_numpy(whole[past.name])
-            self._binding.bind_ortvalue_input(past.name, value)
+            self._binding.bind_ortvalue_input(past.name, value)  # no copy is made
             self._binding.bind_ortvalue_output(present.name, value)
 
     def run(
@@ -234,7 +234,7 @@ class _BoundBuffer(SharedBuffer):
     ) -> None:
         """Run the graph once; fills `logits` [1, sequence, vocab] in place."""
         for name, array in small.items():
-            self._binding.bind_cpu_input(name, array)
+            self._binding.bind_cpu_input(name, array)  # grows by a token: bound anew
         value = ort.OrtValue.ortvalue_from_numpy(logits)
         self._binding.bind_ortvalue_output(logits_name, value)
         self.model.session.run_with_iobinding(self._binding)
@@ -291,7 +291,7 @@ def _fed(port: Port, unseen: TokenIds, past: int) -> np.ndarray:
         return np.asarray(unseen, port.dtype)[np.newaxis]  # [1, sequence]
     if port.role == "attention mask":
         mask = np.empty((1, total), port.dtype)
-        mask.fill(1)  # nothing is hidden; np.ones takes twice as long
+        mask.fill(1)  # past and new: a mask that is too short drops what came before
         return mask
     if port.role == "position ids":
         return np.arange(past, total, dtype=port.dtype)[np.newaxis]  # [1, sequence]
@@ -301,14 +301,10 @@ def _fed(port: Port, unseen: TokenIds, past: int) -> np.ndarray:
 
 def _require_agreement(graph: Graph, session: ort.InferenceSession) -> None:
     """Make sure that the session has the ports which the file names."""
-    pairs: list[tuple[tuple[Port, ...], list[Any]]] = [
-        (graph.inputs, session.get_inputs()),
-        (graph.outputs, session.get_outputs()),
-    ]
-    for ports, running in pairs:
-        read, seen = {p.name for p in ports}, {node.name for node in running}
-        if read != seen:
-            names = ", ".join(sorted(read ^ seen))
-            raise InputError(
-                f"{graph.path} and its session disagree on {names}; {FETCH_AGAIN}"
-            )
+    read = {port.name for port in (*graph.inputs, *graph.outputs)}
+    seen = {port.name for port in (*session.get_inputs(), *session.get_outputs())}
+    if read != seen:
+        names = ", ".join(sorted(read ^ seen))
+        raise InputError(
+            f"{graph.path} and its session disagree on {names}; {FETCH_AGAIN}"
+        )

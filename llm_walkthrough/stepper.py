@@ -406,6 +406,7 @@ class Stepper:
     def _branch(self) -> Branch:
         """The active branch, all its rows in the cache, whatever others wrote there."""
         with self.lock:
+            # one part at a time, each whole in the buffer before it leaves `kept`
             while (branch := self._branches[self._active]).kept:
                 self._protect_others(branch.cache.length)
                 self._branches[self._active] = branch.with_rows()
@@ -421,7 +422,7 @@ class Stepper:
         self.stop_reason = None
         for remaining in reversed(range(max_new_tokens)):
             with self.lock:
-                step = self.step()
+                step = self.step()  # no other thread may come before the reason
                 reason = self._reason_to_stop(stop_rules, remaining)
             self.stop_reason = reason
             yield step
@@ -446,7 +447,7 @@ class Stepper:
         branch, row = self._branch, None
         if branch.cache.length == len(branch.tokens):
             row = self._rows.after(branch.run_log.last)
-            if row is None:
+            if row is None:  # no longer kept, but the same run gives it again
                 self._branch = branch = branch.before_last_run()
         while row is None or branch.cache.length < len(branch.tokens):
             branch, row = self._run_chunk(branch)
@@ -456,10 +457,10 @@ class Stepper:
         """Run the first unseen tokens; return the branch after it and its logits."""
         start = branch.cache.length
         self._protect_others(start)
-        # a view would keep all tokens alive
+        # [chunk], a copy: a view would keep all tokens alive
         chunk = read_only(branch.tokens[start : start + CHUNK].copy())
         began = time.perf_counter()
-        rows, cache = self._model.run(chunk, branch.cache)
+        rows, cache = self._model.run(chunk, branch.cache)  # rows [chunk, vocab]
         run = Run(start, chunk, time.perf_counter() - began)
         row = self._rows.keep(run, rows)
         self._branch = ran = branch.ran(run, cache)
@@ -498,9 +499,7 @@ class Stepper:
     def _reason_to_stop(
         self, stop_rules: Mapping[str, StopRule], remaining: int
     ) -> str | None:
-        for name, rule in stop_rules.items():
-            if rule(self.new_tokens):
-                return name
-        if len(self.tokens) >= self.cache.capacity:
-            return "context full"
-        return "limit" if remaining == 0 else None
+        new_tokens, is_full = self.new_tokens, self.position >= self.cache.capacity
+        names = (name for name, rule in stop_rules.items() if rule(new_tokens))
+        last = "context full" if is_full else "limit" if remaining == 0 else None
+        return next(names, last)

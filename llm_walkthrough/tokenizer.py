@@ -85,23 +85,19 @@ class Tokenizer:
         added = self.library.get_added_tokens_decoder()
         return frozenset(token for token, entry in added.items() if entry.special)
 
-    def check_vocab(self, vocab: int) -> None:
-        """Raise InputError if some token has no row in a graph of `vocab` logits."""
-        if self.vocab > vocab:
+    def for_vocab(self, vocab: int) -> Tokenizer:
+        """Return the tokenizer for a graph of `vocab` logits, which may be more.
+
+        Raises:
+            InputError: they are fewer, so that some token has no row.
+        """
+        spare = vocab - self.vocab
+        if spare < 0:
             raise InputError(
                 f"the tokenizer in {self.folder} has token ids up to {self.vocab - 1}, "
                 f"but the graph gives only {vocab} logits; put the graph and the "
                 "tokenizer of one model into the folder"
             )
-
-    def for_vocab(self, vocab: int) -> Tokenizer:
-        """Return the tokenizer for a graph of `vocab` logits, which may be more.
-
-        Raises:
-            InputError: they are fewer, as `check_vocab`.
-        """
-        self.check_vocab(vocab)
-        spare = vocab - self.vocab
         return self if spare == self.spare else replace(self, spare=spare)
 
     def chat(

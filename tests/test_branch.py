@@ -59,10 +59,6 @@ def logits_of(*values: int) -> np.ndarray:
     return np.repeat(np.array(values, np.float32)[:, np.newaxis], VOCAB, axis=1)
 
 
-def test_a_run_ends_behind_its_last_token() -> None:
-    assert Run(5, np.array([7, 7, 7]), 0.1).stop == 8
-
-
 def test_a_branch_never_changes() -> None:
     branch = begun()
     before = (branch.tokens.tolist(), branch.steps, branch.runs, branch.cache)
@@ -80,37 +76,6 @@ def test_cut_forgets_all_that_came_after() -> None:
     assert [step.position for step in branch.steps] == [3, 4]
     assert [run.stop for run in branch.runs] == [3, 4, 5]
     assert numbers(branch) == [0, 1, 2, 3, 4]
-
-
-def test_cut_leaves_unseen_tokens_unseen() -> None:
-    branch = begun().extended(np.array([2, 2, 2])).cut(5)
-    assert (len(branch.tokens), branch.cache.length) == (5, 3)
-
-
-def test_cut_in_the_middle_of_a_run_forgets_the_whole_run() -> None:
-    branch = begun()
-    for _ in range(3):
-        branch = branch.stepped(Step(len(branch.tokens), 1, None))
-    cut = stepped(seen(branch), 2).cut(5)
-    assert cut.tokens.tolist() == [0, 1, 2, 1, 1]
-    assert [run.stop for run in cut.runs] == [3]
-    assert numbers(cut) == [0, 1, 2]
-    assert len(cut.steps) == 2
-
-
-def test_before_its_last_run_the_branch_has_the_same_tokens_unseen() -> None:
-    branch = stepped(begun(), 2).before_last_run()
-    assert (len(branch.tokens), branch.cache.length) == (5, 4)
-    assert [run.stop for run in branch.runs] == [3, 4]
-
-
-def test_a_number_is_set_for_the_next_position_and_taken_back_there() -> None:
-    branch = begun().with_u(0.25)
-    later = stepped(branch, 1).with_u(0.75)
-    assert later.chosen_u == {3: 0.25, 4: 0.75}
-    assert later.with_u(None).chosen_u == {3: 0.25}
-    assert later.cut(3).chosen_u == {3: 0.25, 4: 0.75}
-    assert later.cut(3).with_u(0.5).chosen_u == {3: 0.5, 4: 0.75}
 
 
 def test_rows_go_out_of_the_buffer_in_parts_and_come_back_whole() -> None:
@@ -142,15 +107,6 @@ def test_a_log_that_is_made_longer_keeps_its_list_and_its_own_entries() -> None:
     assert (short.entries(), longer.entries()) == (("a",), ("a", "b", "c"))
     assert (short.last, longer.last) == ("a", "c")
     assert longer.shared is short.shared
-
-
-def test_a_log_that_goes_on_where_another_went_on_takes_a_copy() -> None:
-    common = Log[str]([]).with_entry("a")
-    left, right = common.with_entry("b"), common.with_entry("c")
-    assert left.with_entry("d").entries() == ("a", "b", "d")
-    assert right.with_entry("e").entries() == ("a", "c", "e")
-    assert common.entries() == ("a",)
-    assert right.shared is not left.shared
 
 
 def test_a_log_that_was_cut_back_does_not_write_over_what_was_there() -> None:

@@ -58,24 +58,6 @@ def test_a_token_costs_a_key_and_a_value_per_layer_and_head(tmp_path: Path) -> N
     assert half.cache_bytes_per_token == 2 * 2 * 2 * 16 * 2
 
 
-def test_ports_are_found_by_role(tmp_path: Path) -> None:
-    graph = read_graph(write_model(tmp_path, LAYOUTS["plain, all at once"]))
-    found = {
-        role: graph.port(role)
-        for role in ("token ids", "attention mask", "position ids", "cache branch")
-    }
-    assert [port and port.name for port in found.values()] == [
-        "input_ids",
-        "attention_mask",
-        "position_ids",
-        "use_cache_branch",
-    ]
-
-
-def test_a_role_that_the_graph_lacks_has_no_port(tmp_path: Path) -> None:
-    assert read_graph(write_model(tmp_path)).port("position ids") is None
-
-
 def test_end_tokens_come_from_the_configuration(tmp_path: Path) -> None:
     assert read_graph(write_model(tmp_path)).end_tokens == END_TOKENS
 

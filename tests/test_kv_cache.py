@@ -100,12 +100,8 @@ def test_an_earlier_cache_is_a_prefix_and_the_later_one_stays(
     empty: Callable[[], Cache],
 ) -> None:
     cache = empty().with_rows(rows_of(1, 2, 3))
-    assert [told_by(cache.truncated(n)) for n in range(4)] == [
-        [],
-        [1],
-        [1, 2],
-        [1, 2, 3],
-    ]
+    for length in range(4):
+        assert told_by(cache.truncated(length)) == [1, 2, 3][:length]
     assert told_by(cache) == [1, 2, 3]
 
 
@@ -124,16 +120,6 @@ def test_no_rows_are_rows_too(empty: Callable[[], Cache]) -> None:
     cache = empty().with_rows(rows_of(1))
     assert cache.rows(1).length == 0
     assert told_by(cache.with_rows(cache.rows(1))) == [1]
-
-
-@both
-def test_rows_taken_out_outlive_what_is_written_later(
-    empty: Callable[[], Cache],
-) -> None:
-    cache = empty().with_rows(rows_of(1, 2, 3))
-    out = cache.rows(0)
-    cache.truncated(0).with_rows(rows_of(7, 8, 9))
-    assert told_by(empty().with_rows(out)) == [1, 2, 3]
 
 
 @both

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -131,13 +131,9 @@ def test_the_last_place_of_the_context_can_be_used(
             model.run(TOKENS[:1], full)
 
 
-def test_a_plain_list_of_ids_is_accepted(grouped: Model) -> None:
-    rows, _ = grouped.run([1, 2], grouped.new_cache())  # type: ignore[arg-type]
-    np.testing.assert_allclose(rows, forward([1, 2]), atol=1e-5, rtol=0)
-
-
-def test_ids_of_another_width_or_stride_are_accepted(grouped: Model) -> None:
-    for tokens in (TOKENS[::2].astype(np.int32), TOKENS[::2]):
+def test_a_list_or_ids_of_another_width_or_stride_are_accepted(grouped: Model) -> None:
+    every_other: Any = TOKENS[::2]
+    for tokens in (every_other, every_other.astype(np.int32), every_other.tolist()):
         rows, _ = grouped.run(tokens, grouped.new_cache())
         np.testing.assert_allclose(rows, forward(TOKENS[::2]), atol=1e-5, rtol=0)
 
@@ -189,20 +185,6 @@ def test_a_stale_handle_raises(grouped: Model) -> None:
         grouped.run(TOKENS[:1], old)
     with pytest.raises(StaleCacheError):
         grouped.feed(TOKENS[:1], old)
-
-
-def test_the_fresh_part_of_a_stale_handle_can_go_on(grouped: Model) -> None:
-    _, old = grouped.run(TOKENS[:10], grouped.new_shared_cache())
-    grouped.run(TOKENS[:3], old.truncated(5))
-    rows, _ = run_in_turns(grouped, TOKENS, [3], old.truncated(5))
-    np.testing.assert_allclose(rows, forward(TOKENS[:8])[5:], atol=1e-5, rtol=0)
-
-
-def test_a_grown_cache_never_goes_stale(grouped: Model) -> None:
-    _, old = grouped.run(TOKENS[:10], grouped.new_grown_cache())
-    grouped.run(TOKENS[:3], old.truncated(5))
-    rows, _ = run_in_turns(grouped, TOKENS, [1], old)
-    np.testing.assert_allclose(rows, forward(TOKENS[:11])[10:], atol=1e-5, rtol=0)
 
 
 def test_a_failed_run_leaves_no_handle_that_reads_what_it_wrote(

@@ -346,18 +346,16 @@ _USE_PAST = """
     past_v@ = Identity ("PREFIX.@.value")
 """
 
-_USE_PAST_IF_TOLD = """
+_ONE_PAST_IF_TOLD = """
     past_k@ = If (use_cache_branch) <
-        then_branch = with_key@ () => (CACHE[1, 2, past, 16] kept_k@) {
+        then_branch = with_past_k@ () => (CACHE[1, 2, past, 16] kept_k@) {
             kept_k@ = Identity ("PREFIX.@.key") },
-        else_branch = no_key@ () => (CACHE[1, 2, past, 16] none_k@) {
+        else_branch = no_past_k@ () => (CACHE[1, 2, past, 16] none_k@) {
             none_k@ = Slice ("PREFIX.@.key", axis0, axis0, axis2) }>
-    past_v@ = If (use_cache_branch) <
-        then_branch = with_value@ () => (CACHE[1, 2, past, 16] kept_v@) {
-            kept_v@ = Identity ("PREFIX.@.value") },
-        else_branch = no_value@ () => (CACHE[1, 2, past, 16] none_v@) {
-            none_v@ = Slice ("PREFIX.@.value", axis0, axis0, axis2) }>
 """
+_USE_PAST_IF_TOLD = _ONE_PAST_IF_TOLD + _ONE_PAST_IF_TOLD.replace("_k", "_v").replace(
+    "key", "value"
+)
 
 _PLAIN_ATTENTION = """
     split_q@ = Reshape (turned_q@, q_heads)

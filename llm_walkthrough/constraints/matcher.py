@@ -49,7 +49,7 @@ class GrammarVocabulary:
     end_tokens: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        self.tokenizer.check_vocab(self.vocab)
+        self.tokenizer.for_vocab(self.vocab)
         wrong = [t for t in self.end_tokens if not 0 <= t < self.tokenizer.vocab]
         if wrong or not self.end_tokens:
             raise InputError(

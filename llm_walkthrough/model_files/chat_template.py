@@ -171,7 +171,7 @@ def _compiled(program: str) -> Template:
         lstrip_blocks=True,
         extensions=["jinja2.ext.loopcontrols", _GenerationBlock],
     )
-    sandbox.filters["tojson"] = _to_json
+    sandbox.filters["tojson"] = _to_json  # jinja2's own is for HTML
     sandbox.globals["raise_exception"] = _raise_exception
     sandbox.globals["strftime_now"] = _strftime_now
     return sandbox.from_string(program)

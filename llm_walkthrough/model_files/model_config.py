@@ -66,7 +66,7 @@ def read_model_config(path: Path) -> ModelConfig:
     Raises:
         InputError: a file is not JSON, or holds no JSON object.
     """
-    folder = path if path.is_dir() else path.parent
+    folder = path.parent if path.is_file() else path
     top = folder.parent if folder.name == "onnx" else folder
     return ModelConfig(tuple(_settings([top / "onnx", top])))
 

@@ -58,7 +58,13 @@ def load_structure(file: Path) -> onnx.ModelProto:
         InputError: the file is damaged, or a data file is missing or cut short.
     """
     try:
-        proto = _parse(file)
+        # mapped, not read: else weights inside it would be in memory twice
+        with (
+            file.open("rb") as stream,
+            mmap(stream.fileno(), 0, access=ACCESS_READ) as content,
+            memoryview(content) as view,
+        ):
+            proto: onnx.ModelProto = onnx.ModelProto.FromString(view)
     except (DecodeError, OSError, ValueError) as error:  # ValueError: an empty file
         raise InputError(
             f"{file} is not a readable ONNX graph ({error}); {FETCH_AGAIN}"
@@ -100,17 +106,6 @@ def all_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """Return every node, those in the branches of an `If` as well."""
     inner = (a.g for node in graph.node for a in node.attribute if a.HasField("g"))
     return [*graph.node, *(node for branch in inner for node in all_nodes(branch))]
-
-
-def _parse(file: Path) -> onnx.ModelProto:
-    """Parse a mapped file: read first, weights inside it would be in memory twice."""
-    with (
-        file.open("rb") as stream,
-        mmap(stream.fileno(), 0, access=ACCESS_READ) as content,
-        memoryview(content) as view,
-    ):
-        proto: onnx.ModelProto = onnx.ModelProto.FromString(view)
-        return proto
 
 
 def _bytes_needed(file: Path, graph: onnx.GraphProto) -> dict[str, int]:

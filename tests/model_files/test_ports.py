@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import onnx
 import pytest
-from tiny_graph import GROUPED, LAYOUTS, Layout, build
+from tiny_graph import LAYOUTS, Layout, build
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.model_files.ports import cache_ports, check_ports, read_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from llm_walkthrough.model_files.ports import Port
 
@@ -25,11 +25,6 @@ def both_sides(model: onnx.ModelProto) -> tuple[tuple[Port, ...], tuple[Port, ..
 
 def check(model: onnx.ModelProto) -> None:
     check_ports("model.onnx", *both_sides(model))
-
-
-def cache_values(model: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
-    values = (*model.graph.input, *model.graph.output)
-    return (value for value in values if value.name.startswith(("past", "present")))
 
 
 def without(
@@ -133,45 +128,46 @@ def test_a_graph_without_mask_and_positions_is_accepted() -> None:
     check_ports("a file", *without(build(), "attention_mask"))
 
 
-def test_keys_of_three_axes_are_refused() -> None:
-    model = build()
-    for value in cache_values(model):
+def drop_the_batch(value: onnx.ValueInfoProto) -> None:
+    if "logits" not in value.name:
         del value.type.tensor_type.shape.dim[0]
-    with pytest.raises(InputError, match=r"past_key_values\.0\.key' of shape \(2, 'pa"):
-        check(model)
 
 
-def test_layers_with_different_heads_are_refused() -> None:
+def widen_layer_1(value: onnx.ValueInfoProto) -> None:
+    if ".1." in value.name:
+        value.type.tensor_type.shape.dim[1].dim_value = 4
+
+
+def typed(name: str, kind: str) -> Callable[[onnx.ValueInfoProto], None]:
+    """Give the ports with this name, or beginning, another type."""
+
+    def change(value: onnx.ValueInfoProto) -> None:
+        if value.name.startswith(name):
+            number = onnx.TensorProto.DataType.Value(kind)
+            value.type.tensor_type.elem_type = number
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (drop_the_batch, r"past_key_values\.0\.key' of shape \(2, 'pa"),
+        (widen_layer_1, r"past_key_values\.1\.key' .* alike in all"),
+        (typed("p", "BFLOAT16"), r"s\.0\.key' of bfloat16"),
+        (typed("p", "INT8"), r"s\.0\.key' of int8"),
+        (typed("logits", "BFLOAT16"), "has 'logits' of bfloat16"),
+        (typed("present.1.key", "FLOAT16"), r"has 'present\.1\.key' of float16"),
+    ],
+)
+def test_a_cache_or_logits_of_another_shape_or_type_are_refused(
+    change: Callable[[onnx.ValueInfoProto], None], fault: str
+) -> None:
     model = build()
-    for value in cache_values(model):
-        if ".1." in value.name:
-            value.type.tensor_type.shape.dim[1].dim_value = 4
-    with pytest.raises(InputError, match=r"past_key_values\.1\.key' .* alike in all"):
-        check(model)
-
-
-@pytest.mark.parametrize("kind", ["BFLOAT16", "INT8"])
-def test_caches_of_another_type_are_refused(kind: str) -> None:
-    model = build()
-    for value in cache_values(model):
-        value.type.tensor_type.elem_type = onnx.TensorProto.DataType.Value(kind)
-    with pytest.raises(InputError, match=rf"s\.0\.key' of {kind.lower()}"):
-        check(model)
-
-
-def test_bfloat16_logits_are_refused() -> None:
-    model = build()
-    logits = model.graph.output[0]
-    logits.type.tensor_type.elem_type = onnx.TensorProto.BFLOAT16
-    with pytest.raises(InputError, match="has 'logits' of bfloat16"):
-        check(model)
-
-
-def test_a_cache_that_comes_out_in_another_type_is_refused() -> None:
-    model = build(GROUPED)
-    present = next(v for v in model.graph.output if v.name == "present.1.key")
-    present.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
-    with pytest.raises(InputError, match=r"has 'present\.1\.key' of float16"):
+    for value in (*model.graph.input, *model.graph.output):
+        if value.name.startswith(("past", "present", "logits")):
+            change(value)
+    with pytest.raises(InputError, match=fault):
         check(model)
 
 
