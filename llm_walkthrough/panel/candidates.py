@@ -89,7 +89,7 @@ class Distribution:
         return float(self.draw.probabilities[token])
 
 
-@lru_cache(maxsize=4)  # a draw is asked for again by its step, its page, its picture
+@lru_cache(maxsize=2)  # a draw is asked for again by its step, its page, its picture
 def distribution(draw: Draw, looked_at: int | None = None) -> Distribution:
     """Follow the likeliest candidates through all processors.
 
