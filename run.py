@@ -23,15 +23,11 @@ import contextlib
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-from launcher.checks import run_checks
 from launcher.done import Needs
-from launcher.places import FLOAT32, INT4, PYTHON
+from launcher.places import FLOAT32, INT4, PYTHON, ROOT
 from launcher.prepare import set_up
-from launcher.tools import explain_refusal
-from launcher.words import Stop, say
-from launcher.write_pack import write_pack
+from launcher.workshop import in_one_sentence
 
 NEEDS = {
     "lab": Needs((INT4, FLOAT32)),
@@ -39,6 +35,12 @@ NEEDS = {
     "notebooks": Needs((INT4, FLOAT32)),
     "ask": Needs((INT4,)),
     "bench": Needs((INT4,), tests=True),
+}
+BESIDE_THE_PACKAGE = {
+    "bench": "benchmarks",
+    "notebooks": "tools.notebooks",
+    "pack": "tools.pack",
+    "test": "tools.checks",
 }
 
 
@@ -70,31 +72,12 @@ def start(arguments: list[str]) -> int:
     if word in {"-h", "--help", "help"}:
         sys.stdout.write(__doc__)
         return 0
-    if word == "pack":
-        if len(rest) != 1:
-            raise Stop("`pack` wants one folder: python3 run.py pack FOLDER")
-        return write_pack(Path(rest[0]))
     set_up(needs(word, rest))
-    if word == "test":
-        return run_checks()
-    if word == "notebooks":
-        return hand_over("-m", "tools.notebooks", *rest)
+    if word in BESIDE_THE_PACKAGE:
+        os.environ["PYTHONPATH"] = str(ROOT)  # it is not installed
+        return hand_over("-m", BESIDE_THE_PACKAGE[word], *rest)
     return hand_over("-P", "-m", "llm_walkthrough.command_line.cli", word, *rest)
 
 
-def main(arguments: list[str]) -> int:
-    """Start, and turn whatever stops it into one sentence; returns the exit status."""
-    try:
-        return start(arguments)
-    except Stop as stop:
-        say(f"run.py: {stop}")
-    except KeyboardInterrupt:
-        say("run.py: stopped; the next start carries on.")
-        return 130
-    except OSError as error:
-        say(f"run.py: {explain_refusal(error)}")
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(in_one_sentence(start, sys.argv[1:]))

@@ -1,8 +1,8 @@
-"""How long does each way of decoding take for one and the same piece of work?
+"""Ways of decoding, and how long each takes for one and the same piece of work.
 
 The ways are `Ours`; `GenAI`, an engine of its own; the bare run, which no step can go
 below; and the plain loop, which one writes first. Every span that is timed begins and
-ends at the same point of the work. Knows nothing of rounds and ratios: `bench` does.
+ends at the same point of the work. Knows nothing of rounds and ratios: `speed` does.
 """
 
 from __future__ import annotations
@@ -10,79 +10,56 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from dataclasses import dataclass
-from functools import cache, partial
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from time import perf_counter as now
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import onnxruntime as ort
 import psutil
 
+from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.constraints.matcher import GrammarVocabulary
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.grammar import json_schema
-from llm_walkthrough.kv_cache import GrownCache
+from llm_walkthrough.kv_cache import GrownCache, KVCache, SharedCache
 from llm_walkthrough.model import Model, open_model
 from llm_walkthrough.sampling import Sampling
 from llm_walkthrough.stepper import Stepper
 from llm_walkthrough.structured_output import GrammarMask
 from llm_walkthrough.tokenizer import open_tokenizer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from llm_walkthrough.arrays import TokenIds
-    from llm_walkthrough.kv_cache import KVCache, SharedCache
+Pair = tuple[float, float]
+"""Ours, and that of the other side."""
 
 GREEDY = Sampling(temperature=0, repetition_penalty=1)
 SAMPLED = Sampling()
 
-RECORDS = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "properties": {
-            "title": {"type": "string", "maxLength": 40},
-            "year": {"type": "integer", "minimum": 1500, "maximum": 2100},
-            "is_lent": {"type": "boolean"},
-        },
-        "required": ["title", "year", "is_lent"],
-        "additionalProperties": False,
-    },
-}
+RECORDS = """{"type": "array", "items": {
+    "type": "object",
+    "properties": {
+        "title": {"type": "string", "maxLength": 40},
+        "year": {"type": "integer", "minimum": 1500, "maximum": 2100},
+        "is_lent": {"type": "boolean"}},
+    "required": ["title", "year", "is_lent"],
+    "additionalProperties": false}}"""
 """A schema of the usual kind: free texts, numbers, and much that is forced."""
 
+# Which figure of a process is taken: the first that the system knows. A page that n
+# processes share counts in PSS as 1/n of a page, in USS not at all, in RSS in full.
 MEMORY_KINDS = ("pss", "uss", "rss")
-"""Which figure of a process is taken: the first that the system knows.
-
-PSS counts a page that n processes share as 1/n of a page, USS counts only pages that
-none shares, RSS counts every page in full.
-"""
 
 
 # --- what decodes -------------------------------------------------------------------
 
 
-class Decoder(Protocol):
+class Decoder(NamedTuple):
     """Answers one prompt."""
 
-    def read(self) -> object:
-        """Run the prompt through the graph, up to the logits of its last token."""
-        ...
-
-    def step(self) -> object:
-        """Choose a token; run the graph on the one before, if that was not done."""
-        ...
-
-
-class Engine(Protocol):
-    """A model that is ready to answer prompts."""
-
-    def decoder(self, prompt: TokenIds, count: int, sampling: Sampling) -> Decoder:
-        """Return what will answer the prompt with at most `count` tokens."""
-        ...
+    read: Callable[[], object]  # runs the prompt, up to the logits of its last token
+    step: Callable[[], object]  # chooses a token, after the run of the one before
 
 
 class Ours:
@@ -90,34 +67,30 @@ class Ours:
 
     def __init__(self, folder: Path, threads: int) -> None:
         self.model = open_model(folder, threads=threads)
+        self._read: dict[int, Stepper] = {}
         if not self.model.graph.can_share_buffers:
             raise InputError(
                 f"{folder} has attention other than GroupQueryAttention, and `bench` "
                 "measures shared buffers; name another model"
             )
 
-    def decoder(self, prompt: TokenIds, count: int, sampling: Sampling) -> OurDecoder:
+    def stepper(self, prompt: TokenIds, count: int, sampling: Sampling) -> Stepper:
         """Return a stepper; the system hands out its cache's memory while it reads."""
         cache = self.model.new_cache(len(prompt) + count + 1)
         processors = sampling.processors()
-        return OurDecoder(
-            Stepper(self.model, prompt, processors=processors, cache=cache)
-        )
+        return Stepper(self.model, prompt, processors=processors, cache=cache)
 
+    def decoder(self, prompt: TokenIds, count: int, sampling: Sampling) -> Decoder:
+        """Return the two acts of a stepper; its first step has the prompt's logits."""
+        stepper = self.stepper(prompt, count, sampling)
+        return Decoder(lambda: stepper.logits, stepper.step)
 
-@dataclass(frozen=True)
-class OurDecoder:
-    """A stepper."""
-
-    stepper: Stepper
-
-    def read(self) -> object:
-        """Run the prompt; its logits stay at hand for the first step."""
-        return self.stepper.logits
-
-    def step(self) -> object:
-        """Make one token."""
-        return self.stepper.step()
+    def stepper_after(self, prompt: TokenIds, count: int) -> Stepper:
+        """Return a greedy stepper that has read the prompt, a long one only once."""
+        if len(prompt) not in self._read:
+            stepper = self._read[len(prompt)] = self.stepper(prompt, count, GREEDY)
+            _ = stepper.logits
+        return self._read[len(prompt)]
 
 
 class GenAI:
@@ -131,39 +104,29 @@ class GenAI:
         config.overlay(json.dumps({"model": {"decoder": options}}))
         self._model = self._library.Model(config)
 
-    def decoder(self, prompt: TokenIds, count: int, sampling: Sampling) -> GenAIDecoder:
-        """Return a generator; it makes its cache now, which is not timed."""
+    def decoder(self, prompt: TokenIds, count: int, sampling: Sampling) -> Decoder:
+        """Return the acts of a generator; it makes its cache now, which is not timed.
+
+        Like a stepper it has the prompt's logits for its first token.
+        """
+        is_greedy = sampling.temperature == 0
+        names = ("temperature", "top_k", "top_p")
+        drawing = {} if is_greedy else {n: getattr(sampling, n) for n in names}
         length = len(prompt) + count + 1
         options = self._library.GeneratorParams(self._model)
         options.set_search_options(
             max_length=length,
             min_length=length,  # an end token must not end the measurement
-            do_sample=sampling.temperature > 0,
+            do_sample=not is_greedy,
             repetition_penalty=sampling.repetition_penalty,
+            **drawing,
         )
-        if sampling.temperature > 0:
-            options.set_search_options(
-                temperature=sampling.temperature,
-                top_k=sampling.top_k,
-                top_p=sampling.top_p,
-            )
-        return GenAIDecoder(self._library.Generator(self._model, options), prompt)
+        generator = self._library.Generator(self._model, options)
+        read = partial(generator.append_tokens, prompt.astype(np.int32))
+        return Decoder(read, generator.generate_next_token)
 
 
-@dataclass(frozen=True)
-class GenAIDecoder:
-    """A generator; like a stepper it has the prompt's logits for its first token."""
-
-    generator: Any
-    prompt: TokenIds
-
-    def read(self) -> object:
-        """Run the prompt."""
-        return self.generator.append_tokens(self.prompt.astype(np.int32))
-
-    def step(self) -> object:
-        """Make one token."""
-        return self.generator.generate_next_token()
+Engine: TypeAlias = Ours | GenAI
 
 
 class BareRun:
@@ -182,7 +145,8 @@ class BareRun:
             self._binding.bind_ortvalue_input(past.name, value)
             self._binding.bind_ortvalue_output(present.name, value)
         self._inputs: dict[str, np.ndarray] = {}
-        self.logits = np.empty((1, 1, model.vocab), _logits_dtype(model))
+        (dtype,) = [o.dtype for o in model.graph.outputs if o.name == "logits"]
+        self.logits = np.empty((1, 1, model.vocab), dtype)
 
     def prepare(self, unseen: TokenIds, shared: KVCache) -> None:
         """Make the arrays of a step that begins with this cache; this is not timed."""
@@ -197,10 +161,6 @@ class BareRun:
         value = ort.OrtValue.ortvalue_from_numpy(self.logits)
         self._binding.bind_ortvalue_output("logits", value)
         self._model.session.run_with_iobinding(self._binding)
-
-
-def _logits_dtype(model: Model) -> str:
-    return next(port.dtype for port in model.graph.outputs if port.name == "logits")
 
 
 class PlainLoop:
@@ -231,41 +191,17 @@ class PlainLoop:
 # --- what is timed ------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Place:
-    """Which engine is opened, on which folder, with how many threads."""
-
-    engine: Callable[[Path, int], Engine]
-    folder: Path
-    threads: int
-
-
-@cache
-def engine_at(place: Place) -> Any:  # noqa: ANN401 - whichever engine it names
-    """Open the engine, once in each process."""
-    return place.engine(place.folder, place.threads)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long the work takes."""
+def seconds(work: Callable[[], object], times: int = 1) -> float:
+    """Return how long the work takes, done so many times over."""
     began = now()
-    work()
+    for _ in range(times):
+        work()
     return now() - began
 
 
-def repeated(work: Callable[[], object], count: int) -> Callable[[], None]:
-    """Return the work, `count` times over."""
-
-    def all_of_it() -> None:
-        for _ in range(count):
-            work()
-
-    return all_of_it
-
-
 def time_answer(
-    place: Place, prompt: TokenIds, count: int, sampling: Sampling
-) -> tuple[float, float]:
+    engine: Engine, prompt: TokenIds, count: int, sampling: Sampling
+) -> Pair:
     """Time one answer of `count` tokens.
 
     Returns:
@@ -273,14 +209,13 @@ def time_answer(
         second of what follows the first new token, which are as many runs of the graph
         as choices.
     """
-    decoder = engine_at(place).decoder(prompt, count + 1, sampling)
+    decoder = engine.decoder(prompt, count + 1, sampling)
     prefill = seconds(decoder.read)
     decoder.step()  # from the logits of the prompt, without a run
-    decode = seconds(repeated(decoder.step, count))
-    return len(prompt) / prefill, count / decode
+    return len(prompt) / prefill, count / seconds(decoder.step, count)
 
 
-def time_bare_run(place: Place, prompt: TokenIds, count: int) -> tuple[float, float]:
+def time_bare_run(ours: Ours, prompt: TokenIds, count: int) -> Pair:
     """Time whole steps and bare runs in turn, with the same session and inputs.
 
     Of a step everything counts, of a bare run what a bare `session.run` does: it hands
@@ -291,8 +226,7 @@ def time_bare_run(place: Place, prompt: TokenIds, count: int) -> tuple[float, fl
     Returns:
         Median milliseconds of a step, of a bare run.
     """
-    ours: Ours = engine_at(place)
-    stepper = ours.decoder(prompt, count + 1, GREEDY).stepper
+    stepper = ours.stepper(prompt, count + 1, GREEDY)
     stepper.step()
     bare = BareRun(ours.model, stepper.cache)
     pairs = []
@@ -306,7 +240,7 @@ def time_bare_run(place: Place, prompt: TokenIds, count: int) -> tuple[float, fl
     return float(step), float(run)
 
 
-def time_mask(place: Place, prompt: TokenIds, count: int) -> tuple[float, float]:
+def time_mask(ours: Ours, prompt: TokenIds, count: int) -> Pair:
     """Time a grammar's mask at each step of a text, right after the run before it.
 
     Everything counts that the grammar adds to a step: following the newest token, the
@@ -315,12 +249,11 @@ def time_mask(place: Place, prompt: TokenIds, count: int) -> tuple[float, float]
     Returns:
         Median milliseconds of a mask, of a run of the model on one token.
     """
-    ours: Ours = engine_at(place)
     graph = ours.model.graph
     tokenizer = open_tokenizer(graph.path.parent)
     vocabulary = GrammarVocabulary(tokenizer, graph.vocab, graph.end_tokens)
     mask = GrammarMask(json_schema(RECORDS), vocabulary, len(prompt))
-    stepper = ours.decoder(prompt, count + 1, GREEDY).stepper
+    stepper = ours.stepper(prompt, count + 1, GREEDY)
     stepper.processors = (mask, *GREEDY.processors())
     masks = []
     for _ in range(count):
@@ -331,9 +264,7 @@ def time_mask(place: Place, prompt: TokenIds, count: int) -> tuple[float, float]
     return float(np.median(masks)) * 1000, float(np.median(runs)) * 1000
 
 
-def time_plain_loop(
-    place: Place, prompt: tuple[int, ...], count: int
-) -> tuple[float, float]:
+def time_plain_loop(ours: Ours, prompt: TokenIds, count: int) -> Pair:
     """Time steps and turns of a plain loop in turn, with the same session and prompt.
 
     Both begin with the logits of the prompt, so that each makes the same tokens with as
@@ -342,42 +273,29 @@ def time_plain_loop(
     Returns:
         Tokens per second of both, by the medians.
     """
-    ours, stepper = _stepper_after(place, prompt, count)
+    stepper = ours.stepper_after(prompt, count + 1)
     loop = PlainLoop(ours.model, stepper)
     stepper.step()  # the loop, too, begins with one token that was chosen
-    work = (stepper.step, loop.step)
-    pairs = [[seconds(one) for one in work] for _ in range(count)]
+    pairs = [(seconds(stepper.step), seconds(loop.step)) for _ in range(count)]
     stepper.undo(count + 1)
     step, turn = np.median(pairs, axis=0)
     return float(1 / step), float(1 / turn)
 
 
-@cache
-def _stepper_after(
-    place: Place, prompt: tuple[int, ...], count: int
-) -> tuple[Ours, Stepper]:
-    """Return a stepper that has read the prompt; a long one is read only once."""
-    ours: Ours = engine_at(place)
-    decoder = ours.decoder(np.array(prompt), count + 1, GREEDY)
-    decoder.read()
-    return ours, decoder.stepper
-
-
-def measure_memory(place: Place, prompt: TokenIds) -> tuple[str, float, float]:
-    """Measure this process: with the model loaded, and after it has read the prompt.
-
-    Returns:
-        Which of `MEMORY_KINDS`, and MB twice.
-    """
-    engine = engine_at(place)
-    loaded = _memory()
+def measure_memory(engine: Engine, prompt: TokenIds) -> Pair:
+    """Return the MB of this process: as it is, and after it has read the prompt."""
+    loaded = _megabytes()
     decoder = engine.decoder(prompt, 1, GREEDY)
     decoder.read()
     decoder.step()
-    used = _memory()
-    kind = next(kind for kind in MEMORY_KINDS if kind in used)
-    return kind, loaded[kind] / 1e6, used[kind] / 1e6
+    return loaded, _megabytes()
 
 
-def _memory() -> dict[str, int]:
-    return dict(psutil.Process().memory_full_info()._asdict())
+def memory_kind() -> str:
+    """Tell which of `MEMORY_KINDS` this system knows."""
+    known = psutil.Process().memory_full_info()
+    return next(kind for kind in MEMORY_KINDS if hasattr(known, kind))
+
+
+def _megabytes() -> float:
+    return float(getattr(psutil.Process().memory_full_info(), memory_kind())) / 1e6

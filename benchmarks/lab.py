@@ -1,7 +1,7 @@
-"""How is a JupyterLab opened in a browser so that nothing of the user's is touched?
+"""A JupyterLab in a browser that touches nothing of the user's.
 
 On this machine alone, with settings, workspaces and notebooks in folders of its own.
-Knows nothing of what is done there: `bench_panel` measures in it, and so do the tests.
+Knows nothing of what is done there: `panel` measures in it, and so do the tests.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +30,6 @@ from nbformat.v4 import new_code_cell, new_notebook
 from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from playwright.sync_api import Page
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
@@ -64,21 +63,13 @@ def find_chromium() -> str:
 
 @dataclass(frozen=True)
 class Lab:
-    """A JupyterLab that runs.
+    """A JupyterLab that runs."""
 
-    Attributes:
-        process: of its server.
-        root: the folder that it shows.
-        log: what it has written.
-        address: with its token, as it is written for the user.
-        runtime: the folder in which kernels say how they are reached.
-    """
-
-    process: psutil.Process
-    root: Path
-    log: Path
-    address: str
-    runtime: Path
+    process: psutil.Process  # of its server
+    root: Path  # the folder that it shows
+    log: Path  # what it has written
+    address: str  # with its token, as it is written for the user
+    runtime: Path  # the folder in which kernels say how they are reached
 
     def url(self, notebook: str) -> str:
         """The address of a notebook, in a workspace where no other one is open."""
@@ -145,14 +136,12 @@ def own_environment(home: Path) -> Mapping[str, str]:
     """Return this process's variables, with every folder of Jupyter inside `home`."""
     foreign = ("JUPYTER", "JPY_", "IPYTHON")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
-    jupyter = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
-    jupyterlab = ("SETTINGS_DIR", "WORKSPACES_DIR")
-    own = [f"JUPYTER_{name}" for name in jupyter]
-    own += [*(f"JUPYTERLAB_{name}" for name in jupyterlab), "IPYTHONDIR"]
+    own = [f"JUPYTER_{name}_DIR" for name in ("CONFIG", "DATA", "RUNTIME")]
+    own += ["JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR"]
     themes = home / "JUPYTERLAB_SETTINGS_DIR" / "@jupyterlab" / "apputils-extension"
     themes.mkdir(parents=True)
-    follow_the_browser = '{"adaptive-theme": true}'
-    (themes / "themes.jupyterlab-settings").write_text(follow_the_browser, "utf-8")
+    settings = themes / "themes.jupyterlab-settings"
+    settings.write_text('{"adaptive-theme": true}')  # light or dark as the browser is
     return kept | {name: str(home / name) for name in own}
 
 

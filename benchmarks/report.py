@@ -1,114 +1,107 @@
-"""What did the rounds of a benchmark measure, and does it hold?
+"""Report of what was measured, as a table and as plain fields, and whether it holds.
 
-Medians, ratios and bars, as a table and as plain fields. Knows nothing of how anything
-was measured: `bench` does.
+Medians, ratios and bars. Knows nothing of how anything was measured: `speed` and
+`panel` do.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from benchmarks.engines import Pair
+from llm_walkthrough.views import Table
 
-    Pair = tuple[float, float]
-    """What one round measured: ours, and that of the other side."""
+HEADINGS = ("", "ours", "theirs", "unit", "against", "ours/theirs", "bar")
 
 
 @dataclass(frozen=True)
 class Bar:
-    """What a ratio has to reach, or must not exceed."""
+    """What a figure has to reach, or must not exceed."""
 
     kind: Literal["at least", "at most"]
-    ratio: float
+    limit: float
 
-    def is_met(self, ratio: float) -> bool:
-        """Tell whether this ratio will do."""
-        return ratio >= self.ratio if self.kind == "at least" else ratio <= self.ratio
+    def is_met(self, figure: float) -> bool:
+        """Tell whether this figure will do."""
+        return figure >= self.limit if self.kind == "at least" else figure <= self.limit
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.limit:g}"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison.
-
-    Attributes:
-        what: what was measured.
-        unit: of `ours` and `theirs`.
-        ours: median of the rounds.
-        theirs: median of the rounds, of the other side.
-        against: the other side.
-        ratio: median of the rounds' ours / theirs.
-        bar: what the ratio is held against, if anything.
-        is_met: whether it holds; None without a bar.
-    """
+    """One thing that was measured, alone or beside another side."""
 
     what: str
     unit: str
-    ours: float
-    theirs: float
-    against: str
-    ratio: float
-    bar: Bar | None
-    is_met: bool | None
+    ours: float  # median of the rounds
+    bar: Bar | None = None  # for the ratio; without another side for `ours`
+    against: str = ""  # the other side
+    theirs: float | None = None  # median of the rounds
+    ratio: float | None = None  # ours / theirs
+
+    @property
+    def figure(self) -> float:
+        """What the bar is for."""
+        return self.ours if self.ratio is None else self.ratio
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the bar is met; None without a bar."""
+        return self.bar.is_met(self.figure) if self.bar else None
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What a row is about: a `Row` without the measurements."""
-
-    what: str
-    unit: str
-    against: str
-    bar: Bar | None = None
-
-    def row(self, pairs: list[Pair]) -> Row:
-        """Make the row of what the rounds measured."""
-        ratio = median(ours / theirs for ours, theirs in pairs)
-        ours, theirs = (median(side) for side in zip(*pairs, strict=True))
-        is_met = self.bar.is_met(ratio) if self.bar else None
-        return Row(
-            self.what, self.unit, ours, theirs, self.against, ratio, self.bar, is_met
-        )
+def compared(
+    what: str, unit: str, against: str, pairs: Sequence[Pair], bar: Bar | None = None
+) -> Row:
+    """Make the row of what the rounds measured of both sides."""
+    # both sides of a round ran within seconds of each other, so that what slows the
+    # machine down for a while is in both: hence no ratio of the medians
+    ratio = median(ours / theirs for ours, theirs in pairs)
+    ours, theirs = (median(side) for side in zip(*pairs, strict=True))
+    return Row(what, unit, ours, bar, against, theirs, ratio)
 
 
 @dataclass(frozen=True)
 class Report:
     """What was measured, on which model, how thoroughly."""
 
-    model: str
-    threads: int
-    rounds: int
+    title: str
     rows: tuple[Row, ...]
 
+    @property
+    def missed(self) -> list[str]:
+        """A sentence for each bar that is missed."""
+        return [
+            f"{row.what} misses its bar: {row.figure:.3f}, wanted {row.bar}."
+            for row in self.rows
+            if row.is_met is False
+        ]
+
+    def record(self) -> dict[str, Any]:
+        """Return all fields, ready for JSON."""
+        rows = [{**asdict(row), "is_met": row.is_met} for row in self.rows]
+        return {"title": self.title, "rows": rows}
+
     def __str__(self) -> str:
-        head = f"{self.model}, threads: {self.threads}, rounds: {self.rounds}"
-        names = ("", "ours", "theirs", "", "against", "ours/theirs", "")
-        table = [names, *(_cells(row) for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        return "\n".join([head, "", *(_line(cells, widths) for cells in table)])
+        table = [HEADINGS, *map(_cells, self.rows)]
+        used = [column for column in zip(*table, strict=True) if any(column[1:])]
+        headings, *rows = zip(*used, strict=True)
+        return "\n".join([repr(Table(headings, rows, self.title)), *self.missed])
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    bar = f"{row.bar.kind} {row.bar.ratio:g}: " if row.bar else ""
     verdict = {True: "met", False: "MISSED", None: ""}[row.is_met]
     return (
         row.what,
-        f"{row.ours:.2f}",
-        f"{row.theirs:.2f}",
+        str(row.ours) if isinstance(row.ours, int) else f"{row.ours:.2f}",
+        "" if row.theirs is None else f"{row.theirs:.2f}",
         row.unit,
         row.against,
-        f"{row.ratio:.3f}",
-        f"{bar}{verdict}",
+        "" if row.ratio is None else f"{row.ratio:.3f}",
+        f"{row.bar}: {verdict}" if row.bar else "",
     )
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Numbers to the right, words to the left."""
-    turns = "<>><<><"
-    padded = (
-        f"{cell:{turn}{width}}"
-        for cell, turn, width in zip(cells, turns, widths, strict=True)
-    )
-    return "  ".join(padded).rstrip()

@@ -1,4 +1,4 @@
-"""What is done already, so that this start can skip it?
+"""What is done already, so that this start can skip it.
 
 Reads a note in .venv and looks whether files are there; starts nothing, so that a start
 with nothing to do costs nothing.
@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from launcher.places import PINS, PYTHON, ROOT, STAMP, TEST_PINS, models_folder
+from llm_walkthrough.conversion.record import is_whole
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import Any
 
 
@@ -59,8 +58,8 @@ def write_stamp(stamp: dict[str, Any]) -> None:
 def is_sound(stamp: dict[str, Any]) -> bool:
     """Tell whether .venv was finished, here, by an interpreter that is still there.
 
-    `installed` is None from pip's start to its end: whoever finds None comes after a
-    pip that was killed, and cannot know which packages are whole.
+    `installed` is None while packages are installed: whoever finds None comes after a
+    start that was killed, and cannot know which packages are whole.
     """
     base, real = str(stamp.get("base")), str(stamp.get("real"))
     return (
@@ -80,23 +79,4 @@ def has_packages(needs: Needs) -> bool:
 
 def missing_models(needs: Needs) -> list[str]:
     """Name the models that the job needs and that are not there yet."""
-    return [name for name in needs.models if not is_model(models_folder() / name)]
-
-
-def is_model(folder: Path) -> bool:
-    """Tell whether the converter of today finished this folder, and all is there."""
-    try:
-        record = json.loads((folder / "conversion.json").read_text(encoding="utf-8"))
-        sizes = {name: (folder / name).stat().st_size for name in record["bytes"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    found = (sizes, record.get("version"))
-    return found == (record["bytes"], converter_version())
-
-
-def converter_version() -> int:
-    """Read the version of the converter, without the time of an import."""
-    source = (ROOT / "llm_walkthrough" / "conversion" / "convert.py").read_text(
-        encoding="utf-8"
-    )
-    return int(re.findall(r"^VERSION = (\d+)$", source, re.MULTILINE)[0])
+    return [name for name in needs.models if not is_whole(models_folder() / name)]

@@ -1,8 +1,7 @@
-"""Can this Python run the course, and if not, which one can?"""
+"""The Python that runs the course: whether this one can, and which other could."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import shutil
@@ -11,8 +10,7 @@ import sys
 import sysconfig
 
 from launcher.words import Stop
-
-OLDEST, NEWEST = (3, 11), (3, 14)
+from llm_walkthrough.machine.pythons import NEWEST, OLDEST
 
 
 def platform_tag() -> str:
@@ -48,17 +46,6 @@ def require_python() -> None:
         other = other_python()
         way_out = f"start with `{other} run.py`" if other else "get it from python.org"
         raise Stop(f"{reason}: {way_out}.")
-    if not (has_module("venv") and has_module("ensurepip")):
-        raise Stop(
-            f"this Python lacks its modules venv and ensurepip: on Debian and Ubuntu "
-            f"`sudo apt install python{dotted(sys.version_info[:2])}-venv` adds them, "
-            f"elsewhere take a Python from python.org."
-        )
-
-
-def has_module(name: str) -> bool:
-    """Tell whether a module can be imported, without importing it."""
-    return importlib.util.find_spec(name) is not None
 
 
 def other_python() -> str | None:

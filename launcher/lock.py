@@ -1,4 +1,4 @@
-"""How do two starts at once keep out of each other's way?"""
+"""The lock that keeps two starts at once out of each other's way."""
 
 from __future__ import annotations
 

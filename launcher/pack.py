@@ -1,7 +1,7 @@
-"""How is a folder read that takes the place of the network for a class?
+"""The folder that takes the place of the network for a class: how it is read.
 
 Such a pack holds wheels for one kind of computer, the models' wheels among them. Knows
-nothing of how a pack is written: `write_pack` does that.
+nothing of how a pack is written: `tools/pack.py` does that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from launcher.done import digest, read_stamp
 from launcher.interpreter import dotted, platform_tag
-from launcher.places import PINS, ROOT, TEST_PINS
+from launcher.places import PINS, ROOT, TEST_PINS, UV_PIN
 from launcher.words import Stop, say
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def pack_facts() -> dict[str, Any]:
     return {
         "Python": dotted(version),
         "platform": platform_tag(),
-        "pins": digest(PINS, TEST_PINS),
+        "pins": digest(UV_PIN, PINS, TEST_PINS),
     }
 
 
@@ -79,9 +79,5 @@ def require_whole(folder: Path) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """Hash a file piece by piece."""
-    sha256 = hashlib.sha256()
-    with path.open("rb") as file:
-        for piece in iter(lambda: file.read(1 << 20), b""):
-            sha256.update(piece)
-    return sha256.hexdigest()
+    """Hash a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

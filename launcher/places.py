@@ -1,8 +1,9 @@
-"""Where is everything that a set-up reads and writes?"""
+"""The places of everything that a set-up reads and writes, and the models' names."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -12,21 +13,22 @@ STAMP = VENV / "run.json"
 """What is done; written last."""
 LOCK = VENV / "run.lock"
 """Held by the one start that sets up."""
-LOG = VENV / "run.log"
-"""What the tool that ran last has said."""
 
 PINS, TEST_PINS = "requirements.txt", "requirements-test.txt"
-INT4 = "smollm2-135m-instruct-int4"
-FLOAT32 = "smollm2-135m-instruct-float32"
+UV_PIN = "requirements-uv.txt"
+CATALOGUE = (ROOT / "models" / "catalogue.toml").read_text(encoding="utf-8")
+MODEL = re.findall(r'^name = "(.+)"$', CATALOGUE, re.MULTILINE)[0]
+INT4, FLOAT32 = f"{MODEL}-int4", f"{MODEL}-float32"
+
+
+def existing(folder: Path) -> Path:
+    """Find the nearest folder above that is there, perhaps `folder` itself."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder
 
 
 def models_folder() -> Path:
     """Tell where the models stand."""
     named = os.environ.get("LLM_WALKTHROUGH_MODELS")
     return Path(named).expanduser() if named else ROOT / "models"
-
-
-def pin_lines(*names: str) -> list[str]:
-    """Read the lines of requirements files that pin a package."""
-    texts = [(ROOT / name).read_text(encoding="utf-8") for name in names]
-    return [line for text in texts for line in text.splitlines() if "==" in line]

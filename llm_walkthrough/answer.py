@@ -6,26 +6,20 @@ as it is made, the figures at the end. Knows nothing of options, terminals or si
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter as now
-from typing import TYPE_CHECKING
 
+from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.constraints.matcher import GrammarVocabulary
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.grammar import Grammar
 from llm_walkthrough.model import Model, open_model
 from llm_walkthrough.sampling import Sampling, uniform
-from llm_walkthrough.stepper import EndTokens, Stepper
+from llm_walkthrough.stepper import EndTokens, Stepper, StopRule
 from llm_walkthrough.structured_output import GrammarMask
-from llm_walkthrough.tokenizer import StopText, TextStream, open_tokenizer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from llm_walkthrough.arrays import TokenIds
-    from llm_walkthrough.grammar import Grammar
-    from llm_walkthrough.stepper import StopRule
-    from llm_walkthrough.tokenizer import Tokenizer
+from llm_walkthrough.tokenizer import StopText, TextStream, Tokenizer, open_tokenizer
 
 INTERRUPTED = "interrupted"
 

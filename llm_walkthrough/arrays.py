@@ -13,26 +13,29 @@ These names are for people and type checkers; nothing is checked while running, 
 module pays for importing them.
 """
 
-import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int64
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:  # names for readers cost no time while running
+    import numpy as np
+    from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 # --- tokens -----------------------------------------------------------------------
-TokenIds = Int64[np.ndarray, " sequence"]
+TokenIds: TypeAlias = "Int64[np.ndarray, ' sequence']"
 """Token ids in reading order, each in 0 … vocab-1."""
 
 # --- what comes out of the graph ----------------------------------------------------
-Logits = Float32[np.ndarray, " vocab"]
+Logits: TypeAlias = "Float32[np.ndarray, ' vocab']"
 """One score for each token of the vocabulary: any real number, -inf for "never"."""
 
-LogitsRows = Float32[np.ndarray, "sequence vocab"]
+LogitsRows: TypeAlias = "Float32[np.ndarray, 'sequence vocab']"
 """Row `i` scores what may follow token `i` of the run."""
 
-Probabilities = Float64[np.ndarray, " vocab"]
+Probabilities: TypeAlias = "Float64[np.ndarray, ' vocab']"
 """Softmax of the logits: each at least 0, together 1."""
 
-TokenMask = Bool[np.ndarray, " vocab"]
+TokenMask: TypeAlias = "Bool[np.ndarray, ' vocab']"
 """One answer for each token of the vocabulary: may it come next?"""
 
 # --- what the cache holds -----------------------------------------------------------
-KeyOrValue = Float[np.ndarray, "batch kv_heads past head_dim"]
+KeyOrValue: TypeAlias = "Float[np.ndarray, 'batch kv_heads past head_dim']"
 """The keys, or the values, of one layer; batch is 1 in this package."""

@@ -9,17 +9,15 @@ leaves the old branch or the new one, never half of each. Knows nothing of model
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llm_walkthrough.arrays import Logits, LogitsRows, TokenIds
-    from llm_walkthrough.kv_cache import KVCache, Rows
+from llm_walkthrough.arrays import Logits, LogitsRows, TokenIds
+from llm_walkthrough.kv_cache import KVCache, Rows
 
 Entry = TypeVar("Entry")
 Shaped = TypeVar("Shaped", bound=np.ndarray[Any, Any])

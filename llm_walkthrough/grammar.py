@@ -1,34 +1,33 @@
-"""Which texts are allowed, and is that said in a way that can be followed?
+"""Descriptions of the texts that are allowed, refused if they cannot be followed.
 
 A grammar is a JSON schema, a regular expression or a Lark grammar. It is compiled once
 when it is made, by llguidance, so that one which makes no sense is refused before any
-model is opened. Knows nothing of tokens: `matcher` does.
+model is opened. Knows nothing of tokens: `constraints.matcher` does.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from llm_walkthrough.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    Kind = Literal["JSON schema", "regular expression", "Lark grammar"]
+Kind = Literal["JSON schema", "regular expression", "Lark grammar"]
 
 # As Python's json.dumps writes. Free white space would let a model write line breaks
 # for ever, and would leave nothing to be forced.
-_JSON_STYLE = {
+JSON_STYLE = {
     "item_separator": ", ",
     "key_separator": ": ",
     "whitespace_flexible": False,
 }
+_SHOWN = 60  # characters of a description in an error: as much as fits a line
 _WAYS_OUT = {
     "JSON schema": "mend the schema, or leave out the keyword that it names",
     "regular expression": "mend the expression; look-around and back-references are "
@@ -67,31 +66,33 @@ class Grammar:
         """The description as llguidance takes it."""
         matcher = llguidance().LLMatcher
         if self.kind == "JSON schema":
-            style = None if self.text == "false" else _JSON_STYLE
-            wanted = matcher.grammar_from_json_schema(self.text, defaults=style)
-        elif self.kind == "regular expression":
-            wanted = matcher.grammar_from_regex(self.text)
-        else:
-            wanted = matcher.grammar_from_lark(self.text)
-        return str(wanted)
+            # llguidance refuses a style beside a schema that is no object
+            style = None if self.text == "false" else JSON_STYLE
+            return str(matcher.grammar_from_json_schema(self.text, defaults=style))
+        if self.kind == "regular expression":
+            return str(matcher.grammar_from_regex(self.text))
+        return str(matcher.grammar_from_lark(self.text))
 
     def error(self, reason: str) -> InputError:
         """Return the error that says why this grammar cannot be followed."""
-        shown = self.text if len(self.text) <= 60 else f"{self.text[:59]}…"  # noqa: PLR2004 - as much as fits a line
+        shown = self.text if len(self.text) <= _SHOWN else f"{self.text[: _SHOWN - 1]}…"
+        # of a parser's message what it says, and not its drawing of the place
+        said = re.search(r"^error: (.+)$", reason, re.MULTILINE)
+        why = said[1] if said else reason.strip().partition("\n")[0]
         return InputError(
-            f"the {self.kind} {shown!r} cannot be followed "
-            f"({_in_one_line(reason)}); {_WAYS_OUT[self.kind]}"
+            f"the {self.kind} {shown!r} cannot be followed ({why}); "
+            f"{_WAYS_OUT[self.kind]}"
         )
 
 
 def json_schema(schema: Mapping[str, Any] | str) -> Grammar:
-    """Allow the JSON values that a schema describes.
+    """Allow the JSON values that a schema, a dictionary or JSON text, describes.
 
     They are written as `json.dumps` does, on one line; the schema's own "x-guidance"
     may ask for other white space.
 
-    Args:
-        schema: as a dictionary, or as JSON text.
+    >>> json_schema({"type": "boolean"})
+    Grammar(kind='JSON schema', text='{"type": "boolean"}')
 
     Raises:
         InputError: not JSON, or as `Grammar`.
@@ -123,6 +124,9 @@ def json_schema(schema: Mapping[str, Any] | str) -> Grammar:
 def regular_expression(pattern: str) -> Grammar:
     """Allow the texts that match the whole pattern.
 
+    >>> regular_expression("yes|no").kind
+    'regular expression'
+
     Raises:
         InputError: as `Grammar`.
     """
@@ -131,6 +135,8 @@ def regular_expression(pattern: str) -> Grammar:
 
 def lark_grammar(text: str) -> Grammar:
     """Allow the texts that the rule `start` of a Lark grammar makes.
+
+    >>> balanced = lark_grammar('start: "x" | "(" start ")"')  # x, (x), ((x)), …
 
     Raises:
         InputError: as `Grammar`.
@@ -166,9 +172,3 @@ def llguidance() -> Any:  # noqa: ANN401 - a module
             f"a grammar needs llguidance, which cannot be loaded ({error}); run "
             "`python3 run.py`, or `pip install llguidance`"
         ) from error
-
-
-def _in_one_line(reason: str) -> str:
-    """Keep of a parser's message what it says, and not its drawing of the place."""
-    said = re.search(r"^error: (.+)$", reason, re.MULTILINE)
-    return said[1] if said else reason.strip().partition("\n")[0]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.model_files.model_config import read_model_config
+from llm_walkthrough.model_files.model_config import ModelConfig, read_model_config
 from llm_walkthrough.model_files.onnx_file import (
     all_nodes,
     find_onnx_file,
@@ -32,8 +32,6 @@ from llm_walkthrough.model_files.ports import (
 
 if TYPE_CHECKING:
     import onnx
-
-    from llm_walkthrough.model_files.model_config import ModelConfig
 
 _KEYS = {  # what the configurations call the sizes that a graph may leave open
     "kv_heads": "num_key_value_heads num_attention_heads n_head",

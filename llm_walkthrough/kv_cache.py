@@ -14,17 +14,14 @@ so. This file knows nothing of ONNX: `model` does the running.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
+from llm_walkthrough.arrays import KeyOrValue, TokenIds
 from llm_walkthrough.errors import InputError, StaleCacheError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from llm_walkthrough.arrays import KeyOrValue, TokenIds
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ with many tokens or with one. Knows nothing of text, nor what the logits are use
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
+from llm_walkthrough.arrays import KeyOrValue, LogitsRows, TokenIds
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
 from llm_walkthrough.graph import Graph, read_graph
 from llm_walkthrough.kv_cache import (
@@ -23,13 +25,7 @@ from llm_walkthrough.kv_cache import (
     SharedCache,
     checked_tokens,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from llm_walkthrough.arrays import KeyOrValue, LogitsRows, TokenIds
-    from llm_walkthrough.model_files.ports import Port
+from llm_walkthrough.model_files.ports import Port
 
 _FATAL_ONLY = 4  # onnxruntime's log severity; what is an error is raised as well
 

@@ -1,4 +1,4 @@
-"""How does netron draw a graph inside a notebook?
+"""Netron's drawing of a graph inside a notebook.
 
 A small server on this machine's own address hands out netron's page and one graph;
 weights in a data file are not sent. The page is changed in three points: it opens the
@@ -11,34 +11,27 @@ from __future__ import annotations
 import html
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from http.server import BaseHTTPRequestHandler
 from importlib.util import find_spec
+from mimetypes import MimeTypes
 from pathlib import Path
 from socketserver import ThreadingTCPServer
 from threading import Thread
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import onnx
 
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from llm_walkthrough.views import BORDER
 
 LOOPBACK = "127.0.0.1"
-_TYPES = {
-    ".css": "text/css",
-    ".html": "text/html; charset=utf-8",
-    ".ico": "image/x-icon",
-    ".js": "text/javascript",
-    ".json": "application/json",
-    ".onnx": "application/octet-stream",
-    ".png": "image/png",
-}
-_GRAPH, _QUIET = "model.onnx", "quiet.js"
+_TYPES = MimeTypes()  # without what this machine's own tables say
+_SHOWN = {".css", ".html", ".ico", ".js", ".json", ".png"}
+_GRAPH = "model.onnx"
+_QUIET = "quiet.js"  # a file: the page itself forbids scripts in line
 _CONSENT_NOT_NEEDED = """\
 Object.defineProperty(document, "cookie", {get: () => "consent=1", set: () => {}});
 """
@@ -71,7 +64,7 @@ class NetronView:
             return f"<p>{sentence}</p>"
         address = html.escape(self.address)
         link = f'<a href="{address}" target="_blank">Open it in a page of its own.</a>'
-        style = "width:100%;height:600px;border:1px solid rgba(128,128,128,.35)"
+        style = f"width:100%;height:600px;border:{BORDER}"
         frame = f'<iframe title="netron" src="{address}" style="{style}"></iframe>'
         return f"<p>{sentence} {link}</p>{frame}"
 
@@ -112,12 +105,12 @@ def open_netron(
         InputError: netron is not installed.
     """
     if "JPY_SESSION_NAME" not in environment:  # set by the server for its kernels
-        sentence = f"In JupyterLab netron opens here; elsewhere, {_ELSEWHERE}"
-        return NetronView(None, sentence)
+        reason = "In JupyterLab netron opens here; elsewhere,"
+        return NetronView(None, f"{reason} {_ELSEWHERE}")
     hub = environment.get("JUPYTERHUB_SERVICE_PREFIX")
-    if hub is not None and not _has_proxy():
-        no_way = "This hub has no jupyter-server-proxy, which netron needs;"
-        return NetronView(None, f"{no_way} {_ELSEWHERE}")
+    if hub is not None and find_spec("jupyter_server_proxy") is None:
+        reason = "This hub has no jupyter-server-proxy, which netron needs;"
+        return NetronView(None, f"{reason} {_ELSEWHERE}")
     port = serve(model.SerializeToString(deterministic=True))
     address = f"http://{LOOPBACK}:{port}/" if hub is None else f"{hub}proxy/{port}/"
     return NetronView(address, f"Should the frame stay empty, {_ELSEWHERE}")
@@ -125,33 +118,22 @@ def open_netron(
 
 @cache  # running the cell again shows the server that is already there
 def serve(graph: bytes) -> int:
-    """Hand out netron's page with this graph, as long as this process lives.
+    """Hand out netron's page with a graph, the content of an `.onnx` file.
 
-    Args:
-        graph: the content of an `.onnx` file.
-
-    Returns:
-        The port on the loopback address.
+    Does so as long as this process lives, and returns the port on the loopback address.
 
     Raises:
         InputError: netron is not installed.
     """
-    # HTTPServer would look up the machine's name, for seconds where there is no network
-    server = ThreadingTCPServer((LOOPBACK, 0), _handler(graph, _netron_folder()))
-    server.daemon_threads = True
-    Thread(target=server.serve_forever, name="netron", daemon=True).start()
-    return int(server.server_address[1])
-
-
-def _netron_folder() -> Path:
     spec = find_spec("netron")
     if spec is None or spec.origin is None:
         raise InputError("netron is not installed; run `python3 run.py`")
-    return Path(spec.origin).parent
-
-
-def _has_proxy() -> bool:
-    return find_spec("jupyter_server_proxy") is not None
+    handler = _handler(graph, Path(spec.origin).parent)
+    # HTTPServer would look up the machine's name, for seconds where there is no network
+    server = ThreadingTCPServer((LOOPBACK, 0), handler)
+    server.daemon_threads = True
+    Thread(target=server.serve_forever, name="netron", daemon=True).start()
+    return int(server.server_address[1])
 
 
 def _page(netron: Path) -> bytes:
@@ -166,26 +148,22 @@ def _page(netron: Path) -> bytes:
 
 def _handler(graph: bytes, netron: Path) -> type[BaseHTTPRequestHandler]:
     """Make the class that answers requests, from what it has to offer."""
-    files = {one.name: one for one in netron.iterdir() if one.suffix in _TYPES}
-    made = {
-        "index.html": _page(netron),
-        _QUIET: _CONSENT_NOT_NEEDED.encode(),
-        _GRAPH: graph,
-    }
+    page, quiet = _page(netron), _CONSENT_NOT_NEEDED.encode()
+    # by name alone, so that no path leads out of the folder; read when asked for
+    shown = [file for file in netron.iterdir() if file.suffix in _SHOWN]
+    files = {file.name: file.read_bytes for file in shown}
+    files |= {"index.html": lambda: page, _QUIET: lambda: quiet, _GRAPH: lambda: graph}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             name = urlsplit(self.path).path.removeprefix("/") or "index.html"
-            if name in made:
-                self._answer(name, made[name])
-            elif name in files:
-                self._answer(name, files[name].read_bytes())
-            else:
+            if name not in files:
                 self.send_error(404)
-
-        def _answer(self, name: str, content: bytes) -> None:
+                return
+            content = files[name]()
             self.send_response(200)
-            self.send_header("Content-Type", _TYPES[Path(name).suffix])
+            kind = _TYPES.guess_type(name)[0] or "application/octet-stream"
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
             self.send_header("Content-Security-Policy", _ONLY_FROM_HERE)
             self.end_headers()

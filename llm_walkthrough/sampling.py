@@ -13,19 +13,16 @@ filters first), and top-k keeps exactly k tokens, the lowest id first among equa
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.knob import Knob
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
 
 _BLOCK = 64  # positions whose numbers are made together
 

@@ -10,32 +10,30 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from llm_walkthrough.arrays import Logits, LogitsRows, Probabilities, TokenIds
 from llm_walkthrough.branch import Branch, KeptRows, Run, Step, read_only
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.kv_cache import checked_tokens
+from llm_walkthrough.kv_cache import KVCache, checked_tokens
 from llm_walkthrough.sampling import (
     Processor,
     choose,
     forced_token,
     pick,
     process,
+    require_u,
     softmax,
     uniform,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+StopRule = Callable[[TokenIds], bool]
 
-    from llm_walkthrough.arrays import Logits, LogitsRows, Probabilities, TokenIds
-    from llm_walkthrough.kv_cache import KVCache
-
-    StopRule = Callable[[TokenIds], bool]
-    """Told the new tokens, the prompt left out: is it time to stop?"""
+"""Told the new tokens, the prompt left out: is it time to stop?"""
 
 CHUNK = 256
 """Tokens per run of a long prompt: its logits take 4 bytes x vocab for each token."""
@@ -250,12 +248,7 @@ class Stepper:
             InputError: `u` is not at least 0 and below 1.
         """
         with self.lock:
-            if u is not None and not 0 <= u < 1:
-                raise InputError(
-                    f"u must be at least 0 and below 1, got {u}; None gives the "
-                    "seed's number back"
-                )
-            self._branch = self._branch.with_u(u)
+            self._branch = self._branch.with_u(None if u is None else require_u(u))
 
     # --- going on and back -----------------------------------------------------------
 

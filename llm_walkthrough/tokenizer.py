@@ -8,14 +8,16 @@ vocabulary spells its tokens is in `token_text`, how a conversation becomes a te
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import tokenizers
 
+from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
 from llm_walkthrough.model_files.chat_template import (
     ChatTemplate,
@@ -23,12 +25,6 @@ from llm_walkthrough.model_files.chat_template import (
     read_chat_template,
 )
 from llm_walkthrough.model_files.token_text import TokenText, shown, token_text
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from llm_walkthrough.arrays import TokenIds
 
 
 def open_tokenizer(folder: Path) -> Tokenizer:

@@ -1,4 +1,4 @@
-"""How does state read as a table, in HTML and as plain text?
+"""Tables, chips and passages, as HTML for a page and as plain text for a terminal.
 
 Every function here is pure: it takes values and returns something that Jupyter shows by
 itself when it is the last line of a cell. The HTML holds no script, no style sheet and
@@ -11,33 +11,32 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import numpy as np
+
+from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
+from llm_walkthrough.machine.judgements import Row
+from llm_walkthrough.model_files.ports import folded
+from llm_walkthrough.model_files.token_text import visible as visible  # noqa: PLC0414 - notebooks show texts by it
 from llm_walkthrough.sampling import likeliest_first, softmax
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    import numpy as np
-
-    from llm_walkthrough.arrays import Logits, TokenIds
     from llm_walkthrough.graph import Graph
-    from llm_walkthrough.model_files.ports import Port
 
     Cell = str | float | bool | np.number | None
     Side = Literal["left", "right"]
 
-_GREY = "rgba(128,128,128,.35)"
-_BORDER = f"1px solid {_GREY}"
-_PADDING = "padding:.2em .7em"
+_GREY = "rgba(128,128,128,.35)"  # half transparent: seen on white and on black
+BORDER = f"1px solid {_GREY}"
 _MONOSPACE = "font-family:ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace"
 _UNBROKEN = 20  # characters; a text up to this length stays on one line
 _NONE = "—"
-_SIGNS = {"ok": "✓", "note": "•", "problem": "✗"}
-_NUMBER = re.compile(rf"[-+]?\d[\d,.]*( ?[%A-Za-z/]{{1,5}})?|{_NONE}")
-_LAYER = re.compile(r"\.\d+\.")
+_SIGNS = {"ok": "✓", "note": "•", "problem": "✗"}  # so that colour need not say it
+_NUMBER = re.compile(rf"[-+]?\d[\d,.]*( ?[%A-Za-z/]{{1,5}})?|{_NONE}")  # "1,200 kB"
 
 
 class Code(str):
@@ -53,6 +52,12 @@ class Table:
     A cell is text, `Code`, a number, a boolean ("yes", "no") or None ("—"). A column of
     numbers, with or without a unit, stands on the right. Whole numbers are shown as
     Python writes them, others with four figures; for anything else hand in the text.
+
+    >>> Table(("dtype", "bytes"), [("int4", 0.5), ("float32", 4)])
+    dtype    bytes
+    ───────  ─────
+    int4       0.5
+    float32      4
 
     Attributes:
         columns: the headings.
@@ -70,18 +75,17 @@ class Table:
         body = "".join(
             f"<tr>{''.join(map(_html_cell, row, sides))}</tr>" for row in self.rows
         )
-        table = '<table style="border-collapse:collapse;margin:.6em 0">'
-        return f"{_above(self.caption)}{table}<tr>{head}</tr>{body}</table>"
+        style = "border-collapse:collapse;margin:.6em 0"
+        table = f'<table style="{style}"><tr>{head}</tr>{body}</table>'
+        return f"{_above(self.caption)}{table}"
 
     def __repr__(self) -> str:
         sides = self._sides()
-        lines = [list(self.columns), *([_text(cell) for cell in r] for r in self.rows)]
+        lines = [list(self.columns), *(list(map(_cell_text, r)) for r in self.rows)]
         widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
-        rule = ["─" * width for width in widths]
-        aligned = [
-            "  ".join(map(_aligned, line, widths, sides)).rstrip()
-            for line in (lines[0], rule, *lines[1:])
-        ]
+        lines.insert(1, ["─" * width for width in widths])
+        cells = [map(_aligned, line, widths, sides) for line in lines]
+        aligned = ["  ".join(line).rstrip() for line in cells]
         return "\n".join([self.caption, *aligned] if self.caption else aligned)
 
     def _sides(self) -> list[Side]:
@@ -105,7 +109,10 @@ class Chips:
     caption: str = ""
 
     def _repr_html_(self) -> str:
-        chips = "".join(map(_chip, self.pieces))
+        frame = f"border:{BORDER};border-radius:4px;padding:.1em .3em"
+        style = f"{frame};margin-right:.2em;{_MONOSPACE}"
+        pieces = map(html.escape, self.pieces)
+        chips = "".join(f'<span style="{style}">{piece}</span> ' for piece in pieces)
         return f'{_above(self.caption)}<div style="line-height:2">{chips}</div>'
 
     def __repr__(self) -> str:
@@ -142,42 +149,12 @@ class Vocabulary(Protocol):
         ...
 
 
-class EnvironmentRow(Protocol):
-    """What is needed here of one row of `environment.check()`."""
-
-    @property
-    def name(self) -> str:
-        """What was looked at."""
-        ...
-
-    @property
-    def found(self) -> str:
-        """What is there."""
-        ...
-
-    @property
-    def wanted(self) -> str:
-        """What should be there."""
-        ...
-
-    @property
-    def way_out(self) -> str:
-        """How to mend it."""
-        ...
-
-    @property
-    def severity(self) -> str:
-        """One of "ok", "note" and "problem"."""
-        ...
-
-
-def visible(text: str) -> str:
-    """Return the text with its white space made visible: "␣", "⏎" and "⇥"."""
-    return text.translate({ord(" "): "␣", ord("\n"): "⏎", ord("\t"): "⇥"})
-
-
 def byte_count(count: float) -> str:
-    """Return a number of bytes in the unit that suits it (1 MB is 1,000,000 B)."""
+    """Return a number of bytes in the unit that suits it (1 MB is 1,000,000 B).
+
+    >>> byte_count(93_400_000)
+    '93.40 MB'
+    """
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size:
             return f"{count / size:.2f} {unit}"
@@ -185,19 +162,29 @@ def byte_count(count: float) -> str:
 
 
 def columns_table(columns: Mapping[str, Sequence[Cell]], caption: str = "") -> Table:
-    """Return a table of equally long columns, by their headings."""
+    """Return a table of equally long columns, by their headings.
+
+    >>> columns_table({"token": ["cat", "dog"], "share": ["60 %", None]})
+    token  share
+    ─────  ─────
+    cat     60 %
+    dog        —
+    """
     return Table(tuple(columns), list(zip(*columns.values(), strict=True)), caption)
 
 
 def ports_table(graph: Graph) -> Table:
     """Return the graph's inputs and outputs; ports that differ in the layer, once."""
-    ports = [("in", port) for port in graph.inputs]
-    ports += [("out", port) for port in graph.outputs]
-    folded: dict[tuple[Cell, ...], int] = {}
-    for direction, port in ports:
-        row = (direction, *_port_cells(port))
-        folded[row] = folded.get(row, 0) + 1
-    rows = [(*row, count) for row, count in folded.items()]
+    sides = (("in", graph.inputs), ("out", graph.outputs))
+    ports = [(side, port) for side, ports in sides for port in ports]
+    counts = folded(
+        (port.name, (side, port.dtype, ", ".join(map(str, port.shape)), port.role))
+        for side, port in ports
+    )
+    rows = [
+        (side, Code(name), Code(dtype), Code(f"[{shape}]"), role, count)
+        for (name, (side, dtype, shape, role)), count in counts.items()
+    ]
     return Table(("", "name", "dtype", "shape", "role", "ports"), rows)
 
 
@@ -207,18 +194,22 @@ def arrays_table(arrays: Mapping[str, np.ndarray]) -> Table:
     Arrays that differ only in the number of their layer share a row; its bytes are
     those of all of them.
     """
-    folded: dict[tuple[Cell, ...], list[int]] = {}
-    for name, array in arrays.items():
-        row = (_without_layer(name), Code(array.dtype), Code(list(array.shape)))
-        folded.setdefault(row, []).append(array.nbytes)
-    rows = [(*row, len(sizes), f"{sum(sizes):,}") for row, sizes in folded.items()]
+    counts = folded(
+        (name, (str(array.dtype), str(list(array.shape)), array.nbytes))
+        for name, array in arrays.items()
+    )
+    rows = [
+        (Code(name), Code(dtype), Code(shape), count, f"{count * size:,}")
+        for (name, (dtype, shape, size)), count in counts.items()
+    ]
     return Table(("name", "dtype", "shape", "arrays", "bytes"), rows)
 
 
-def rows_table(rows: Iterable[EnvironmentRow]) -> Table:
+def rows_table(rows: Iterable[Row]) -> Table:
     """Return what was found on this machine, what is wanted and how to mend it."""
     cells = [
-        (_state(row), row.name, row.found, row.wanted, row.way_out) for row in rows
+        (f"{_SIGNS[r.severity]} {r.severity}", r.name, r.found, r.wanted, r.way_out)
+        for r in rows
     ]
     return Table(("", "what", "found", "wanted", "what to do"), cells)
 
@@ -239,18 +230,11 @@ def candidates_table(tokenizer: Vocabulary, logits: Logits, count: int = 10) -> 
 
     Tokens that a filter has removed (logit -inf) are left out.
     """
-    probabilities = softmax(logits)
-    likeliest = likeliest_first(probabilities)[:count].tolist()
-    rows = [
-        (
-            rank,
-            token,
-            Code(tokenizer.piece(token)),
-            f"{logits[token]:.1f}",
-            _percent(probabilities[token]),
-        )
-        for rank, token in enumerate(likeliest, start=1)
-    ]
+    probabilities, likeliest = _ranked(logits, count)
+    rows = []
+    for rank, token in enumerate(likeliest, start=1):
+        figures = (f"{logits[token]:.1f}", _percent(probabilities[token]))
+        rows.append((rank, token, Code(tokenizer.piece(token)), *figures))
     return Table(("rank", "id", "token", "logit", "probability"), rows)
 
 
@@ -259,47 +243,37 @@ def stages_table(
 ) -> Table:
     """Return how the likeliest tokens fare from one stage of processing to the next.
 
-    Args:
-        tokenizer: shows the tokens.
-        stages: heading to logits [vocab] float32; the first one ranks the tokens.
-        count: how many tokens to show.
+    Each stage has a heading and logits [vocab] float32; the first ranks the tokens.
     """
-    columns = [softmax(logits) for logits in stages.values()]
+    ranked = [_ranked(logits, count) for logits in stages.values()]
     rows = [
-        (Code(tokenizer.piece(int(token))), *(_percent(p[token]) for p in columns))
-        for token in likeliest_first(columns[0])[:count]
+        (Code(tokenizer.piece(token)), *(_percent(p[token]) for p, _ in ranked))
+        for token in ranked[0][1]
     ]
     return Table(("token", *stages), rows)
 
 
-def _state(row: EnvironmentRow) -> str:
-    return f"{_SIGNS[row.severity]} {row.severity}"
-
-
-def _port_cells(port: Port) -> tuple[Cell, ...]:
-    shape = ", ".join(str(axis) for axis in port.shape)
-    return (_without_layer(port.name), Code(port.dtype), Code(f"[{shape}]"), port.role)
-
-
-def _without_layer(name: str) -> Code:
-    return Code(_LAYER.sub(".{layer}.", name))
+def _ranked(logits: Logits, count: int) -> tuple[Probabilities, list[int]]:
+    """Return probabilities [vocab] float64, and the likeliest tokens among them."""
+    probabilities = softmax(logits)
+    return probabilities, likeliest_first(probabilities)[:count].tolist()
 
 
 def _percent(probability: float) -> str:
     return _NONE if probability == 0 else f"{100 * probability:.1f} %"
 
 
-def _text(cell: Cell) -> str:
+def _cell_text(cell: Cell) -> str:
     if cell is None:
         return _NONE
     if isinstance(cell, bool):
         return "yes" if cell else "no"
-    is_whole = isinstance(cell, str | Integral)
-    return str(cell) if is_whole else f"{cell:.4g}"
+    return str(cell) if isinstance(cell, str | Integral) else f"{cell:.4g}"
 
 
 def _is_number(cell: Cell) -> bool:
     if isinstance(cell, str):
+        # a token such as "365" is no number, though it looks like one
         return not isinstance(cell, Code) and bool(_NUMBER.fullmatch(cell))
     return cell is None or (isinstance(cell, Real) and not isinstance(cell, bool))
 
@@ -310,28 +284,20 @@ def _above(caption: str) -> str:
     return f'<div style="margin:.3em 0"><b>{html.escape(caption)}</b></div>'
 
 
+def _box(side: Side) -> str:
+    return f"text-align:{side};padding:.2em .7em;border-bottom:{BORDER}"
+
+
 def _heading(name: str, side: Side) -> str:
-    style = f"text-align:{side};{_PADDING};border-bottom:{_BORDER}"
-    return f'<th style="{style}">{html.escape(name)}</th>'
+    return f'<th style="{_box(side)}">{html.escape(name)}</th>'
 
 
 def _html_cell(cell: Cell, side: Side) -> str:
-    text = _text(cell)
-    space = (
-        "pre"
-        if isinstance(cell, Code)
-        else "nowrap"
-        if len(text) <= _UNBROKEN
-        else "normal"
-    )
-    style = f"text-align:{side};{_PADDING};border-bottom:{_BORDER};white-space:{space}"
-    font = f";{_MONOSPACE}" if isinstance(cell, Code) else ""
-    return f'<td style="{style}{font};vertical-align:top">{html.escape(text)}</td>'
-
-
-def _chip(piece: str) -> str:
-    frame = f"border:{_BORDER};border-radius:4px;padding:.1em .3em;margin-right:.2em"
-    return f'<span style="{frame};{_MONOSPACE}">{html.escape(piece)}</span> '
+    text, is_code = _cell_text(cell), isinstance(cell, Code)
+    is_short = len(text) <= _UNBROKEN
+    space = "pre" if is_code else "nowrap" if is_short else "normal"
+    style = f"{_box(side)};white-space:{space}{f';{_MONOSPACE}' if is_code else ''}"
+    return f'<td style="{style};vertical-align:top">{html.escape(text)}</td>'
 
 
 def _width(text: str) -> int:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.lab import FLAGS, find_chromium
+from benchmarks.lab import FLAGS, Lab, find_chromium
 from llm_walkthrough.errors import InputError
 
 pytest.register_assert_rewrite("real_lab")  # so that a failure says more
 
 from real_lab import lab_with_notebooks, quiet_page  # noqa: E402 - as said above
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Browser, Page
-
-    from benchmarks.lab import Lab
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A copy of run.py in a folder of its own, with a pip that only notes what it is asked.
+"""A copy of run.py in a folder of its own, with a pip and a uv that note their words.
 
 The .venv is real but empty; the stand-in for the command line prints its words. So a
 whole set-up takes a fraction of a second and needs no network.
@@ -15,17 +15,23 @@ import time
 from pathlib import Path
 from typing import Any
 
+from llm_walkthrough.conversion.record import VERSION
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 FILES = (
     "run.py",
     "requirements.txt",
     "requirements-test.txt",
+    "requirements-uv.txt",
     "pyproject.toml",
     "models/catalogue.toml",
+    "llm_walkthrough/conversion/record.py",
+    "llm_walkthrough/machine/pythons.py",
+    "tools/pack.py",
 )
 
 START = """\
-import os, subprocess, sys, launcher.prepare, launcher.places as places
+import os, shutil, subprocess, sys, launcher.prepare, launcher.places as places
 from pathlib import Path
 
 def make_empty_venv(workshop):
@@ -42,37 +48,55 @@ def make_empty_venv(workshop):
         version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
         packages = places.VENV / "lib" / version / "site-packages"
         packages.mkdir(parents=True)
-    (packages / "pip").mkdir()
-    (packages / "pip" / "__init__.py").touch()
-    fake = Path("fake_pip.py").read_text(encoding="utf-8")
-    (packages / "pip" / "__main__.py").write_text(fake, encoding="utf-8")
+    shutil.copytree("fake_pip", packages / "pip")
 
 launcher.prepare.make_venv = make_empty_venv
 import run
-sys.exit(run.main(sys.argv[1:]))
+sys.exit(run.in_one_sentence(run.start, sys.argv[1:]))
 """
 
-PIP = """\
-import json, os, sys, time
+TOOL = """\
+import json, os, shutil, sys, time
 from pathlib import Path
 
-words = sys.argv[1:]
-environment = {key: value for key, value in os.environ.items() if key[:4] == "PIP_"}
-with open(".pip_cache", "a", encoding="utf-8") as calls:
-    calls.write(json.dumps({"words": words, "environment": environment}) + "\\n")
-while Path("hold-pip").exists():
+words, tool = sys.argv[1:], Path(__file__).parent.name
+if words == ["cache", "dir"]:
+    sys.exit(print(Path.cwd()))
+with open(".calls_cache", "a", encoding="utf-8") as calls:
+    call = {"tool": tool, "words": words, "environment": dict(os.environ)}
+    calls.write(json.dumps(call) + "\\n")
+while Path(f"hold-{tool}").exists():
     time.sleep(0.01)
-if Path("break-pip").exists():
-    print(Path("break-pip").read_text(encoding="utf-8"))
+fault = Path(f"break-{tool}")
+if fault.exists():
+    print(fault.read_text(encoding="utf-8"))
     sys.exit(1)
+packages = Path(__file__).parent.parent
+if words[-1].endswith("requirements-uv.txt"):
+    if Path("no-uv").exists():
+        sys.exit("ERROR: No matching distribution found for uv")
+    (packages / "uv").mkdir(exist_ok=True)
+    shutil.copy(__file__, packages / "uv")
 if "download" in words:
     folder = Path(words[words.index("--dest") + 1])
     (folder / "numpy-1-py3-none-any.whl").write_text("a wheel", encoding="utf-8")
 if "--editable" in words:
-    package = Path(__file__).parent.parent / "llm_walkthrough"
+    package = packages / "llm_walkthrough"
     (package / "command_line").mkdir(parents=True, exist_ok=True)
-    cli = Path("fake_cli.py").read_text(encoding="utf-8")
-    (package / "command_line" / "cli.py").write_text(cli)
+    shutil.copy("fake_cli.py", package / "command_line" / "cli.py")
+"""
+
+OPTIONS = """\
+import os
+from types import SimpleNamespace
+
+def create_command(name):
+    links = os.environ.get("PIP_FIND_LINKS", "").split()
+    options = dict.fromkeys(["index_url", "proxy", "cert", "client_cert"], "")
+    options |= {"find_links": links, "no_index": "PIP_NO_INDEX" in os.environ}
+    options |= {"extra_index_urls": [], "trusted_hosts": []}
+    parsed = SimpleNamespace(**options), []
+    return SimpleNamespace(parse_args=lambda words: parsed)
 """
 
 CLI = """\
@@ -85,7 +109,7 @@ if words[:2] == ["models", "fetch"]:
         folder = Path(os.environ.get("LLM_WALKTHROUGH_MODELS", "models"), name)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "model.onnx").write_text("a graph")
-        record = {"version": 1, "bytes": {"model.onnx": 7}}
+        record = {"version": VERSION, "bytes": {"model.onnx": 7}}
         (folder / "conversion.json").write_text(json.dumps(record))
     sys.exit()
 print("the command line has", words)
@@ -106,12 +130,14 @@ class Course:
             ignore=shutil.ignore_patterns("__pycache__"),
         )
         for name in FILES:
-            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, folder / name)
-        (folder / "llm_walkthrough" / "conversion").mkdir(parents=True)
-        self.write("llm_walkthrough/conversion/convert.py", "VERSION = 1\n")
-        for name, text in (("start", START), ("fake_pip", PIP), ("fake_cli", CLI)):
-            self.write(f"{name}.py", text)
+        (folder / "fake_pip" / "_internal").mkdir(parents=True)
+        self.write("fake_pip/_internal/commands.py", OPTIONS)
+        self.write("fake_pip/__init__.py", "")
+        self.write("fake_pip/__main__.py", TOOL)
+        self.write("start.py", START)
+        self.write("fake_cli.py", CLI.replace("VERSION", str(VERSION)))
 
     def copy(self, folder: Path) -> Course:
         """Copy a course as it is now, as if it had been set up in `folder`."""
@@ -134,7 +160,7 @@ class Course:
         inherited = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith(("LLM_WALKTHROUGH", "PIP_"))
+            if not key.startswith(("LLM_WALKTHROUGH", "PIP_", "UV_"))
         }
         return subprocess.Popen(
             [sys.executable, "-S", "start.py", *words],
@@ -151,14 +177,16 @@ class Course:
         out, err = process.communicate(timeout=30)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
-    def pip_calls(self) -> list[dict[str, Any]]:
-        path = self.folder / ".pip_cache"
+    def calls(self, tool: str = "") -> list[dict[str, Any]]:
+        """Tell what pip and uv were asked, or one of them."""
+        path = self.folder / ".calls_cache"
         if not path.exists():
             return []
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        every = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        return [call for call in every if tool in call["tool"]]
 
-    def wait_for_pip(self) -> None:
+    def wait_for(self, tool: str) -> None:
         deadline = time.monotonic() + 20
-        while not self.pip_calls():
-            assert time.monotonic() < deadline, "pip was not started"
+        while not self.calls(tool):
+            assert time.monotonic() < deadline, f"{tool} was not started"
             time.sleep(0.01)

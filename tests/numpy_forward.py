@@ -7,17 +7,16 @@ turns neighbours (0, 1), (2, 3), … here and pairs (0, 32), (1, 33), … in the
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gguf
 import numpy as np
 
+from llm_walkthrough.arrays import LogitsRows, TokenIds
+
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from jaxtyping import Float32, Float64
-
-    from llm_walkthrough.arrays import LogitsRows, TokenIds
 
     Vectors = Float32[np.ndarray, "sequence hidden"]
     Heads = Float32[np.ndarray, "heads sequence head_dim"]

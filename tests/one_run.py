@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from jaxtyping import Float32, Int64
 
 

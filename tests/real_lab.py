@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from benchmarks.lab import LOOPBACK, Lab, started_lab
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Browser, ConsoleMessage, Page
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 PATIENCE = 30_000  # milliseconds; only a page that fails waits so long

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,16 +14,12 @@ from llm_walkthrough import answer as answering
 from llm_walkthrough.answer import Answer, Figures, Settings, chat_prompt
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.grammar import regular_expression
+from llm_walkthrough.model import Model
 from llm_walkthrough.sampling import Sampling, TopK
 from llm_walkthrough.stepper import Stepper
+from llm_walkthrough.tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from llm_walkthrough.model import Model
-    from llm_walkthrough.tokenizer import Tokenizer
-
-    Loaded = tuple[Model, Tokenizer]
+Loaded = tuple[Model, Tokenizer]
 
 GREEDY = Sampling(temperature=0, repetition_penalty=1)
 LEVEL = Sampling(temperature=2, top_k=0, top_p=1, repetition_penalty=1)

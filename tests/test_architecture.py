@@ -20,7 +20,7 @@ ROWS = (
     {"arrays", "errors"},
     {"model_files", "knob"},
     {"sampling", "kv_cache", "graph", "tokenizer", "grammar"},
-    {"constraints"},
+    {"constraints", "machine"},
     {"structured_output", "branch"},
     {"model", "stepper"},
     {"views", "exercises", "plots"},
@@ -45,7 +45,6 @@ BESIDE = {
     "command_line",
     "conversion",
     "environment",
-    "machine",
     "netron_view",
 }
 

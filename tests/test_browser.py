@@ -6,25 +6,18 @@ console, leave a traceback in the server's log, or cover itself with a message.
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nbformat
 import psutil
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 from real_lab import NOTEBOOKS, both_themes
+from wcag import READABLE, contrast, numbers
 
-from benchmarks.lab import LOOPBACK, run_all_cells
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
-
-    from benchmarks.lab import Lab
+from benchmarks.lab import LOOPBACK, Lab, run_all_cells
 
 pytestmark = pytest.mark.browser
-
-READABLE = 4.5  # the least contrast of text by WCAG 2.2, success criterion 1.4.3
 
 OPEN_PANEL = """\
 from llm_walkthrough.classroom import open_lesson
@@ -55,25 +48,13 @@ COLOURS = """\
 """
 
 
-def contrast(text: Locator) -> float:
-    """How far the text stands out, 1 to 21, by WCAG 2.2."""
-    ink, paper = (
-        [float(value) for value in re.findall(r"[\d.]+", colour)]
-        for colour in text.evaluate(COLOURS)
-    )
+def stands_out(text: Locator) -> float:
+    """The contrast of a text, 1 to 21; ink may be a little transparent."""
+    ink, paper = map(numbers, text.evaluate(COLOURS))
     opacity = ink[3] if len(ink) > 3 else 1.0
-    seen = [opacity * i + (1 - opacity) * p for i, p in zip(ink, paper, strict=False)]
-    lighter, darker = sorted((luminance(*seen[:3]), luminance(*paper[:3])))[::-1]
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def luminance(red: float, green: float, blue: float) -> float:
-    """Of sRGB values of 0 to 255, by WCAG 2.2."""
-    shares = (value / 255 for value in (red, green, blue))
-    linear = [
-        s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares
-    ]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    pairs = zip(ink[:3], paper[:3], strict=True)
+    seen = [opacity * i + (1 - opacity) * p for i, p in pairs]
+    return contrast(seen, paper[:3])
 
 
 def test_lab_listens_on_this_machine_alone_and_shows_the_notebooks(
@@ -108,7 +89,7 @@ def test_sampling_panel_follows_the_keys_and_is_readable_in_light_and_dark(
         assert len(texts) >= 12
         for text in texts:
             text.click(trial=True)  # nothing lies over it
-        assert min(map(contrast, texts)) >= READABLE
+        assert min(map(stands_out, texts)) >= READABLE
 
 
 @pytest.mark.model

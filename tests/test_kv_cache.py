@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from llm_walkthrough.arrays import KeyOrValue
 from llm_walkthrough.errors import InputError, StaleCacheError
 from llm_walkthrough.kv_cache import (
     GrownCache,
@@ -13,11 +14,6 @@ from llm_walkthrough.kv_cache import (
     SharedCache,
     checked_tokens,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llm_walkthrough.arrays import KeyOrValue
 
 Cache = GrownCache | SharedCache
 CAPACITY = 10

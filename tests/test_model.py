@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,17 +27,12 @@ from tiny_graph import (
     write_model,
 )
 
+from llm_walkthrough.arrays import LogitsRows, TokenIds
 from llm_walkthrough.errors import InputError, StaleCacheError
 from llm_walkthrough.kv_cache import GrownCache, KVCache, SharedCache
 from llm_walkthrough.model import Model, open_model
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
-    from llm_walkthrough.arrays import LogitsRows, TokenIds
-
-    OpenLayout = Callable[[Layout], Model]
+OpenLayout = Callable[[Layout], Model]
 
 TOKENS = np.random.default_rng(1).integers(0, VOCAB, 24)
 TURNS = {

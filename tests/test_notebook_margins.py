@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import nbformat
 import numpy as np
@@ -16,9 +16,6 @@ from handicap import FLOAT32, INT4, NONE, handicap_of
 
 from llm_walkthrough.catalogue import find
 from tools.notebooks import FOLDER, execute, find_notebooks, save
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 TESTS = Path(__file__).resolve().parent
 

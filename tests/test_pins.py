@@ -13,6 +13,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PINS, TEST_PINS = ROOT / "requirements.txt", ROOT / "requirements-test.txt"
+UV_PIN = ROOT / "requirements-uv.txt"
+UV_PIN = ROOT / "requirements-uv.txt"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 BUILD = "setuptools"  # installs the package itself
@@ -51,10 +53,21 @@ def needed_here(asked: list[str]) -> set[str]:
     return {name for name in needed if "[" not in name}
 
 
-@pytest.mark.parametrize("path", [PINS, TEST_PINS], ids=lambda path: path.name)
-def test_every_line_pins_one_version_and_names_no_place(path: Path) -> None:
-    for line in lines(path):
-        assert re.fullmatch(r"[a-z0-9.-]+==[0-9][\w.]*( ; [^#]+)?", line), line
+def test_every_line_pins_one_version_and_names_no_place() -> None:
+    every = [line for path in (PINS, TEST_PINS, UV_PIN) for line in lines(path)]
+    pattern = r"[a-z0-9.-]+==[0-9][\w.]*( ; [^#]+)?"
+    assert [line for line in every if not re.fullmatch(pattern, line)] == []
+
+
+def test_uv_installs_the_pins_and_is_none_of_them() -> None:
+    assert list(pins(UV_PIN)) == ["uv"]
+    assert "uv" not in pins(PINS).keys() | pins(TEST_PINS).keys()
+
+
+def test_before_a_commit_the_same_ruff_runs_as_in_the_checks() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    (version,) = pins(TEST_PINS)["ruff"].specifier
+    assert f"ruff-pre-commit\n    rev: v{version.version}\n" in hooks
 
 
 def test_no_package_is_pinned_twice() -> None:

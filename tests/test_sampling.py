@@ -3,13 +3,16 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
+from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.knob import Knob
 from llm_walkthrough.sampling import (
     KNOBS,
     MinP,
@@ -29,12 +32,6 @@ from llm_walkthrough.sampling import (
     softmax,
     uniform,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
-    from llm_walkthrough.knob import Knob
 
 NO_CONTEXT, CONTEXT = np.array([], np.int64), np.array([1])
 # ids 0 … 3 have the probabilities 3/16, 8/16, 1/16, 4/16

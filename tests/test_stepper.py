@@ -5,11 +5,13 @@ import itertools
 import sys
 import threading
 import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +30,7 @@ from toy_model import TOYS, GrownToy, SharedToy, ToyModel, replayed
 from llm_walkthrough import branch as branch_module
 from llm_walkthrough import kv_cache as cache_module
 from llm_walkthrough import stepper as stepper_module
+from llm_walkthrough.arrays import Logits, TokenIds
 from llm_walkthrough.branch import Step
 from llm_walkthrough.errors import InputError, StaleCacheError
 from llm_walkthrough.sampling import (
@@ -42,14 +45,6 @@ from llm_walkthrough.sampling import (
     uniform,
 )
 from llm_walkthrough.stepper import EndTokens, Stepper
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import FrameType
-
-    from _typeshed import TraceFunction
-
-    from llm_walkthrough.arrays import Logits, TokenIds
 
 VOCAB = 23
 PROMPT = np.array([3, 1, 4, 1, 5])
@@ -635,7 +630,7 @@ def interrupted_at_line(act: Callable[[], object], line: int) -> bool:
     """Press stop before the `line`-th line that `act` runs; was there such a line?"""
     lines = itertools.count()
 
-    def trace(frame: FrameType, event: str, _: object) -> TraceFunction | None:
+    def trace(frame: FrameType, event: str, _: object) -> Any:  # noqa: ANN401 - as sys wants it
         code = frame.f_code
         if code.co_filename not in SOURCES or code.co_name in PURE:
             return None
@@ -757,7 +752,7 @@ def test_a_cache_that_is_not_empty_is_refused() -> None:
         ("switch", (2,), r"branch must be 0 … 1, got 2; fork\(\) makes another"),
         ("switch", (0.5,), "branch must be 0 … 1, got 0.5"),
         ("drop", (1,), r"can be dropped are \[0\], got 1; switch\(\) away from"),
-        ("set_u", (1.0,), "at least 0 and below 1, got 1.0; None gives the seed's"),
+        ("set_u", (1.0,), "at least 0 and below 1, got 1.0; draw another"),
         ("set_u", (-0.1,), "u must be at least 0 and below 1, got -0.1"),
         ("set_u", (float("nan"),), "u must be at least 0 and below 1, got nan"),
         ("run", (0,), "max_new_tokens must be at least 1, got 0; each step makes one"),

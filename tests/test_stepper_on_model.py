@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytest
 
+from llm_walkthrough.arrays import Logits, TokenIds
 from llm_walkthrough.catalogue import find
+from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.model import Model, open_model
 from llm_walkthrough.sampling import Sampling
 from llm_walkthrough.stepper import CHUNK, Stepper
 from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
-
-if TYPE_CHECKING:
-    from llm_walkthrough.arrays import Logits, TokenIds
-    from llm_walkthrough.kv_cache import KVCache
 
 pytestmark = pytest.mark.model
 

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +13,6 @@ from tokenizers import decoders, processors
 from llm_walkthrough import catalogue
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.tokenizer import StopText, TextStream, Tokenizer, open_tokenizer
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 STYLES = {
     "byte-level": tiny_tokenizer.byte_level,

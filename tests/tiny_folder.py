@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tiny_graph import CONTEXT, END_TOKENS, GROUPED, VOCAB, write_model
 from tiny_tokenizer import CHATML, write_folder
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["CONTEXT", "END_TOKENS", "write_tiny_folder"]
 

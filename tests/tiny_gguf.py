@@ -5,16 +5,13 @@ Two layers, hidden 64, two query heads that share one key-value head, head_dim 3
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import gguf
 import numpy as np
 from gguf.constants import GGMLQuantizationType, TokenType
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 HIDDEN, FFN, LAYERS, HEADS, KV_HEADS = 64, 96, 2, 2, 1
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]

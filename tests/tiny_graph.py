@@ -7,16 +7,14 @@ and without a cache; it shares the weights with the graph and nothing else.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 from onnx import numpy_helper, parser
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
 NUM_LAYERS = 2
 NUM_HEADS = 4

@@ -6,12 +6,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CHATML = (
     "{% for message in messages %}"

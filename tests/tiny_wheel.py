@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 REQUIREMENT = "tiny-model==1.0"
 MEMBER = "tiny_model/tiny.gguf"

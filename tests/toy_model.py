@@ -11,10 +11,11 @@ of a sum. Arrays are named and shaped as in a graph of two layers.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
 
+from llm_walkthrough.arrays import KeyOrValue, Logits, LogitsRows, TokenIds
 from llm_walkthrough.kv_cache import (
     GrownCache,
     KVCache,
@@ -22,11 +23,6 @@ from llm_walkthrough.kv_cache import (
     SharedBuffer,
     SharedCache,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llm_walkthrough.arrays import KeyOrValue, Logits, LogitsRows, TokenIds
 
 HEADS, HEAD_DIM = 2, 2
 NAMES = [f"past_key_values.{i}.{part}" for i in (0, 1) for part in ("key", "value")]

@@ -1,4 +1,4 @@
-"""How are the notebooks executed, stripped of noise and saved?
+"""Notebooks, executed, stripped of noise and saved.
 
 Runs every notebook from top to bottom in a fresh kernel, keeps what a reader needs and
 nothing that differs from one run to the next without a reason, and saves them only if
@@ -11,19 +11,15 @@ import argparse
 import copy
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
 
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from nbformat import NotebookNode
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 CELL_SECONDS = 60
@@ -117,13 +113,17 @@ def execute_all(files: Sequence[Path], say: Callable[[str], None]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Execute, strip and save notebooks; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="llm-walkthrough notebooks", description=main.__doc__
-    )
+    parser = argparse.ArgumentParser(prog="notebooks", description=main.__doc__)
     parser.add_argument("names", nargs="*", help="such as 05_sampling; default: all")
-    names = parser.parse_args(arguments).names
+    parser.add_argument("--strip", action="store_true", help="strip, execute nothing")
+    options = parser.parse_args(arguments)
     try:
-        execute_all(find_notebooks(names), say=_say)
+        files = find_notebooks(options.names)
+        if options.strip:
+            for file in files:
+                save(strip(_read(file)), file)
+        else:
+            execute_all(files, say=_say)
     except InputError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -71,6 +71,8 @@ def lab(options: Namespace) -> int:
         "ServerApp.root_dir": NOTEBOOKS.parent,
         "LabApp.default_url": f"/lab/tree/{NOTEBOOKS.name}",
     }
+    if getattr(os, "geteuid", os.getpid)() == 0:  # in a container, as a rule
+        usual["ServerApp.allow_root"] = True
     # JupyterLab refuses an option that is given twice, also by its short name
     words = [word.lstrip("-").partition("=")[0] for word in options.jupyter_arguments]
     written = {labapp.LabApp.aliases.get(word, word) for word in words}

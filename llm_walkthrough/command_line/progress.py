@@ -15,15 +15,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from llm_walkthrough.command_line import terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.progress import TaskID
 
-    from llm_walkthrough import catalogue
-
 
 @contextlib.contextmanager
-def progress() -> Iterator[catalogue.Progress]:
+def progress() -> Iterator[Callable[[str, float], None]]:
     """Show progress while the block runs; gives what the work calls with its news."""
     if not sys.stderr.isatty():  # a file would keep every frame of a bar
         yield _quarters()
@@ -40,7 +38,7 @@ def progress() -> Iterator[catalogue.Progress]:
         yield move
 
 
-def _quarters() -> catalogue.Progress:
+def _quarters() -> Callable[[str, float], None]:
     """Write a line at the beginning of an activity and at each quarter of it."""
     said: set[str] = set()
 

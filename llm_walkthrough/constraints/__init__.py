@@ -1,1 +1,1 @@
-"""How a grammar is followed."""
+"""States of a text in its grammar, and the ends that the grammar allows it."""

@@ -1,223 +1,188 @@
-"""How is a text brought to an end that its grammar allows, in few tokens?
+"""Ends that a grammar allows a text, found in few tokens.
 
 What is found is an end, not always the nearest one: always taking the token that most
 likely ends something does it for nearly every grammar, and for the others one more
-sign, or a search that follows several ways. Knows nothing of the model: nobody is asked
+sign, or a search that tries several tokens. Knows nothing of the model: nobody is asked
 how likely the end is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from llm_walkthrough.arrays import TokenIds
+from llm_walkthrough.constraints.matcher import GrammarState, GrammarVocabulary
 
-    from llm_walkthrough.arrays import TokenIds
-    from llm_walkthrough.constraints.matcher import GrammarVocabulary, Place
+Tokens = tuple[int, ...]
 
-    Tokens = tuple[int, ...]
-
-WIDTH = 8
-"""Ways of one length that the search follows."""
-CHOICES = 5
-"""Tokens that it tries where there is a choice."""
-
-SHARED = 8
-"""How many tokens of a known end may be done already when it is tried again."""
-
-REPEATED = 3
-"""How often one sign is tried, where nothing else ends a text."""
-
-FREE = 0.1
-"""Where a larger share of all tokens may come, a text is written, such as a string."""
-
-NEVER_FREE = 1.0
-"""Nowhere may more than all of them come."""
+WIDTH = 8  # continuations of one length that the search follows
+CHOICES = 5  # tokens that it tries where there is a choice
+SHARED = 8  # tokens of a known ending that may be done already when it is tried again
+REPEATED = 3  # times that one sign is tried, where nothing else ends a text
+FREE = 0.1  # where a larger share of all tokens may come, a text is written: a string
+NEVER_FREE = 1.0  # nowhere may more than all of them come
 
 _ENDING = frozenset(b'"]}')
 _LATER = frozenset(b"[{(<-+")  # opens something, or begins a number that need not be
 
 
 @dataclass(frozen=True)
-class _Way:
-    """Some tokens, and the place that they lead to."""
+class _Continuation:
+    """Some tokens, and the state that they lead to."""
 
     tokens: Tokens
-    place: Place
+    state: GrammarState
 
-    @property
-    def freedom(self) -> int:
-        """How many tokens may come next; where few may, an end is nearer."""
-        return int(self.place.allowed.sum())
-
-    def longer(self, choices: int, free: float) -> Iterator[_Way]:
-        """Yield the ways that go on from here: the forced one, or a few."""
-        forced = self.place.forced
-        for tokens in [forced] if forced else _choices(self.place, choices, free):
-            place: Place | None = self.place
+    def longer(self, choices: int, free: float) -> Iterator[_Continuation]:
+        """Yield this one with the forced tokens after it, or with one of a few."""
+        forced = self.state.forced
+        for tokens in [forced] if forced else _choices(self.state, choices, free):
+            state: GrammarState | None = self.state
             for token in tokens:
-                place = None if place is None else place.after(token)
-            if place is not None:
-                yield _Way((*self.tokens, *tokens), place)
+                state = None if state is None else state.after(token)
+            if state is not None:
+                yield _Continuation((*self.tokens, *tokens), state)
 
 
-def completion(place: Place, max_tokens: int) -> Tokens | None:
+def completion(state: GrammarState, max_tokens: int) -> Tokens | None:
     """Return tokens after which the text is complete, without an end token.
 
-    Args:
-        place: where the text is now.
-        max_tokens: the most that may be used.
-
-    Returns:
-        As few as could be found; None if none were found within the limit.
+    They are as few as could be found; None if none were found within the limit.
     """
-    found = _fast_completion(place, max_tokens)
-    return _searched(place, max_tokens) if found is None else found
+    found = fast_completion(state, max_tokens)
+    return _searched(state, max_tokens) if found is None else found
 
 
-def straight_completion(place: Place, max_tokens: int) -> Tokens | None:
+def fast_completion(state: GrammarState, max_tokens: int) -> Tokens | None:
     """Return the same, found fast or not at all: never look at a second choice."""
-    end = _straight(place, max_tokens, FREE)
-    return _straight(place, max_tokens, NEVER_FREE) if end is None else end
+    for free in (FREE, NEVER_FREE):
+        tried: _Continuation | None = _Continuation((), state)
+        while tried is not None and len(tried.tokens) <= max_tokens:
+            if tried.state.is_complete:
+                return tried.tokens
+            tried = next(tried.longer(1, free), None)
+    signs = (  # a full stop, or an empty line, which is one sign twice
+        (token,) * count
+        for count in range(1, min(REPEATED, max_tokens) + 1)
+        for token in _characters(state.vocabulary)
+    )
+    return next((end for end in signs if state.is_completed_by(end)), None)
 
 
 class Spot(NamedTuple):
-    """A place in a text, and a way to its end that is known to fit.
+    """A state of a text, and an ending from there that is known to fit.
 
     It follows from the spot before and one token, so that whoever comes here by the
     same tokens finds the same.
     """
 
-    place: Place
-    home: Tokens | None
+    state: GrammarState
+    ending: Tokens | None
 
-    def home_after(self, token: int, place: Place, left: int) -> Tokens | None:
-        """Return a way to the end from the place after one more token."""
-        home = _shared(place, self.home, token)
-        if home is None or len(home) > left:
-            home = _fast_completion(place, left)
-        return home
+    def ending_after(self, token: int, state: GrammarState, left: int) -> Tokens | None:
+        """Return an ending of at most `left` tokens from the state after `token`."""
+        ending = _rest_of_ending(state, self.ending, token)
+        if ending is None or len(ending) > left:
+            ending = fast_completion(state, left)
+        return ending
 
     def can_end_after(self, token: int, left: int) -> bool:
-        """Tell whether the text can be finished in time after this token."""
-        place = self.place.after(token)
-        return place is not None and self.home_after(token, place, left - 1) is not None
+        """Tell whether the text can be finished in `left` tokens, this one included."""
+        state = self.state.after(token)
+        if state is None:
+            return False
+        return self.ending_after(token, state, left - 1) is not None
 
 
-def _fast_completion(place: Place, max_tokens: int) -> Tokens | None:
-    straight = straight_completion(place, max_tokens)
-    return _by_one_sign(place, max_tokens) if straight is None else straight
-
-
-def _by_one_sign(place: Place, max_tokens: int) -> Tokens | None:
-    """Try one character, also several times: a full stop, or an empty line."""
-    ends = (
-        (token,) * count
-        for count in range(1, min(REPEATED, max_tokens) + 1)
-        for token in _characters(place.vocabulary)
-    )
-    return next((end for end in ends if place.is_completed_by(end)), None)
-
-
-def _straight(place: Place, max_tokens: int, free: float) -> Tokens | None:
-    way: _Way | None = _Way((), place)
-    while way is not None and len(way.tokens) <= max_tokens:
-        if way.place.is_complete:
-            return way.tokens
-        way = next(way.longer(1, free), None)
-    return None
-
-
-def _searched(place: Place, max_tokens: int) -> Tokens | None:
-    """Follow the most promising ways of each length."""
-    by_length = {0: [_Way((), place)]}
+def _searched(state: GrammarState, max_tokens: int) -> Tokens | None:
+    """Follow the most promising continuations of each length."""
+    by_length = {0: [_Continuation((), state)]}
     for length in range(max_tokens + 1):
-        ways = by_length.pop(length, [])
-        for way in ways:
-            if way.place.is_complete:
-                return way.tokens
-        if len(ways) > WIDTH:
-            ways = sorted(ways, key=lambda way: way.freedom)[:WIDTH]
-        for longer in (longer for way in ways for longer in way.longer(CHOICES, FREE)):
+        tried = by_length.pop(length, [])
+        for one in tried:
+            if one.state.is_complete:
+                return one.tokens
+        if len(tried) > WIDTH:  # where few tokens may come, an end is nearer
+            tried = sorted(tried, key=lambda one: one.state.allowed.sum())[:WIDTH]
+        for longer in (longer for one in tried for longer in one.longer(CHOICES, FREE)):
+            # forced tokens come together, so that lengths are left out
             by_length.setdefault(len(longer.tokens), []).append(longer)
         if not by_length:
             break
     return None
 
 
-def _shared(place: Place, home: Tokens | None, token: int) -> Tokens | None:
-    """Return the end that was known before `token`, or its rest, if it still fits."""
-    if home is None:
+def _rest_of_ending(
+    state: GrammarState, ending: Tokens | None, token: int
+) -> Tokens | None:
+    """Return the ending known before `token`, or what is left of it, if it fits."""
+    if ending is None:
         return None
-    if home[:1] == (token,):
-        return home[1:]
-    rests = (home[count:] for count in range(min(len(home), SHARED) + 1))
-    return next((rest for rest in rests if place.is_completed_by(rest)), None)
+    if ending[:1] == (token,):
+        return ending[1:]
+    rests = (ending[count:] for count in range(min(len(ending), SHARED) + 1))
+    return next((rest for rest in rests if state.is_completed_by(rest)), None)
 
 
-def _choices(place: Place, count: int, free: float) -> list[Tokens]:
+def _choices(state: GrammarState, count: int, free: float) -> list[Tokens]:
     """Return a few allowed tokens, each with another first byte."""
-    is_free = place.allowed.mean() > free
-    by_preference, first_bytes = _preferences(place.vocabulary, is_free=bool(is_free))
-    is_allowed = place.allowed[by_preference]
-    if count == 1:
+    is_free = bool(state.allowed.mean() > free)
+    by_preference, first_bytes = _preferences(state.vocabulary, is_free=is_free)
+    is_allowed = state.allowed[by_preference]
+    if count == 1:  # without a look at all the others
         first = int(is_allowed.argmax())
         return [(int(by_preference[first]),)] if is_allowed[first] else []
     allowed = np.flatnonzero(is_allowed)
-    first_of_byte = np.full(256, len(by_preference))
-    # of equal bytes the last assignment stays, so the most preferred comes last
-    first_of_byte[first_bytes[allowed[::-1]]] = allowed[::-1]
-    found = np.sort(first_of_byte)[:count]
-    found = found[found < len(by_preference)]
-    return [(token,) for token in by_preference[found].tolist()]
+    _, first_of_byte = np.unique(first_bytes[allowed], return_index=True)
+    chosen = by_preference[allowed[np.sort(first_of_byte)[:count]]]
+    return [(token,) for token in chosen.tolist()]
 
 
 @lru_cache(maxsize=8)
 def _preferences(
     vocabulary: GrammarVocabulary, *, is_free: bool
-) -> tuple[TokenIds, TokenIds]:
-    """Return token ids, the most preferred first, and the first byte of each."""
-    special = vocabulary.tokenizer.special_tokens
-    spelled = vocabulary.spelled
-    ids = [t for t, text in enumerate(spelled) if text and t not in special]
-    preference = _in_free_text if is_free else _between_texts
-    order = sorted(ids, key=lambda token: preference(spelled[token]))
-    return np.array(order), np.array([spelled[token][0] for token in order])
+) -> tuple[TokenIds, np.ndarray]:
+    """Return token ids, the most preferred first, and each one's first byte (uint8)."""
+    spelled, preference = vocabulary.spelled, _in_free_text if is_free else _between
+    order = sorted(_with_text(vocabulary), key=lambda token: preference(spelled[token]))
+    return np.array(order), np.array([spelled[t][0] for t in order], np.uint8)
 
 
 @lru_cache(maxsize=8)
 def _characters(vocabulary: GrammarVocabulary) -> Tokens:
     """Return the tokens of one ASCII character, signs before letters and figures."""
-    spelled, special = vocabulary.spelled, vocabulary.tokenizer.special_tokens
-    ids = [
-        token
-        for token, text in enumerate(spelled)
-        if len(text) == 1 and text.isascii() and token not in special
-    ]
+    spelled = vocabulary.spelled
+    texts = _with_text(vocabulary)
+    ids = [t for t in texts if len(spelled[t]) == 1 and spelled[t].isascii()]
     return tuple(sorted(ids, key=lambda token: spelled[token].isalnum()))
 
 
-def _in_free_text(text: bytes) -> tuple[bool, int]:
+def _with_text(vocabulary: GrammarVocabulary) -> list[int]:
+    special = vocabulary.tokenizer.special_tokens
+    return [t for t, text in enumerate(vocabulary.spelled) if text and t not in special]
+
+
+def _in_free_text(text: bytes) -> tuple[int, ...]:
     """Quotes first, which end a string; then the longest, where it has a length."""
     is_end = text.startswith(b'"') and _ENDING.issuperset(text)
     return not is_end, -len(text)
 
 
-def _between_texts(text: bytes) -> tuple[int, int, bool]:
+def _between(text: bytes) -> tuple[int, ...]:
     """What ends something, other signs, words and numbers, what opens something.
 
     A sign is more likely than a letter to be where a pattern goes on. A zero comes
     last, since a number above 0 may begin with any number of them.
     """
     if _ENDING.issuperset(text):
-        return (1 if b'"' in text else 0), -len(text), False
+        return (1 if b'"' in text else 0), -len(text)
     if text.strip().isalnum():
         return 3, -len(text), text.startswith(b"0")
     if not text.isascii() or _LATER.intersection(text) or text[:1].isspace():
-        return (4 if text.strip() else 5), len(text), False
-    return 2, -len(text), False
+        return (4 if text.strip() else 5), len(text)
+    return 2, -len(text)

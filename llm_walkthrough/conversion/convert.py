@@ -1,39 +1,25 @@
-"""How does a GGUF file become a model folder, all of it or nothing?
+"""Conversion of a GGUF file into a model folder: all of it, or nothing.
 
-Puts the parts together (`gguf_model`, `decoder_graph`, `model_folder`), gives the
-folder its name only when it is complete, and can tell a complete folder from any
-other. Knows nothing of downloads.
+Puts the parts together (`gguf_model`, `decoder_graph`, `model_folder`) and gives the
+folder its name only when it is complete. Knows nothing of downloads.
 """
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
+from llm_walkthrough.conversion import model_folder, storage
 from llm_walkthrough.conversion.decoder_graph import DecoderGraph
+from llm_walkthrough.conversion.gguf_model import GgufModel
 from llm_walkthrough.conversion.matrix_kits import Float32Kit, Int4Kit, Kit
-from llm_walkthrough.conversion.model_folder import write_genai_config, write_tokenizer
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
-from llm_walkthrough.conversion.storage import (
-    refusals_explained,
-    scratch_folder,
-    sha256,
-)
+from llm_walkthrough.conversion.record import RECORD_FILE, VERSION
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from llm_walkthrough.conversion.gguf_model import GgufModel
 
 Variant = Literal["int4", "float32"]
 KITS: dict[Variant, type[Kit]] = {"int4": Int4Kit, "float32": Float32Kit}
-
-VERSION = 1
-"""Raised when a converted folder changes, so that older ones are made again."""
-
-RECORD_FILE = "conversion.json"
 
 
 def convert(
@@ -55,51 +41,33 @@ def convert(
         InputError: if the file cannot be converted, if `folder` is something else
             already, or if the disk is full.
     """
-    # whoever only opens a model asks here too, and need not wait for gguf to load
-    from llm_walkthrough.conversion.gguf_model import GgufModel  # noqa: PLC0415
-
     model = GgufModel(gguf)
     if folder.exists() and not (folder / RECORD_FILE).is_file():
         raise InputError(
             f"{folder} exists and no conversion made it; name a new folder or remove it"
         )
-    with refusals_explained(folder.parent), scratch_folder(folder) as scratch:
+    with (
+        storage.refusals_explained(folder.parent),
+        storage.scratch_folder(folder) as scratch,
+    ):
         complete = scratch / "new"
         complete.mkdir()
-        _write(model, complete, variant, progress)
-        if folder.exists():
+        with OnnxWriter(complete) as onnx:
+            DecoderGraph(model, onnx, KITS[variant](model, onnx)).write(progress)
+            onnx.save()
+        model_folder.write_tokenizer(model, complete)
+        model_folder.write_genai_config(model, complete)
+        files = sorted(complete.iterdir())
+        record = {
+            "version": VERSION,
+            "variant": variant,
+            "gguf": gguf.name,
+            "gguf_sha256": storage.sha256(gguf),
+            "name": model.field("general.name"),
+            "licence": model.field("general.license"),
+            "bytes": {file.name: file.stat().st_size for file in files},
+        }
+        model_folder.write_json(complete / RECORD_FILE, record)
+        if folder.exists():  # a folder that is not empty cannot be renamed onto
             folder.rename(scratch / "old")
         complete.rename(folder)
-
-
-def is_converted(folder: Path, gguf_sha256: str) -> bool:
-    """Is `folder` complete, and made from that file by this version?"""
-    try:
-        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-        found = {name: (folder / name).stat().st_size for name in record["bytes"]}
-        wanted = {"version": VERSION, "gguf_sha256": gguf_sha256, "bytes": found}
-        return bool(record | wanted == record)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _write(
-    model: GgufModel, folder: Path, variant: Variant, progress: Callable[[float], None]
-) -> None:
-    with OnnxWriter(folder) as onnx:
-        DecoderGraph(model, onnx, KITS[variant](model, onnx)).write(progress)
-        onnx.save()
-    write_tokenizer(model, folder)
-    write_genai_config(model, folder)
-    record = {
-        "version": VERSION,
-        "variant": variant,
-        "gguf": model.path.name,
-        "gguf_sha256": sha256(model.path),
-        "name": model.field("general.name"),
-        "licence": model.field("general.license"),
-        "bytes": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
-    }
-    (folder / RECORD_FILE).write_text(
-        json.dumps(record, indent=2) + "\n", encoding="utf-8"
-    )

@@ -1,4 +1,4 @@
-"""Which nodes does a llama decoder consist of, from `input_ids` to `logits`?
+"""Nodes of a llama decoder, from `input_ids` to `logits`.
 
 Follows the tokens' vectors through the layers: normalise, attend, add; normalise, mix,
 add. Leaves the big matrices to a kit (module `matrix_kits`). Knows nothing of files.
@@ -11,19 +11,18 @@ ContribOperators.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import TensorProto
 
+from llm_walkthrough.conversion.gguf_model import GgufModel
+from llm_walkthrough.conversion.matrix_kits import Kit
+from llm_walkthrough.conversion.onnx_writer import OnnxWriter
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jaxtyping import Float64
-
-    from llm_walkthrough.conversion.gguf_model import DecoderShape, GgufModel
-    from llm_walkthrough.conversion.matrix_kits import Kit
-    from llm_walkthrough.conversion.onnx_writer import OnnxWriter
 
 ATTENTION_INPUTS = ["seqlens_k", "total_sequence_length", "cos_cache", "sin_cache"]
 """What the attention of every layer is given besides vectors and cache."""
@@ -33,28 +32,67 @@ class DecoderGraph:
     """Writes the decoder, layer by layer.
 
     Args:
-        model: where shape and weights come from.
+        model: where sizes and weights come from.
         onnx: where nodes and weights go.
         kit: how the big matrices are written.
     """
 
     def __init__(self, model: GgufModel, onnx: OnnxWriter, kit: Kit) -> None:
         self._model, self._onnx, self._kit = model, onnx, kit
-        self._shape = model.shape
 
     def write(self, progress: Callable[[float], None]) -> None:
         """Write everything; `progress` hears the share that is done, in 0 … 1."""
         self._write_ports()
         self._write_arrangements()
         self._write_lengths()
-        self._write_rotary_tables()
+        angles = rotary_angles(self._model)
+        self._onnx.weight("cos_cache", np.cos(angles).astype(np.float32))
+        self._onnx.weight("sin_cache", np.sin(angles).astype(np.float32))
         stream, change = self._kit.embed("token_rows"), ""
-        for layer in range(self._shape.num_layers):
-            progress(layer / self._shape.num_layers)
+        for layer in range(self._model.num_layers):
+            progress(layer / self._model.num_layers)
             stream, change = self._write_layer(layer, stream, change)
         normed, _ = self._norm("/model/norm", "output_norm", stream, change)
-        self._kit.head(self._arrange(normed, "by_sequence", "/model/norm"))
+        self._kit.head(self._reshape(normed, "by_sequence", "/model/norm"))
         progress(1.0)
+
+    def _write_ports(self) -> None:
+        model, onnx = self._model, self._onnx
+        onnx.input("input_ids", TensorProto.INT64, ["batch", "sequence"])
+        onnx.input("attention_mask", TensorProto.INT64, ["batch", "total_sequence"])
+        onnx.output("logits", TensorProto.FLOAT, ["batch", "sequence", model.vocab])
+        past, present = (
+            ["batch", model.kv_heads, length, model.head_dim]
+            for length in ("past_sequence", "total_sequence")
+        )
+        for layer in range(model.num_layers):
+            for part in ("key", "value"):
+                onnx.input(f"past_key_values.{layer}.{part}", TensorProto.FLOAT, past)
+                onnx.output(f"present.{layer}.{part}", TensorProto.FLOAT, present)
+
+    def _write_arrangements(self) -> None:
+        """The tokens in one list, and the two shapes between which vectors change."""
+        onnx, base, ids = self._onnx, "/model/arrangement", "input_ids"
+        one_list = onnx.constant("one_list", np.array([-1]))
+        onnx.constant("rows", np.array([-1, self._model.hidden]))
+        onnx.node("Reshape", [ids, one_list], f"{base}/Reshape", ["token_rows"])
+        dims = onnx.node("Shape", [ids], f"{base}/Shape")
+        shape = ["by_sequence"]  # [batch, sequence, -1]
+        onnx.node("Concat", [dims, one_list], f"{base}/Concat", shape, axis=0)
+
+    def _write_lengths(self) -> None:
+        """What attention wants of the mask: its sum less 1, and its width, as int32."""
+        onnx, base, mask = self._onnx, "/model/attn_mask_reformat", "attention_mask"
+        onnx.constant("one", np.array([1]))
+        onnx.constant("width_axis", np.array(1))
+        ones = onnx.node("ReduceSum", [mask, "one"], f"{base}/ReduceSum", keepdims=0)
+        last = onnx.node("Sub", [ones, "one"], f"{base}/Sub")
+        dims = onnx.node("Shape", [mask], f"{base}/Shape")
+        width = onnx.node("Gather", [dims, "width_axis"], f"{base}/Gather", axis=0)
+        for wide, name in ((last, "seqlens_k"), (width, "total_sequence_length")):
+            onnx.node(
+                "Cast", [wide], f"{base}/{name}/Cast", [name], to=TensorProto.INT32
+            )
 
     def _write_layer(self, layer: int, stream: str, change: str) -> tuple[str, str]:
         """One layer: the residual stream, and what is still to be added to it."""
@@ -68,103 +106,42 @@ class DecoderGraph:
         )
         return stream, self._mlp(layer, normed)
 
-    def _write_ports(self) -> None:
-        shape, onnx = self._shape, self._onnx
-        onnx.input("input_ids", TensorProto.INT64, ["batch", "sequence"])
-        onnx.input("attention_mask", TensorProto.INT64, ["batch", "total_sequence"])
-        onnx.output("logits", TensorProto.FLOAT, ["batch", "sequence", shape.vocab])
-        past: list[int | str] = [
-            "batch",
-            shape.kv_heads,
-            "past_sequence",
-            shape.head_dim,
-        ]
-        present = [*past[:2], "total_sequence", shape.head_dim]
-        for layer in range(shape.num_layers):
-            for part in ("key", "value"):
-                onnx.input(f"past_key_values.{layer}.{part}", TensorProto.FLOAT, past)
-                onnx.output(f"present.{layer}.{part}", TensorProto.FLOAT, present)
-
-    def _write_arrangements(self) -> None:
-        """The tokens in one list, and the two shapes between which vectors change."""
-        onnx, base = self._onnx, "/model/arrangement"
-        onnx.constant("one_list", np.array([-1]))
-        onnx.constant("rows", np.array([-1, self._shape.hidden]))
-        onnx.node(
-            "Reshape", ["input_ids", "one_list"], f"{base}/Reshape", ["token_rows"]
-        )
-        dims = onnx.node("Shape", ["input_ids"], f"{base}/Shape")
-        onnx.node(
-            "Concat", [dims, "one_list"], f"{base}/Concat", ["by_sequence"], axis=0
-        )
-
-    def _arrange(self, vectors: str, shape: str, name: str) -> str:
-        return self._onnx.node("Reshape", [vectors, shape], f"{name}/Reshape")
-
-    def _write_lengths(self) -> None:
-        """What attention wants of the mask: its sum less 1, and its width, as int32."""
-        onnx, base = self._onnx, "/model/attn_mask_reformat"
-        onnx.constant("one", np.array([1]))
-        onnx.constant("width_axis", np.array(1))
-        ones = onnx.node(
-            "ReduceSum", ["attention_mask", "one"], f"{base}/ReduceSum", keepdims=0
-        )
-        last = onnx.node("Sub", [ones, "one"], f"{base}/Sub")
-        dims = onnx.node("Shape", ["attention_mask"], f"{base}/Shape")
-        width = onnx.node("Gather", [dims, "width_axis"], f"{base}/Gather", axis=0)
-        for wide, name in ((last, "seqlens_k"), (width, "total_sequence_length")):
-            onnx.node(
-                "Cast", [wide], f"{base}/{name}/Cast", [name], to=TensorProto.INT32
-            )
-
-    def _write_rotary_tables(self) -> None:
-        angles = rotary_angles(self._shape)
-        self._onnx.weight("cos_cache", np.cos(angles).astype(np.float32))
-        self._onnx.weight("sin_cache", np.sin(angles).astype(np.float32))
-
     def _norm(
         self, name: str, tensor: str, stream: str, change: str
     ) -> tuple[str, str]:
         """Add `change` to the stream and normalise: (normalised, the new stream)."""
-        weight = self._onnx.constant(
-            f"{name}/weight", self._model.dense(f"{tensor}.weight")
-        )
-        epsilon = self._shape.norm_epsilon
+        onnx, epsilon = self._onnx, self._model.norm_epsilon
+        weight = onnx.constant(f"{name}/weight", self._model.dense(f"{tensor}.weight"))
+        operator = "SimplifiedLayerNormalization"
         if not change:  # nothing has been added yet before the first layer
-            return self._onnx.node(
-                "SimplifiedLayerNormalization",
-                [stream, weight],
-                f"{name}/LayerNorm",
-                axis=-1,
-                epsilon=epsilon,
-            ), stream
+            inputs, node = [stream, weight], f"{name}/LayerNorm"
+            return onnx.node(operator, inputs, node, axis=-1, epsilon=epsilon), stream
+        inputs, node = [stream, change, weight], f"{name}/SkipLayerNorm"
+        # the two outputs between are for training
         outputs = [f"{name}/output_0", "", "", f"{name}/residual"]
-        return self._onnx.node(
-            "SkipSimplifiedLayerNormalization",
-            [stream, change, weight],
-            f"{name}/SkipLayerNorm",
-            outputs,
-            epsilon=epsilon,
-        ), outputs[3]
+        onnx.node(f"Skip{operator}", inputs, node, outputs, epsilon=epsilon)
+        return outputs[0], outputs[3]
 
     def _attention(self, layer: int, vectors: str) -> str:
-        shape, base = self._shape, f"/model/layers.{layer}/attn"
+        model, base = self._model, f"/model/layers.{layer}/attn"
         tensors = [f"blk.{layer}.attn_{part}.weight" for part in "qkv"]
         packed = self._kit.linear(f"{base}/qkv_proj", vectors, tensors)
-        packed = self._arrange(packed, "by_sequence", f"{base}/qkv_proj")
-        past = [f"past_key_values.{layer}.{part}" for part in ("key", "value")]
-        present = [f"present.{layer}.{part}" for part in ("key", "value")]
+        packed = self._reshape(packed, "by_sequence", f"{base}/qkv_proj")
+        past, present = (
+            [f"{port}.{layer}.{part}" for part in ("key", "value")]
+            for port in ("past_key_values", "present")
+        )
         mixed = self._onnx.node(
             "GroupQueryAttention",
             [packed, "", "", *past, *ATTENTION_INPUTS],
             f"{base}/GroupQueryAttention",
             [f"{base}/output_0", *present],
-            num_heads=shape.num_heads,
-            kv_num_heads=shape.kv_heads,
-            scale=shape.head_dim**-0.5,
+            num_heads=model.num_heads,
+            kv_num_heads=model.kv_heads,
+            scale=model.head_dim**-0.5,
             do_rotary=1,
         )
-        mixed = self._arrange(mixed, "rows", base)
+        mixed = self._reshape(mixed, "rows", base)
         output = f"blk.{layer}.attn_output.weight"
         return self._kit.linear(f"{base}/o_proj", mixed, [output])
 
@@ -173,22 +150,23 @@ class DecoderGraph:
         onnx, base = self._onnx, f"/model/layers.{layer}/mlp"
         tensors = [f"blk.{layer}.ffn_{part}.weight" for part in ("gate", "up")]
         packed = self._kit.linear(f"{base}/gate_up_proj", vectors, tensors)
-        gate, up = f"{base}/gate", f"{base}/up"
-        onnx.node(
-            "Split", [packed], f"{base}/Split", [gate, up], axis=-1, num_outputs=2
-        )
+        parts = gate, up = [f"{base}/gate", f"{base}/up"]
+        onnx.node("Split", [packed], f"{base}/Split", parts, axis=-1, num_outputs=2)
         sigmoid = onnx.node("Sigmoid", [gate], f"{base}/act_fn/Sigmoid")
         silu = onnx.node("Mul", [gate, sigmoid], f"{base}/act_fn/Mul")
         mixed = onnx.node("Mul", [silu, up], f"{base}/Mul")
         down = f"blk.{layer}.ffn_down.weight"
         return self._kit.linear(f"{base}/down_proj", mixed, [down])
 
+    def _reshape(self, vectors: str, shape: str, name: str) -> str:
+        return self._onnx.node("Reshape", [vectors, shape], f"{name}/Reshape")
 
-def rotary_angles(shape: DecoderShape) -> Float64[np.ndarray, "positions pairs"]:
+
+def rotary_angles(model: GgufModel) -> Float64[np.ndarray, "positions pairs"]:
     """How far each pair of a head turns at each position of the context, in radians.
 
     position * theta ** (-2 * pair / head_dim): Su et al. 2021, RoFormer, section 3.2.2.
     """
-    pairs = np.arange(shape.head_dim // 2)
-    turns = shape.rope_theta ** (-2.0 * pairs / shape.head_dim)
-    return np.outer(np.arange(shape.context_length), turns)
+    pairs = np.arange(model.head_dim // 2)
+    turns = model.rope_theta ** (-2.0 * pairs / model.head_dim)
+    return np.outer(np.arange(model.context_length), turns)

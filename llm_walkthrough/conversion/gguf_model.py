@@ -1,4 +1,4 @@
-"""What does a GGUF file hold, and is it one that we can convert?
+"""A GGUF file that holds a llama decoder, checked before anything is made of it.
 
 Reads the shape of the decoder, its metadata and its weights, each weight in the form in
 which the file keeps it: nothing is rounded on the way. Knows nothing of ONNX.
@@ -11,7 +11,8 @@ model, which turns (0, 32), (1, 33), … of a head of 64.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gguf
@@ -21,8 +22,6 @@ from llm_walkthrough.conversion.quantised import Q4Matrix, Q8Matrix
 from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from jaxtyping import Float32, Shaped, UInt8
 
 Metadata = Any
@@ -31,44 +30,12 @@ Metadata = Any
 READABLE = ("F32", "F16", "Q8_0", "Q4_1")
 """Names of the tensor types that can be read."""
 
-LAYER_TENSORS = (
-    "attn_norm",
-    "attn_q",
-    "attn_k",
-    "attn_v",
-    "attn_output",
-    "ffn_norm",
-    "ffn_gate",
-    "ffn_up",
-    "ffn_down",
-)
+ATTENTION = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output")
+MLP = ("ffn_norm", "ffn_gate", "ffn_up", "ffn_down")
 """The tensors blk.{layer}.{name}.weight of each layer, in the order of use."""
 
-UNREADABLE = (
-    ValueError,
-    IndexError,
-    KeyError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-)
+UNREADABLE = (ValueError, LookupError, OverflowError, MemoryError, struct.error)
 """What the gguf library raises, depending on where a damaged file breaks off."""
-
-
-@dataclass(frozen=True)
-class DecoderShape:
-    """The numbers that fix a llama decoder, apart from its weights."""
-
-    num_layers: int
-    hidden: int
-    ffn: int
-    num_heads: int
-    kv_heads: int
-    head_dim: int
-    vocab: int
-    context_length: int
-    rope_theta: float
-    norm_epsilon: float
 
 
 class GgufModel:
@@ -83,27 +50,31 @@ class GgufModel:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         reader = _open(path)
+        self.path = path
         self._fields = reader.fields
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
-        _check_architecture(path, self.field("general.architecture"))
-        self.shape = self._read_shape()
+        self._require_plain("general.architecture", "llama")
+        self.num_layers = self._count("block_count")
+        self.hidden = self._count("embedding_length")
+        self.num_heads = self._count("attention.head_count")
+        self.kv_heads = self._count("attention.head_count_kv")
+        self.head_dim = self.hidden // self.num_heads
+        self.vocab = len(self.field("tokenizer.ggml.tokens") or ())
+        self.context_length = self._count("context_length")
+        self.rope_theta = float(self.field("llama.rope.freq_base") or 10_000.0)
+        self.norm_epsilon = self.field("llama.attention.layer_norm_rms_epsilon")
+        self.has_own_head = "output.weight" in self._tensors  # else the embedding's
+        # a stretched or partial rotary embedding would need other nodes
+        self._require_plain("llama.attention.key_length", None, self.head_dim)
+        self._require_plain("llama.rope.dimension_count", None, self.head_dim)
+        self._require_plain("llama.rope.scaling.type", None, "none")
         self._check_tensors()
 
     def field(self, key: str) -> Metadata:
         """What the metadata says under `key`; None if nothing."""
         field = self._fields.get(key)
         return None if field is None else field.contents()
-
-    @property
-    def has_own_head(self) -> bool:
-        """Does the head have weights of its own, or does it share the embedding's?"""
-        return "output.weight" in self._tensors
-
-    def kind(self, name: str) -> str:
-        """Name of the type of tensor `name`, such as "Q4_1"."""
-        return str(self._tensors[name].tensor_type.name)
 
     def dense(self, name: str) -> Float32[np.ndarray, "..."]:
         """Tensor `name` in float32: exact; d * q + m of Q4_1 is rounded once."""
@@ -112,13 +83,14 @@ class GgufModel:
             np.float32, copy=False
         )
 
-    def q4(self, name: str) -> Q4Matrix:
-        """The matrix `name` in its stored form.
+    def q4(self, names: Sequence[str]) -> Q4Matrix:
+        """The matrices `names`, one below the other, in their stored form.
 
         Raises:
-            InputError: if its type is not Q4_1.
+            InputError: if the type of one is not Q4_1.
         """
-        return Q4Matrix.from_blocks(self._blocks(name, "Q4_1"))
+        blocks = [self._blocks(name, "Q4_1") for name in names]
+        return Q4Matrix.from_blocks(np.concatenate(blocks))
 
     def q8(self, name: str) -> Q8Matrix:
         """The matrix `name` in its stored form.
@@ -129,13 +101,13 @@ class GgufModel:
         return Q8Matrix.from_blocks(self._blocks(name, "Q8_0"))
 
     def _blocks(self, name: str, kind: str) -> UInt8[np.ndarray, "rows blocks bytes"]:
-        if self.kind(name) != kind:
+        if self._kind(name) != kind:
             raise InputError(
-                f"{self.path.name}: tensor {name} is {self.kind(name)}, but the int4 "
+                f"{self.path.name}: tensor {name} is {self._kind(name)}, but the int4 "
                 f"variant wants {kind} there; use the float32 variant"
             )
         rows = self._rows(name)
-        block_bytes = gguf.GGML_QUANT_SIZES[self._tensors[name].tensor_type][1]
+        _, block_bytes = gguf.GGML_QUANT_SIZES[self._tensors[name].tensor_type]
         return rows.reshape(len(rows), -1, block_bytes)
 
     def _rows(self, name: str) -> Shaped[np.ndarray, "rows ..."]:
@@ -143,44 +115,22 @@ class GgufModel:
         rows = self._tensors[name].data
         if not name.endswith(("attn_q.weight", "attn_k.weight")):
             return rows
-        pairs = self.shape.head_dim // 2
+        pairs = self.head_dim // 2
         heads = rows.reshape(-1, pairs, 2, *rows.shape[1:])
         return heads.swapaxes(1, 2).reshape(rows.shape)
 
-    def _read_shape(self) -> DecoderShape:
-        hidden, num_heads = (
-            self._number("embedding_length"),
-            self._number("attention.head_count"),
-        )
-        self._check_rotary(hidden // num_heads)
-        return DecoderShape(
-            num_layers=self._number("block_count"),
-            hidden=hidden,
-            ffn=self._number("feed_forward_length"),
-            num_heads=num_heads,
-            kv_heads=self._number("attention.head_count_kv"),
-            head_dim=hidden // num_heads,
-            vocab=len(self.field("tokenizer.ggml.tokens") or ()),
-            context_length=self._number("context_length"),
-            rope_theta=float(self.field("llama.rope.freq_base") or 10_000.0),
-            norm_epsilon=self.field("llama.attention.layer_norm_rms_epsilon"),
-        )
+    def _kind(self, name: str) -> str:
+        return str(self._tensors[name].tensor_type.name)
 
-    def _check_rotary(self, head_dim: int) -> None:
-        plain = {
-            "attention.key_length": head_dim,
-            "rope.dimension_count": head_dim,
-            "rope.scaling.type": "none",
-        }
-        for key, wanted in plain.items():
-            found = self.field(f"llama.{key}")
-            if found not in (None, wanted):
-                raise InputError(
-                    f"{self.path.name}: llama.{key} is {found!r}, but only {wanted!r} "
-                    "can be converted"
-                )
+    def _require_plain(self, key: str, *wanted: Metadata) -> None:
+        found = self.field(key)
+        if found not in wanted:
+            raise InputError(
+                f"{self.path.name}: {key} is {found!r}, but only {wanted[-1]!r} can be "
+                "converted"
+            )
 
-    def _number(self, key: str) -> int:
+    def _count(self, key: str) -> int:
         number = self.field(f"llama.{key}")
         if not isinstance(number, int) or number < 1:
             raise InputError(
@@ -191,22 +141,19 @@ class GgufModel:
     def _check_tensors(self) -> None:
         wanted = {"token_embd.weight", "output_norm.weight"} | {
             f"blk.{layer}.{name}.weight"
-            for layer in range(self.shape.num_layers)
-            for name in LAYER_TENSORS
+            for layer in range(self.num_layers)
+            for name in ATTENTION + MLP
         }
         found = set(self._tensors) - {"output.weight"}
         for name in sorted(wanted ^ found):
-            trouble = (
-                "is missing"
-                if name in wanted
-                else "is not one of a plain llama decoder"
-            )
-            raise InputError(f"{self.path.name}: tensor {name} {trouble}")
+            is_known = name in wanted
+            trouble = "missing" if is_known else "not one of a plain llama decoder"
+            raise InputError(f"{self.path.name}: tensor {name} is {trouble}")
         for name in self._tensors:
-            if self.kind(name) not in READABLE:
+            if self._kind(name) not in READABLE:
                 raise InputError(
                     f"{self.path.name}: tensor {name} is quantised as "
-                    f"{self.kind(name)}; only {', '.join(READABLE)} can be converted"
+                    f"{self._kind(name)}; only {', '.join(READABLE)} can be converted"
                 )
 
 
@@ -219,11 +166,3 @@ def _open(path: Path) -> gguf.GGUFReader:
         raise InputError(
             f"{path} is not a complete GGUF file ({error}); fetch it again"
         ) from error
-
-
-def _check_architecture(path: Path, architecture: str | None) -> None:
-    if architecture != "llama":
-        raise InputError(
-            f"{path.name} has the architecture {architecture!r}, but only llama can be "
-            "converted"
-        )

@@ -1,4 +1,4 @@
-"""How are the big matrices of a decoder written as ONNX nodes?
+"""Kits that write the big matrices of a decoder as ONNX nodes.
 
 Two kits with the same three methods: `Float32Kit` writes plain products, `Int4Kit`
 keeps the 4-bit and 8-bit codes of the file. Knows nothing of layers and attention.
@@ -17,82 +17,77 @@ GatherBlockQuantized are described in onnxruntime's ContribOperators.md.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llm_walkthrough.conversion.quantised import BLOCK, Q4Matrix, Q8Matrix
+from llm_walkthrough.conversion.gguf_model import GgufModel
+from llm_walkthrough.conversion.onnx_writer import OnnxWriter
+from llm_walkthrough.conversion.quantised import BLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llm_walkthrough.conversion.gguf_model import GgufModel
-    from llm_walkthrough.conversion.onnx_writer import OnnxWriter
+    from jaxtyping import Float32, Shaped
 
 EMBEDDING = "/model/embed_tokens"
 HEAD = "/lm_head"
 INT8_INPUTS = 4  # accuracy_level of MatMulNBits: inputs rounded to int8, block by block
 
 
-class Kit(Protocol):
+class Kit(ABC):
     """How the big matrices of one variant are written."""
-
-    def __init__(self, model: GgufModel, onnx: OnnxWriter) -> None: ...
-
-    def embed(self, token_ids: str) -> str:
-        """Look up the tokens' rows of the embedding; returns the output's name."""
-
-    def linear(self, name: str, vectors: str, tensors: Sequence[str]) -> str:
-        """Multiply by the stacked matrices `tensors`; returns the output's name."""
-
-    def head(self, vectors: str) -> None:
-        """Turn vectors into the output `logits`."""
-
-
-class Float32Kit:
-    """Every weight as float32; a head that shares the embedding shares its bytes."""
 
     def __init__(self, model: GgufModel, onnx: OnnxWriter) -> None:
         self._model, self._onnx = model, onnx
 
+    @abstractmethod
+    def embed(self, token_ids: str) -> str:
+        """Look up the tokens' rows of the embedding; returns the output's name."""
+
+    @abstractmethod
+    def linear(self, name: str, vectors: str, tensors: Sequence[str]) -> str:
+        """Multiply by the stacked matrices `tensors`; returns the output's name."""
+
+    @abstractmethod
+    def head(self, vectors: str) -> None:
+        """Turn vectors into the output `logits`."""
+
+
+class Float32Kit(Kit):
+    """Every weight as float32; a head that shares the embedding shares its bytes."""
+
     def embed(self, token_ids: str) -> str:
         """Gather float32 rows."""
-        rows = self._onnx.weight(
-            f"{EMBEDDING}/weight", self._model.dense("token_embd.weight")
-        )
+        rows = self._weight(EMBEDDING, self._model.dense("token_embd.weight"))
         return self._onnx.node("Gather", [rows, token_ids], f"{EMBEDDING}/Gather")
 
     def linear(self, name: str, vectors: str, tensors: Sequence[str]) -> str:
         """Multiply by the rows of the matrices as they lie, hence transB."""
         rows = np.concatenate([self._model.dense(tensor) for tensor in tensors])
-        weight = self._onnx.weight(f"{name}/weight", rows)
+        weight = self._weight(name, rows)
         return self._onnx.node("Gemm", [vectors, weight], f"{name}/Gemm", transB=1)
 
     def head(self, vectors: str) -> None:
         """Multiply by the embedding's rows, or by the head's if there are any."""
         rows = f"{EMBEDDING}/weight"
         if self._model.has_own_head:
-            rows = self._onnx.weight(
-                f"{HEAD}/weight", self._model.dense("output.weight")
-            )
-        self._onnx.node(
-            "FusedMatMul", [vectors, rows], f"{HEAD}/MatMul", ["logits"], transB=1
-        )
+            rows = self._weight(HEAD, self._model.dense("output.weight"))
+        name, outputs = f"{HEAD}/MatMul", ["logits"]
+        self._onnx.node("FusedMatMul", [vectors, rows], name, outputs, transB=1)
+
+    def _weight(self, name: str, rows: Float32[np.ndarray, "outputs inputs"]) -> str:
+        return self._onnx.weight(f"{name}/weight", rows)
 
 
-class Int4Kit:
+class Int4Kit(Kit):
     """The codes of the file, bit for bit: Q4_1 in the layers, Q8_0 at both ends."""
-
-    def __init__(self, model: GgufModel, onnx: OnnxWriter) -> None:
-        self._model, self._onnx = model, onnx
 
     def embed(self, token_ids: str) -> str:
         """Gather rows of codes and turn them into float32."""
         matrix = self._model.q8("token_embd.weight")
-        rows = self._onnx.weight(
-            f"{EMBEDDING}/codes", matrix.codes.reshape(len(matrix.codes), -1)
-        )
-        scales = self._onnx.weight(f"{EMBEDDING}/scales", matrix.scales)
+        codes = matrix.codes.reshape(len(matrix.codes), -1)  # [vocab, hidden]
+        rows, scales = self._weights(EMBEDDING, codes, matrix.scales)
         return self._onnx.node(
             "GatherBlockQuantized",
             [rows, token_ids, scales],
@@ -105,33 +100,35 @@ class Int4Kit:
 
     def linear(self, name: str, vectors: str, tensors: Sequence[str]) -> str:
         """Multiply by d * (q - 8), then add the block sums times (m + 8d)."""
-        matrix = Q4Matrix.stacked([self._model.q4(tensor) for tensor in tensors])
-        weights = self._write(name, matrix)
-        offsets = self._onnx.weight(
-            f"{name}/block_offsets", matrix.minimums + 8 * matrix.scales
-        )
+        onnx, matrix = self._onnx, self._model.q4(tensors)
+        weights = self._weights(name, matrix.codes, matrix.scales)
+        offsets = matrix.minimums + 8 * matrix.scales  # [outputs, blocks]
+        offset_rows = onnx.weight(f"{name}/block_offsets", offsets)
         product = self._multiply(name, [vectors, *weights], matrix.codes.shape)
-        sums = self._block_sums(f"{name}/block_sums", vectors, len(matrix.scales.T))
-        return self._onnx.node(
-            "Gemm", [sums, offsets, product], f"{name}/block_offsets/Gemm", transB=1
+        blocks, base = offsets.shape[1], f"{name}/block_sums"
+        split = onnx.constant(f"{blocks}_blocks", np.array([-1, blocks, BLOCK]))
+        last_axis = onnx.constant("last_axis", np.array([-1]))
+        blocked = onnx.node("Reshape", [vectors, split], f"{base}/Reshape")
+        sums = onnx.node(  # of each block of 32 inputs: [tokens, blocks]
+            "ReduceSum", [blocked, last_axis], f"{base}/ReduceSum", keepdims=0
         )
+        inputs = [sums, offset_rows, product]
+        return onnx.node("Gemm", inputs, f"{name}/block_offsets/Gemm", transB=1)
 
     def head(self, vectors: str) -> None:
         """Multiply by the embedding's own codes, or by the head's if there are any."""
-        shape = self._model.shape
-        dims = (shape.vocab, shape.hidden // BLOCK, BLOCK)
+        dims = (self._model.vocab, self._model.hidden // BLOCK, BLOCK)
         if self._model.has_own_head:
-            weights = self._write(HEAD, self._model.q8("output.weight"))
+            matrix = self._model.q8("output.weight")
+            weights = self._weights(HEAD, matrix.codes, matrix.scales)
         else:
             codes = self._onnx.same_bytes(f"{HEAD}/codes", f"{EMBEDDING}/codes", dims)
             weights = [codes, f"{EMBEDDING}/scales"]
         self._multiply(HEAD, [vectors, *weights], dims, ["logits"])
 
-    def _write(self, name: str, matrix: Q4Matrix | Q8Matrix) -> list[str]:
-        return [
-            self._onnx.weight(f"{name}/codes", matrix.codes),
-            self._onnx.weight(f"{name}/scales", matrix.scales),
-        ]
+    def _weights(self, name: str, *arrays: Shaped[np.ndarray, "rows ..."]) -> list[str]:
+        named = zip((f"{name}/codes", f"{name}/scales"), arrays, strict=True)
+        return [self._onnx.weight(*one) for one in named]
 
     def _multiply(
         self,
@@ -151,13 +148,4 @@ class Int4Kit:
             bits=block_bytes * 8 // BLOCK,
             block_size=BLOCK,
             accuracy_level=INT8_INPUTS,
-        )
-
-    def _block_sums(self, name: str, vectors: str, blocks: int) -> str:
-        """Sum of each block of 32 inputs: [tokens, blocks]."""
-        split = self._onnx.constant(f"{blocks}_blocks", np.array([-1, blocks, BLOCK]))
-        last_axis = self._onnx.constant("last_axis", np.array([-1]))
-        blocked = self._onnx.node("Reshape", [vectors, split], f"{name}/Reshape")
-        return self._onnx.node(
-            "ReduceSum", [blocked, last_axis], f"{name}/ReduceSum", keepdims=0
         )

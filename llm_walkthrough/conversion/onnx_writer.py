@@ -1,4 +1,4 @@
-"""How are nodes and weights written to model.onnx and model.onnx.data?
+"""Writer of model.onnx and model.onnx.data.
 
 Weights go to the data file one by one, so that memory holds one at a time; the graph
 beside it says where each one lies. Knows nothing of decoders.
@@ -6,17 +6,16 @@ beside it says where each one lies. Knows nothing of decoders.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-    from types import TracebackType
-
     from jaxtyping import Shaped
 
 GRAPH_FILE = "model.onnx"
@@ -32,14 +31,14 @@ MICROSOFT_OPERATORS = {
     "MatMulNBits",
     "SkipSimplifiedLayerNormalization",
 }
-OPERATOR_SETS = {"": 21, MICROSOFT: 1}
+OPERATOR_SETS = (("", 21), (MICROSOFT, 1))
 IR_VERSION = 10  # the file format that goes with operator set 21
 
 PAGE = 4096  # bytes; a large weight that starts on a page can be mapped as it is
 CACHE_LINE = 64  # bytes
 
 
-class OnnxWriter:
+class OnnxWriter(AbstractContextManager["OnnxWriter"]):
     """A model under construction in a folder; `save` completes it.
 
     Used in a `with` statement, which closes the data file.
@@ -56,26 +55,16 @@ class OnnxWriter:
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._data.close()
 
-    def input(self, name: str, element_type: int, axes: Sequence[int | str]) -> str:
-        """Declare an input; an axis of open length has a name. Returns `name`."""
+    def input(self, name: str, element_type: int, axes: Sequence[int | str]) -> None:
+        """Declare an input; an axis of open length has a name."""
         self._inputs.append(helper.make_tensor_value_info(name, element_type, axes))
-        return name
 
-    def output(self, name: str, element_type: int, axes: Sequence[int | str]) -> str:
-        """Declare an output that some node makes; returns `name`."""
+    def output(self, name: str, element_type: int, axes: Sequence[int | str]) -> None:
+        """Declare an output that some node makes."""
         self._outputs.append(helper.make_tensor_value_info(name, element_type, axes))
-        return name
 
     def node(
         self,
@@ -89,7 +78,7 @@ class OnnxWriter:
         outputs = outputs or [f"{name}/output_0"]
         domain = MICROSOFT if operator in MICROSOFT_OPERATORS else ""
         node = helper.make_node(operator, inputs, outputs, name=name, domain=domain)
-        for key, value in attributes.items():
+        for key, value in attributes.items():  # `make_node` would sort them by name
             node.attribute.append(helper.make_attribute(key, value))
         self._nodes.append(node)
         return outputs[0]
@@ -102,7 +91,7 @@ class OnnxWriter:
     def weight(self, name: str, values: Shaped[np.ndarray, "..."]) -> str:
         """Append `values` to the data file; returns `name`."""
         alignment = PAGE if values.nbytes >= PAGE else CACHE_LINE
-        offset = -(-self._data.tell() // alignment) * alignment
+        offset = -(-self._data.tell() // alignment) * alignment  # rounded up
         self._data.seek(offset)
         self._data.write(np.ascontiguousarray(values).data)
         tensor = TensorProto(
@@ -136,9 +125,7 @@ class OnnxWriter:
         )
         model = helper.make_model(
             graph,
-            opset_imports=[
-                helper.make_opsetid(*pair) for pair in OPERATOR_SETS.items()
-            ],
+            opset_imports=[helper.make_opsetid(*pair) for pair in OPERATOR_SETS],
             ir_version=IR_VERSION,
             producer_name="llm_walkthrough",
         )

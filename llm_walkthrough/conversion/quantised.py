@@ -1,4 +1,4 @@
-"""How do 32 weights lie in a quantised block, and how are they taken out unchanged?
+"""Blocks of 32 quantised weights, and how their numbers are taken out unchanged.
 
 The two quantisations of the default model, for a block of 32 weights in one row:
 
@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from jaxtyping import Float32, UInt8
 
 BLOCK = 32
@@ -47,15 +45,6 @@ class Q4Matrix:
             codes=codes[..., 0::2] | codes[..., 1::2] << 4,
             scales=_float16(blocks[..., 0:2]),
             minimums=_float16(blocks[..., 2:4]),
-        )
-
-    @classmethod
-    def stacked(cls, matrices: Sequence[Self]) -> Self:
-        """One matrix with the rows of all, in their order."""
-        return cls(
-            codes=np.concatenate([matrix.codes for matrix in matrices]),
-            scales=np.concatenate([matrix.scales for matrix in matrices]),
-            minimums=np.concatenate([matrix.minimums for matrix in matrices]),
         )
 
 

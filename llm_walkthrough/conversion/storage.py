@@ -1,4 +1,4 @@
-"""How does something appear on disk whole, or not at all?
+"""Things that appear on disk whole, or not at all.
 
 New things are made in a scratch folder beside their place and renamed into it. Scratch
 folders of killed processes are recognised by their name and removed. Knows nothing of
@@ -11,16 +11,13 @@ import errno
 import hashlib
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 SCRATCH = ".{name}.{process}.partial"
 LOCK_FILE = ".lock"

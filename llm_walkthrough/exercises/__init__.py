@@ -1,1 +1,1 @@
-"""Is this answer right, and which typical mistake is it? One file per notebook."""
+"""Exercises as data, one file for each notebook, and the loop that tries an answer."""

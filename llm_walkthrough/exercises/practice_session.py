@@ -1,24 +1,20 @@
-"""What does a graph look like that notices every mistake in what it is fed?
+"""Stand-in for an onnxruntime session that notices every mistake in what it is fed.
 
-A stand-in for an onnxruntime session: 2 layers, 2 key-value heads, 61 tokens. Its next
-token depends on every array and every row of the cache that comes back in, and where a
-real graph goes on without a word, it says what is wrong. Ports are named as in a real
-graph; inputs and outputs stand in different orders. Knows nothing of the exercises.
+It has 2 layers, 2 key-value heads, 61 tokens. Its next token depends on every array and
+every row of the cache that comes back in, and where a real graph goes on without a
+word, it says what is wrong. Ports are named as in a real graph; inputs and outputs
+stand in different orders. Knows nothing of the exercises.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llm_walkthrough.arrays import KeyOrValue
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from llm_walkthrough.arrays import KeyOrValue
 
 LAYERS, KV_HEADS, HEAD_DIM, VOCAB = 2, 2, 4, 61
 MOST_RUNS = 60

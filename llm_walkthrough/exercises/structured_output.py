@@ -1,154 +1,110 @@
-"""Are the answers of notebook 08 right: what may come, a mask, what retrying gives?
+"""Exercises of notebook 08: what may come next, a mask, what retrying gives.
 
 Pure functions of short texts and small arrays. Knows nothing of models or grammars.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from llm_walkthrough.exercises.verdict import Verdict, called, first_failing
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from llm_walkthrough.arrays import Logits, TokenMask
-
-    MayCome = Callable[[str, str, list[str]], bool]
-    Masked = Callable[[Logits, TokenMask], Logits]
-    Retried = Callable[[list[float], list[float]], Sequence[float]]
+from llm_walkthrough.exercises.exercise import (
+    CHANGES_ITS_ARGUMENT,
+    HAS_WRONG_SHAPE,
+    OTHERWISE,
+    Exercise,
+    When,
+)
 
 END = "<end>"
+_WANTED = ["cat", "cat cow", "child", "cobra"]
+_TEXTS = ("", "c", "ca", "cat", "cat ", "cat cow", "child")
+_TOKENS = ("c", "ca", "cat", "cow", "t", " ", " cow", "h", "child", "at", "dog", END)
 
 
-# --- what may come next -------------------------------------------------------------
-def check_may_come(answer: MayCome) -> Verdict:
-    """Judge (text, token, wanted) -> may the token come, if a wanted text must result.
-
-    The token "<end>" ends the text.
-    """
-
-    def hint(function: MayCome) -> str | None:
-        wanted = ["cat", "cat cow", "child", "cobra"]
-        tokens = ["c", "ca", "cat", "cow", "t", " ", " cow", "h", "child", "at", END]
-        for text in ("", "c", "ca", "cat", "cat ", "cat cow", "child"):
-            for token in tokens:
-                given = called(function, text, token, list(wanted))
-                found = _may_come_hint(bool(given), text, token, wanted)
-                if found:
-                    return f"With {wanted}, after {text!r}, for {token!r}: {found}"
-        return None
-
-    praise = "A token may come if the text can still become one that is wanted."
-    return first_failing(answer, [hint], praise)
-
-
-def _may_come(text: str, token: str, wanted: Sequence[str]) -> bool:
+def _may_come(text: str, token: str, wanted: list[str]) -> bool:
     if token == END:
         return text in wanted
     return any(whole.startswith(text + token) for whole in wanted)
 
 
-def _may_come_hint(
-    given: bool,  # noqa: FBT001 - the learner's answer
-    text: str,
-    token: str,
-    wanted: Sequence[str],
-) -> str | None:
-    if given == _may_come(text, token, wanted):
-        return None
-    if token == END:
-        if given:
-            return "the text may end only where it is whole."
-        return "the text is whole, and may end here even if it could go on."
-    grown = text + token
-    if given and any(token in whole for whole in wanted):
-        return f"it stands in a wanted text, but none begins with {grown!r}."
-    if given:
-        return f"no wanted text begins with {grown!r}."
-    return f"{grown!r} is not whole, but it is how a wanted text begins."
-
-
-# --- a mask -------------------------------------------------------------------------
-def check_masked(answer: Masked) -> Verdict:
-    """Judge (logits, allowed) -> logits, -inf for each token that is not allowed."""
-
-    def hint(function: Masked) -> str | None:
-        logits = np.array([2.0, -3.0, 0.0, 5.0], np.float32)
-        for allowed in ([True, True, False, False], [False, True, False, False]):
-            handed, mask = logits.copy(), np.array(allowed)
-            given = called(function, handed, mask.copy())
-            found = _masked_hint(np.asarray(given), logits, mask)
-            if found:
-                return f"logits {logits.tolist()}, allowed {allowed}: {found}"
-            if not np.array_equal(handed, logits):
-                return "the logits that were handed in have changed; make new ones."
-        return None
-
-    praise = "What is not allowed is at -inf, and the other logits are as they were."
-    return first_failing(answer, [hint], praise)
-
-
-def _masked_hint(given: np.ndarray, logits: Logits, mask: TokenMask) -> str | None:
-    if given.shape != logits.shape:
-        return f"the shape is {list(given.shape)}, wanted is one logit for each token."
-    out, kept = given[~mask], given[mask]
-    if np.array_equal(kept, logits[mask]) and (out == -np.inf).all():
-        return None
-    if not out.any():
-        return "a logit of 0 is not out: e to the power of 0 is 1."
-    if np.array_equal(given, np.where(mask, -np.inf, logits)):
-        return "it is the other way round: the allowed ones are out."
-    if np.isfinite(out).any():
-        return "a token that is not allowed still has a chance; only -inf leaves none."
-    return "the logits of allowed tokens must stay as they are."
-
-
-# --- what retrying gives ------------------------------------------------------------
-def check_retried(answer: Retried) -> Verdict:
-    """Judge (first, good) -> the shares of the first tokens among accepted tries.
-
-    `first` holds the model's probability of each first token, `good` how often what
-    follows that token is accepted.
-    """
-
-    def hint(function: Retried) -> str | None:
-        cases = (
-            ([0.6, 0.4], [1.0, 0.5]),
-            ([0.8, 0.2], [0.1, 0.9]),
-            ([0.7, 0.2, 0.1], [0.0, 0.5, 1.0]),
-        )
-        for first, good in cases:
-            given = called(function, list(first), list(good))
-            found = _retried_hint(np.array(given, float), first, good)
-            if found:
-                return f"first {first}, good {good}: {found}"
-        return None
-
-    praise = "Retrying weighs each beginning with its chance of a good end."
-    return first_failing(answer, [hint], praise)
-
-
-def _retried_hint(
-    given: np.ndarray, first: Sequence[float], good: Sequence[float]
-) -> str | None:
-    joint = np.array(first) * np.array(good)
-    if given.shape != joint.shape:
-        return "return one share for each first token."
-    mistakes = (
-        (joint / joint.sum(), None),
-        (joint, "these are shares of all tries; wanted are those of accepted ones."),
-        (np.array(first), "that is what a mask gives; retrying throws tries away."),
-        (
-            np.array(good) / sum(good),
-            "how often the model begins with each token counts as well.",
+check_may_come = Exercise(
+    task='a function (text, token, wanted) -> may it come? "<end>" ends the text',
+    right=_may_come,
+    cases=[(text, token, _WANTED) for text in _TEXTS for token in _TOKENS],
+    case="With {wanted}, after {text!r}, for {token!r}: ",
+    also=lambda t: {"grown": t.text + t.token},
+    hints={
+        "the text may end only where it is whole.": When(
+            lambda t: t.token == END and t.given
         ),
-    )
-    for shares, hint in mistakes:
-        if np.allclose(given, shares):
-            return hint
-    if not np.isclose(given.sum(), 1):
-        return f"the shares sum to {given.sum():.3g}; together they must be 1."
-    return "a beginning is kept as often as it comes, times its chance of a good end."
+        "the text is whole, and may end here even if it could go on.": When(
+            lambda t: t.token == END
+        ),
+        "it stands in a wanted text, but none begins with {grown!r}.": When(
+            lambda t: t.given and any(t.token in whole for whole in t.wanted)
+        ),
+        "no wanted text begins with {grown!r}.": When(lambda t: t.given),
+        "{grown!r} is not whole, but it is how a wanted text begins.": OTHERWISE,
+    },
+    praise="A token may come if the text can still become one that is wanted.",
+)
+
+check_masked = Exercise(
+    task="a function (logits, allowed) -> logits, -inf where a token is not allowed",
+    right=lambda logits, allowed: np.where(allowed, logits, -np.inf),
+    cases=[
+        (np.array([2.0, -3.0, 0.0, 5.0], np.float32), np.array(allowed))
+        for allowed in ([True, True, False, False], [False, True, False, False])
+    ],
+    case="logits {logits}, allowed {allowed}: ",
+    hints={
+        "the logits that were handed in have changed; "
+        "make new ones.": CHANGES_ITS_ARGUMENT,
+        "the shape is {shape}, wanted is one logit for each token.": HAS_WRONG_SHAPE,
+        "a logit of 0 is not out: e to the power of 0 is 1.": When(
+            lambda t: not np.any(t.given[~t.allowed])
+        ),
+        "it is the other way round: the allowed ones are out.": (
+            lambda logits, allowed: np.where(allowed, -np.inf, logits)
+        ),
+        "a token that is not allowed still has a chance; only -inf leaves none.": When(
+            lambda t: np.isfinite(t.given[~t.allowed]).any()
+        ),
+        "the logits of allowed tokens must stay as they are.": OTHERWISE,
+    },
+    praise="What is not allowed is at -inf, and the other logits are as they were.",
+)
+
+
+def _joint(first: list[float], good: list[float]) -> np.ndarray:
+    return np.multiply(first, good)
+
+
+check_retried = Exercise(
+    task="a function (first, good) -> the shares of first tokens among accepted tries",
+    right=lambda first, good: _joint(first, good) / _joint(first, good).sum(),
+    cases=[
+        # the model's probability of each first token, how often it ends well
+        ([0.6, 0.4], [1.0, 0.5]),
+        ([0.8, 0.2], [0.1, 0.9]),
+        ([0.7, 0.2, 0.1], [0.0, 0.5, 1.0]),
+    ],
+    case="first {first}, good {good}: ",
+    also=lambda t: {"sum": np.sum(t.given)},
+    hints={
+        "return one share for each first token.": HAS_WRONG_SHAPE,
+        "these are shares of all tries; wanted are those of accepted ones.": _joint,
+        "that is what a mask gives; retrying throws tries away.": lambda first, _: (
+            first
+        ),
+        "how often the model begins with each token counts as well.": (
+            lambda _, good: np.asarray(good) / sum(good)
+        ),
+        "the shares sum to {sum:.3g}; together they must be 1.": When(
+            lambda t: not np.isclose(t.sum, 1)
+        ),
+        "a beginning is kept as often as it comes, "
+        "times its chance of a good end.": OTHERWISE,
+    },
+    praise="Retrying weighs each beginning with its chance of a good end.",
+)

@@ -12,20 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import NoReturn
 
+from jinja2 import Environment, Template, nodes
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
 from llm_walkthrough.model_files.model_config import read_json
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from jinja2 import Environment, Template, nodes
-    from jinja2.parser import Parser
 
 Message = Mapping[str, str]
 """One turn of a conversation: `{"role": "user", "content": "Hello"}`."""

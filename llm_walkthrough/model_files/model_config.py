@@ -8,14 +8,12 @@ what the graph leaves open.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeGuard
+from pathlib import Path
+from typing import Any, TypeGuard
 
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 _FILES = ("genai_config.json", "config.json", "generation_config.json")
 

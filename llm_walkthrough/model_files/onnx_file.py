@@ -7,16 +7,13 @@ what the graph computes; `graph` looks at that.
 from __future__ import annotations
 
 from mmap import ACCESS_READ, mmap
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def find_onnx_file(path: Path, named: str | None = None) -> Path:

@@ -7,18 +7,16 @@ between inputs and outputs.
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import onnx
 
 from llm_walkthrough.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator
-
-    Kind = TypeVar("Kind", bound=Hashable)
+Kind = TypeVar("Kind", bound=Hashable)
 
 _PLAIN_ROLES = {
     "input_ids": "token ids",

@@ -15,12 +15,11 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from tokenizers.decoders import Decoder
 
 _BYTE_TOKEN = re.compile("<0x([0-9A-Fa-f]{2})>")

@@ -5,28 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
-import nbformat
-import psutil
 import pytest
 
-from benchmarks.lab import Lab, find_chromium, own_environment, started_lab
+from benchmarks.lab import find_chromium, own_environment, started_lab
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-
-def test_a_browser_under_any_of_its_names_is_found(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def which(name: str) -> str | None:
-        return f"/bin/{name}" if name == "google-chrome" else None
-
-    monkeypatch.setattr(shutil, "which", which)
-    assert find_chromium() == "/bin/google-chrome"
 
 
 def test_a_missing_browser_is_told_with_the_way_out(
@@ -47,16 +32,6 @@ def test_nothing_of_the_users_jupyter_is_seen(
     assert "/theirs" not in seen.values()
     assert seen["JUPYTER_CONFIG_DIR"] == str(tmp_path / "JUPYTER_CONFIG_DIR")
     assert seen["OTHER"] == "kept"
-
-
-def test_a_notebook_is_written_and_has_an_address_of_its_own(tmp_path: Path) -> None:
-    address = "http://127.0.0.1:8888/lab/tree/notebooks?token=abc"
-    lab = Lab(psutil.Process(), tmp_path, tmp_path / "log", address, tmp_path)
-    lab.write("two.ipynb", "1 + 1", "2 + 2")
-    book = nbformat.read(tmp_path / "two.ipynb", as_version=4)
-    assert [cell.source for cell in book.cells] == ["1 + 1", "2 + 2"]
-    url = "http://127.0.0.1:8888/lab/workspaces/two/tree/two.ipynb?token=abc"
-    assert lab.url("two.ipynb") == url
 
 
 def test_a_lab_that_does_not_start_shows_what_it_said(

@@ -2,51 +2,39 @@
 
 from __future__ import annotations
 
-import pytest
-
-from benchmarks.report import Bar, Report, Subject
+from benchmarks.report import Bar, Report, Row, compared
 
 ROUNDS = [(90.0, 100.0), (100.0, 100.0), (30.0, 25.0)]
-FAST = Subject("decode", "tokens/s", "another engine", Bar("at least", 0.97))
-
-
-def test_row_shows_the_median_of_each_side() -> None:
-    row = FAST.row(ROUNDS)
-    assert (row.ours, row.theirs) == (90.0, 100.0)
+FAST = compared("decode", "tokens/s", "a peer", ROUNDS, Bar("at least", 0.97))
+SLOW = compared("a step", "ms", "its run", [(11.0, 10.0)], Bar("at most", 1.03))
 
 
 def test_ratio_is_the_median_of_the_rounds_and_not_that_of_the_medians() -> None:
-    assert FAST.row(ROUNDS).ratio == 1.0  # of 0.9, 1.0 and 1.2
+    assert (FAST.ours, FAST.theirs) == (90.0, 100.0)
+    assert FAST.ratio == 1.0  # of 0.9, 1.0 and 1.2
 
 
-@pytest.mark.parametrize(
-    ("bar", "below", "on_it", "above"),
-    [
-        (Bar("at least", 1.7), False, True, True),
-        (Bar("at most", 1.03), True, True, False),
-    ],
-)
-def test_bar_is_met_on_its_own_side_and_on_the_bar_itself(
-    bar: Bar, *, below: bool, on_it: bool, above: bool
-) -> None:
-    ratios = (bar.ratio - 0.01, bar.ratio, bar.ratio + 0.01)
-    assert [bar.is_met(ratio) for ratio in ratios] == [below, on_it, above]
+def test_bar_is_met_on_its_own_side_and_on_the_bar_itself() -> None:
+    figures = (0.9, 1.0, 1.1)
+    low, high = Bar("at least", 1), Bar("at most", 1)
+    assert [low.is_met(figure) for figure in figures] == [False, True, True]
+    assert [high.is_met(figure) for figure in figures] == [True, True, False]
 
 
-def test_row_without_a_bar_is_neither_met_nor_missed() -> None:
-    row = Subject("sampled decode", "tokens/s", "another engine").row(ROUNDS)
-    assert row.bar is None
-    assert row.is_met is None
-
-
-def test_table_shows_each_row_with_its_ratio_and_whether_it_holds() -> None:
-    slow = Subject("a step", "ms", "its bare run", Bar("at most", 1.03))
-    rows = (FAST.row(ROUNDS), slow.row([(11.0, 10.0)]))
-    head, _, names, first, second = str(Report("tiny", 2, 3, rows)).splitlines()
-    assert head == "tiny, threads: 2, rounds: 3"
-    assert names.split() == ["ours", "theirs", "against", "ours/theirs"]
+def test_table_shows_each_row_and_says_in_words_what_is_missed() -> None:
+    head, names, _, first, second, missed = str(Report("tiny", (FAST, SLOW))).split(
+        "\n"
+    )
+    assert head == "tiny"
+    assert names.split() == ["ours", "theirs", "unit", "against", "ours/theirs", "bar"]
     assert " ".join(first.split()) == (
-        "decode 90.00 100.00 tokens/s another engine 1.000 at least 0.97: met"
+        "decode 90.00 100.00 tokens/s a peer 1.000 at least 0.97: met"
     )
     assert second.endswith("1.100  at most 1.03: MISSED")
-    assert first.index("100.00") + len("100.00") == second.index("10.00") + len("10.00")
+    assert missed == "a step misses its bar: 1.100, wanted at most 1.03."
+
+
+def test_figure_that_stands_alone_has_its_own_bar_and_no_empty_columns() -> None:
+    report = Report("tiny", (Row("painted", "ms", 120.0, Bar("at most", 100)),))
+    assert report.missed == ["painted misses its bar: 120.000, wanted at most 100."]
+    assert str(report).splitlines()[1].split() == ["ours", "unit", "bar"]

@@ -251,6 +251,7 @@ def lab_arguments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr("jupyterlab.labapp.LabApp.launch_instance", heard.extend)
     monkeypatch.setattr(commands, "NOTEBOOKS", tmp_path)
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")  # the command changes it
+    monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
     return heard
 
 
@@ -265,6 +266,14 @@ def test_lab_opens_the_notebooks_on_loopback_and_passes_options_on(
         "--no-browser",
         "--port=9999",
     ]
+
+
+def test_lab_opens_for_root_without_a_further_option(
+    lab_arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
+    assert cli.main(["lab"]) == 0
+    assert "--ServerApp.allow_root=True" in lab_arguments
 
 
 @pytest.mark.parametrize("word", ["--ip=::1", "--ServerApp.ip=::1"])

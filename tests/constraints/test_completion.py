@@ -1,18 +1,19 @@
-"""From any place of a grammar an end is found, and it is one."""
+"""From any state of a grammar an end is found, and it is one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from tiny_vocabulary import tiny_vocabulary
+from tiny_vocabulary import VOCABULARY, after, along
 
-from llm_walkthrough.constraints.completion import Spot, completion, straight_completion
-from llm_walkthrough.grammar import json_schema, lark_grammar, regular_expression
-
-if TYPE_CHECKING:
-    from llm_walkthrough.constraints.matcher import GrammarVocabulary
-    from llm_walkthrough.grammar import Grammar
+from llm_walkthrough.constraints.completion import Spot, completion, fast_completion
+from llm_walkthrough.grammar import (
+    Grammar,
+    json_schema,
+    lark_grammar,
+    regular_expression,
+)
 
 LINKED: dict[str, Any] = {
     "$defs": {
@@ -39,90 +40,65 @@ GRAMMARS = {
 }
 
 
-@pytest.fixture(scope="module")
-def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> GrammarVocabulary:
-    return tiny_vocabulary(tmp_path_factory.mktemp("tiny"))
-
-
 @pytest.mark.parametrize("grammar", GRAMMARS.values(), ids=GRAMMARS)
-def test_an_end_is_found_and_it_completes_the_text(
-    vocabulary: GrammarVocabulary, grammar: Grammar
-) -> None:
-    place = vocabulary.start(grammar)
-    tokens = completion(place, 60)
+def test_an_end_is_found_and_it_completes_the_text(grammar: Grammar) -> None:
+    state = VOCABULARY.start(grammar)
+    tokens = completion(state, 60)
     assert tokens is not None
-    assert place.is_completed_by(tokens)
-    assert not place.is_completed_by(tokens[:-1])
-    assert completion(place, len(tokens)) == tokens
+    assert state.is_completed_by(tokens)
+    assert not state.is_completed_by(tokens[:-1])
+    assert completion(state, len(tokens)) == tokens
 
 
-def test_an_end_is_found_from_the_middle_of_a_text(
-    vocabulary: GrammarVocabulary,
-) -> None:
-    place = vocabulary.start(GRAMMARS["linked"])
-    for byte in b'{"value": 12, "next": {"value": -':
-        following = place.after(vocabulary.spelled.index(bytes([byte])))
-        assert following is not None
-        place = following
-    tokens = straight_completion(place, 60)
+def test_an_end_is_found_from_the_middle_of_a_text() -> None:
+    start = VOCABULARY.start(GRAMMARS["linked"])
+    state = along(start, b'{"value": 12, "next": {"value": -')
+    tokens = fast_completion(state, 60)
     assert tokens is not None
-    assert place.is_completed_by(tokens)
+    assert state.is_completed_by(tokens)
 
 
-def test_a_complete_text_needs_nothing(vocabulary: GrammarVocabulary) -> None:
-    place = vocabulary.start(regular_expression("a*"))
-    assert completion(place, 0) == ()
+def test_a_complete_text_needs_nothing() -> None:
+    state = VOCABULARY.start(regular_expression("a*"))
+    assert completion(state, 0) == ()
 
 
-def test_nothing_is_found_within_a_limit_that_is_too_low(
-    vocabulary: GrammarVocabulary,
-) -> None:
-    place = vocabulary.start(regular_expression("x{9}"))
-    assert completion(place, 8) is None
-    assert completion(place, 9) is not None
+def test_nothing_is_found_within_a_limit_that_is_too_low() -> None:
+    state = VOCABULARY.start(regular_expression("x{9}"))
+    assert completion(state, 8) is None
+    assert completion(state, 9) is not None
 
 
-def test_a_second_choice_is_tried_where_the_first_one_leads_nowhere(
-    vocabulary: GrammarVocabulary,
-) -> None:
-    place = vocabulary.start(regular_expression("[.a]*x(yz)?|q"))
-    assert straight_completion(place, 12) is None
-    assert completion(place, 12) is not None
+def test_a_second_choice_is_tried_where_the_first_one_leads_nowhere() -> None:
+    state = VOCABULARY.start(regular_expression("[.a]*xy|qr"))
+    assert fast_completion(state, 12) is None
+    assert completion(state, 12) is not None
 
 
 @pytest.mark.parametrize("pattern", [r"(?s:.+)\.", r"(?s:.*)\n\n", r"[ -~]+!"])
-def test_a_text_that_only_one_sign_ends_is_ended_by_it(
-    vocabulary: GrammarVocabulary, pattern: str
-) -> None:
-    place = vocabulary.start(regular_expression(pattern))
-    assert straight_completion(place, 60) is None
-    tokens = completion(place, 60)
+def test_a_text_that_only_one_sign_ends_is_ended_by_it(pattern: str) -> None:
+    state = VOCABULARY.start(regular_expression(pattern))
+    tokens = fast_completion(state, 60)
     assert tokens is not None
-    assert place.is_completed_by(tokens)
-    letter = vocabulary.spelled.index(b"a")
-    following = place.after(letter)
-    assert following is not None
-    assert Spot(place, None).home_after(letter, following, 3) is not None
+    assert len(set(tokens)) == 1
+    assert state.is_completed_by(tokens)
+    letter = VOCABULARY.spelled.index(b"a")
+    following = after(state, letter)
+    assert Spot(state, None).ending_after(letter, following, 3) is not None
 
 
-def test_a_way_to_the_end_is_kept_as_long_as_it_fits(
-    vocabulary: GrammarVocabulary,
-) -> None:
-    place = vocabulary.start(GRAMMARS["linked"])
-    home = completion(place, 60)
-    assert home is not None
-    spot = Spot(place, home)
-    following = place.after(home[0])
-    assert following is not None
-    assert spot.home_after(home[0], following, 60) == home[1:]
+def test_an_ending_is_kept_as_long_as_it_fits() -> None:
+    state = VOCABULARY.start(GRAMMARS["linked"])
+    ending = completion(state, 60)
+    assert ending is not None
+    following = after(state, ending[0])
+    assert Spot(state, ending).ending_after(ending[0], following, 60) == ending[1:]
 
 
-def test_no_way_is_known_after_a_token_that_leaves_too_little_room(
-    vocabulary: GrammarVocabulary,
-) -> None:
-    place = vocabulary.start(regular_expression("a|bcdcdcdcd"))
-    spot = Spot(place, completion(place, 20))
-    spelled = vocabulary.spelled.index
+def test_no_ending_is_known_after_a_token_that_leaves_too_little_room() -> None:
+    state = VOCABULARY.start(regular_expression("a|bcdcdcdcd"))
+    spot = Spot(state, completion(state, 20))
+    spelled = VOCABULARY.spelled.index
     assert spot.can_end_after(spelled(b"b"), 10)
     assert not spot.can_end_after(spelled(b"b"), 8)
     assert spot.can_end_after(spelled(b"a"), 8)

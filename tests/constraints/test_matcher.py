@@ -1,21 +1,18 @@
-"""A place in a grammar knows what may come next, and never changes."""
+"""A state in a grammar knows what may come next, and never changes."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from tiny_tokenizer import byte_level, sentencepiece, write_folder
+from tiny_vocabulary import after, along
 
-from llm_walkthrough.constraints.matcher import GrammarVocabulary, Place
+from llm_walkthrough.constraints.matcher import GrammarState, GrammarVocabulary
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.grammar import json_schema, lark_grammar, regular_expression
 from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 SPARE = 7
 """Logits that belong to no token, as graphs have them."""
@@ -32,70 +29,57 @@ def vocabulary(tokenizer: Tokenizer) -> GrammarVocabulary:
     return GrammarVocabulary(tokenizer, tokenizer.vocab + SPARE, (end,))
 
 
-def pieces(place: Place) -> set[bytes]:
+def pieces(state: GrammarState) -> set[bytes]:
     """The texts of the tokens that may come next, b"" for an end token."""
-    vocabulary = place.vocabulary
-    tokens = place.allowed.nonzero()[0].tolist()
+    vocabulary = state.vocabulary
+    tokens = state.allowed.nonzero()[0].tolist()
     ends = vocabulary.end_tokens
     return {b"" if t in ends else vocabulary.spelled[t] for t in tokens}
-
-
-def along(place: Place, text: bytes) -> Place:
-    """The place after a text, spelled in single bytes."""
-    for byte in text:
-        token = place.vocabulary.spelled.index(bytes([byte]))
-        following = place.after(token)
-        assert following is not None
-        place = following
-    return place
 
 
 def test_exactly_the_tokens_of_the_pattern_may_come(
     vocabulary: GrammarVocabulary,
 ) -> None:
-    place = vocabulary.start(regular_expression("(a|the)+"))
-    assert pieces(place) == {b"a", b"t", b"th", b"the"}
-    assert pieces(along(place, b"t")) == {b"h"}
-    assert len(place.allowed) == vocabulary.vocab
+    state = vocabulary.start(regular_expression("(a|the)+"))
+    assert pieces(state) == {b"a", b"t", b"th", b"the"}
+    assert pieces(along(state, b"t")) == {b"h"}
+    assert len(state.allowed) == vocabulary.vocab
 
 
 def test_the_end_may_come_only_where_the_text_is_complete(
     vocabulary: GrammarVocabulary,
 ) -> None:
     [end] = vocabulary.end_tokens
-    place = vocabulary.start(regular_expression("(ab)+"))
-    assert b"" not in pieces(place)
-    assert place.after(end) is None
-    complete = along(place, b"ab")
+    state = vocabulary.start(regular_expression("(ab)+"))
+    assert b"" not in pieces(state)
+    assert state.after(end) is None
+    complete = along(state, b"ab")
     assert complete.is_complete
     assert pieces(complete) == {b"a", b""}
-    ended = complete.after(end)
-    assert ended is not None
+    ended = after(complete, end)
     assert pieces(ended) == {b""}
     assert ended.after(vocabulary.spelled.index(b"a")) is None
 
 
-def test_a_place_that_was_left_is_as_it_was(vocabulary: GrammarVocabulary) -> None:
-    place = vocabulary.start(regular_expression("a[bc]d?"))
-    before = pieces(place)
-    one, other = along(place, b"ab"), along(place, b"ac")
+def test_a_state_that_was_left_is_as_it_was(vocabulary: GrammarVocabulary) -> None:
+    state = vocabulary.start(regular_expression("a[bc]d?"))
+    before = pieces(state)
+    one, other = along(state, b"ab"), along(state, b"ac")
     along(one, b"d")
-    assert pieces(place) == before
+    assert pieces(state) == before
     assert pieces(one) == pieces(other) == {b"d", b""}
 
 
 def test_what_must_come_is_spelled_as_the_tokenizer_spells_it(
     vocabulary: GrammarVocabulary,
 ) -> None:
-    place = vocabulary.start(regular_expression("b(the){2}b[ab]"))
-    following, spelled = along(place, b"b"), []
+    state = vocabulary.start(regular_expression("b(the){2}b[ab]"))
+    following, spelled = along(state, b"b"), []
     while following.forced:
         token = following.forced[0]
         assert following.allowed.nonzero()[0].tolist() == [token]
         spelled.append(vocabulary.spelled[token])
-        after = following.after(token)
-        assert after is not None
-        following = after
+        following = after(following, token)
     assert spelled == [b"the", b"the", b"b"]
     assert pieces(following) == {b"a", b"b"}
 
@@ -108,14 +92,14 @@ def test_a_text_that_can_only_end_must_end(vocabulary: GrammarVocabulary) -> Non
 def test_leaving_the_forced_spelling_leads_on_by_what_is_left(
     vocabulary: GrammarVocabulary,
 ) -> None:
-    place = vocabulary.start(regular_expression("the[ab]"))
-    assert [vocabulary.spelled[token] for token in place.forced] == [b"the"]
-    assert pieces(along(place, b"th")) == {b"e"}
+    state = vocabulary.start(regular_expression("the[ab]"))
+    assert [vocabulary.spelled[token] for token in state.forced] == [b"the"]
+    assert pieces(along(state, b"th")) == {b"e"}
 
 
 def test_special_tokens_are_no_part_of_any_text(vocabulary: GrammarVocabulary) -> None:
-    place = vocabulary.start(regular_expression("(?s:.+)"))
-    allowed = set(place.allowed.nonzero()[0].tolist())
+    state = vocabulary.start(regular_expression("(?s:.+)"))
+    allowed = set(state.allowed.nonzero()[0].tolist())
     assert not allowed & vocabulary.tokenizer.special_tokens
     assert max(allowed) < vocabulary.tokenizer.vocab
 
@@ -125,14 +109,12 @@ def test_a_text_may_hold_what_is_written_like_a_special_token(
     vocabulary: GrammarVocabulary, pattern: str
 ) -> None:
     written = vocabulary.tokenizer.written(vocabulary.end_tokens[0])
-    place, said = vocabulary.start(regular_expression(_pattern(pattern, written))), b""
-    while not place.is_complete:
-        token = int(place.allowed.argmax())
+    state, said = vocabulary.start(regular_expression(_pattern(pattern, written))), b""
+    while not state.is_complete:
+        token = int(state.allowed.argmax())
         assert token not in vocabulary.tokenizer.special_tokens
         said += vocabulary.spelled[token]
-        after = place.after(token)
-        assert after is not None
-        place = after
+        state = after(state, token)
     assert written in said.decode()
 
 
@@ -183,6 +165,6 @@ def test_json_is_written_on_one_line_as_python_does(
         "required": ["a", "b"],
         "additionalProperties": False,
     }
-    place = vocabulary.start(json_schema(schema))
-    assert along(place, b'{"a": 1, "b": [2, 3]}').is_complete
-    assert place.after(vocabulary.spelled.index(b"\n")) is None
+    state = vocabulary.start(json_schema(schema))
+    assert along(state, b'{"a": 1, "b": [2, 3]}').is_complete
+    assert state.after(vocabulary.spelled.index(b"\n")) is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -11,9 +12,6 @@ from tiny_gguf import F32, HEADS, HIDDEN, Q8_0, write_tiny_gguf
 from llm_walkthrough.conversion.gguf_model import GgufModel
 from llm_walkthrough.errors import InputError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 def stored(path: Path, name: str) -> np.ndarray:
     (tensor,) = (t for t in gguf.GGUFReader(path).tensors if t.name == name)
@@ -23,7 +21,7 @@ def stored(path: Path, name: str) -> np.ndarray:
 
 def test_a_4_bit_matrix_is_the_stored_one_bit_for_bit(tmp_path: Path) -> None:
     path = write_tiny_gguf(tmp_path / "tiny.gguf")
-    matrix = GgufModel(path).q4("blk.0.ffn_down.weight")
+    matrix = GgufModel(path).q4(["blk.0.ffn_down.weight"])
     codes = np.stack([matrix.codes & 15, matrix.codes >> 4], axis=-1)
     blocks = codes.reshape(*matrix.scales.shape, 32)
     weights = matrix.scales[..., None] * blocks + matrix.minimums[..., None]
@@ -55,47 +53,38 @@ def test_query_rows_come_in_the_order_of_the_original_model(tmp_path: Path) -> N
     )
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_gguf_file_or_not_there_is_named(tmp_path: Path) -> None:
     path = tmp_path / "notes.gguf"
+    with pytest.raises(InputError, match=r"no file .*notes\.gguf"):
+        GgufModel(path)
     path.write_text("this is not a model, but it is long enough to have a header")
     with pytest.raises(InputError, match=r"notes\.gguf is not a complete GGUF file"):
         GgufModel(path)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no file .*absent\.gguf"):
-        GgufModel(tmp_path / "absent.gguf")
-
-
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.05, 0.2, 0.5, 0.99])
-def test_a_file_that_breaks_off_anywhere_is_refused(
-    tmp_path: Path, share: float
-) -> None:
+def test_a_file_that_breaks_off_anywhere_is_refused(tmp_path: Path) -> None:
     path = write_tiny_gguf(tmp_path / "tiny.gguf")
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(InputError, match="not a complete GGUF file"):
-        GgufModel(path)
+    for share in (0.0, 0.001, 0.05, 0.2, 0.5, 0.99):
+        path.write_bytes(content[: int(len(content) * share)])
+        with pytest.raises(InputError, match="not a complete GGUF file"):
+            GgufModel(path)
 
 
-def test_another_architecture_is_named(tmp_path: Path) -> None:
-    path = write_tiny_gguf(tmp_path / "tiny.gguf", architecture="gemma3")
-    with pytest.raises(InputError, match="architecture 'gemma3'"):
-        GgufModel(path)
+REFUSED: dict[str, dict[str, Any]] = {
+    r"architecture is 'gemma3'": {"architecture": "gemma3"},
+    r"blk\.1\.ffn_up\.weight is quantised as Q5_0": {
+        "kinds": {"blk.1.ffn_up": GGMLQuantizationType.Q5_0}
+    },
+    r"blk\.1\.attn_v\.weight is missing": {"kinds": {"blk.1.attn_v": None}},
+    r"rope\.scaling\.type is 'yarn'": {"texts": {"llama.rope.scaling.type": "yarn"}},
+}
 
 
-def test_another_quantisation_is_named_with_its_tensor(tmp_path: Path) -> None:
-    kinds = {"blk.1.ffn_up": GGMLQuantizationType.Q5_0}
-    path = write_tiny_gguf(tmp_path / "tiny.gguf", kinds=kinds)
-    with pytest.raises(
-        InputError, match=r"blk\.1\.ffn_up\.weight is quantised as Q5_0"
-    ):
-        GgufModel(path)
-
-
-def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
-    path = write_tiny_gguf(tmp_path / "tiny.gguf", kinds={"blk.1.attn_v": None})
-    with pytest.raises(InputError, match=r"blk\.1\.attn_v\.weight is missing"):
+@pytest.mark.parametrize("said", REFUSED)
+def test_what_cannot_be_converted_is_named(tmp_path: Path, said: str) -> None:
+    path = write_tiny_gguf(tmp_path / "tiny.gguf", **REFUSED[said])
+    with pytest.raises(InputError, match=said):
         GgufModel(path)
 
 
@@ -105,11 +94,11 @@ def test_codes_of_another_width_are_not_taken_for_4_bit(
 ) -> None:
     path = write_tiny_gguf(tmp_path / "tiny.gguf", kinds={"blk.0.attn_k": kind})
     with pytest.raises(InputError, match=rf"attn_k.weight is {kind.name}.*float32"):
-        GgufModel(path).q4("blk.0.attn_k.weight")
+        GgufModel(path).q4(["blk.0.attn_k.weight"])
 
 
-def test_a_stretched_rotary_embedding_is_named(tmp_path: Path) -> None:
-    texts = {"llama.rope.scaling.type": "yarn"}
-    path = write_tiny_gguf(tmp_path / "tiny.gguf", texts=texts)
-    with pytest.raises(InputError, match=r"rope\.scaling\.type is 'yarn'"):
-        GgufModel(path)
+def test_matrices_are_stacked_in_their_order(tmp_path: Path) -> None:
+    model = GgufModel(write_tiny_gguf(tmp_path / "tiny.gguf"))
+    names = [f"blk.0.{part}.weight" for part in ("attn_q", "attn_k", "attn_v")]
+    alone = [model.q4([name]).codes for name in names]
+    np.testing.assert_array_equal(model.q4(names).codes, np.concatenate(alone))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,12 +8,7 @@ from numpy_forward import NumpyModel
 from one_run import OneRun
 from tiny_gguf import write_tiny_gguf
 
-from llm_walkthrough.conversion.convert import convert
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from llm_walkthrough.conversion.convert import Variant
+from llm_walkthrough.conversion.convert import Variant, convert
 
 TOKENS = np.array([[1, 72, 104, 40, 2, 250, 7, 9]])
 

@@ -4,7 +4,7 @@ import json
 import re
 import unicodedata
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import gguf
 import pytest
@@ -14,9 +14,6 @@ from tokenizers import Tokenizer
 from llm_walkthrough.catalogue import fetch_gguf, find
 from llm_walkthrough.conversion.convert import convert
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TEXTS = [
     "Give me a short yoga routine against lower back pain.",
@@ -82,12 +79,13 @@ def tokenizer_of(folder: Path) -> Tokenizer:
     return Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
-@pytest.mark.parametrize("text", TEXTS)
 def test_text_gets_the_ids_of_the_files_own_merges(
-    folder: Path, tmp_path: Path, text: str
+    folder: Path, tmp_path: Path
 ) -> None:
-    ids = tokenizer_of(folder).encode(text, add_special_tokens=False).ids
-    assert ids == PlainBPE(tmp_path / "tiny.gguf").encode(text)
+    tokenizer, plain = tokenizer_of(folder), PlainBPE(tmp_path / "tiny.gguf")
+    for text in TEXTS:
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        assert ids == plain.encode(text)
 
 
 @pytest.mark.model
@@ -105,22 +103,19 @@ def test_a_special_token_in_text_is_one_token(folder: Path) -> None:
     assert encoding.tokens == ["<|im_start|>", "t", "he", "<|im_end|>"]
 
 
-def test_the_chat_template_and_the_special_tokens_are_kept(folder: Path) -> None:
-    config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+def test_the_configuration_keeps_the_template_and_all_that_ends_an_answer(
+    folder: Path,
+) -> None:
+    config, genai = (
+        json.loads((folder / name).read_text("utf-8"))
+        for name in ("tokenizer_config.json", "genai_config.json")
+    )
     assert config["chat_template"] == TEMPLATE
     named = {role: config[f"{role}_token"] for role in ("bos", "eos")}
     assert named == {"bos": "<|im_start|>", "eos": "<|im_end|>"}
-
-
-def test_every_token_that_ends_an_answer_is_an_end_token(folder: Path) -> None:
-    config = json.loads((folder / "genai_config.json").read_text("utf-8"))
-    assert config["model"]["eos_token_id"] == [2, 0]
-
-
-def test_past_and_present_share_one_buffer(folder: Path) -> None:
-    config = json.loads((folder / "genai_config.json").read_text("utf-8"))
-    assert config["search"]["past_present_share_buffer"] is True
-    assert config["search"]["max_length"] == config["model"]["context_length"] == 128
+    assert genai["model"]["eos_token_id"] == [2, 0]
+    assert genai["search"]["past_present_share_buffer"] is True
+    assert genai["search"]["max_length"] == genai["model"]["context_length"] == 128
 
 
 def test_another_way_to_split_text_is_named(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,9 +10,6 @@ import pytest
 from onnx import TensorProto
 
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LARGE = np.arange(4096, dtype=np.float32)
 SMALL = np.arange(3, dtype=np.float32)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -12,12 +12,8 @@ from llm_walkthrough.conversion.storage import (
     refusals_explained,
     remove_leftovers,
     scratch_folder,
-    sha256,
 )
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HOLD_THE_LOCK = """
 import sys
@@ -27,14 +23,6 @@ with exclusive(Path(sys.argv[1]), lambda: None):
     print("held", flush=True)
     sys.stdin.read()
 """
-
-
-def test_the_hash_is_the_one_that_was_published(tmp_path: Path) -> None:
-    path = tmp_path / "abc"
-    path.write_bytes(b"abc")  # the example of FIPS 180-4
-    assert sha256(path) == (
-        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    )
 
 
 def test_a_scratch_folder_is_gone_after_a_failure(tmp_path: Path) -> None:

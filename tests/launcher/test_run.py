@@ -1,7 +1,7 @@
 """A start sets up what is missing, skips what is done, and survives what befalls it.
 
-Run on a copy with a stand-in for pip, so that a whole set-up takes a fraction of a
-second; `fake_course` says what is real in it.
+Run on a copy with stand-ins for pip and uv, so that a whole set-up takes a fraction of
+a second; `fake_course` says what is real in it.
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from fake_course import Course
 
 import run
 from launcher.places import FLOAT32, INT4
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from llm_walkthrough.conversion.record import VERSION
 
 on_posix = pytest.mark.skipif(os.name == "nt", reason="signals and flock are POSIX")
 
@@ -52,19 +50,14 @@ def test_a_first_start_sets_up_and_then_does_the_job(course: Course) -> None:
     assert "Installing the packages" in started.stderr
 
 
-def test_a_second_start_sets_up_nothing(ready: Course) -> None:
-    calls = ready.pip_calls()
+def test_a_second_start_sets_up_nothing_and_takes_no_lock(ready: Course) -> None:
+    calls, lock = ready.calls(), ready.venv / "run.lock"
+    lock.unlink()
     second = ready.run("ask", "again")
-    assert ready.pip_calls() == calls
+    assert ready.calls() == calls
+    assert not lock.exists()
     assert second.stderr == ""
     assert second.stdout == "the command line has ['ask', 'again']\n"
-
-
-def test_a_second_start_needs_no_right_to_write(ready: Course) -> None:
-    lock = ready.venv / "run.lock"
-    lock.unlink()
-    assert ready.run("doctor").returncode == 0
-    assert not lock.exists()
 
 
 def test_the_exit_status_of_the_job_is_ours(ready: Course) -> None:
@@ -87,10 +80,12 @@ def test_only_pins_with_wheels_are_installed_and_only_into_the_venv(
     course: Course,
 ) -> None:
     course.run("doctor", PIP_USER="1", PIP_TARGET=str(course.folder))
-    for call in course.pip_calls():
-        assert {"--require-virtualenv", "--no-deps"} <= set(call["words"])
-        assert "PIP_TARGET" not in call["environment"]
-    assert "--only-binary=:all:" in course.pip_calls()[0]["words"]
+    (fetch_uv,) = course.calls("pip")
+    assert {"--require-virtualenv", "--no-deps"} <= set(fetch_uv["words"])
+    assert "PIP_TARGET" not in fetch_uv["environment"]
+    pins, link = course.calls("uv")
+    assert {"--python", "--no-deps", "--only-binary=:all:"} <= set(pins["words"])
+    assert {"--python", "--no-deps", "--editable"} <= set(link["words"])
 
 
 @pytest.mark.parametrize(
@@ -115,9 +110,9 @@ def test_a_job_waits_only_for_what_it_needs(
 
 
 def test_test_pins_are_added_when_a_job_needs_them(ready: Course) -> None:
-    assert not any("requirements-test.txt" in str(call) for call in ready.pip_calls())
+    assert "requirements-test.txt" not in str(ready.calls())
     ready.run("bench")
-    assert any("requirements-test.txt" in str(call) for call in ready.pip_calls())
+    assert "requirements-test.txt" in str(ready.calls("uv"))
 
 
 # --- what it finds ----------------------------------------------------------------
@@ -138,8 +133,8 @@ def test_models_may_stand_elsewhere_in_a_folder_that_is_only_read(
     "damage",
     [
         {"version": 0, "bytes": {"model.onnx": 7}},  # by another converter
-        {"version": 1, "bytes": {"model.onnx": 8}},  # cut short
-        {"version": 1, "bytes": {"gone": 7}},
+        {"version": VERSION, "bytes": {"model.onnx": 8}},  # cut short
+        {"version": VERSION, "bytes": {"gone": 7}},
         [],
     ],
 )
@@ -149,8 +144,8 @@ def test_a_model_that_is_old_or_incomplete_is_fetched_again(
     record = ready.folder / "models" / INT4 / "conversion.json"
     record.write_text(json.dumps(damage), encoding="utf-8")
     ready.run("ask")
-    assert json.loads(record.read_text("utf-8"))["bytes"] == {"model.onnx": 7}
-    assert json.loads(record.read_text("utf-8"))["version"] == 1
+    whole = {"version": VERSION, "bytes": {"model.onnx": 7}}
+    assert json.loads(record.read_text("utf-8")) == whole
 
 
 def test_changed_pins_are_installed_into_the_venv_that_is_there(ready: Course) -> None:
@@ -199,14 +194,14 @@ def test_a_venv_that_somebody_else_made_is_used_as_it_is(ready: Course) -> None:
 
 
 @on_posix
-def test_killed_while_pip_works_the_next_start_waits_for_it_and_begins_anew(
+def test_killed_while_uv_works_the_next_start_waits_for_it_and_begins_anew(
     course: Course,
 ) -> None:
-    hold = course.write("hold-pip", "")
+    hold = course.write("hold-uv", "")
     killed = course.start("doctor")
-    course.wait_for_pip()
+    course.wait_for("uv")
     killed.kill()
-    killed.communicate()
+    killed.wait()
     second = course.start("doctor")
     assert second.stderr
     assert "waiting" in second.stderr.readline()
@@ -227,9 +222,9 @@ def test_killed_while_the_venv_is_made_the_next_start_makes_it(course: Course) -
 
 
 def test_of_two_starts_one_sets_up_and_the_other_waits(course: Course) -> None:
-    hold = course.write("hold-pip", "")
+    hold = course.write("hold-uv", "")
     first = course.start("doctor")
-    course.wait_for_pip()
+    course.wait_for("uv")
     second = course.start("doctor")
     assert second.stderr
     assert "Another run.py is setting up" in second.stderr.readline()
@@ -237,18 +232,41 @@ def test_of_two_starts_one_sets_up_and_the_other_waits(course: Course) -> None:
     for start in (first, second):
         start.communicate(timeout=30)
         assert start.returncode == 0
-    assert len(course.pip_calls()) == 2  # the pins, the package: once
+    assert len(course.calls("uv")) == 2  # the pins, the package: once
 
 
 @on_posix
 def test_ctrl_c_while_setting_up_ends_in_one_sentence(course: Course) -> None:
-    course.write("hold-pip", "")
+    course.write("hold-uv", "")
     started = course.start("doctor")
-    course.wait_for_pip()
+    course.wait_for("uv")
     started.send_signal(signal.SIGINT)
     _, said = started.communicate(timeout=30)
     assert started.returncode == 130
     assert said.endswith("run.py: stopped; the next start carries on.\n")
+
+
+def test_where_there_is_no_uv_pip_installs_everything(course: Course) -> None:
+    course.write("no-uv", "")
+    started = course.run("doctor")
+    assert started.returncode == 0
+    _, pins, link = course.calls("pip")
+    assert {"--require-virtualenv", "--only-binary=:all:"} <= set(pins["words"])
+    assert {"--require-virtualenv", "--editable"} <= set(link["words"])
+    assert "pip tries" in started.stderr
+
+
+def test_what_uv_cannot_do_pip_does_in_a_venv_without_its_remains(
+    course: Course,
+) -> None:
+    course.write("break-uv", "error: this proxy speaks no TLS 1.2")
+    started = course.run("doctor")
+    assert started.returncode == 0
+    assert "speaks no TLS" in started.stderr
+    assert started.stderr.count("Making .venv") == 2
+    assert [call["tool"] for call in course.calls()] == ["pip", "uv", "pip", "pip"]
+    course.run("doctor")
+    assert len(course.calls()) == 4
 
 
 def test_what_pip_cannot_do_is_one_sentence_and_the_next_start_tries_again(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +11,6 @@ from llm_walkthrough.model_files.chat_template import (
     Message,
     read_chat_template,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HELLO = [{"role": "user", "content": "Hello"}]
 

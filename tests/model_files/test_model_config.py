@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.model_files.model_config import ModelConfig, read_model_config
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def write(file: Path, **settings: Any) -> None:  # noqa: ANN401 - any JSON value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,6 @@ from llm_walkthrough.model_files.onnx_file import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import onnx
 
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import onnx
 import pytest
 from tiny_graph import LAYOUTS, Layout, build
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.model_files.ports import cache_ports, check_ports, read_ports
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llm_walkthrough.model_files.ports import Port
+from llm_walkthrough.model_files.ports import Port, cache_ports, check_ports, read_ports
 
 FLOAT = onnx.TensorProto.FLOAT
 

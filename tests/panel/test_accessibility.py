@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bare_page import HOSTILE, Bare
+from wcag import contrast, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,28 +143,8 @@ def violations(bare: Bare) -> dict[str, list[str]]:
 @pytest.mark.parametrize("mark", MARKS)
 def test_what_carries_a_meaning_stands_out(bare: Bare, mark: str) -> None:
     palette = bare.panel.evaluate(PALETTE)
-    ink, paper = (palette[name] for name in MARKS[mark])
+    ink, paper = (numbers(palette[name]) for name in MARKS[mark])
     assert contrast(ink, paper) >= DISTINCT
-
-
-def contrast(one: str, other: str) -> float:
-    """How far two colours are apart, 1 to 21, by WCAG 2.2."""
-    lighter, darker = sorted(map(luminance, (one, other)))[::-1]
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def luminance(colour: str) -> float:
-    digits = colour.removeprefix("#")
-    pairs = (
-        [2 * d for d in digits]
-        if len(digits) == 3
-        else [digits[place : place + 2] for place in (0, 2, 4)]
-    )
-    shares = [int(pair, 16) / 255 for pair in pairs]
-    red, green, blue = (
-        s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def test_every_control_can_be_reached_without_a_mouse_and_shows_it(bare: Bare) -> None:

@@ -1,4 +1,7 @@
-"""House rules for every notebook in the folder, and the tool that executes them."""
+"""House rules for every notebook in the folder, and the tool that executes them.
+
+A rule is one test, which lists whatever breaks it.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,16 @@ import json
 import re
 import sys
 import tomllib
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
+from nbformat import NotebookNode
 
 from llm_walkthrough.errors import InputError
 from tools.notebooks import execute_all, find_notebooks, main, save, strip
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "notebooks"
@@ -53,15 +52,16 @@ def prose(file: Path) -> list[str]:
     return [cell.source for cell in read(file).cells if cell.cell_type == "markdown"]
 
 
-def tags(cell: NotebookNode) -> list[str]:
-    return list(cell.metadata.get("tags", []))
+def tags(cell: NotebookNode) -> set[str]:
+    return set(cell.metadata.get("tags", []))
 
 
-def texts(output: NotebookNode) -> Iterator[str]:
-    """Yield what a reader of the page sees or hears of an output."""
-    yield from (str(text) for text in output.get("data", {}).values())
-    yield output.get("text", "")
-    yield "\n".join(output.get("traceback", []))
+def texts(cell: NotebookNode) -> Iterator[str]:
+    """Yield what a reader of the page sees or hears of a cell's outputs."""
+    for output in cell.outputs:
+        yield from (str(text) for text in output.get("data", {}).values())
+        yield output.get("text", "")
+        yield "\n".join(output.get("traceback", []))
 
 
 def checks(file: Path) -> set[str]:
@@ -76,17 +76,14 @@ def verdicts(file: Path) -> list[str]:
 
 
 def repository() -> str:
+    """Return owner and name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return str(project["project"]["urls"]["Repository"])
+    address = str(project["project"]["urls"]["Repository"])
+    return address.removeprefix("https://github.com/")
 
 
 def name(file: Path) -> str:
     return file.relative_to(ROOT).as_posix()
-
-
-each_notebook = pytest.mark.parametrize("file", EVERY, ids=name)
-each_lesson = pytest.mark.parametrize("file", LESSONS, ids=name)
-each_page = pytest.mark.parametrize("file", PAGES, ids=name)
 
 
 # --- what is in the folder --------------------------------------------------------
@@ -100,54 +97,35 @@ def test_every_lesson_has_its_solutions() -> None:
     assert [file.name for file in SOLUTIONS] == [file.name for file in LESSONS]
 
 
-# --- what is stored ---------------------------------------------------------------
+# --- every cell with code ---------------------------------------------------------
+
+CELL_RULES: dict[str, Callable[[NotebookNode], object]] = {
+    "fails only if it is meant to": lambda cell: (
+        any(output.output_type == "error" for output in cell.outputs)
+        == (MEANT_TO_FAIL in tags(cell))
+    ),
+    "stores no warning": lambda cell: all(
+        output.get("name") != "stderr" for output in cell.outputs
+    ),
+    "tells of no path or address": lambda cell: (
+        not any(map(MACHINE.search, texts(cell)))
+    ),
+    "is not too large for a page": lambda cell: (
+        len(json.dumps(cell.outputs)) <= LARGEST_OUTPUT
+    ),
+    "is not long": lambda cell: len(cell.source.splitlines()) <= LONGEST_CELL,
+}
 
 
-@each_notebook
-def test_it_is_stored_as_the_tool_saves_it(file: Path, tmp_path: Path) -> None:
-    nbformat.validate(read(file))
-    save(strip(read(file)), tmp_path / file.name)
-    again = f"run `python -m tools.notebooks {file.stem}`"
-    assert (tmp_path / file.name).read_bytes() == file.read_bytes(), again
+@pytest.mark.parametrize("rule", CELL_RULES)
+def test_every_cell(rule: str) -> None:
+    cells = [(name(file), cell) for file in EVERY for cell in code_cells(file)]
+    assert [(f, c.source) for f, c in cells if not CELL_RULES[rule](c)] == []
 
 
-@each_notebook
-def test_it_was_executed_once_from_top_to_bottom(file: Path) -> None:
-    counts = [cell.execution_count for cell in code_cells(file)]
-    assert counts == list(range(1, len(counts) + 1))
-
-
-@each_notebook
-def test_only_cells_that_are_meant_to_fail_do(file: Path) -> None:
-    for cell in code_cells(file):
-        failed = any(output.output_type == "error" for output in cell.outputs)
-        assert failed == (MEANT_TO_FAIL in tags(cell)), cell.source
-
-
-@each_notebook
-def test_no_warning_is_stored(file: Path) -> None:
-    for cell in code_cells(file):
-        streams = [output.get("name") for output in cell.outputs]
-        assert "stderr" not in streams, cell.source
-
-
-@each_notebook
-def test_its_tags_are_known(file: Path) -> None:
-    for cell in read(file).cells:
-        assert set(tags(cell)) <= {NOT_COMPARED, MEANT_TO_FAIL}, cell.source
-
-
-@each_notebook
-def test_no_output_tells_of_a_path_or_an_address(file: Path) -> None:
-    for cell in code_cells(file):
-        for text in (text for output in cell.outputs for text in texts(output)):
-            assert not MACHINE.search(text), cell.source
-
-
-@each_notebook
-def test_no_output_is_too_large_for_a_page(file: Path) -> None:
-    for cell in code_cells(file):
-        assert len(json.dumps(cell.outputs)) <= LARGEST_OUTPUT, cell.source
+def test_all_tags_are_known() -> None:
+    tagged = {tag for file in EVERY for cell in read(file).cells for tag in tags(cell)}
+    assert tagged <= {NOT_COMPARED, MEANT_TO_FAIL}
 
 
 def test_at_least_four_in_five_cells_with_output_are_compared() -> None:
@@ -156,56 +134,96 @@ def test_at_least_four_in_five_cells_with_output_are_compared() -> None:
     assert len(compared) >= LEAST_COMPARED * len(shown)
 
 
-# --- how it reads -----------------------------------------------------------------
+# --- every notebook ---------------------------------------------------------------
 
 
-@each_notebook
-def test_no_cell_is_long(file: Path) -> None:
-    for cell in code_cells(file):
-        assert len(cell.source.splitlines()) <= LONGEST_CELL, cell.source
+def explains_itself(lesson: Path) -> bool:
+    first = read(lesson).cells[0].source
+    title = re.match(rf"# {lesson.name[:2]} · \S", first)
+    minutes = re.search(r"\b\d+ minutes\b", first)
+    return bool(title and minutes) and "After this notebook you can" in first
 
 
-@each_lesson
-def test_the_first_cell_says_what_it_is_about_and_how_long_it_takes(file: Path) -> None:
-    first = read(file).cells[0].source
-    assert re.match(rf"# {file.name[:2]} · \S", first)
-    assert re.search(r"\b\d+ minutes\b", first)
-    assert "After this notebook you can" in first
+def opens_in_binder(lesson: Path) -> bool:
+    path = f"HEAD?urlpath=lab/tree/notebooks/{lesson.name}"
+    link = f"[Open in Binder](https://mybinder.org/v2/gh/{repository()}/{path})"
+    return link in read(lesson).cells[0].source
 
 
-@each_lesson
-def test_the_first_cell_opens_the_notebook_in_binder(file: Path) -> None:
-    place = repository().removeprefix("https://github.com/")
-    path = f"HEAD?urlpath=lab/tree/notebooks/{file.name}"
-    link = f"[Open in Binder](https://mybinder.org/v2/gh/{place}/{path})"
-    assert link in read(file).cells[0].source
+def is_handed_out_unanswered(lesson: Path) -> bool:
+    shown = verdicts(lesson)
+    unanswered = all(verdict.startswith("… Not answered yet.") for verdict in shown)
+    return unanswered and len(shown) == len(checks(lesson))
 
 
-@each_lesson
-def test_the_last_cell_leads_to_its_neighbours_and_the_solutions(file: Path) -> None:
-    last = read(file).cells[-1].source
-    place = LESSONS.index(file)
-    neighbours = LESSONS[max(0, place - 1) : place + 2]
-    wanted = [lesson.name for lesson in neighbours if lesson != file]
-    for target in (*wanted, f"solutions/{file.name}", "../llm_walkthrough/"):
-        assert f"]({target}" in last, f"no link to {target}"
+def is_solved(lesson: Path) -> bool:
+    solution, asked = FOLDER / "solutions" / lesson.name, checks(lesson)
+    shown = verdicts(solution)
+    is_right = all(verdict.startswith("✓ Right.") for verdict in shown)
+    return is_right and checks(solution) == asked and len(shown) >= len(asked)
 
 
-@each_notebook
-def test_its_prose_holds_no_filler(file: Path) -> None:
-    for text in prose(file):
-        assert not FILLER.search(text), FILLER.search(text)
+LESSON_RULES: dict[str, Callable[[Path], object]] = {
+    "says what it is about and how long it takes": explains_itself,
+    "opens in Binder": opens_in_binder,
+    "explains its words in the glossary": lambda lesson: any(
+        link.startswith("glossary.md#") for link in links(lesson)
+    ),
+    "has two to four exercises": lambda lesson: 2 <= len(checks(lesson)) <= 4,
+    "is handed out unanswered": is_handed_out_unanswered,
+    "has a solution that passes": is_solved,
+}
 
 
-@each_lesson
+@pytest.mark.parametrize("rule", LESSON_RULES)
+def test_every_lesson(rule: str) -> None:
+    assert [name(file) for file in LESSONS if not LESSON_RULES[rule](file)] == []
+
+
+def test_all_are_stored_as_the_tool_saves_them(tmp_path: Path) -> None:
+    stale = []
+    for file in EVERY:
+        nbformat.validate(read(file))
+        save(strip(read(file)), tmp_path / file.name)
+        if (tmp_path / file.name).read_bytes() != file.read_bytes():
+            stale.append(f"run `python3 run.py notebooks {file.stem}`")
+    assert stale == []
+
+
+def test_all_were_executed_once_from_top_to_bottom() -> None:
+    counts = {name(f): [cell.execution_count for cell in code_cells(f)] for f in EVERY}
+    wrong = {f: c for f, c in counts.items() if c != list(range(1, len(c) + 1))}
+    assert wrong == {}
+
+
+def test_the_last_cell_leads_to_its_neighbours_and_the_solutions() -> None:
+    missing = [
+        f"{lesson.name}: no link to {target}"
+        for i, lesson in enumerate(LESSONS)
+        for target in (
+            *(near.name for near in LESSONS[max(0, i - 1) : i + 2] if near != lesson),
+            f"solutions/{lesson.name}",
+            "../llm_walkthrough/",
+        )
+        if f"]({target}" not in read(lesson).cells[-1].source
+    ]
+    assert missing == []
+
+
+def test_the_prose_holds_no_filler() -> None:
+    found = [(name(f), FILLER.search(text)) for f in EVERY for text in prose(f)]
+    assert [(file, match) for file, match in found if match] == []
+
+
 def test_a_kernel_without_the_package_says_which_command_to_run(
-    file: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "llm_walkthrough", None)
     for module in [name for name in sys.modules if name.startswith("llm_walkthrough.")]:
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(SystemExit, match=r"python3 run\.py"):
-        exec(code_cells(file)[0].source, {})  # noqa: S102 - a cell is made to be executed
+    for file in LESSONS:
+        with pytest.raises(SystemExit, match=r"python3 run\.py"):
+            exec(code_cells(file)[0].source, {})  # noqa: S102 - a cell is made to be executed
 
 
 def test_all_notebooks_answer_a_wrong_kernel_in_the_same_words() -> None:
@@ -218,81 +236,51 @@ def test_all_notebooks_answer_a_wrong_kernel_in_the_same_words() -> None:
 
 
 def links(file: Path) -> set[str]:
-    return {link for text in prose(file) for link in _links_in(text)}
+    found = set()
+    for text in prose(file):
+        no_code = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+        found |= set(re.findall(r"\]\(([^)\s]+)\)", no_code))
+    return found
 
 
-def _links_in(text: str) -> list[str]:
-    no_code = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
-    return re.findall(r"\]\(([^)\s]+)\)", no_code)
-
-
+@cache
 def anchors(page: Path) -> set[str]:
     """Return the anchors that GitHub gives the headings of a page."""
-    headings = [
-        heading
-        for text in prose(page)
-        for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    ]
-    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+    text = "\n".join(prose(page)).lower()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
 
 
-@each_page
-def test_links_inside_the_repository_lead_somewhere(file: Path) -> None:
-    for link in links(file):
-        if "://" in link:
-            continue
+def test_links_inside_the_repository_lead_somewhere() -> None:
+    def is_dead(page: Path, link: str) -> bool:
         path, _, anchor = link.partition("#")
-        target = (file.parent / path) if path else file
-        assert target.exists(), link
-        assert not anchor or anchor in anchors(target), link
+        target = (page.parent / path) if path else page
+        return not target.exists() or bool(anchor and anchor not in anchors(target))
+
+    inside = [(p, link) for p in PAGES for link in links(p) if "://" not in link]
+    assert [(name(page), link) for page, link in inside if is_dead(page, link)] == []
 
 
-@each_page
-def test_links_to_the_repository_name_the_one_address(file: Path) -> None:
-    place = repository().removeprefix("https://github.com/")
-    for link in links(file):
-        for owner_and_name in re.findall(r"(?:github\.com|v2/gh)/([^/]+/[^/]+)", link):
-            is_ours = "llm_walkthrough" in owner_and_name or "mybinder" in link
-            assert not is_ours or owner_and_name == place, link
+def test_links_to_the_repository_name_the_one_address() -> None:
+    wrong = [
+        (name(page), link)
+        for page in PAGES
+        for link in links(page)
+        for place in re.findall(r"(?:github\.com|v2/gh)/([^/]+/[^/]+)", link)
+        if "llm_walkthrough" in place or "mybinder" in link
+        if place != repository()
+    ]
+    assert wrong == []
 
 
 def test_the_readme_opens_the_course_in_binder() -> None:
     assert any("mybinder.org/v2/gh/" in link for link in links(ROOT / "README.md"))
 
 
-@each_lesson
-def test_it_explains_its_words_in_the_glossary(file: Path) -> None:
-    assert any(link.startswith("glossary.md#") for link in links(file))
-
-
 def test_the_glossary_is_in_alphabetical_order() -> None:
     text = (FOLDER / "glossary.md").read_text(encoding="utf-8")
     terms = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert terms == sorted(terms, key=str.lower)
-
-
-# --- exercises --------------------------------------------------------------------
-
-
-@each_lesson
-def test_it_ends_with_two_to_four_exercises(file: Path) -> None:
-    assert 2 <= len(checks(file)) <= 4
-
-
-@each_lesson
-def test_its_exercises_are_handed_out_unanswered(file: Path) -> None:
-    shown = verdicts(file)
-    assert len(shown) == len(checks(file))
-    assert all(verdict.startswith("… Not answered yet.") for verdict in shown)
-
-
-@each_lesson
-def test_every_exercise_has_a_solution_that_passes(file: Path) -> None:
-    solution = FOLDER / "solutions" / file.name
-    assert checks(solution) == checks(file)
-    shown = verdicts(solution)
-    assert len(shown) >= len(checks(file))
-    assert all(verdict.startswith("✓ Right.") for verdict in shown)
 
 
 # --- the tool ---------------------------------------------------------------------
@@ -394,3 +382,14 @@ def test_stripping_keeps_tags_and_sources_and_leaves_its_argument_alone() -> Non
     assert stripped.metadata["kernelspec"]["name"] == "python3"
     assert "widgets" not in stripped.metadata
     assert "widgets" in noisy.metadata
+
+
+def test_the_command_can_strip_without_executing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, noisy = tmp_path / "00_a.ipynb", notebook("1 / 0")
+    noisy.cells[0].metadata = {"execution": {"iopub": "now"}}
+    save(noisy, file)
+    monkeypatch.setattr("tools.notebooks.find_notebooks", lambda _names: [file])
+    assert main(["--strip"]) == 0
+    assert read(file) == strip(noisy)

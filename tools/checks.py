@@ -1,21 +1,18 @@
-"""Is everything in order? Runs every check there is, and says so in a line for each."""
+"""Every check there is, each with a line that says how it went."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from launcher.places import PYTHON, ROOT
+from launcher.places import ROOT
 from launcher.words import say
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 SLOW = "model or browser"
 
@@ -62,8 +59,10 @@ def run_check(command: Sequence[str]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         counting = [f"--junitxml={report}"] if command[0] == "pytest" else []
-        line = [str(PYTHON), "-m", *command, *counting]
-        status = subprocess.call(line, stdin=subprocess.DEVNULL, cwd=str(ROOT))
+        line = [sys.executable, "-m", *command, *counting]
+        status = subprocess.call(  # noqa: S603 - the checks that are listed above
+            line, stdin=subprocess.DEVNULL, cwd=ROOT
+        )
         skipped = count_skips(report) if report.exists() else 0
     if status:
         return f": exit status {status}"
@@ -74,5 +73,9 @@ def run_check(command: Sequence[str]) -> str:
 
 def count_skips(report: Path) -> int:
     """Count the skipped tests in pytest's report."""
-    suites = ET.parse(str(report)).iter("testsuite")  # noqa: S314 - pytest's own file
+    suites = ET.parse(report).iter("testsuite")  # noqa: S314 - pytest's own file
     return sum(int(suite.get("skipped", 0)) for suite in suites)
+
+
+if __name__ == "__main__":
+    sys.exit(run_checks())

@@ -1,0 +1,85 @@
+"""Command line of the benchmarks: `python3 run.py bench`, or `python -m benchmarks`.
+
+Exit status: 0 every bar is met; 1 one is missed; 2 something that was handed in cannot
+be used; 130 Ctrl-C. Knows nothing of how anything is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from benchmarks.report import Report
+from llm_walkthrough.catalogue import find
+from llm_walkthrough.command_line import terminal
+from llm_walkthrough.command_line.progress import progress
+from llm_walkthrough.errors import InputError
+
+MISSED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, show the table; returns the exit status."""
+    terminal.prepare_output()
+    options = vars(_parser().parse_args(arguments))
+    is_json = options.pop("json", False)
+    try:
+        report = _measure(**options)
+    except InputError as error:
+        terminal.note(f"bench: {error}")
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    text = json.dumps(report.record(), indent=2) if is_json else str(report)
+    terminal.write(f"{text}\n")
+    return MISSED if report.missed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bench",
+        description="Measure this package, and say which bars are missed.",
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    text = (
+        "speed: speed and memory against onnxruntime-genai and plainer loops; "
+        "panel: how soon after a press the step panel is painted (default: speed)"
+    )
+    subjects = ("speed", "panel")
+    parser.add_argument(
+        "subject", nargs="?", default="speed", choices=subjects, help=text
+    )
+    text = "a model that is listed, or its folder (default: the first of the list)"
+    parser.add_argument("--model", metavar="NAME|PATH", help=text)
+    text = "how often everything is measured, in turn; 40 presses each (default: 5)"
+    parser.add_argument("--rounds", type=int, metavar="N", help=text)
+    text = "threads for one operator (default: one for each core)"
+    parser.add_argument("--threads", type=int, metavar="N", help=text)
+    parser.add_argument("--json", action="store_true", help="write JSON")
+    return parser
+
+
+def _measure(subject: str, model: str | None = None, **given: int) -> Report:
+    if given.get("rounds", 1) < 1:
+        raise InputError(
+            f"rounds must be at least 1, got {given['rounds']}; 5 are a good number"
+        )
+    try:
+        # the panel needs the driver of a browser, which the speed does not
+        measuring = import_module(f"benchmarks.{subject}")
+    except ImportError as error:
+        raise InputError(
+            f"bench {subject} needs what the tests need ({error}); run `python3 run.py "
+            'bench`, or `pip install "llm-walkthrough[lab,test]"`'
+        ) from error
+    with progress() as show:
+        report: Report = measuring.measure(find(model), show, **given)
+    return report
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Picture of the step panel for the README, as a Chromium draws it.
+
+`python -m tools.picture` makes notebooks/step_panel.png anew, from a few steps of the
+float32 model. Knows nothing of how the panel is drawn.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from benchmarks.lab import FLAGS, find_chromium
+from llm_walkthrough.classroom import open_lesson
+from llm_walkthrough.widgets import StepPanel
+from tools.notebooks import FOLDER
+
+
+def main() -> int:
+    """Write the picture; returns the exit status."""
+    lesson = open_lesson("float32")
+    panel = StepPanel(lesson.model, lesson.tokenizer, lesson.prompt(), seed=17)
+    walk = panel.walk
+    for _ in range(12):
+        walk.act("step")
+    walk.act("back", 4)
+    second = int(panel.stepper.logits.argsort()[-2])
+    walk.act("take", {"token": second, "position": panel.stepper.position})
+    for _ in range(3):
+        walk.act("step")
+    panel.redraw()
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        file = Path(folder, "step.html")
+        panel.export(file)
+        chromium = playwright.chromium.launch(
+            executable_path=find_chromium(), args=FLAGS
+        )
+        page = chromium.new_page(viewport={"width": 1140, "height": 900})
+        page.goto(file.as_uri())
+        page.locator(".lw-panel").screenshot(path=FOLDER / "step_panel.png")
+        chromium.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
