@@ -8,35 +8,32 @@ kernel shows one too.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
+import numpy as np
 import traitlets
 
+from llm_walkthrough.arrays import Logits, TokenIds
+from llm_walkthrough.panel.acting import Acting
 from llm_walkthrough.panel.frame import SCRIPT, STYLE, export, framed, notice
 from llm_walkthrough.panel.small import feeding, race, reshaping, spelling
 from llm_walkthrough.panel.step.desk import Desk
 from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.saved_run import written
 from llm_walkthrough.panel.step.walk import Walk
-from llm_walkthrough.sampling import Sampling
+from llm_walkthrough.sampling import Processor, Sampling
+from llm_walkthrough.stepper import Stepper
+from llm_walkthrough.tokenizer import Tokenizer
+from llm_walkthrough.views import Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import numpy as np
-
-    from llm_walkthrough.arrays import Logits, TokenIds
     from llm_walkthrough.model import Model
-    from llm_walkthrough.panel.acting import Acting
-    from llm_walkthrough.sampling import Processor
-    from llm_walkthrough.stepper import Stepper
-    from llm_walkthrough.tokenizer import Tokenizer
-    from llm_walkthrough.views import Vocabulary
 
-    Draw = Callable[[Any, Any], str]
-    Picture = Callable[[Any, Any], tuple[str, str]]
+Draw = Callable[[Any, Any], str]
+Picture = Callable[[Any, Any], tuple[str, str]]
 
 
 class Board(anywidget.AnyWidget):

@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from jupyter_client.blocking.client import BlockingKernelClient
+from playwright.sync_api import Browser, Locator, Page, expect
 from real_lab import both_themes, quiet_page
 
-from benchmarks.lab import run_all_cells
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jupyter_client.blocking.client import BlockingKernelClient
-    from playwright.sync_api import Browser, Locator, Page
-
-    from benchmarks.lab import Lab
+from benchmarks.lab import Lab, run_all_cells
 
 pytestmark = [pytest.mark.browser, pytest.mark.model]
 

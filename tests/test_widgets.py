@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +19,6 @@ from llm_walkthrough.widgets import (
     SamplingPanel,
     TextPanel,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 CONTEXT = np.array([0, 3], dtype=np.int64)
@@ -149,15 +147,6 @@ def test_the_race_holds_tokens_and_what_was_measured() -> None:
     assert len(panel.tokens) == len(PROMPT) + 3
     assert [one.cached.fed for one in panel.rounds] == [5, 1, 1]
     assert [one.plain.fed for one in panel.rounds] == [5, 6, 7]
-
-
-def test_a_tick_of_a_page_that_is_over_makes_no_step() -> None:
-    panel = cache_panel()
-    send(panel, "run")
-    late = {"action": "tick", "frame": panel.frame}
-    send(panel, "tick")
-    panel._handle_custom_msg(late, [])  # noqa: SLF001 - as the library does
-    assert len(panel.rounds) == 1
 
 
 def test_the_text_holds_what_each_token_did() -> None:

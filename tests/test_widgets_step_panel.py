@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +19,6 @@ from llm_walkthrough.model import open_model
 from llm_walkthrough.panel.step.saved_run import read
 from llm_walkthrough.tokenizer import open_tokenizer
 from llm_walkthrough.widgets import StepPanel
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 

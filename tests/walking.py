@@ -7,21 +7,19 @@ import tempfile
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from tiny_tokenizer import byte_level, write_folder
 from toy_model import SharedToy, ToyModel
 
+from llm_walkthrough.arrays import LogitsRows, TokenIds
+from llm_walkthrough.kv_cache import KVCache
+from llm_walkthrough.panel.candidates import Distribution
 from llm_walkthrough.panel.step.desk import Desk
 from llm_walkthrough.panel.step.walk import Walk
 from llm_walkthrough.sampling import Sampling
 from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
-
-if TYPE_CHECKING:
-    from llm_walkthrough.arrays import LogitsRows, TokenIds
-    from llm_walkthrough.kv_cache import KVCache
-    from llm_walkthrough.panel.candidates import Distribution
 
 PROMPT = np.array([40, 41, 262, 43, 44])  # 262 is <|im_start|>
 END = 263

@@ -6,21 +6,16 @@ only, and nothing of how a candidate is shown.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llm_walkthrough.arrays import Logits, Probabilities
 from llm_walkthrough.panel.watched import Score, scores
-from llm_walkthrough.sampling import TopK, softmax
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llm_walkthrough.arrays import Logits, Probabilities
-    from llm_walkthrough.sampling import Processor
-    from llm_walkthrough.stepper import Draw
+from llm_walkthrough.sampling import Processor, TopK, softmax
+from llm_walkthrough.stepper import Draw
 
 SHOWN = 12
 """Candidates that are listed."""

@@ -7,15 +7,12 @@ kernel, under which this file writes the footnote.
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from llm_walkthrough.panel.acting import Notice
 from llm_walkthrough.panel.marks import attributes, button
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from llm_walkthrough.panel.acting import Notice
 
 _LONG = 110
 """Characters of a sentence that may have to be scrolled, and so takes the focus."""

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from llm_walkthrough.panel.acting import Acting, Moment
+from llm_walkthrough.panel.candidates import Distribution
 from llm_walkthrough.sampling import Sampling, uniform
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from llm_walkthrough.panel.candidates import Distribution
-
 
 _BELOW_ONE = math.nextafter(1, 0)  # the right end of the bar can be drawn, too
 

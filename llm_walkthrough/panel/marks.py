@@ -7,16 +7,12 @@ Everything that comes from outside goes through `html.escape` here. An element w
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from llm_walkthrough.panel.wording import shortened
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llm_walkthrough.views import Vocabulary
+from llm_walkthrough.views import Vocabulary
 
 _ARROWS = {"ArrowRight": "→", "ArrowLeft": "←"}
 

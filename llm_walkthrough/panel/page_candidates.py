@@ -7,25 +7,18 @@ A new number of each candidate is a field of `candidates.Candidate`, and a cell 
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llm_walkthrough.panel.candidates import SHOWN, label
+from llm_walkthrough.panel.candidates import SHOWN, Candidate, Distribution, label
+from llm_walkthrough.panel.knobs import Knobs
 from llm_walkthrough.panel.marks import attributes, button, chip, slider
 from llm_walkthrough.panel.wording import cut, percent, shortened
-from llm_walkthrough.plots import candidate_bars, cumulative_bar
-from llm_walkthrough.sampling import KNOBS, uniform
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llm_walkthrough.panel.candidates import Candidate, Distribution
-    from llm_walkthrough.panel.knobs import Knobs
-    from llm_walkthrough.plots import Plot
-    from llm_walkthrough.sampling import Processor
-    from llm_walkthrough.views import Vocabulary
+from llm_walkthrough.plots import Plot, candidate_bars, cumulative_bar
+from llm_walkthrough.sampling import KNOBS, Processor, uniform
+from llm_walkthrough.views import Vocabulary
 
 _PLOTTED, _PLOTTED_ON_BAR = 10, 60  # candidates in the picture without a kernel
 _WIDE_ENOUGH = 0.09  # of the bar, for a token to be written on it

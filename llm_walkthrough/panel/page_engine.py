@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
 
+from llm_walkthrough.panel.watched import CacheFacts, FedArray, Feed
 from llm_walkthrough.panel.wording import shortened
-from llm_walkthrough.views import byte_count
-
-if TYPE_CHECKING:
-    from llm_walkthrough.panel.watched import CacheFacts, FedArray, Feed
-    from llm_walkthrough.views import Vocabulary
+from llm_walkthrough.views import Vocabulary, byte_count
 
 _NARROW = 140  # positions; with more of them a line between two would hide them
 _PIECES = 3

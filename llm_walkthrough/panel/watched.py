@@ -7,22 +7,19 @@ had been. Knows nothing of what is drawn from the logits.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from llm_walkthrough.arrays import Logits, LogitsRows, TokenIds
+from llm_walkthrough.branch import Run
+from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.model_files.ports import folded, without_layer
 from llm_walkthrough.sampling import log_sum_exp
 from llm_walkthrough.stepper import LanguageModel
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from llm_walkthrough.arrays import Logits, LogitsRows, TokenIds
-    from llm_walkthrough.branch import Run
-    from llm_walkthrough.kv_cache import KVCache
 
 SCORED = 256
 """At most so many tokens of one run are scored, the last ones: a row takes 0.5 ms."""

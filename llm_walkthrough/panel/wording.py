@@ -6,16 +6,13 @@ Knows nothing of elements, frames or buttons.
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from llm_walkthrough.panel.watched import Score
+from llm_walkthrough.views import Vocabulary
 
-    from llm_walkthrough.panel.watched import Score
-    from llm_walkthrough.views import Vocabulary
-
-    Scored = tuple[int, Score]
-    """A token, and how likely the model found it."""
+Scored = tuple[int, Score]
+"""A token, and how likely the model found it."""
 
 LONGEST = 40
 """Characters of a token that are shown at most; the whole of it is its name."""

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from llm_walkthrough.arrays import Logits, TokenIds
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel.candidates import (
     ON_THE_BAR,
@@ -17,6 +18,7 @@ from llm_walkthrough.panel.candidates import (
 )
 from llm_walkthrough.sampling import (
     MinP,
+    Processor,
     RepetitionPenalty,
     Sampling,
     Temperature,
@@ -28,12 +30,6 @@ from llm_walkthrough.sampling import (
     softmax,
 )
 from llm_walkthrough.stepper import Draw
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llm_walkthrough.arrays import Logits, TokenIds
-    from llm_walkthrough.sampling import Processor
 
 LOGITS = np.log(np.array([0.5, 0.25, 0.15, 0.1], np.float32))
 CONTEXT = np.array([1])
@@ -148,11 +144,6 @@ def test_greedy_decoding_is_told() -> None:
     assert greedy.is_greedy
     assert greedy.draw.token == 0
     assert not followed(LOGITS, CONTEXT, Sampling().processors(), 0.99).is_greedy
-
-
-def test_no_token_left_is_refused() -> None:
-    with pytest.raises(InputError, match="no token is left to choose from"):
-        followed(np.full(4, -np.inf, np.float32), CONTEXT, (), 0.5)
 
 
 def test_a_processor_is_named_by_its_label_or_its_class() -> None:

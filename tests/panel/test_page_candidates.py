@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from walking import Reader, now, numbers, tokenizer, walk
 
+from llm_walkthrough.arrays import Logits, TokenIds
 from llm_walkthrough.panel.candidates import SHOWN
 from llm_walkthrough.panel.knobs import Knobs
 from llm_walkthrough.panel.page_candidates import (
@@ -16,11 +16,8 @@ from llm_walkthrough.panel.page_candidates import (
     settings,
     sliders,
 )
+from llm_walkthrough.panel.step.walk import Walk
 from llm_walkthrough.sampling import Sampling
-
-if TYPE_CHECKING:
-    from llm_walkthrough.arrays import Logits, TokenIds
-    from llm_walkthrough.panel.step.walk import Walk
 
 HOSTILE = ("<script>", "</style>", "\"'&", "\u202eleft", "x" * 300)
 

@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from bare_page import HOSTILE, PRESS, Bare
-from playwright.sync_api import expect
+from playwright.sync_api import (
+    Browser,
+    CDPSession,
+    ConsoleMessage,
+    Error,
+    Page,
+    ViewportSize,
+    expect,
+)
 
 from llm_walkthrough.panel import marks
 from llm_walkthrough.panel.acting import Notice
 from llm_walkthrough.sampling import KNOBS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from playwright.sync_api import (
-        Browser,
-        CDPSession,
-        ConsoleMessage,
-        Error,
-        Page,
-        ViewportSize,
-    )
 
 pytestmark = pytest.mark.browser
 

@@ -7,18 +7,15 @@ Knows nothing of what a learner has set, nor of how a branch is drawn.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, takewhile
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from llm_walkthrough.panel.watched import Score
-    from llm_walkthrough.sampling import Sampling
-    from llm_walkthrough.stepper import Stepper
+from llm_walkthrough.panel.watched import Score
+from llm_walkthrough.sampling import Sampling
+from llm_walkthrough.stepper import Stepper
 
 How = Literal["drawn", "own u", "chosen"]
 """By the seed's number, by a number that the learner set, or by the learner."""

@@ -5,18 +5,14 @@ Knows nothing of what the actions do, nor of how anything is drawn.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from llm_walkthrough.branch import Run
+from llm_walkthrough.panel.candidates import Distribution
 from llm_walkthrough.panel.knobs import Knobs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from llm_walkthrough.branch import Run
-    from llm_walkthrough.panel.candidates import Distribution
-    from llm_walkthrough.panel.step.branches import Made, NamedBranch
-    from llm_walkthrough.panel.watched import CacheFacts, Feed, Score
+from llm_walkthrough.panel.step.branches import Made, NamedBranch
+from llm_walkthrough.panel.watched import CacheFacts, Feed, Score
 
 DELAYS = {"slow": 1000, "to read along": 250, "fast": 0}
 """Milliseconds between two steps of a run, by the name of the speed."""

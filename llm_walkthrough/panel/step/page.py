@@ -8,13 +8,15 @@ the cache and the feed are drawn by files that small panels use, too.
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import takewhile
 from statistics import median
-from typing import TYPE_CHECKING
 
+from llm_walkthrough.branch import Run
 from llm_walkthrough.panel import frame, marks
 from llm_walkthrough.panel.acting import Notice
+from llm_walkthrough.panel.candidates import Distribution
 from llm_walkthrough.panel.page_candidates import (
     candidates_section,
     plots,
@@ -22,20 +24,12 @@ from llm_walkthrough.panel.page_candidates import (
     take_button,
 )
 from llm_walkthrough.panel.page_engine import cache_map, feed_table
-from llm_walkthrough.panel.step.desk import DELAYS, LIMITS
+from llm_walkthrough.panel.step.branches import Made, NamedBranch
+from llm_walkthrough.panel.step.desk import DELAYS, LIMITS, Guesses, Snapshot
+from llm_walkthrough.panel.watched import Score
 from llm_walkthrough.panel.wording import percent, quoted
-from llm_walkthrough.tokenizer import TextStream
+from llm_walkthrough.tokenizer import TextStream, Tokenizer
 from llm_walkthrough.views import Chips, visible
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llm_walkthrough.branch import Run
-    from llm_walkthrough.panel.candidates import Distribution
-    from llm_walkthrough.panel.step.branches import Made, NamedBranch
-    from llm_walkthrough.panel.step.desk import Guesses, Snapshot
-    from llm_walkthrough.panel.watched import Score
-    from llm_walkthrough.tokenizer import Tokenizer
 
 _OPEN = (
     '<label class="lw-button lw-file">Open run<input type="file" accept=".json" '

@@ -8,33 +8,26 @@ of HTML or of widgets.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel.acting import Notice, Stepping
-from llm_walkthrough.panel.candidates import distribution
+from llm_walkthrough.panel.candidates import Distribution, distribution
 from llm_walkthrough.panel.knobs import Turning
-from llm_walkthrough.panel.step.branches import Branches, Made
+from llm_walkthrough.panel.step.branches import Branches, How, Made
 from llm_walkthrough.panel.step.desk import DELAYS, LIMITS, Desk, Guesses, Snapshot
 from llm_walkthrough.panel.step.saved_run import SavedRun, SavedStep, read
-from llm_walkthrough.panel.watched import Watched, cache_facts, scores
+from llm_walkthrough.panel.watched import FedModel, Score, Watched, cache_facts, scores
 from llm_walkthrough.panel.wording import replayed, verdict
-from llm_walkthrough.sampling import Sampling, uniform
+from llm_walkthrough.sampling import Processor, Sampling, uniform
 from llm_walkthrough.stepper import EndTokens, Stepper
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from llm_walkthrough.arrays import TokenIds
-    from llm_walkthrough.panel.candidates import Distribution
-    from llm_walkthrough.panel.step.branches import How
-    from llm_walkthrough.panel.watched import FedModel, Score
-    from llm_walkthrough.sampling import Processor
-    from llm_walkthrough.tokenizer import Tokenizer
+from llm_walkthrough.tokenizer import Tokenizer
 
 
 class Walk(Turning[Desk], Stepping[Desk]):

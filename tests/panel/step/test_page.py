@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from walking import (
     PROMPT,
@@ -19,13 +19,9 @@ from walking import (
 
 from llm_walkthrough.panel import marks
 from llm_walkthrough.panel.step.page import page, streamed, twin
+from llm_walkthrough.panel.step.walk import Walk
 from llm_walkthrough.panel.wording import quoted
 from llm_walkthrough.sampling import uniform
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from llm_walkthrough.panel.step.walk import Walk
 
 EMOJI = tokenizer().encode("🙂").tolist()
 KEPT = {"div", "b", "i", "span", "figure", "img"}
