@@ -32,33 +32,26 @@ from llm_walkthrough.views import Vocabulary
 if TYPE_CHECKING:
     from llm_walkthrough.model import Model
 
-Draw = Callable[[Any, Any], str]
-Picture = Callable[[Any, Any], tuple[str, str]]
+Draw = Callable[[Any, Any], str]  # the page of what an engine shows
+Picture = Callable[[Any, Any], tuple[str, str]]  # without a kernel: HTML, and words
 
 
 class Board(anywidget.AnyWidget):
-    """A page that is drawn in the kernel, and redrawn after each event.
-
-    Args:
-        engine: holds the moment, and does what the page asks for.
-        draw: makes the page of what the engine shows, and of the vocabulary.
-        picture: likewise what a page without a kernel shows: as HTML, and in words.
-        vocabulary: shows the tokens.
-
-    Attributes:
-        page: HTML.
-        frame: how many times it was drawn.
-        heard: which view sent the last event that was dealt with, and its number there.
-    """
+    """A page that is drawn in the kernel, and redrawn after each event."""
 
     _esm = SCRIPT
     _css = STYLE
-    page = traitlets.Unicode().tag(sync=True)
-    frame = traitlets.Int(0).tag(sync=True)
+    page = traitlets.Unicode().tag(sync=True)  # HTML
+    frame = traitlets.Int(0).tag(sync=True)  # how many times it was drawn
+    # which view sent the last event that was dealt with, and its number there
     heard = traitlets.Tuple(("", 0)).tag(sync=True)
 
     def __init__(
-        self, engine: Acting[Any], draw: Draw, picture: Picture, vocabulary: object
+        self,
+        engine: Acting[Any],  # holds the moment, and does what the page asks for
+        draw: Draw,
+        picture: Picture,
+        vocabulary: object,  # shows the tokens
     ) -> None:
         self._engine, self._vocabulary = engine, vocabulary
         self._draw, self._picture = draw, picture

@@ -86,12 +86,7 @@ class Distribution:
 
 @lru_cache(maxsize=2)  # a draw is asked for again by its step, its page, its picture
 def distribution(draw: Draw, looked_at: int | None = None) -> Distribution:
-    """Follow the likeliest candidates through all processors.
-
-    Args:
-        draw: of the next token.
-        looked_at: as in `Distribution`; None means the last stage.
-    """
+    """Follow the likeliest candidates through all processors; None: the last stage."""
     last = len(draw.processors) - 1
     seen = last if looked_at is None else max(-1, min(looked_at, last))
     final = draw.probabilities

@@ -30,16 +30,13 @@ class View(Protocol):
 
 
 def framed(
-    inside: str, *, title: str, is_large: bool = False, tick: int | None = None
+    inside: str,
+    *,
+    title: str,  # what the panel is, for whoever does not see it
+    is_large: bool = False,
+    tick: int | None = None,  # milliseconds until the page asks for the next step
 ) -> str:
-    """Put the parts of a panel into its frame.
-
-    Args:
-        inside: the parts.
-        title: what the panel is, for whoever does not see it.
-        is_large: large type.
-        tick: milliseconds after which the page asks for the next step, None if not.
-    """
+    """Put the parts of a panel into its frame."""
     named = attributes(
         {
             "class": "lw-panel lw-large" if is_large else "lw-panel",
@@ -62,13 +59,7 @@ def notice(said: Notice) -> str:
 
 
 def head(buttons: Iterable[str], where: str, others: Iterable[str] = ()) -> str:
-    """Draw the buttons, and beside them where the learner stands.
-
-    Args:
-        buttons: as HTML, in their order.
-        where: HTML.
-        others: a second group of buttons.
-    """
+    """Draw one or two groups of buttons, and beside them where the learner stands."""
     groups = [f"<div>{''.join(group)}</div>" for group in (buttons, others)]
     drawn = "".join(groups if others else groups[:1])
     return f'<div class="lw-head">{drawn}<p class="lw-where">{where}</p></div>'

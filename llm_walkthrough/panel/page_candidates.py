@@ -31,18 +31,10 @@ def candidates_section(
     knobs: Knobs,
     vocabulary: Vocabulary,
     *,
-    can_take: bool,
-    instead: str = "",
+    can_take: bool,  # a click on a candidate appends it
+    instead: str = "",  # what is drawn while the numbers are hidden
 ) -> str:
-    """Draw what may come next, the bar on which `u` falls, and the knobs.
-
-    Args:
-        found: the candidates.
-        knobs: where they stand.
-        vocabulary: shows the tokens.
-        can_take: a click on a candidate appends it.
-        instead: what is drawn while the numbers are hidden.
-    """
+    """Draw what may come next, the bar on which `u` falls, and the knobs."""
     own_u = found.draw.u != uniform(knobs.seed, found.position)
     return (
         '<section class="lw-candidates"><h4>What may come next</h4>'

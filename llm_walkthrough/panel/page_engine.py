@@ -13,13 +13,7 @@ _PIECES = 3
 
 
 def cache_map(facts: CacheFacts, prompt_length: int, written: int) -> str:
-    """Draw the map of a cache.
-
-    Args:
-        facts: its size.
-        prompt_length: how many of the tokens are the prompt.
-        written: how many of them the last run has written.
-    """
+    """Draw a cache: the prompt, what was made, and what the last run has written."""
     old = facts.length - written
     parts = {
         "lw-c-prompt": min(old, prompt_length),

@@ -46,13 +46,7 @@ def percent(probability: float) -> str:
 
 
 def verdict(came: Scored, said: Scored, vocabulary: Vocabulary) -> str:
-    """Say how good a guess was.
-
-    Args:
-        came: the token that was drawn.
-        said: the token that was guessed.
-        vocabulary: shows them.
-    """
+    """Say how good a guess was: the token that came, and the one that was said."""
     piece = quoted(vocabulary.piece(came[0]))
     if came[0] == said[0]:
         return f"Right: {piece} came. The model gives it {_likely(came[1])}."
@@ -64,16 +58,11 @@ def verdict(came: Scored, said: Scored, vocabulary: Vocabulary) -> str:
 
 
 def replayed(
-    differences: Sequence[tuple[int, int, int]], total: int, vocabulary: Vocabulary
+    differences: Sequence[tuple[int, int, int]],  # (step, drawn here, saved)
+    total: int,  # steps that were replayed
+    vocabulary: Vocabulary,
 ) -> str:
-    """Say how a replay went.
-
-    Args:
-        differences: step, token that is drawn here, token of the saved run; for each
-            step at which these two differ.
-        total: how many steps were replayed.
-        vocabulary: shows the tokens.
-    """
+    """Say how a replay went, and where this machine draws other tokens."""
     if not differences:
         return f"Replayed {total} steps: the same tokens."
     step, drawn, saved = differences[0]

@@ -204,19 +204,15 @@ class Branches:
 
 
 def named_branches(
-    branches: Mapping[str, Tokens], active: str, left: str, notes: Notes
+    branches: Mapping[str, Tokens],  # by name, in the order in which they were made
+    active: str,  # the name of the one that goes on
+    left: str,  # the one that was gone back from
+    notes: Notes,
 ) -> tuple[NamedBranch, ...]:
     """Return the branches as they are drawn, in the order in which they were made.
 
-    An active branch that is no more than the beginning of another one is a point along
-    that other one, and not drawn by itself.
-
-    Args:
-        branches: name to tokens, in the order in which they were made.
-        active: the name of the one that goes on.
-        left: the one that was gone back from; among several it is the one whose
-            beginning the active one is said to be.
-        notes: what was noted of their tokens.
+    An active branch that is no more than the beginning of others is a point along one
+    of them, the one that was left if it can be, and not drawn by itself.
     """
     here = branches[active]
     others = [name for name in branches if name != active]
