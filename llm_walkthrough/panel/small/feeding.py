@@ -5,27 +5,22 @@ The state decodes greedily and keeps what each run was fed; it knows nothing of 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.acting import Moment, Notice, Stepping
 from llm_walkthrough.panel.marks import chip
 from llm_walkthrough.panel.page_engine import feed_table
-from llm_walkthrough.panel.watched import Feed, summary
+from llm_walkthrough.panel.watched import FedModel, Feed, summary
 from llm_walkthrough.panel.wording import cut, quoted
-from llm_walkthrough.views import Code, Passage, Table
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from llm_walkthrough.arrays import TokenIds
-    from llm_walkthrough.kv_cache import KVCache
-    from llm_walkthrough.panel.watched import FedModel
-    from llm_walkthrough.views import Vocabulary
+from llm_walkthrough.views import Code, Passage, Table, Vocabulary
 
 _FEW = 6  # numbers of an array that are written out
 

@@ -7,27 +7,22 @@ from __future__ import annotations
 
 import html
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.acting import Moment, Notice, Stepping
 from llm_walkthrough.panel.marks import SHOWN_OF_MADE, attributes, earlier
 from llm_walkthrough.panel.page_engine import cache_map
 from llm_walkthrough.panel.watched import cache_facts
 from llm_walkthrough.panel.wording import cut, quoted, shortened
-from llm_walkthrough.views import Chips, Table
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llm_walkthrough.arrays import TokenIds
-    from llm_walkthrough.kv_cache import KVCache
-    from llm_walkthrough.stepper import LanguageModel
-    from llm_walkthrough.views import Vocabulary
+from llm_walkthrough.stepper import LanguageModel
+from llm_walkthrough.views import Chips, Table, Vocabulary
 
 _LAST = 60  # tokens in the picture without a kernel
 

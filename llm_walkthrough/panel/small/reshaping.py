@@ -7,22 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
+from llm_walkthrough.arrays import Logits, TokenIds
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.acting import Notice
-from llm_walkthrough.panel.candidates import distribution
+from llm_walkthrough.panel.candidates import Distribution, distribution
 from llm_walkthrough.panel.knobs import Knobs, Turning
 from llm_walkthrough.panel.page_candidates import candidates_section, plots, settings
 from llm_walkthrough.panel.wording import percent, quoted
 from llm_walkthrough.sampling import Sampling, uniform
 from llm_walkthrough.stepper import Draw
-from llm_walkthrough.views import Passage
-
-if TYPE_CHECKING:
-    from llm_walkthrough.arrays import Logits, TokenIds
-    from llm_walkthrough.panel.candidates import Distribution
-    from llm_walkthrough.views import Vocabulary
+from llm_walkthrough.views import Passage, Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)

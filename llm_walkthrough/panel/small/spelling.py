@@ -5,21 +5,17 @@ The state knows nothing of HTML.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel import frame, marks
 from llm_walkthrough.panel.acting import Moment, Notice, Stepping
 from llm_walkthrough.panel.wording import cut, quoted, shortened
-from llm_walkthrough.tokenizer import TextStream
+from llm_walkthrough.tokenizer import TextStream, Tokenizer
 from llm_walkthrough.views import Chips, Code, Table, visible
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from llm_walkthrough.tokenizer import Tokenizer
 
 _SPEED = 400  # milliseconds from one token to the next
 _LINES = 7  # of the table

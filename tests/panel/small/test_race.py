@@ -1,19 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from toy_model import TOYS, GrownToy, ToyModel, replayed
 from walking import PROMPT, Reader, numbers, tokenizer, toy
 
+from llm_walkthrough.arrays import LogitsRows, TokenIds
+from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.panel.small.race import Lap, Race, Raced, Round, page, twin
 from llm_walkthrough.panel.wording import quoted
-
-if TYPE_CHECKING:
-    from llm_walkthrough.arrays import LogitsRows, TokenIds
-    from llm_walkthrough.kv_cache import KVCache
 
 ROUNDS = (
     Round(Lap(5, 0.020, 40), Lap(5, 0.020, 40)),

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from toy_model import SharedToy
 from walking import PROMPT, Reader, tokenizer, toy
 
+from llm_walkthrough.arrays import LogitsRows, TokenIds
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.panel.small import feeding, race, reshaping, spelling
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llm_walkthrough.arrays import LogitsRows, TokenIds
-    from llm_walkthrough.kv_cache import KVCache
 
 Decoding = type[feeding.Feeding] | type[race.Race]
 LOGITS = np.array([3.0, 2.0, 1.5, 0.0, -1.0], dtype=np.float32)

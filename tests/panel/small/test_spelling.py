@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from tiny_tokenizer import sentencepiece, write_folder
@@ -12,9 +12,6 @@ from walking import Reader, tokenizer
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel.small.spelling import Spelled, Spelling, page, twin
 from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 TEXTS = ("a the 🙏!", "腰 e\u0301 कमर", "🙏🙏", "<|im_start|>a", "\u200fא<script>")
 
