@@ -28,13 +28,12 @@ from walking import (
 from llm_walkthrough.arrays import LogitsRows, TokenIds
 from llm_walkthrough.constraints.matcher import GrammarVocabulary
 from llm_walkthrough.grammar import regular_expression
-from llm_walkthrough.knob import Knob
 from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.panel.step.branches import Made, is_within
 from llm_walkthrough.panel.step.page import page
 from llm_walkthrough.panel.step.saved_run import written
 from llm_walkthrough.panel.step.walk import Walk
-from llm_walkthrough.sampling import KNOBS, Sampling, process, softmax, uniform
+from llm_walkthrough.sampling import KNOBS, Knob, Sampling, process, softmax, uniform
 from llm_walkthrough.stepper import Stepper
 from llm_walkthrough.structured_output import GrammarMask
 
