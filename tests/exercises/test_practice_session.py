@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.exercises import decode_loop
 from llm_walkthrough.exercises.practice_session import (
-    HEAD_DIM,
-    KV_HEADS,
     PAST,
     PRESENT,
     PracticeSession,
+    entry,
     mistake_in,
+    next_token,
+    past_of,
 )
 
 PROMPT = [3, 14, 15]
@@ -29,7 +31,7 @@ def feed(tokens: list[int], past: dict[str, np.ndarray]) -> dict[str, np.ndarray
     return {**past, **small, "position_ids": positions}
 
 
-EMPTY = dict.fromkeys(PAST, np.zeros((1, KV_HEADS, 0, HEAD_DIM), np.float32))
+EMPTY = past_of(0)
 
 
 def test_its_next_token_depends_on_every_row_of_every_array() -> None:
@@ -42,6 +44,23 @@ def test_its_next_token_depends_on_every_row_of_every_array() -> None:
             other[name][:, :, row] += 1
             (logits,) = session.run(["logits"], feed([7], other))
             assert logits.argmax() != undisturbed.argmax(), (name, row)
+
+
+def test_the_loop_makes_what_is_worked_out_without_a_cache() -> None:
+    prompt: list[int] = decode_loop.PROMPT.tolist()
+    tokens = prompt.copy()
+    for _ in range(decode_loop.LIMIT):
+        rows = sum(
+            (place + 1) * entry(token, position, place)
+            for position, token in enumerate(tokens)
+            for place in range(len(PAST))
+        )
+        tokens.append(next_token(rows))
+    made = tokens[len(prompt) :]
+    decode = decode_loop.check_decode
+    answer = decode.ask(decode.right, decode_loop.WITH_POSITIONS, -1)
+    assert answer == {"tokens": made, "fed": len(tokens) - 1}
+    assert len(set(made)) > len(made) // 2  # or a mistake could hide
 
 
 def test_the_outputs_come_in_the_order_that_was_asked_for() -> None:
@@ -67,8 +86,7 @@ def test_the_outputs_come_in_the_order_that_was_asked_for() -> None:
 def test_a_mistake_that_a_real_graph_might_accept_is_named(
     name: str, change: Callable[[np.ndarray], np.ndarray], said: str
 ) -> None:
-    past = {n: np.zeros((1, KV_HEADS, 2, HEAD_DIM), np.float32) for n in PAST}
-    right = feed(PROMPT, past)
+    right = feed(PROMPT, past_of(2))
     assert mistake_in(right, NAMES) is None
     with pytest.raises(InputError, match=said):
         PracticeSession(NAMES[len(PAST) :]).run(
