@@ -149,14 +149,15 @@ def _ask(decode: Callable[..., Any], small: Sequence[str], end: int) -> dict[str
 
 def _made(t: Attempt) -> dict[str, Any]:
     made, wanted = t.given["tokens"], t.right["tokens"]
-    differs = [i for i, token in enumerate(wanted) if made[i : i + 1] != [token]]
-    place = (*differs, 0)[0]
+    pairs = enumerate(zip(made, wanted, strict=False), start=1)
+    wrong = [(place, *pair) for place, pair in pairs if pair[0] != pair[1]]
+    place, token, right_token = (*wrong, (0, 0, 0))[0]
     return {
         "made": made,
         "wanted": wanted,
-        "place": place + 1,
-        "token": (*made, "none")[min(place, len(made))],
-        "right_token": wanted[place],
+        "place": place,
+        "token": token,
+        "right_token": right_token,
         "fed": t.given["fed"],
         "enough": _ENOUGH,
     }
@@ -177,18 +178,10 @@ check_decode = Exercise(
     also=_made,
     hints={
         "feeds_too_much": When(lambda t: t.fed > t.enough + 1),
-        "drops_the_end_token": When(
-            lambda t: t.end == t.wanted[-1] and t.made == t.wanted[:-1]
-        ),
-        "goes_on_after_the_end": (
-            lambda session, prompt, limit, _: _loop(session, prompt, limit, VOCAB)
-        ),
-        "returns_the_prompt_too": (
-            lambda session, prompt, *rest: [*prompt, *_loop(session, prompt, *rest)]
-        ),
-        "has_another_length": When(
-            lambda t: t.made[: t.num_wanted] == t.wanted[: t.num_made]
-        ),
+        "drops_the_end_token": When(lambda t: [*t.made, t.end] == t.wanted),
+        "goes_on_after_the_end": lambda *most: _loop(*most[:3], end=VOCAB),
+        "returns_the_prompt_too": lambda *all_: [*all_[1], *_loop(*all_)],
+        "has_another_length": When(lambda t: not t.place),
         "reads_the_first_row": partial(_loop, row=0),
         "goes_astray": when.OTHERWISE,
     },

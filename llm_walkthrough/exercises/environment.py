@@ -93,22 +93,17 @@ check_disk_row = Exercise(
     right=_disk_row,
     cases=[(3 * _GB, _GB), (300 * _MB, _GB), (_GB, _GB), (3_221_225_472, _GB)],
     same=_says_as_much,
+    also=lambda t: dict(zip(("found", "severity", "way_out"), t.given, strict=True)),
     hints={
         "is_no_row": When(
             lambda t: type(t.given) is not tuple or [*map(type, t.given)] != [str] * 3
         ),
-        "has_unknown_severity": When(lambda t: t.given[1] not in ("ok", "problem")),
-        "wants_more_than_enough": When(
-            lambda t: t.given[1] != t.right[1] and t.free == t.wanted
-        ),
-        "compares_the_wrong_way": When(lambda t: t.given[1] != t.right[1]),
-        "gives_gib": When(lambda t: "3.2 GB" in t.right[0] and "3.0" in t.given[0]),
-        "has_no_gigabytes": When(
-            lambda t: "3.2 GB" in t.right[0] and "3.2 GB" not in t.given[0]
-        ),
-        "leaves_the_reader_alone": When(
-            lambda t: t.right[2] and not t.given[2].strip()
-        ),
-        "has_a_way_out_of_nothing": when.OTHERWISE,
+        "has_another_word": When(lambda t: t.severity not in ("ok", "problem")),
+        "wants_more": When(lambda t: t.severity != t.right[1] and t.free == t.wanted),
+        "compares_the_wrong_way": When(lambda t: t.severity != t.right[1]),
+        "gives_gib": When(lambda t: "3.2 GB" in t.right[0] and "3.0" in t.found),
+        "gives_no_gb": When(lambda t: "3.2 GB" in t.right[0] and "3.2" not in t.found),
+        "has_no_way_out": When(lambda t: t.right[2] and not t.way_out.strip()),
+        "has_a_way_out": when.OTHERWISE,
     },
 )

@@ -4,23 +4,14 @@ An `Exercise` holds the right answer, the cases it is tried on, and a table of h
 `check(answer)` tries the answer on one case after the other. The first that goes wrong
 is told by the first row of the table that knows it:
 
-    check_sum = Exercise(
-        TEXTS["sum"],
-        right=lambda number, step: number + step,
-        cases=[(7, 2), (1, 5)],
-        hints={
-            "takes_away": lambda number, step: number - step,
-            "is_below_0": When(lambda t: t.given < 0),
-        },
-    )
+    hints={
+        "takes_away": lambda number, step: number - step,
+        "is_below_0": When(lambda t: t.given < 0),
+    }
 
-What it says stands in the TOML file beside its module, where a sentence can be mended
-or translated without touching code; `{}` may name what an `Attempt` holds:
+Its words stand in the TOML file beside its module, where a sentence can be mended or
+translated without touching code. A text may name in braces what an attempt holds:
 
-    [sum]
-    task = "a function of a number and a step that returns their sum"
-    praise = "That is the sum."
-    [sum.hints]
     takes_away = "It is added, not taken away."
     is_below_0 = "The result is {given}, below 0."
 
@@ -28,8 +19,8 @@ To add a hint, write its text, and under the same name a *wrong answer* that des
 (or a list of them): whoever gives the same results as that one, wherever it is wrong,
 gets the hint. What no wrong answer can show is a condition on the `Attempt`; give an
 example of it in `tests/exercises/test_exercise.py`. Put rows that know more above rows
-that know less, and `OTHERWISE` last. To add an exercise, write `check_… = Exercise(…)`
-into the file of its notebook, and its texts beside it: the tests find it.
+that know less, and `OTHERWISE` last. To add an exercise, write its table of texts, and
+`check_… = Exercise(TEXTS["…"], …)` into the file of its notebook: the tests find it.
 
 A check never raises for a wrong answer and never gives the solution away. Knows nothing
 of the exercises.
@@ -64,13 +55,14 @@ class Texts:
         task: what is asked for, as a noun phrase.
         praise: what a right answer shows.
         hints: the texts of the hints by their names.
-        case: what stands before every hint, such as the sizes of the case.
+        case: what stands before every hint, such as the sizes of the case; or a list
+            with one such text for each case.
     """
 
     task: str
     praise: str
     hints: Mapping[str, str]
-    case: str = ""
+    case: str | Sequence[str] = ""
 
 
 def texts_beside(module: str) -> dict[str, Texts]:
@@ -128,10 +120,8 @@ class Exercise:
         hint = next((hint for hint in hints if hint is not None), None)
         if hint is not None:
             return _wrong(hint)
-        if end is not None:
-            return end
-        praise = _Text(attempts[-1]).format(self.texts.praise)
-        return Verdict(is_right=True, message=praise)
+        praise = _Text(attempts[-1]).format(self.texts.praise) if not end else ""
+        return end or Verdict(is_right=True, message=praise)
 
     def _try(self, answer: object) -> tuple[list[Attempt], Verdict | None]:
         """Try the cases, up to one in which the learner's function ends it all."""
@@ -167,7 +157,9 @@ class Exercise:
             will_do = self.same(attempt.given, attempt.right)
             if will_do and (may_change or not attempt.has_changed):
                 return None
-        before = self.texts.case if self._knows(self.tells_case, attempt) else ""
+        case = self.texts.case
+        before = case if isinstance(case, str) else case[attempt.place]
+        before *= self._knows(self.tells_case, attempt)
         for name, row in self.hints.items():
             if any(self._knows(one, attempt) for one in _listed(row)):
                 with suppress(Exception):

@@ -75,20 +75,12 @@ def _small_feed(tokens: TokenIds, length: int) -> Arrays:
     }
 
 
-def _with_ids(choose: Callable[[TokenIds, int], TokenIds]) -> Callable[..., Arrays]:
-    """Return a feed that is right but for its ids."""
-    return lambda tokens, length: {
-        **_small_feed(tokens, length),
-        "input_ids": choose(tokens, length)[np.newaxis],
-    }
-
-
-def _with_mask(width: Callable[[int, int], int]) -> Callable[..., Arrays]:
-    """Return a feed that is right but for the width of its mask."""
-    return lambda tokens, length: {
-        **_small_feed(tokens, length),
-        "attention_mask": np.ones((1, width(len(tokens), length)), np.int64),
-    }
+def _but(**wrong: Callable[[TokenIds, int], TokenIds]) -> Callable[..., Arrays]:
+    """Return a feed that is right but for one array, which is without its batch."""
+    return lambda tokens, length: (
+        _small_feed(tokens, length)
+        | {name: array(tokens, length)[np.newaxis] for name, array in wrong.items()}
+    )
 
 
 check_small_feed = Exercise(
@@ -105,17 +97,17 @@ check_small_feed = Exercise(
         "is_no_array": when.IS_NO_ARRAY,
         "misses_an_axis": When(lambda t: t.mine.ndim == 1),
         "has_another_dtype": When(lambda t: t.mine.dtype != np.int64),
-        "feeds_seen_ones_too": _with_ids(lambda tokens, _: tokens),
+        "feeds_seen_ones_too": _but(input_ids=lambda tokens, _: tokens),
         "feeds_the_last_only": [
-            _with_ids(lambda tokens, _: tokens[-1:]),
-            _with_ids(lambda tokens, length: tokens[-1 if length else 0 :]),
+            _but(input_ids=lambda tokens, _: tokens[-1:]),
+            _but(input_ids=lambda tokens, length: tokens[-1 if length else 0 :]),
         ],
-        "feeds_the_seen_only": _with_ids(lambda tokens, length: tokens[:length]),
+        "feeds_the_seen_only": _but(input_ids=lambda tokens, length: tokens[:length]),
         "feeds_others": When(lambda t: t.name == "input_ids"),
         "has_a_large_batch": When(lambda t: len(t.mine) != 1),
         "hides_a_token": When(lambda t: t.too_long == 0),
-        "mask_covers_past_only": _with_mask(lambda _, length: length),
-        "mask_covers_new_only": _with_mask(lambda total, length: total - length),
+        "covers_past_only": _but(attention_mask=lambda x, n: np.ones_like(x[:n])),
+        "covers_new_only": _but(attention_mask=lambda x, n: np.ones_like(x[n:])),
         "mask_is_too_long": When(lambda t: t.too_long > 0),
         "mask_is_too_short": when.OTHERWISE,
     },

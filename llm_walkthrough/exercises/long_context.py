@@ -5,6 +5,7 @@ Pure functions of token ids and counts. Knows nothing of models or caches.
 
 from __future__ import annotations
 
+from operator import eq
 from typing import Any
 
 import numpy as np
@@ -46,36 +47,31 @@ check_chunks = Exercise(
 )
 
 
-def _agreeing(cached: TokenIds, wanted: TokenIds) -> int:
-    """Count the tokens that both begin with."""
-    both = min(len(cached), len(wanted))
+def _reusable(cached: TokenIds, wanted: TokenIds) -> int:
+    """Count the tokens that both begin with, but leave one to run."""
+    both = min(len(cached), len(wanted) - 1)
     return int(np.argmin([*(cached[:both] == wanted[:both]), False]))
 
 
 _DOCUMENT = np.arange(20, 32, dtype=np.int64)
-_FIRST = np.append(_DOCUMENT, [1, 2, 3, 9])
-_SECOND = np.append(_DOCUMENT, [4, 3, 7, 9, 9])
-_REUSABLE = {
-    "another question about the same document": (_FIRST, _SECOND),
-    "a second turn": (_FIRST, np.append(_FIRST, [5, 6])),
-    "another beginning": (_FIRST[::-1], _FIRST),
-    "the same prompt once more": (_FIRST, _FIRST),
-    "a prompt that the cache has seen and more": (_FIRST, _FIRST[:14]),
-}
+_PROMPT = np.append(_DOCUMENT, [1, 2, 3, 9])
 
 check_reusable = Exercise(
     TEXTS["reusable"],
-    right=lambda cached, wanted: min(_agreeing(cached, wanted), len(wanted) - 1),
-    cases=[*_REUSABLE.values()],
-    also=lambda t: {"name": [*_REUSABLE][t.place]},
+    right=_reusable,
+    cases=[
+        (_PROMPT, np.append(_DOCUMENT, [4, 3, 7, 9, 9])),
+        (_PROMPT, np.append(_PROMPT, [5, 6])),
+        (_PROMPT[::-1], _PROMPT),
+        (_PROMPT, _PROMPT),
+        (_PROMPT, _PROMPT[:14]),
+    ],
     hints={
         "leaves_none_to_run": When(lambda t: t.given == len(t.wanted)),
         "counts_behind_a_difference": lambda cached, wanted: sum(
-            old == new for old, new in zip(cached, wanted[:-1], strict=False)
+            map(eq, cached, wanted[:-1])
         ),
-        "counts_in_any_place": lambda cached, wanted: len(
-            np.intersect1d(cached, wanted)
-        ),
+        "counts_in_any_place": lambda old, new: len(np.intersect1d(old, new)),
         "is_too_long": When(lambda t: t.given > t.right),
         "is_too_short": when.OTHERWISE,
     },
@@ -104,9 +100,7 @@ check_kept_turns = Exercise(
         "drops_the_first": When(lambda t: 0 not in t.given),
         "has_another_order": When(lambda t: sorted(t.given) == t.right),
         "leaves_no_room": lambda turns, capacity, _: _kept_turns(turns, capacity, 0),
-        "drops_what_fits": lambda turns, capacity, room: _kept_turns(
-            turns, capacity, room + 1
-        ),
+        "drops_what_fits": lambda turns, most, room: _kept_turns(turns, most - 1, room),
         "is_too_much": When(lambda t: t.excess > 0),
         "drops_too_many": When(
             lambda t: len(t.given) < len(t.right) and t.right[-1] in t.given

@@ -54,18 +54,14 @@ def check_feed(model: Model) -> Exercise:
     )
 
 
-def _softmax_rows(rows: LogitsRows) -> np.ndarray:
-    return np.stack([softmax(row) for row in rows])
-
-
 _SMALL = np.random.default_rng(0).normal(0, 2, (4, 7)).astype(np.float32)
 _LARGE = 1000  # exp() of it is infinite
 
 check_softmax_rows = Exercise(
     TEXTS["softmax_rows"],
-    right=_softmax_rows,
+    right=lambda rows: np.stack([softmax(row) for row in rows]),
     cases=[(_SMALL,), (_SMALL + np.float32(_LARGE),)],
-    tells_case=When(lambda t: t.place == 1 and np.isfinite(t.given).all()),
+    tells_case=When(lambda t: np.isfinite(t.given).all()),
     hints={
         "overflows": When(lambda t: not np.isfinite(t.given).all()),
         "loses_an_axis": when.HAS_WRONG_SHAPE,

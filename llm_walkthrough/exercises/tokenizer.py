@@ -44,7 +44,6 @@ def check_chat(tokenizer: Tokenizer) -> Exercise:
         TEXTS["chat"],
         right=tokenizer.chat,
         cases=[(_CHAT[:2],), (_CHAT,)],
-        tells_case=When(lambda t: t.place == 1),
         also=_first_chat_difference,
         hints={
             "is_no_text": When(lambda t: not isinstance(t.given, str)),

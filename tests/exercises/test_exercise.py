@@ -95,17 +95,17 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
     },
     environment.check_disk_row: {
         "is_no_row": lambda *_: "ok",
-        "has_unknown_severity": lambda right, *_: (right[0], "True", ""),
-        "wants_more_than_enough": lambda right, free, wanted: (
+        "has_another_word": lambda right, *_: (right[0], "True", ""),
+        "wants_more": lambda right, free, wanted: (
             (right[0], "problem", "") if free == wanted else right
         ),
         "compares_the_wrong_way": lambda _, *both: environment.check_disk_row.right(
             *both[::-1]
         ),
         "gives_gib": lambda right, free, _: (f"{free / 2**30:.1f} GB", *right[1:]),
-        "has_no_gigabytes": lambda right, free, _: (str(free), *right[1:]),
-        "leaves_the_reader_alone": lambda right, *_: (*right[:2], ""),
-        "has_a_way_out_of_nothing": lambda right, *_: (*right[:2], "Make room."),
+        "gives_no_gb": lambda right, free, _: (str(free), *right[1:]),
+        "has_no_way_out": lambda right, *_: (*right[:2], ""),
+        "has_a_way_out": lambda right, *_: (*right[:2], "Make room."),
     },
     graph.check_input_shapes: {
         "is_no_dictionary": lambda *_: [(1, 5)],
