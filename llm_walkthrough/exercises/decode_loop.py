@@ -14,7 +14,6 @@ import numpy as np
 
 from llm_walkthrough.arrays import KeyOrValue, TokenIds
 from llm_walkthrough.branch import Run
-from llm_walkthrough.exercises import when
 from llm_walkthrough.exercises.exercise import Exercise, texts_beside
 from llm_walkthrough.exercises.practice_session import (
     PAST,
@@ -62,7 +61,6 @@ check_feed = Exercise(
         "length": t.past[PAST[0]].shape[2],
         "mistake": mistake_in(t.given, t.names),
     },
-    hints={"is_refused": when.OTHERWISE},
 )
 
 
@@ -114,7 +112,6 @@ check_speed = Exercise(
             lambda runs: _num_tokens(runs[1:]) / _seconds(runs[1:]),
             lambda runs: len(runs[1:]) / _seconds(runs[1:]),
         ],
-        "is_another_number": when.OTHERWISE,
     },
 )
 
@@ -183,6 +180,5 @@ check_decode = Exercise(
         "returns_the_prompt_too": lambda *all_: [*all_[1], *_loop(*all_)],
         "has_another_length": When(lambda t: not t.place),
         "reads_the_first_row": partial(_loop, row=0),
-        "goes_astray": when.OTHERWISE,
     },
 )

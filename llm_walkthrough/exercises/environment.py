@@ -34,13 +34,12 @@ check_is_native = Exercise(
     cases=[*_NATIVE, *((build, _OTHER[host]) for build, host in _NATIVE)],
     also=lambda t: {"other": _OTHER[t.host]},
     hints={
-        "ignores_both": when.IS_ALWAYS_THE_SAME,
+        "ignores_both": when.IS_CONSTANT,
         "ignores_host": When(
             lambda t: len({(x.build, bool(x.given)) for x in t.all}) == len(_NATIVE)
         ),
         "is_turned_round": lambda build, host: not _is_native(build, host),
         "misses_a_name": When(lambda t: t.right),
-        "takes_emulated_for_native": when.OTHERWISE,
     },
 )
 
@@ -70,7 +69,6 @@ check_choose_providers = Exercise(
         ),
         "misses_cpu": When(lambda t: CPU not in t.given),
         "names_cpu_twice": When(lambda t: t.given.count(CPU) > 1),
-        "is_another_list": when.OTHERWISE,
     },
 )
 
@@ -104,6 +102,5 @@ check_disk_row = Exercise(
         "gives_gib": When(lambda t: "3.2 GB" in t.right[0] and "3.0" in t.found),
         "gives_no_gb": When(lambda t: "3.2 GB" in t.right[0] and "3.2" not in t.found),
         "has_no_way_out": When(lambda t: t.right[2] and not t.way_out.strip()),
-        "has_a_way_out": when.OTHERWISE,
     },
 )

@@ -14,12 +14,13 @@ translated without touching code. A text may name in braces what an attempt hold
 
     takes_away = "It is added, not taken away."
     is_below_0 = "The result is {given}, below 0."
+    otherwise = "Add {number} and {step}, not more."
 
 To add a hint, write its text, and under the same name a *wrong answer* that deserves it
 (or a list of them): whoever gives the same results as that one, wherever it is wrong,
 gets the hint. What no wrong answer can show is a condition on the `Attempt`; give an
 example of it in `tests/exercises/test_exercise.py`. Put rows that know more above rows
-that know less, and `OTHERWISE` last. To add an exercise, write its table of texts, and
+that know less; `otherwise` has a text only. To add an exercise, write its texts, and
 `check_… = Exercise(TEXTS["…"], …)` into the file of its notebook: the tests find it.
 
 A check never raises for a wrong answer and never gives the solution away. Knows nothing
@@ -34,7 +35,7 @@ import tomllib
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -94,16 +95,16 @@ class Exercise:
     texts: Texts
     right: Any
     cases: Sequence[tuple[object, ...]]
-    hints: Mapping[str, Any]
+    hints: Mapping[str, Any] = field(default_factory=dict)
     ask: Callable[..., object] = _call
     same: Callable[[Any, Any], object] = alike
-    tells_case: When = when.OTHERWISE
+    tells_case: When = when.ALWAYS
     also: Callable[[Attempt], Mapping[str, Any]] = lambda _: {}
 
     def __post_init__(self) -> None:
         task = self.texts.task
         object.__setattr__(self, "__doc__", f"Judge {task}.")  # for `check_…?`
-        if alone := self.hints.keys() ^ self.texts.hints.keys():
+        if alone := {*self.hints, "otherwise"} ^ self.texts.hints.keys():
             raise InputError(
                 f"the exercise on {task} has the hints {sorted(alone)} in its Python "
                 "file or in its TOML file only; each needs its row and its text"
@@ -160,8 +161,9 @@ class Exercise:
         case = self.texts.case
         before = case if isinstance(case, str) else case[attempt.place]
         before *= self._knows(self.tells_case, attempt)
-        for name, row in self.hints.items():
-            if any(self._knows(one, attempt) for one in _listed(row)):
+        for name, row in {**self.hints, "otherwise": when.ALWAYS}.items():
+            rows = row if isinstance(row, list) else [row]
+            if any(self._knows(one, attempt) for one in rows):
                 with suppress(Exception):
                     return _Text(attempt).format(before + self.texts.hints[name])
         return f"It gives {attempt.given!r}."
@@ -250,10 +252,6 @@ def _told(error: Exception) -> str:
     own = [frame for frame in frames if frame.filename == frames[0].filename]
     line = f" at line {own[-1].lineno}, `{own[-1].line}`," if own else ""
     return f"It stopped{line} with {type(error).__name__}: {error}"
-
-
-def _listed(row: object) -> list[object]:
-    return row if isinstance(row, list) else [row]
 
 
 def _copied(value: Any) -> Any:  # noqa: ANN401 - the arguments of an exercise

@@ -35,7 +35,6 @@ check_cache_bytes = Exercise(
         "is_one_head": lambda n, _, d, t, b: 2 * n * d * t * b,
         "misses_head_dim": lambda n, k, _, t, b: 2 * n * k * t * b,
         "is_twice_too_much": lambda n, k, d, t, b: 4 * n * k * d * t * b,
-        "is_another_number": when.OTHERWISE,
     },
 )
 
@@ -63,7 +62,6 @@ check_kv_head_of = Exercise(
         "takes_turns": lambda head, _, kv_heads: head % kv_heads,
         "has_another_group_size": lambda head, _, kv_heads: head // kv_heads,
         "is_too_large": When(lambda t: t.largest > t.last),
-        "reads_another": when.OTHERWISE,
     },
 )
 
@@ -109,7 +107,6 @@ check_small_feed = Exercise(
         "covers_past_only": _but(attention_mask=lambda x, n: np.ones_like(x[:n])),
         "covers_new_only": _but(attention_mask=lambda x, n: np.ones_like(x[n:])),
         "mask_is_too_long": When(lambda t: t.too_long > 0),
-        "mask_is_too_short": when.OTHERWISE,
     },
 )
 
@@ -143,6 +140,5 @@ check_cut_back = Exercise(
         "cuts_another_axis": When(lambda t: t.axis != 2),  # noqa: PLR2004 - the past
         "keeps_the_last": _slices(lambda a, length: a[:, :, a.shape[2] - length :]),
         "has_another_length": When(lambda t: t.num_left != t.length),
-        "has_other_rows": when.OTHERWISE,
     },
 )

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from llm_walkthrough.arrays import TokenIds
-from llm_walkthrough.exercises import when
 from llm_walkthrough.exercises.exercise import Exercise, texts_beside
 from llm_walkthrough.exercises.when import Attempt, When
 
@@ -42,7 +41,6 @@ check_chunks = Exercise(
         "overlaps": When(lambda t: t.num_missing < 0),
         "has_another_order": When(lambda t: t.joined != t.tokens.tolist()),
         "has_a_long_chunk": When(lambda t: t.longest > t.size),
-        "has_short_chunks": when.OTHERWISE,
     },
 )
 
@@ -73,7 +71,6 @@ check_reusable = Exercise(
         ),
         "counts_in_any_place": lambda old, new: len(np.intersect1d(old, new)),
         "is_too_long": When(lambda t: t.given > t.right),
-        "is_too_short": when.OTHERWISE,
     },
 )
 
@@ -105,6 +102,5 @@ check_kept_turns = Exercise(
         "drops_too_many": When(
             lambda t: len(t.given) < len(t.right) and t.right[-1] in t.given
         ),
-        "drops_newer_ones": when.OTHERWISE,
     },
 )

@@ -17,13 +17,9 @@ import numpy as np
 from llm_walkthrough.arrays import KeyOrValue
 from llm_walkthrough.errors import InputError
 
-LAYERS, KV_HEADS, HEAD_DIM, VOCAB = 2, 2, 4, 61
+KV_HEADS, HEAD_DIM, VOCAB = 2, 4, 61
 MOST_RUNS = 60
-PAST = [
-    f"past_key_values.{layer}.{part}"
-    for part in ("key", "value")
-    for layer in range(LAYERS)
-]
+PAST = [f"past_key_values.{i}.{part}" for part in ("key", "value") for i in (0, 1)]
 PRESENT = [name.replace("past_key_values", "present") for name in PAST]
 
 
@@ -44,27 +40,21 @@ class PracticeSession:
     """Has the three methods of an `InferenceSession` that a decode loop needs.
 
     Attributes:
+        small_inputs: some of "input_ids", "attention_mask", "position_ids".
         num_fed: how many tokens went in, over all runs.
     """
 
     def __init__(self, small_inputs: Sequence[str]) -> None:
-        """Make a session whose inputs are these, and the cache.
-
-        Args:
-            small_inputs: some of "input_ids", "attention_mask", "position_ids".
-        """
+        self.small_inputs = small_inputs
         self.num_fed = 0
         self._num_runs = 0
-        self._small = tuple(small_inputs)
 
     def get_inputs(self) -> list[PracticePort]:
         """Return the inputs, the cache first."""
-        axes = {"attention_mask": "past + sequence"}
-        small = [
-            PracticePort(name, (1, axes.get(name, "sequence")), "tensor(int64)")
-            for name in self._small
-        ]
-        return [*_cache_ports(PAST, "past"), *small]
+        lengths = {"attention_mask": "past + sequence"}
+        small = ((name, lengths.get(name, "sequence")) for name in self.small_inputs)
+        ports = [PracticePort(name, (1, axis), "tensor(int64)") for name, axis in small]
+        return [*_cache_ports(PAST, "past"), *ports]
 
     def get_outputs(self) -> list[PracticePort]:
         """Return the outputs, the logits last."""

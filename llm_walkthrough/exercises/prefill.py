@@ -49,7 +49,6 @@ def check_feed(model: Model) -> Exercise:
             "has_another_length": When(
                 lambda t: t.mine.ndim == t.wanted.ndim < _NUM_CACHE_AXES
             ),
-            "has_another_shape": when.OTHERWISE,
         },
     )
 
@@ -70,7 +69,6 @@ check_softmax_rows = Exercise(
         "is_not_normalised": When(
             lambda t: not np.allclose(np.sum(t.given, axis=1), 1, atol=1e-4)
         ),
-        "has_other_shares": when.OTHERWISE,
     },
 )
 
@@ -103,6 +101,5 @@ check_surprises = Exercise(
         "is_a_probability": lambda rows, tokens: np.exp(-_surprises(rows, tokens)),
         "has_no_softmax": lambda rows, tokens: -rows[range(len(rows) - 1), tokens[1:]],
         "has_another_length": when.HAS_WRONG_SHAPE,
-        "has_other_numbers": when.OTHERWISE,
     },
 )

@@ -39,14 +39,13 @@ check_pick = Exercise(
     right=pick,
     cases=[(PROBABILITIES, n / 40) for n in range(40)],  # every border among them
     hints={
-        "ignores_u": when.IS_ALWAYS_THE_SAME,
+        "ignores_u": when.IS_CONSTANT,
         "gives_the_place": lambda p, u: [*likeliest_first(p)].index(pick(p, u)),
         "goes_by_id": lambda p, u: _pick_from(p, np.arange(len(p)), u),
         "turns_equals_round": lambda p, u: _pick_from(
             p, np.argsort(p, kind="stable")[::-1], u
         ),
         "is_wrong_at_a_border": When(lambda t: t.u in _ENDS),
-        "picks_another": when.OTHERWISE,
     },
 )
 
@@ -80,7 +79,6 @@ check_top_p = Exercise(
         "keeps_others": When(lambda t: t.kept != t.likeliest),
         "keeps_too_few": When(lambda t: t.num_kept < t.num_wanted),
         "keeps_too_many": When(lambda t: t.num_kept > t.num_wanted),
-        "changes_what_it_keeps": when.OTHERWISE,
     },
 )
 
@@ -113,7 +111,6 @@ check_penalty = Exercise(
         "changes_others": When(
             lambda t: any(np.delete(t.given != t.logits, t.context))
         ),
-        "is_wrong_for_one": when.OTHERWISE,
     },
 )
 
@@ -133,5 +130,4 @@ check_order = Exercise(
         "well": [x for x in t.right if t.given.get(x) is t.right[x]],
         "wrong": [x for x in t.right if t.given.get(x) is not t.right[x]],
     },
-    hints={"has_a_wrong_pair": when.OTHERWISE},
 )

@@ -36,7 +36,6 @@ check_may_come = Exercise(
             lambda t: t.given and any(t.token in whole for whole in t.wanted)
         ),
         "lets_others_come": When(lambda t: t.given),
-        "refuses_a_beginning": when.OTHERWISE,
     },
 )
 
@@ -53,7 +52,6 @@ check_masked = Exercise(
         "gives_0": When(lambda t: not np.any(t.given[~t.allowed])),
         "is_turned_round": lambda logits, allowed: np.where(allowed, -np.inf, logits),
         "leaves_a_chance": When(lambda t: np.isfinite(t.given[~t.allowed]).any()),
-        "changes_allowed_ones": when.OTHERWISE,
     },
 )
 
@@ -78,6 +76,5 @@ check_retried = Exercise(
         "is_what_a_mask_gives": lambda first, _: first,
         "ignores_first": lambda _, good: np.asarray(good) / sum(good),
         "is_not_normalised": When(lambda t: not np.isclose(t.sum, 1)),
-        "weighs_otherwise": when.OTHERWISE,
     },
 )

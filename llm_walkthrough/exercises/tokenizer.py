@@ -11,7 +11,6 @@ from os.path import commonprefix
 from typing import Any
 
 from llm_walkthrough.arrays import TokenIds
-from llm_walkthrough.exercises import when
 from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, texts_beside
 from llm_walkthrough.exercises.when import Attempt, When
 from llm_walkthrough.tokenizer import TextStream, Tokenizer
@@ -53,7 +52,6 @@ def check_chat(tokenizer: Tokenizer) -> Exercise:
             "asks_for_no_answer": [turns, lambda messages: turns(messages).rstrip()],
             "misses_a_part": When(lambda t: t.key),
             "has_other_marks": When(lambda t: t.token),
-            "leaves_the_template": when.OTHERWISE,
         },
     )
 
@@ -102,7 +100,6 @@ def check_stream(tokenizer: Tokenizer) -> Exercise:
             ),
             "has_another_length": When(lambda t: t.num_given != t.num_right),
             "gives_another_text": When(lambda t: t.joined != t.text),
-            "is_late": when.OTHERWISE,
         },
     )
 
@@ -136,6 +133,5 @@ def check_tokens_saved(tokenizer: Tokenizer) -> Exercise:
             "keeps_spaces": num_indented - num_spaced,
             "counts_indented_only": num_indented,
             "counts_compact_only": num_compact,
-            "is_another_number": when.OTHERWISE,
         },
     )

@@ -49,7 +49,7 @@ class When:
     holds: Callable[[Attempt], object]
 
 
-OTHERWISE = When(lambda _: True)
+ALWAYS = When(lambda _: True)
 CHANGES_ITS_ARGUMENT = When(lambda t: t.has_changed)
 HAS_WRONG_SHAPE = When(lambda t: t.shape != np.shape(t.right))
 IS_NO_ARRAY = When(lambda t: not isinstance(t.mine, np.ndarray))
@@ -57,6 +57,4 @@ IS_NO_DICTIONARY = When(lambda t: not isinstance(t.given, dict))
 MISSES_A_NAME = When(lambda t: t.missing)
 HAS_A_NAME_TOO_MANY = When(lambda t: t.extra)
 HAS_OTHER_NAMES = When(lambda t: t.missing or t.extra)
-IS_ALWAYS_THE_SAME = When(
-    lambda t: len({type(t.right)(one.given) for one in t.all}) == 1
-)
+IS_CONSTANT = When(lambda t: len({type(t.right)(one.given) for one in t.all}) == 1)

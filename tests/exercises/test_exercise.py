@@ -80,16 +80,14 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "ignores_both": lambda *_: True,
         "ignores_host": lambda _, build, __: "amd64" in build,
         "misses_a_name": lambda _, build, host: build.endswith(host.lower()),
-        "takes_emulated_for_native": lambda right, build, _: (
-            right or build.startswith("macosx")
-        ),
+        "otherwise": lambda right, build, _: right or build.startswith("macosx"),
     },
     environment.check_choose_providers: {
         "asks_for_what_is_not_there": lambda _, wanted, __: wanted,
         "has_another_order": lambda _, wanted, there: [x for x in there if x in wanted],
         "misses_cpu": lambda _, wanted, there: [x for x in wanted if x in there],
         "names_cpu_twice": lambda right, wanted, _: right + [CPU] * (CPU in wanted),
-        "is_another_list": lambda right, wanted, _: (
+        "otherwise": lambda right, wanted, _: (
             right[::-1] if wanted[:1] == [CPU] else right
         ),
     },
@@ -105,7 +103,7 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "gives_gib": lambda right, free, _: (f"{free / 2**30:.1f} GB", *right[1:]),
         "gives_no_gb": lambda right, free, _: (str(free), *right[1:]),
         "has_no_way_out": lambda right, *_: (*right[:2], ""),
-        "has_a_way_out": lambda right, *_: (*right[:2], "Make room."),
+        "otherwise": lambda right, *_: (*right[:2], "Make room."),
     },
     graph.check_input_shapes: {
         "is_no_dictionary": lambda *_: [(1, 5)],
@@ -116,27 +114,25 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "swaps_axes": changed(KEY, lambda s: (s[0], s[2], s[1], s[3])),
         "mask_is_wrong": changed("attention_mask", lambda _: (1, 4)),
         "past_is_wrong": changed(KEY, lambda s: (*s[:2], s[2] + 1, s[3])),
-        "is_not_only_the_new": changed("input_ids", lambda shape: (1, shape[1] + 5)),
+        "otherwise": changed("input_ids", lambda shape: (1, shape[1] + 5)),
     },
     graph.check_unpack: {
         "has_another_length": lambda _, packed: packed & 15,
         "is_below_0": lambda right, _: right.astype(int) - 8,
         "is_above_15": lambda _, p: np.stack([p & 15, p & 240], axis=-1).ravel(),
-        "is_wrong_for_one": lambda right, packed: np.minimum(
-            right, packed.repeat(2) // 9
-        ),
+        "otherwise": lambda right, packed: np.minimum(right, packed.repeat(2) // 9),
     },
     graph.check_dequantise: {
         "has_another_length": lambda right, *_: right.sum(),
         "stays_uint8": lambda _, q, d, c: d * (q - np.uint8(8)) + c,
-        "misses_the_zero": lambda right, *_: right * 0,
+        "otherwise": lambda right, *_: right * 0,
     },
     tokenizer.check_chat: {
         "is_no_text": lambda right, _: [right],
         "has_other_white_space": lambda right, _: right.rstrip("\n"),
         "misses_a_part": lambda right, _: right.replace("system", ""),
         "has_other_marks": lambda right, _: right + "<|im_end|>",
-        "leaves_the_template": lambda right, _: right.replace("user\n", "user: "),
+        "otherwise": lambda right, _: right.replace("user\n", "user: "),
     },
     tokenizer.check_stream: {
         "is_no_list_of_texts": lambda _, __, tokens: tokens,
@@ -148,12 +144,12 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "gives_another_text": lambda _, own, ids: [
             own.decode([x]).strip("\ufffd") for x in ids
         ],
-        "is_late": lambda right, *_: [
+        "otherwise": lambda right, *_: [
             *[""] * (len(right) - 1),
             "".join(right),
         ],
     },
-    tokenizer.check_tokens_saved: {"is_another_number": lambda right: right + 1000},
+    tokenizer.check_tokens_saved: {"otherwise": lambda right: right + 1000},
     prefill.check_feed: {
         "is_no_dictionary": lambda right, *_: [right],
         "misses_a_name": lambda right, *_: {n: a for n, a in right.items() if n != KEY},
@@ -166,9 +162,7 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "swaps_axes": changed(KEY, lambda past: past.swapaxes(1, 2)),
         "has_a_past": changed(KEY, lambda past: np.zeros((*past.shape[:2], 5, 16))),
         "has_another_length": changed("attention_mask", lambda mask: mask[:, 1:]),
-        "has_another_shape": changed(
-            KEY, lambda past: np.zeros((1, 7, 0, 3), past.dtype)
-        ),
+        "otherwise": changed(KEY, lambda past: np.zeros((1, 7, 0, 3), past.dtype)),
         "has_another_dtype": changed(KEY, lambda past: past.astype(np.float64)),
         "has_other_numbers": changed("attention_mask", np.zeros_like),
     },
@@ -178,19 +172,17 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "sums_columns": lambda right, _: right / right.sum(axis=0),
         "sums_everything": lambda right, _: right / right.sum(),
         "is_not_normalised": lambda right, _: right * 2,
-        "has_other_shares": lambda _, rows: np.stack(
-            [softmax(row / 2) for row in rows]
-        ),
+        "otherwise": lambda _, rows: np.stack([softmax(row / 2) for row in rows]),
     },
     prefill.check_surprises: {
         "has_another_length": lambda right, *_: np.append(right, 0),
-        "has_other_numbers": lambda right, *_: right + 1,
+        "otherwise": lambda right, *_: right + 1,
     },
-    kv_cache.check_cache_bytes: {"is_another_number": lambda right, *_: right + 1},
+    kv_cache.check_cache_bytes: {"otherwise": lambda right, *_: right + 1},
     kv_cache.check_kv_head_of: {
         "is_not_whole": lambda _, head, heads, kv_heads: head / (heads // kv_heads),
         "is_too_large": lambda _, head, *__: head,
-        "reads_another": lambda *_: 0,
+        "otherwise": lambda *_: 0,
     },
     kv_cache.check_small_feed: {
         "has_other_names": lambda right, *_: {"input_ids": right["input_ids"]},
@@ -205,7 +197,7 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         ),
         "hides_a_token": changed("attention_mask", lambda mask: 0 * mask),
         "mask_is_too_long": changed("attention_mask", lambda mask: mask.repeat(2, 1)),
-        "mask_is_too_short": changed("attention_mask", lambda mask: mask[:, 1:]),
+        "otherwise": changed("attention_mask", lambda mask: mask[:, 1:]),
     },
     kv_cache.check_cut_back: {
         "has_other_names": lambda right, *_: list(right.values()),
@@ -214,12 +206,12 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
             k: a[:, :n] for k, a in arrays.items()
         },
         "has_another_length": with_both(lambda array: array[:, :, 1:]),
-        "has_other_rows": with_both(lambda array: 2 * array),
+        "otherwise": with_both(lambda array: 2 * array),
     },
     sampling.check_pick: {
         "ignores_u": lambda *_: 1,
         "is_wrong_at_a_border": lambda _, p, u: pick(p, max(u - 1e-9, 0)),
-        "picks_another": lambda right, _, u: 2 if u > 0.9 else right,
+        "otherwise": lambda right, _, u: 2 if u > 0.9 else right,
     },
     sampling.check_top_p: {
         "changes_its_argument": overwrites,
@@ -233,19 +225,19 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "keeps_too_many": lambda right, x, _: np.where(
             x == max(x[right < -9]), x, right
         ),
-        "changes_what_it_keeps": lambda right, *_: right - 2,
+        "otherwise": lambda right, *_: right - 2,
     },
     sampling.check_penalty: {
         "changes_its_argument": overwrites,
         "lifts_a_negative": lambda right, x, *_: np.where(x < 0, x / 2, right),
         "changes_others": lambda right, x, *_: np.where(right == x, x - 1, right),
-        "is_wrong_for_one": lambda y, x, *_: np.where(y == x, x, y - 1),
+        "otherwise": lambda y, x, *_: np.where(y == x, x, y - 1),
     },
     sampling.check_order: {
-        "has_a_wrong_pair": lambda right: {name: not right[name] for name in right}
+        "otherwise": lambda right: {name: not right[name] for name in right}
     },
-    decode_loop.check_feed: {"is_refused": lambda *_: []},
-    decode_loop.check_speed: {"is_another_number": lambda right, _: 3 * right},
+    decode_loop.check_feed: {"otherwise": lambda *_: []},
+    decode_loop.check_speed: {"otherwise": lambda right, _: 3 * right},
     decode_loop.check_decode: {
         "feeds_too_much": lambda right, *both: (
             right if decode_loop.check_decode.right(*both) else []
@@ -254,7 +246,7 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
             right[:-1] if right[-1] == end else right
         ),
         "has_another_length": lambda right, *_: right[:-3],
-        "goes_astray": lambda right, *_: [*right[:3], 0, *right[4:]],
+        "otherwise": lambda right, *_: [*right[:3], 0, *right[4:]],
     },
     long_context.check_chunks: {
         "has_other_axes": lambda _, tokens, __: tokens,
@@ -263,14 +255,14 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "overlaps": lambda right, t, n: [*right, t[-n:]],
         "has_another_order": lambda right, *_: right[::-1],
         "has_a_long_chunk": lambda _, tokens, __: [tokens],
-        "has_short_chunks": lambda _, tokens, size: np.array_split(tokens, size),
+        "otherwise": lambda _, tokens, size: np.array_split(tokens, size),
     },
     long_context.check_reusable: {
         "leaves_none_to_run": lambda right, cached, wanted: (
             len(wanted) if right == len(wanted) - 1 < len(cached) else right
         ),
         "is_too_long": lambda _, cached, wanted: min(len(cached), len(wanted)) - 1,
-        "is_too_short": lambda *_: 0,
+        "otherwise": lambda *_: 0,
     },
     long_context.check_kept_turns: {
         "gives_no_places": lambda right, turns, *_: [turns[i] for i in right],
@@ -278,26 +270,26 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "has_another_order": lambda right, *_: right[::-1],
         "is_too_much": lambda _, turns, *__: list(range(len(turns))),
         "drops_too_many": lambda right, *_: [0, *right[2:]],
-        "drops_newer_ones": lambda right, *_: list(range(len(right))),
+        "otherwise": lambda right, *_: list(range(len(right))),
     },
     structured_output.check_may_come: {
         "ends_too_early": lambda right, _, x, __: right or x == END,
         "does_not_end": lambda right, _, x, __: right and x != END,
         "looks_inside": lambda _, __, x, wanted: any(x in w for w in wanted),
         "lets_others_come": lambda right, _, token, __: right or token[:1] == "d",
-        "refuses_a_beginning": lambda _, text, token, wanted: text + token in wanted,
+        "otherwise": lambda _, text, token, wanted: text + token in wanted,
     },
     structured_output.check_masked: {
         "changes_its_argument": overwrites,
         "has_another_length": lambda _, logits, allowed: logits[allowed],
         "gives_0": lambda _, logits, allowed: logits * allowed,
         "leaves_a_chance": lambda _, logits, allowed: np.where(allowed, logits, -100),
-        "changes_allowed_ones": lambda right, *_: right * 2,
+        "otherwise": lambda right, *_: right * 2,
     },
     structured_output.check_retried: {
         "has_another_length": lambda right, *_: right[:1],
         "is_not_normalised": lambda right, *_: right * 2,
-        "weighs_otherwise": lambda right, *_: right[::-1],
+        "otherwise": lambda right, *_: right[::-1],
     },
 }
 
@@ -366,8 +358,10 @@ def test_each_wrong_answer_gets_its_own_hint_and_no_other(
     check: Exercise | ExerciseOn, exercise: Exercise
 ) -> None:
     examples = EXAMPLES.get(check, {})
-    assert examples.keys() <= exercise.hints.keys()
-    for name, row in exercise.hints.items():
+    texts = exercise.texts.hints
+    assert examples.keys() <= texts.keys()
+    for name in texts:
+        row = exercise.hints.get(name, [])
         rows = row if isinstance(row, list) else [row]
         wrong = [one for one in rows if not isinstance(one, When)]
         wrong += [answer_like(exercise, examples[name])] if name in examples else []
@@ -375,7 +369,6 @@ def test_each_wrong_answer_gets_its_own_hint_and_no_other(
         for answer in wrong:
             with np.errstate(all="ignore"):
                 verdict = exercise(answer)
-            texts = exercise.texts.hints
             said = [name for name in texts if may_be(texts[name], verdict.message)]
             assert (verdict.is_right, said) == (False, [name])
 
@@ -390,7 +383,7 @@ def test_each_text_has_its_exercise() -> None:
 
 
 def test_the_hints_stand_in_the_order_of_their_texts(exercise: Exercise) -> None:
-    assert [*exercise.texts.hints] == [*exercise.hints]
+    assert [*exercise.texts.hints] == [*exercise.hints, "otherwise"]
 
 
 def test_a_hint_without_a_text_is_an_error_with_its_name() -> None:
@@ -428,8 +421,9 @@ def test_no_odd_answer_makes_a_check_raise(exercise: Exercise) -> None:
 
 
 # --- the loop that tries them -----------------------------------------------------
+DOUBLE_HINTS = {"squares": "That is a square.", "otherwise": "It gives {given}."}
 DOUBLE = Exercise(
-    Texts("a doubled number", "Twice as much.", {"squares": "That is a square."}),
+    Texts("a doubled number", "Twice as much.", DOUBLE_HINTS),
     right=lambda number: [2 * number],
     cases=[(1,), (2,), (3,)],
     hints={"squares": lambda number: [number**2]},
