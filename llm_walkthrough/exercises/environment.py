@@ -61,10 +61,10 @@ check_choose_providers = Exercise(
         (["QNNExecutionProvider", _CUDA, CPU], [_CUDA, CPU]),
     ],
     hints={
-        "asks_for_what_is_not_there": When(
+        "asks_for_absent_ones": When(
             lambda t: _CUDA in t.given and _CUDA not in t.available
         ),
-        "has_another_order": When(
+        "reorders": When(
             lambda t: sorted(t.given) == sorted(t.wanted) and list(t.given) != t.wanted
         ),
         "misses_cpu": When(lambda t: CPU not in t.given),

@@ -117,11 +117,11 @@ class Exercise:
         if callable(self.right) and not callable(answer):
             return _wrong(f"Wanted is {self.texts.task}, and this is {answer!r}.")
         attempts, end = self._try(answer)
-        hints = (self._hint_at(attempt) for attempt in attempts)
-        hint = next((hint for hint in hints if hint is not None), None)
-        if hint is not None:
-            return _wrong(hint)
-        praise = _Text(attempts[-1]).format(self.texts.praise) if not end else ""
+        for attempt in attempts:
+            hint = self._hint_at(attempt)
+            if hint is not None:
+                return _wrong(hint)
+        praise = "" if end else _Text(attempts[-1]).format(self.texts.praise)
         return end or Verdict(is_right=True, message=praise)
 
     def _try(self, answer: object) -> tuple[list[Attempt], Verdict | None]:
@@ -150,8 +150,8 @@ class Exercise:
         """Return the hint for an attempt, or None if nothing is wrong with it."""
         with suppress(Exception):  # an odd answer may have nothing that can be named
             if isinstance(attempt.right, Mapping):
-                names = first_difference(attempt.given, attempt.right)
-                vars(attempt).update(names)
+                differs = first_difference(attempt.given, attempt.right)
+                vars(attempt).update(differs)
             vars(attempt).update(self.also(attempt))
         may_change = when.CHANGES_ITS_ARGUMENT not in self.hints.values()
         with suppress(Exception):  # nor be anything that can be compared
@@ -160,7 +160,8 @@ class Exercise:
                 return None
         case = self.texts.case
         before = case if isinstance(case, str) else case[attempt.place]
-        before *= self._knows(self.tells_case, attempt)
+        if not self._knows(self.tells_case, attempt):
+            before = ""
         for name, row in {**self.hints, "otherwise": when.ALWAYS}.items():
             rows = row if isinstance(row, list) else [row]
             if any(self._knows(one, attempt) for one in rows):

@@ -34,7 +34,7 @@ def check_input_shapes(graph: Graph) -> Exercise:
         hints={
             "is_no_dictionary": when.IS_NO_DICTIONARY,
             "misses_a_name": when.MISSES_A_NAME,
-            "has_a_name_too_many": when.HAS_A_NAME_TOO_MANY,
+            "has_a_foreign_name": when.HAS_A_FOREIGN_NAME,
             "is_symbolic": When(lambda t: any(isinstance(x, str) for x in t.mine)),
             "has_other_axes": When(lambda t: t.num_mine != t.num_wanted),
             "swaps_axes": When(lambda t: sorted(t.mine) == sorted(t.wanted)),

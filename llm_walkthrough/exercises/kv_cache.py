@@ -94,7 +94,7 @@ check_small_feed = Exercise(
         "has_other_names": when.HAS_OTHER_NAMES,
         "is_no_array": when.IS_NO_ARRAY,
         "misses_an_axis": When(lambda t: t.mine.ndim == 1),
-        "has_another_dtype": When(lambda t: t.mine.dtype != np.int64),
+        "changes_dtype": When(lambda t: t.mine.dtype != np.int64),
         "feeds_seen_ones_too": _but(input_ids=lambda tokens, _: tokens),
         "feeds_the_last_only": [
             _but(input_ids=lambda tokens, _: tokens[-1:]),
@@ -137,7 +137,7 @@ check_cut_back = Exercise(
         "has_other_names": when.HAS_OTHER_NAMES,
         "cuts_nothing": _slices(lambda array, _: array),
         "loses_an_axis": When(lambda t: t.mine.ndim != t.wanted.ndim),
-        "cuts_another_axis": When(lambda t: t.axis != 2),  # noqa: PLR2004 - the past
+        "cuts_elsewhere": When(lambda t: t.axis != 2),  # noqa: PLR2004 - the past
         "keeps_the_last": _slices(lambda a, length: a[:, :, a.shape[2] - length :]),
         "has_another_length": When(lambda t: t.num_left != t.length),
     },

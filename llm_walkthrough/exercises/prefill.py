@@ -33,9 +33,9 @@ def check_feed(model: Model) -> Exercise:
         hints={
             "is_no_dictionary": when.IS_NO_DICTIONARY,
             "misses_a_name": when.MISSES_A_NAME,
-            "has_a_name_too_many": when.HAS_A_NAME_TOO_MANY,
+            "has_a_foreign_name": when.HAS_A_FOREIGN_NAME,
             "is_no_array": when.IS_NO_ARRAY,
-            "has_another_dtype": When(
+            "changes_dtype": When(
                 lambda t: t.is_in_shape and t.mine.dtype != t.wanted.dtype
             ),
             "has_other_numbers": When(lambda t: t.is_in_shape),

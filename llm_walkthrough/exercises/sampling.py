@@ -70,15 +70,13 @@ check_top_p = Exercise(
     hints={
         "changes_its_argument": when.CHANGES_ITS_ARGUMENT,
         "has_another_length": when.HAS_WRONG_SHAPE,
-        "gives_probabilities": When(
-            lambda t: np.isclose(t.sum, 1) or np.isclose(t.sum, t.nucleus)
-        ),
-        "leaves_a_finite_logit": When(
+        "gives_probabilities": When(lambda t: any(np.isclose(t.sum, [1, t.nucleus]))),
+        "leaves_finite": When(
             lambda t: np.isfinite(t.given).all() and any(t.given != t.logits)
         ),
         "keeps_others": When(lambda t: t.kept != t.likeliest),
-        "keeps_too_few": When(lambda t: t.num_kept < t.num_wanted),
-        "keeps_too_many": When(lambda t: t.num_kept > t.num_wanted),
+        "keeps_less": When(lambda t: t.num_kept < t.num_wanted),
+        "keeps_more": When(lambda t: t.num_kept > t.num_wanted),
     },
 )
 
@@ -108,9 +106,7 @@ check_penalty = Exercise(
             lambda t: any(t.given[t.logits < 0] > t.logits[t.logits < 0])
         ),
         "counts_how_often": _penalty_each_time,
-        "changes_others": When(
-            lambda t: any(np.delete(t.given != t.logits, t.context))
-        ),
+        "hits_others": When(lambda t: any(np.delete(t.given != t.logits, t.context))),
     },
 )
 

@@ -87,19 +87,19 @@ def check_stream(tokenizer: Tokenizer) -> Exercise:
             "is_no_list_of_texts": When(
                 lambda t: not all(isinstance(piece, str) for piece in t.given)
             ),
-            "shows_broken_characters": When(lambda t: _BROKEN in t.joined),
+            "shows_broken_ones": When(lambda t: _BROKEN in t.joined),
             "repeats_all_so_far": lambda tokenizer, tokens: [
                 tokenizer.decode(tokens[: i + 1]).replace(_BROKEN, "")
                 for i in range(len(tokens))
             ],
             "loses_spaces": When(
                 lambda t: (
-                    t.joined.split(" ") != t.text.split(" ")
+                    t.joined != t.text
                     and t.joined.replace(" ", "") == t.text.replace(" ", "")
                 )
             ),
             "has_another_length": When(lambda t: t.num_given != t.num_right),
-            "gives_another_text": When(lambda t: t.joined != t.text),
+            "joins_badly": When(lambda t: t.joined != t.text),
         },
     )
 

@@ -57,7 +57,8 @@ from llm_walkthrough.sampling import (
 )
 from llm_walkthrough.tokenizer import open_tokenizer
 
-CPU = environment.CPU
+CPU, DISK_ROW = environment.CPU, environment.check_disk_row.right
+DECODE = decode_loop.check_decode.right
 KEY = "past_key_values.0.key"
 
 
@@ -83,23 +84,17 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "otherwise": lambda right, build, _: right or build.startswith("macosx"),
     },
     environment.check_choose_providers: {
-        "asks_for_what_is_not_there": lambda _, wanted, __: wanted,
-        "has_another_order": lambda _, wanted, there: [x for x in there if x in wanted],
+        "asks_for_absent_ones": lambda _, wanted, __: wanted,
+        "reorders": lambda _, wanted, there: [x for x in there if x in wanted],
         "misses_cpu": lambda _, wanted, there: [x for x in wanted if x in there],
         "names_cpu_twice": lambda right, wanted, _: right + [CPU] * (CPU in wanted),
-        "otherwise": lambda right, wanted, _: (
-            right[::-1] if wanted[:1] == [CPU] else right
-        ),
+        "otherwise": lambda right, wanted, _: right[:: -1 if CPU in wanted[:1] else 1],
     },
     environment.check_disk_row: {
         "is_no_row": lambda *_: "ok",
         "has_another_word": lambda right, *_: (right[0], "True", ""),
-        "wants_more": lambda right, free, wanted: (
-            (right[0], "problem", "") if free == wanted else right
-        ),
-        "compares_the_wrong_way": lambda _, *both: environment.check_disk_row.right(
-            *both[::-1]
-        ),
+        "wants_more": lambda _, free, wanted: DISK_ROW(free, wanted + 1),
+        "compares_the_wrong_way": lambda _, free, wanted: DISK_ROW(wanted, free),
         "gives_gib": lambda right, free, _: (f"{free / 2**30:.1f} GB", *right[1:]),
         "gives_no_gb": lambda right, free, _: (str(free), *right[1:]),
         "has_no_way_out": lambda right, *_: (*right[:2], ""),
@@ -108,7 +103,7 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
     graph.check_input_shapes: {
         "is_no_dictionary": lambda *_: [(1, 5)],
         "misses_a_name": lambda right, *_: {"input_ids": right["input_ids"]},
-        "has_a_name_too_many": lambda right, *_: right | {"logits": (1, 1, 32)},
+        "has_a_foreign_name": lambda right, *_: right | {"logits": (1, 1, 32)},
         "is_symbolic": changed("input_ids", lambda _: ("batch", "sequence")),
         "has_other_axes": changed("input_ids", lambda shape: shape[1:]),
         "swaps_axes": changed(KEY, lambda s: (s[0], s[2], s[1], s[3])),
@@ -136,34 +131,24 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
     },
     tokenizer.check_stream: {
         "is_no_list_of_texts": lambda _, __, tokens: tokens,
-        "shows_broken_characters": lambda _, own, tokens: [
-            own.decode([x]) for x in tokens
-        ],
+        "shows_broken_ones": lambda _, own, tokens: [own.decode([x]) for x in tokens],
         "loses_spaces": lambda right, *_: [text.strip() for text in right],
         "has_another_length": lambda right, *_: [text for text in right if text],
-        "gives_another_text": lambda _, own, ids: [
-            own.decode([x]).strip("\ufffd") for x in ids
-        ],
-        "otherwise": lambda right, *_: [
-            *[""] * (len(right) - 1),
-            "".join(right),
-        ],
+        "joins_badly": lambda _, own, x: [own.decode([i]).strip("\ufffd") for i in x],
+        "otherwise": lambda right, *_: [*[""] * (len(right) - 1), "".join(right)],
     },
     tokenizer.check_tokens_saved: {"otherwise": lambda right: right + 1000},
     prefill.check_feed: {
         "is_no_dictionary": lambda right, *_: [right],
         "misses_a_name": lambda right, *_: {n: a for n, a in right.items() if n != KEY},
-        "has_a_name_too_many": lambda right, *_: {
-            **right,
-            "position_ids": right["input_ids"],
-        },
+        "has_a_foreign_name": lambda right, *_: {**right, "logits": right[KEY]},
         "is_no_array": changed("input_ids", lambda ids: ids.tolist()),
         "misses_an_axis": changed("input_ids", lambda ids: ids[0]),
         "swaps_axes": changed(KEY, lambda past: past.swapaxes(1, 2)),
         "has_a_past": changed(KEY, lambda past: np.zeros((*past.shape[:2], 5, 16))),
         "has_another_length": changed("attention_mask", lambda mask: mask[:, 1:]),
         "otherwise": changed(KEY, lambda past: np.zeros((1, 7, 0, 3), past.dtype)),
-        "has_another_dtype": changed(KEY, lambda past: past.astype(np.float64)),
+        "changes_dtype": changed(KEY, lambda past: past.astype(np.float64)),
         "has_other_numbers": changed("attention_mask", np.zeros_like),
     },
     prefill.check_softmax_rows: {
@@ -188,13 +173,9 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "has_other_names": lambda right, *_: {"input_ids": right["input_ids"]},
         "is_no_array": with_both(lambda array: array.tolist()),
         "misses_an_axis": with_both(lambda array: array[0]),
-        "has_another_dtype": changed(
-            "attention_mask", lambda mask: mask.astype(np.float32)
-        ),
+        "changes_dtype": changed("attention_mask", lambda mask: mask.astype("f4")),
         "feeds_others": changed("input_ids", lambda ids: 0 * ids),
-        "has_a_large_batch": changed(
-            "attention_mask", lambda mask: mask.repeat(2, axis=0)
-        ),
+        "has_a_large_batch": changed("attention_mask", lambda mask: mask.repeat(2, 0)),
         "hides_a_token": changed("attention_mask", lambda mask: 0 * mask),
         "mask_is_too_long": changed("attention_mask", lambda mask: mask.repeat(2, 1)),
         "otherwise": changed("attention_mask", lambda mask: mask[:, 1:]),
@@ -202,9 +183,7 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
     kv_cache.check_cut_back: {
         "has_other_names": lambda right, *_: list(right.values()),
         "loses_an_axis": with_both(lambda array: array[:, :, 0]),
-        "cuts_another_axis": lambda _, arrays, n: {
-            k: a[:, :n] for k, a in arrays.items()
-        },
+        "cuts_elsewhere": lambda _, arrays, n: {k: a[:, :n] for k, a in arrays.items()},
         "has_another_length": with_both(lambda array: array[:, :, 1:]),
         "otherwise": with_both(lambda array: 2 * array),
     },
@@ -217,20 +196,16 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "changes_its_argument": overwrites,
         "has_another_length": lambda right, *_: right[np.isfinite(right)],
         "gives_probabilities": lambda right, *_: softmax(right),
-        "leaves_a_finite_logit": lambda right, *_: np.where(
-            np.isfinite(right), right, 0
-        ),
+        "leaves_finite": lambda right, *_: np.where(np.isfinite(right), right, 0),
         "keeps_others": lambda right, *_: right[::-1],
-        "keeps_too_few": lambda x, *_: np.where(x == min(x[x > -9]), -np.inf, x),
-        "keeps_too_many": lambda right, x, _: np.where(
-            x == max(x[right < -9]), x, right
-        ),
+        "keeps_less": lambda x, *_: np.where(x == min(x[x > -9]), -np.inf, x),
+        "keeps_more": lambda y, x, _: np.where(x == max(x[y < -9]), x, y),
         "otherwise": lambda right, *_: right - 2,
     },
     sampling.check_penalty: {
         "changes_its_argument": overwrites,
         "lifts_a_negative": lambda right, x, *_: np.where(x < 0, x / 2, right),
-        "changes_others": lambda right, x, *_: np.where(right == x, x - 1, right),
+        "hits_others": lambda right, x, *_: np.where(right == x, x - 1, right),
         "otherwise": lambda y, x, *_: np.where(y == x, x, y - 1),
     },
     sampling.check_order: {
@@ -239,12 +214,8 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
     decode_loop.check_feed: {"otherwise": lambda *_: []},
     decode_loop.check_speed: {"otherwise": lambda right, _: 3 * right},
     decode_loop.check_decode: {
-        "feeds_too_much": lambda right, *both: (
-            right if decode_loop.check_decode.right(*both) else []
-        ),
-        "drops_the_end_token": lambda right, _, __, ___, end: (
-            right[:-1] if right[-1] == end else right
-        ),
+        "feeds_too_much": lambda right, *rest: DECODE(*rest) and right,
+        "drops_the_end_token": lambda right, *rest: [x for x in right if x != rest[-1]],
         "has_another_length": lambda right, *_: right[:-3],
         "otherwise": lambda right, *_: [*right[:3], 0, *right[4:]],
     },
@@ -299,9 +270,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """What the exercises on something are made of, by the name they give it."""
     library = byte_level()
     library.add_tokens(["    "])  # so that tokens and characters differ in number
-    one, two, three = (
-        tmp_path_factory.mktemp(name) for name in ("one", "two", "three")
-    )
+    one, two, three = map(tmp_path_factory.mktemp, ("one", "two", "three"))
     write_model(one, GROUPED)
     tokenizer = write_folder(two, library, chat_template=CHATML)
     return {
@@ -384,6 +353,11 @@ def test_each_text_has_its_exercise() -> None:
 
 def test_the_hints_stand_in_the_order_of_their_texts(exercise: Exercise) -> None:
     assert [*exercise.texts.hints] == [*exercise.hints, "otherwise"]
+
+
+def test_where_each_case_has_a_text_none_is_without(exercise: Exercise) -> None:
+    case = exercise.texts.case
+    assert isinstance(case, str) or len(case) == len(exercise.cases)
 
 
 def test_a_hint_without_a_text_is_an_error_with_its_name() -> None:
