@@ -25,8 +25,6 @@ from llm_walkthrough.exercises.practice_session import (
 )
 from llm_walkthrough.exercises.when import Attempt, When
 
-Arrays = dict[str, np.ndarray]
-
 WITHOUT_POSITIONS = ("input_ids", "attention_mask")
 WITH_POSITIONS = (*WITHOUT_POSITIONS, "position_ids")
 PROMPT = np.array([5, 11, 2, 40], dtype=np.int64)
@@ -37,7 +35,7 @@ TEXTS = texts_beside(__file__)
 # --- the dictionary ---------------------------------------------------------------
 def _feed(
     names: Sequence[str], unseen: TokenIds, past: Mapping[str, KeyOrValue]
-) -> Arrays:
+) -> dict[str, np.ndarray]:
     length = past[PAST[0]].shape[2]
     total = length + len(unseen)
     small = {
@@ -176,8 +174,10 @@ check_decode = Exercise(
     hints={
         "feeds_too_much": When(lambda t: t.fed > t.enough + 1),
         "drops_the_end_token": When(lambda t: [*t.made, t.end] == t.wanted),
-        "goes_on_after_the_end": lambda *most: _loop(*most[:3], end=VOCAB),
-        "returns_the_prompt_too": lambda *all_: [*all_[1], *_loop(*all_)],
+        "goes_on_after_the_end": (
+            lambda session, prompt, limit, _: _loop(session, prompt, limit, VOCAB)
+        ),
+        "returns_the_prompt_too": lambda *given: [*given[1], *_loop(*given)],
         "has_another_length": When(lambda t: not t.place),
         "reads_the_first_row": partial(_loop, row=0),
     },
