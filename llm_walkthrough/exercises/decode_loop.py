@@ -63,12 +63,10 @@ check_feed = Exercise(
 
 
 # --- counting honestly ------------------------------------------------------------
-def _runs(*each: tuple[int, float]) -> tuple[Run, ...]:
-    starts = np.cumsum([0, *(count for count, _ in each)]).tolist()
-    return tuple(
-        Run(start, np.zeros(count, np.int64), seconds)
-        for start, (count, seconds) in zip(starts, each, strict=False)
-    )
+def _runs(counts: list[int], seconds: list[float]) -> tuple[Run, ...]:
+    starts = np.cumsum([0, *counts[:-1]]).tolist()
+    tokens = [np.zeros(count, np.int64) for count in counts]
+    return tuple(map(Run, starts, tokens, seconds))
 
 
 def _decode(runs: Sequence[Run]) -> list[Run]:
@@ -87,8 +85,8 @@ check_speed = Exercise(
     TEXTS["speed"],
     right=lambda runs: len(_decode(runs)) / _seconds(_decode(runs)),
     cases=[
-        (_runs((40, 0.5), (1, 0.02), (1, 0.03), (1, 0.05)),),
-        (_runs((256, 2.0), (44, 0.5), (1, 0.04), (1, 0.06)),),
+        (_runs([40, 1, 1, 1], [0.5, 0.02, 0.03, 0.05]),),
+        (_runs([256, 44, 1, 1], [2.0, 0.5, 0.04, 0.06]),),
     ],
     hints={
         "is_upside_down": lambda runs: _seconds(_decode(runs)) / len(_decode(runs)),
@@ -142,20 +140,11 @@ def _ask(decode: Callable[..., Any], small: Sequence[str], end: int) -> dict[str
     return {"tokens": tokens, "fed": session.num_fed}
 
 
-def _made(t: Attempt) -> dict[str, Any]:
-    made, wanted = t.given["tokens"], t.right["tokens"]
-    pairs = enumerate(zip(made, wanted, strict=False), start=1)
+def _first_wrong(t: Attempt) -> dict[str, int]:
+    pairs = enumerate(zip(t.mine, t.wanted, strict=False), start=1)
     wrong = [(place, *pair) for place, pair in pairs if pair[0] != pair[1]]
-    place, token, right_token = (*wrong, (0, 0, 0))[0]
-    return {
-        "made": made,
-        "wanted": wanted,
-        "place": place,
-        "token": token,
-        "right_token": right_token,
-        "fed": t.given["fed"],
-        "enough": _ENOUGH,
-    }
+    first = (*wrong, (0, 0, 0))[0]  # or the lengths differ, and no token does
+    return dict(zip(("place", "token", "right_token"), first, strict=True))
 
 
 check_decode = Exercise(
@@ -170,10 +159,10 @@ check_decode = Exercise(
     same=lambda given, right: (
         given["tokens"] == right["tokens"] and given["fed"] <= _ENOUGH + 1
     ),
-    also=_made,
+    also=_first_wrong,
     hints={
-        "feeds_too_much": When(lambda t: t.fed > t.enough + 1),
-        "drops_the_end_token": When(lambda t: [*t.made, t.end] == t.wanted),
+        "feeds_too_much": When(lambda t: t.given["fed"] > _ENOUGH + 1),
+        "drops_the_end_token": When(lambda t: [*t.mine, t.end] == t.wanted),
         "goes_on_after_the_end": (
             lambda session, prompt, limit, _: _loop(session, prompt, limit, VOCAB)
         ),

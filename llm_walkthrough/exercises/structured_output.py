@@ -56,13 +56,9 @@ check_masked = Exercise(
 )
 
 
-def _joint(first: list[float], good: list[float]) -> np.ndarray:
-    return np.multiply(first, good)
-
-
 check_retried = Exercise(
     TEXTS["retried"],
-    right=lambda first, good: _joint(first, good) / _joint(first, good).sum(),
+    right=lambda first, good: np.multiply(first, good) / np.dot(first, good),
     cases=[
         # the model's probability of each first token, how often it ends well
         ([0.6, 0.4], [1.0, 0.5]),
@@ -72,7 +68,7 @@ check_retried = Exercise(
     also=lambda t: {"sum": np.sum(t.given)},
     hints={
         "has_another_length": when.HAS_WRONG_SHAPE,
-        "shares_all_tries": _joint,
+        "shares_all_tries": np.multiply,
         "is_what_a_mask_gives": lambda first, _: first,
         "ignores_first": lambda _, good: np.asarray(good) / sum(good),
         "is_not_normalised": When(lambda t: not np.isclose(t.sum, 1)),

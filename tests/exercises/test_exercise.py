@@ -351,13 +351,10 @@ def test_each_text_has_its_exercise() -> None:
     assert [*tables] == [*CHECKS]  # in the order of the notebook, too
 
 
-def test_the_hints_stand_in_the_order_of_their_texts(exercise: Exercise) -> None:
-    assert [*exercise.texts.hints] == [*exercise.hints, "otherwise"]
-
-
-def test_where_each_case_has_a_text_none_is_without(exercise: Exercise) -> None:
-    case = exercise.texts.case
-    assert isinstance(case, str) or len(case) == len(exercise.cases)
+def test_the_texts_stand_in_the_order_of_rows_and_cases(exercise: Exercise) -> None:
+    texts = exercise.texts
+    assert [*texts.hints] == [*exercise.hints, "otherwise"]
+    assert isinstance(texts.case, str) or len(texts.case) == len(exercise.cases)
 
 
 def test_a_hint_without_a_text_is_an_error_with_its_name() -> None:
@@ -489,13 +486,8 @@ def test_which_pairs_may_change_places_is_as_a_trial_says() -> None:
         "min-p": MinP(0.35),
     }
     random = np.random.default_rng(0)
-    trials = [
-        (
-            random.normal(scale=3, size=12).astype(np.float32),
-            random.integers(12, size=4),
-        )
-        for _ in range(200)
-    ]
+    rows = random.normal(scale=3, size=(200, 12)).astype(np.float32)
+    trials = [*zip(rows, random.integers(12, size=(200, 4)), strict=True)]
     for pair, may_swap in sampling.check_order.right.items():
         one, other = (processors[name] for name in pair.split(", "))
         pairs = [(process(*t, (one, other)), process(*t, (other, one))) for t in trials]

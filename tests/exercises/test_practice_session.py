@@ -8,6 +8,7 @@ import pytest
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.exercises import decode_loop
 from llm_walkthrough.exercises.practice_session import (
+    MOST_RUNS,
     PAST,
     PRESENT,
     PracticeSession,
@@ -24,11 +25,10 @@ NAMES = [*PAST, "input_ids", "attention_mask", "position_ids"]
 
 def feed(tokens: list[int], past: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What a run of these tokens wants."""
-    length = past[KEY].shape[2]
-    positions = np.arange(length, length + len(tokens))[np.newaxis]
-    mask = np.ones((1, length + len(tokens)), np.int64)
-    small = {"input_ids": np.array([tokens]), "attention_mask": mask}
-    return {**past, **small, "position_ids": positions}
+    wanted: dict[str, np.ndarray] = decode_loop.check_feed.right(
+        NAMES, np.array(tokens), past
+    )
+    return wanted
 
 
 EMPTY = past_of(0)
@@ -103,10 +103,7 @@ def test_what_is_no_dictionary_or_has_other_names_is_named() -> None:
 
 def test_a_loop_without_an_end_is_stopped() -> None:
     session = PracticeSession(NAMES[len(PAST) :])
-
-    def never_ending() -> None:
-        while True:
-            session.run(["logits"], feed(PROMPT, EMPTY))
-
+    for _ in range(MOST_RUNS):
+        session.run(["logits"], feed(PROMPT, EMPTY))
     with pytest.raises(InputError, match="come to an end"):
-        never_ending()
+        session.run(["logits"], feed(PROMPT, EMPTY))
