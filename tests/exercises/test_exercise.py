@@ -229,9 +229,7 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "otherwise": lambda _, tokens, size: np.array_split(tokens, size),
     },
     long_context.check_reusable: {
-        "leaves_none_to_run": lambda right, cached, wanted: (
-            len(wanted) if right == len(wanted) - 1 < len(cached) else right
-        ),
+        "leaves_none_to_run": lambda y, old, new: y + (y == len(new) - 1 < len(old)),
         "is_too_long": lambda _, cached, wanted: min(len(cached), len(wanted)) - 1,
         "otherwise": lambda *_: 0,
     },

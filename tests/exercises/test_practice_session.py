@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,31 +19,24 @@ from llm_walkthrough.exercises.practice_session import (
     past_of,
 )
 
-PROMPT = [3, 14, 15]
+PROMPT, NEXT = np.array([3, 14, 15]), np.array([7])
 KEY = PAST[0]
 NAMES = [*PAST, "input_ids", "attention_mask", "position_ids"]
 
 
-def feed(tokens: list[int], past: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What a run of these tokens wants."""
-    wanted: dict[str, np.ndarray] = decode_loop.check_feed.right(
-        NAMES, np.array(tokens), past
-    )
-    return wanted
-
-
 EMPTY = past_of(0)
+feed = partial(decode_loop.check_feed.right, NAMES)
 
 
 def test_its_next_token_depends_on_every_row_of_every_array() -> None:
     session = PracticeSession(NAMES[len(PAST) :])
     after = dict(zip(PAST, session.run(PRESENT, feed(PROMPT, EMPTY)), strict=True))
-    (undisturbed,) = session.run(["logits"], feed([7], after))
+    (undisturbed,) = session.run(["logits"], feed(NEXT, after))
     for name in PAST:
         for row in range(len(PROMPT)):
             other = {**after, name: after[name].copy()}
             other[name][:, :, row] += 1
-            (logits,) = session.run(["logits"], feed([7], other))
+            (logits,) = session.run(["logits"], feed(NEXT, other))
             assert logits.argmax() != undisturbed.argmax(), (name, row)
 
 
