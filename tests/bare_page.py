@@ -9,6 +9,8 @@ a page if they were raw.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,18 +37,24 @@ HOSTILE = (
 PROMPT = "the a the"
 PRESS = 90  # milliseconds between down and up, as people press
 EMPTY = "<!doctype html><html lang=en><title>a panel</title></html>"
+TWO_FRAMES = """\
+() => Promise.race([
+  new Promise((done) => setTimeout(done, 1000)),
+  new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))),
+])
+"""
 BEGIN = """\
-async ([script, style, state, dark]) => {
+async ([script, style, state, dark, late]) => {
   document.body.style.background = dark ? "#111" : "#fff";
   document.body.style.margin = "8px";
   document.head.append(
     Object.assign(document.createElement("style"), { textContent: style }));
   const main = document.createElement("main");
-  document.body.append(main);
+  if (!late) document.body.append(main);
   const heard = new Map();
   let queue = Promise.resolve();
   const bare = {
-    delay: 0, isDead: false, state, sent: [], answers: 0, keys: [],
+    delay: 0, isDead: false, main, state, sent: [], answers: 0, keys: [],
     set(fresh) {
       const changed = Object.keys(fresh).filter(
         (key) => JSON.stringify(fresh[key]) !== JSON.stringify(state[key]));
@@ -74,6 +82,8 @@ async ([script, style, state, dark]) => {
   window.bare = bare;
   const module = await import("data:text/javascript," + encodeURIComponent(script));
   bare.remove = module.default.render({ model, el: main });
+  // JupyterLab attaches an output that it restores long after it is drawn
+  if (late) setTimeout(() => document.body.append(main), 200);
 }
 """
 
@@ -134,6 +144,8 @@ class Bare:
         page: of the browser.
         kernel: behind the page.
         root: the element that the script has made.
+        heard: what the page has written to its console, and its exceptions, also those
+            in observers, timers and promises.
         panel: the panel in it.
     """
 
@@ -142,15 +154,39 @@ class Bare:
     def __init__(self, page: Page) -> None:
         self.page = page
         page.expose_function("toKernel", self._answer)
+        self.heard: list[str] = []
+        page.on("console", lambda message: self.heard.append(message.text))
+        page.on("pageerror", lambda error: self.heard.append(str(error)))
         self.root = page.locator(".lw-root")
         self.panel = page.locator(".lw-panel")
 
-    def open(self, *, is_dark: bool = False, **settings: Any) -> None:  # noqa: ANN401 - as StepPanel
-        """Begin anew, with a new panel in an empty page."""
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Fail if the page says anything meanwhile."""
+        self.heard.clear()
+        yield
+        self.page.evaluate(TWO_FRAMES)  # something may still be under way
+        assert self.heard == []
+
+    def open(
+        self,
+        *,
+        is_dark: bool = False,
+        is_late: bool = False,
+        **settings: Any,  # noqa: ANN401 - as StepPanel
+    ) -> None:
+        """Begin anew, with a new panel in an empty page.
+
+        Args:
+            is_dark: the page around the panel is.
+            is_late: the panel is drawn first, and put into the page later.
+            settings: as those of `StepPanel`.
+        """
         self.kernel = Kernel(**settings)
         self.page.goto("about:blank")  # or no slider can be dragged in the new document
         self.page.set_content(EMPTY)
-        self.page.evaluate(BEGIN, [SCRIPT, STYLE, self.kernel.state(), is_dark])
+        state = self.kernel.state()
+        self.page.evaluate(BEGIN, [SCRIPT, STYLE, state, is_dark, is_late])
         self.settle()
 
     def action(self, name: str) -> Locator:
@@ -187,11 +223,7 @@ class Bare:
         A page that is out of sight paints nothing, so it is not waited for long.
         """
         self.page.wait_for_function("() => bare.answers === bare.sent.length")
-        self.page.evaluate(
-            "() => Promise.race([new Promise((done) => setTimeout(done, 1000)), "
-            "new Promise((done) => "
-            "requestAnimationFrame(() => requestAnimationFrame(done)))])"
-        )
+        self.page.evaluate(TWO_FRAMES)
 
     def act(self, action: str, value: object = None) -> None:
         """Change the state behind the page, as a cell may, and redraw."""

@@ -25,6 +25,14 @@ NOTEBOOK = "notebooks/06_decode_loop.ipynb"
 PRESS = 90  # milliseconds between down and up, as people press
 SECONDS_TO_SETTLE = 10
 
+OPEN_PANEL = """\
+from llm_walkthrough.classroom import open_lesson
+from llm_walkthrough.widgets import StepPanel
+
+lesson = open_lesson()
+panel = StepPanel(lesson.model, lesson.tokenizer, lesson.prompt())
+panel
+"""
 # Told to the kernel once: what the stepper of the panel holds.
 TELL = """\
 def tell_what_is_held():
@@ -261,16 +269,32 @@ def test_the_panel_follows_the_theme(at_prompt: Opened) -> None:
     assert grounds == {"rgb(255, 255, 255)", "rgb(21, 24, 28)"}
 
 
+def test_after_a_reload_of_the_page_the_panel_goes_on_and_follows_the_theme(
+    chromium: Browser, lab: Lab
+) -> None:
+    above = ["print('far above the panel\\n' * 9)"] * 20  # it is drawn out of sight
+    lab.write("reload.ipynb", *above, OPEN_PANEL)
+    with quiet_page(chromium, lab) as page:
+        page.emulate_media(color_scheme="dark")
+        page.goto(lab.url("reload.ipynb"))
+        run_all_cells(page)
+        panel = page.locator(".lw-panel")
+        panel.locator("[data-action=step]").click(delay=PRESS)
+        expect(panel.locator(".lw-made")).to_have_count(1)
+        page.keyboard.press("Control+s")
+        page.wait_for_timeout(1000)
+        page.reload()
+        expect(panel.locator(".lw-made")).to_have_count(1)
+        panel.scroll_into_view_if_needed()
+        expect(page.locator(".lw-root")).to_have_class("lw-root lw-dark")
+        panel.locator("[data-action=step]").click(delay=PRESS)
+        expect(panel.locator(".lw-made")).to_have_count(2)
+
+
 def test_after_a_restart_of_the_kernel_the_panel_says_what_to_do(
     chromium: Browser, lab: Lab
 ) -> None:
-    cell = (
-        "from llm_walkthrough.classroom import open_lesson\n"
-        "from llm_walkthrough.widgets import StepPanel\n"
-        "lesson = open_lesson()\n"
-        "panel = StepPanel(lesson.model, lesson.tokenizer, lesson.prompt())\npanel"
-    )
-    lab.write("restart.ipynb", cell)
+    lab.write("restart.ipynb", OPEN_PANEL)
     with quiet_page(chromium, lab) as page:
         page.goto(lab.url("restart.ipynb"))
         run_all_cells(page)

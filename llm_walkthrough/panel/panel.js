@@ -39,9 +39,12 @@ function patch(old, fresh) {
   }
 }
 
-// A page is light or dark by what lies behind it, whatever the program is called.
+// A page is light or dark by what lies behind it, whatever the program is called. A root
+// outside of the page has nothing behind it, and its styles are empty: JupyterLab draws
+// what it restores after a reload first and attaches it later, as its size then tells.
 function followTheme(root) {
   const look = () => {
+    if (!root.isConnected) return;
     for (let node = root.parentElement; node; node = node.parentElement) {
       const [r, g, b, a = 1] = getComputedStyle(node).backgroundColor.match(/[\d.]+/g).map(Number);
       if (a < 0.5) continue;
@@ -50,11 +53,13 @@ function followTheme(root) {
     }
   };
   const observer = new MutationObserver(() => setTimeout(look, 100));
+  const attached = new ResizeObserver(look);
+  attached.observe(root);
   for (const node of [document.documentElement, document.body]) {
     observer.observe(node, { attributes: true });
   }
-  requestAnimationFrame(look);
-  return () => observer.disconnect();
+  look();
+  return () => [observer, attached].forEach((one) => one.disconnect());
 }
 
 function saveFile({ name, text, type }) {
@@ -87,6 +92,7 @@ function render({ model, el }) {
   const moved = new Map(); // slider to its newest value, not sent yet
 
   function send(action, value) {
+    if (isGone) return; // while a file was read
     sent += 1;
     wait();
     try {
@@ -136,7 +142,7 @@ function render({ model, el }) {
     clearTimeout(tick);
     if (panel.dataset.tick !== undefined) {
       // not beside a click, whose page will ask for the next step anyway
-      const ask = () => isGone || sent > heard || send("tick");
+      const ask = () => sent > heard || send("tick");
       tick = setTimeout(() => requestAnimationFrame(ask), Number(panel.dataset.tick));
     }
   }

@@ -84,13 +84,14 @@ def stage(chromium: Browser) -> Bare:
 
 @pytest.fixture(params=["light", "dark"])
 def bare(stage: Bare, request: pytest.FixtureRequest) -> Iterator[Bare]:
-    stage.open(is_dark=request.param == "dark")
-    stage.page.wait_for_function(
-        "(dark) => document.querySelector('.lw-root').classList.contains('lw-dark')"
-        " === dark",
-        arg=request.param == "dark",
-    )
-    yield stage
+    with stage.quiet():
+        stage.open(is_dark=request.param == "dark")
+        stage.page.wait_for_function(
+            "(dark) => document.querySelector('.lw-root').classList.contains('lw-dark')"
+            " === dark",
+            arg=request.param == "dark",
+        )
+        yield stage
     stage.page.set_viewport_size({"width": 1300, "height": 1100})
 
 

@@ -6,6 +6,7 @@ behind it is a real panel on the toy model.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -16,8 +17,6 @@ from bare_page import HOSTILE, PRESS, Bare
 from playwright.sync_api import (
     Browser,
     CDPSession,
-    ConsoleMessage,
-    Error,
     Page,
     ViewportSize,
     expect,
@@ -42,6 +41,17 @@ IN_SIGHT = """\
   return inner.top >= outer.top && inner.bottom <= outer.bottom;
 }
 """
+THROW = """\
+() => {
+  const fail = (where) => { throw new Error(where) };
+  setTimeout(() => fail("timer"));
+  requestAnimationFrame(() => fail("frame"));
+  const observer = new MutationObserver(() => fail("observer"));
+  observer.observe(document.body, { attributes: true });
+  document.body.setAttribute("data-changed", "");
+  Promise.resolve().then(() => fail("promise"));
+}
+"""
 HALF_A_PIXEL = 0.5
 HEIGHT = "(panel) => panel.getBoundingClientRect().height"
 
@@ -56,21 +66,38 @@ def stage(chromium: Browser) -> Bare:
 @pytest.fixture
 def bare(stage: Bare) -> Iterator[Bare]:
     """A panel in a page that is expected to be quiet."""
-    errors: list[str] = []
+    with stage.quiet():
+        stage.open()
+        yield stage
 
-    def hear(message: ConsoleMessage) -> None:
-        errors.append(message.text)
 
-    def fail(error: Error) -> None:
-        errors.append(str(error))
+def test_an_exception_is_heard_wherever_it_is_thrown(bare: Bare) -> None:
+    bare.page.evaluate(THROW)
+    bare.page.wait_for_timeout(200)
+    for place in ("timer", "frame", "observer", "promise"):
+        assert any(place in said for said in bare.heard), place
+    bare.heard.clear()
 
-    stage.page.on("console", hear)
-    stage.page.on("pageerror", fail)
-    stage.open()
-    yield stage
-    stage.page.remove_listener("console", hear)
-    stage.page.remove_listener("pageerror", fail)
-    assert errors == []
+
+# --- the theme ------------------------------------------------------------------------
+
+
+def test_a_panel_is_dark_in_a_dark_page_whenever_it_is_put_there(bare: Bare) -> None:
+    for is_late, is_dark in itertools.product((True, False), (True, False)):
+        bare.open(is_late=is_late, is_dark=is_dark)
+        style = "lw-root lw-dark" if is_dark else "lw-root"
+        expect(bare.root).to_have_class(style)
+
+
+def test_a_panel_outside_of_the_page_stays_quiet(bare: Bare) -> None:
+    for _ in range(2):  # removed from sight only, then for good
+        bare.page.evaluate("() => bare.main.remove()")
+        bare.page.evaluate("() => { document.body.style.color = 'red' }")  # a new theme
+        bare.redraw()
+        bare.act("step")
+        bare.page.wait_for_timeout(200)
+        bare.page.evaluate("() => bare.remove()")
+    assert bare.sent() == []
 
 
 # --- presses --------------------------------------------------------------------------
