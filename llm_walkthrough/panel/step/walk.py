@@ -150,7 +150,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
             "speed": lambda now, name: replace(now, speed=_one_of(DELAYS, name)),
             "limit": lambda now, name: replace(now, limit=_one_of(LIMITS, name)),
             "guessing": lambda now, _value: replace(
-                now, is_guessing=not now.is_guessing
+                now, is_guessing=not now.is_guessing, running=False
             ),
             "large": lambda now, _value: replace(now, is_large=not now.is_large),
         }

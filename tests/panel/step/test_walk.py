@@ -344,6 +344,18 @@ def test_right_and_wrong_guesses_are_counted_and_what_comes_is_drawn() -> None:
     assert made(one) == drawn
 
 
+def test_whoever_wants_to_guess_stops_the_run() -> None:
+    one = walk()
+    for _ in range(2):  # and whoever does not want to any more
+        one.act("run")
+        one.act("tick")
+        one.act("guessing")
+        assert not one.now.running
+    before = made(one)
+    one.act("tick")
+    assert made(one) == before
+
+
 # --- sharing ----------------------------------------------------------------------
 
 
