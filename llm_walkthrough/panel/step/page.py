@@ -275,7 +275,7 @@ def branches_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
     tree = _tree(shot.branches, len(shot.made))
     rows = "".join(f"<li>{_branch(one, tokenizer)}</li>" for one in shot.branches)
     return (
-        '<section class="lw-branches"><h4>Branches</h4>'
+        '<section class="lw-branches"><h4>Branches <span>log p · per token</span></h4>'
         '<div class="lw-tree" tabindex="0" role="group" aria-label="Branches">'
         f"{tree}<ol>{rows}</ol></div></section>"
     )
@@ -316,20 +316,26 @@ def _branch(branch: NamedBranch, tokenizer: Tokenizer) -> str:
     shown = branch.tokens[branch.fork : branch.fork + _TAIL]  # 1 character or more each
     tail = visible(tokenizer.decode(shown, show_special=True))
     words = tail if len(tail) <= _TAIL else f"{tail[:_TAIL]}…"
-    known = branch.log_probability
-    log_p = "not known" if known is None else f"{known:.2f}"
+    known, count = branch.log_probability, len(branch.tokens)
+    log_p = told = "not known" if known is None else f"{known:.2f}"
+    if known:  # totals of branches of different lengths do not compare
+        log_p, told = (
+            f"{log_p} · {known / count:.2f}",
+            f"{log_p}, {known / count:.2f} per token",
+        )
     named = marks.attributes(
         {
             "class": "lw-branch",
             "data-action": "switch",
             "data-value": f'"{branch.name}"',
             "aria-pressed": branch.is_active,
-            "data-tip": f"{len(branch.tokens)} tokens, log p {log_p}: {words}",
+            "data-tip": f"{count} tokens, log p {told}: {words}",
         }
     )
     return (
         f'<button type="button"{named}><b>{branch.name}</b>'
-        f"<bdi>{html.escape(words)}</bdi><span>log p {log_p}</span></button>"
+        f'<bdi>{html.escape(words)}</bdi><span><i class="lw-sr">log p </i>{log_p}'
+        "</span></button>"
     )
 
 

@@ -216,10 +216,18 @@ def test_each_branch_is_a_button_with_its_text_and_log_probability() -> None:
     assert [str(b["data-tip"])[:8] for b in buttons] == ["4 tokens", "3 tokens"]
     last = tokenizer().decode(made(one)[-1:], show_special=True)
     assert str(buttons[1]["data-tip"]).endswith(f": {last}") or not last.isprintable()
-    for branch in one.snapshot().branches:
-        assert f"log p {branch.log_probability:.2f}" in shown.text
+    branches = one.snapshot().branches
+    assert len({len(branch.tokens) for branch in branches}) == 2
+    for branch, button in zip(branches, buttons, strict=True):
+        total = branch.log_probability
+        assert total is not None
+        mean = total / len(branch.tokens)  # totals of unequal lengths do not compare
+        assert f"log p {total:.2f} · {mean:.2f}" in shown.text
+        tip = str(button["data-tip"])
+        assert f"tokens, log p {total:.2f}, {mean:.2f} per token: " in tip
     one.stepper.step()
     assert "log p not known" in drawn(one).text
+    assert "0 tokens, log p 0.00: " in str(drawn(walk()).actions("switch")[0])
 
 
 def test_the_place_where_the_next_token_comes_is_marked_once() -> None:
