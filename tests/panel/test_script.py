@@ -572,7 +572,7 @@ def test_a_run_is_saved_as_a_file_and_opened_again(bare: Bare, tmp_path: Path) -
     expect(bare.panel.locator(".lw-notice")).to_contain_text("Replayed 3 steps")
 
 
-def test_the_picture_of_a_step_is_a_page_that_needs_nothing_else(
+def test_the_page_of_a_step_is_a_file_that_needs_nothing_else(
     bare: Bare, chromium: Browser, tmp_path: Path
 ) -> None:
     bare.press("step", 2)

@@ -103,7 +103,9 @@ def _head(shot: Snapshot) -> str:
         ),
         marks.button("save", "Save run", "write this run to a small file"),
         _OPEN,
-        marks.button("export", "Picture", "write this page to an HTML file"),
+        marks.button(
+            "export", "Save page", "write the panel as it is now to an HTML file"
+        ),
     )
     where = (
         f"step <b>{len(shot.made)}</b> · context <b>{len(shot.tokens):,}</b> of "

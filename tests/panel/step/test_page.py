@@ -119,6 +119,14 @@ def test_large_type_is_a_class_of_the_whole_panel() -> None:
     assert "lw-large" in str(drawn(one).tags[0][1]["class"])
 
 
+def test_a_button_that_writes_a_file_says_which() -> None:
+    shown = drawn(walk())
+    (page_button,) = shown.actions("export")
+    assert "Save page" in shown.text
+    assert "Picture" not in shown.text
+    assert "HTML file" in str(page_button["title"])
+
+
 # --- tokens ------------------------------------------------------------------------
 
 
