@@ -593,6 +593,39 @@ def test_the_page_of_a_step_is_a_file_that_needs_nothing_else(
 # --- height ---------------------------------------------------------------------------
 
 
+COLUMNS = """\
+() => {
+  const main = document.querySelector(".lw-root");
+  const heads = [...document.querySelectorAll(".lw-table th")];
+  const found = [];
+  for (let width = 420; width <= 1300; width += 20) {
+    main.style.width = `${width}px`;
+    const shown = heads.filter((head) => head.offsetWidth);
+    const row = document.querySelector(".lw-table tbody tr");
+    const text = document.createRange();
+    text.selectNodeContents(row.querySelector(".lw-rank"));
+    found.push({
+      width,
+      names: shown.map((head) => head.innerText),
+      bars: document.querySelector(".lw-table .lw-bars").offsetWidth,
+      over: text.getBoundingClientRect().right
+        - row.querySelector(".lw-chip").getBoundingClientRect().left,
+    });
+  }
+  return found;
+}
+"""
+
+
+@pytest.mark.parametrize("rank", ["49,152", "151,936"])
+def test_a_rank_of_many_digits_ends_before_the_chip(bare: Bare, rank: str) -> None:
+    bare.panel.locator("tbody .lw-rank").first.evaluate(
+        "(cell, rank) => { cell.textContent = rank }", rank
+    )
+    over = [one for one in bare.page.evaluate(COLUMNS) if one["over"] > 0]
+    assert over == []
+
+
 HEIGHTS = """\
 () => {
   const main = document.querySelector(".lw-root");
