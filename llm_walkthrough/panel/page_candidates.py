@@ -121,7 +121,7 @@ def _table(found: Distribution, vocabulary: Vocabulary, *, can_take: bool) -> st
         '<table class="lw-table"><thead><tr>'
         '<th class="lw-rank"><span class="lw-sr">rank</span></th>'
         '<th class="lw-token">token</th>'
-        '<th class="lw-num">logit</th><th class="lw-num lw-opt">penalty</th>'
+        '<th class="lw-num">logit</th><th class="lw-num lw-seldom">penalty</th>'
         '<th class="lw-num lw-opt">÷ T</th>'
         f'<th class="lw-bars">▭ model ▬ {html.escape(shown)}</th>'
         '<th class="lw-num">% model</th><th class="lw-num">% now</th>'
@@ -143,7 +143,7 @@ def _row(found: Distribution, row: Candidate, widest: float, piece: str) -> str:
         f'<tr class="{style}"><td class="lw-rank">{row.score.rank:,}</td>'
         f"<td>{piece}</td>"
         f'<td class="lw-num">{row.logit:.2f}</td>'
-        f'<td class="lw-num lw-opt">{_logit_after(found, row, _PENALTY)}</td>'
+        f'<td class="lw-num lw-seldom">{_logit_after(found, row, _PENALTY)}</td>'
         f'<td class="lw-num lw-opt">{_logit_after(found, row, _TEMPERATURE)}</td>'
         f'<td class="lw-bars"><span class="lw-ghost" style="width:{ghost:.1f}%"></span>'
         f'<span class="lw-solid" style="width:{solid:.1f}%"></span></td>'
@@ -182,9 +182,12 @@ def _piece(
 ) -> str:
     """Write the token of a candidate, as a button if it can be taken."""
     piece = vocabulary.piece(row.token)
+    penalized = _logit_after(found, row, _PENALTY)
     tip = (
         f"id {row.token} · {percent(row.score.probability)} % by the model · rank "
-        f"{row.score.rank:,}" + (f" · {row.reason}" if row.reason else "")
+        f"{row.score.rank:,}"
+        + (f" · logit {penalized} after the penalty" if penalized else "")
+        + (f" · {row.reason}" if row.reason else "")
     )
     if can_take:
         name = f"take {piece}, {tip}"

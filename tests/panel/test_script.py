@@ -617,6 +617,14 @@ COLUMNS = """\
 """
 
 
+def test_a_wider_panel_shows_every_column_that_a_narrower_one_shows(bare: Bare) -> None:
+    found = bare.page.evaluate(COLUMNS)
+    for narrow, wide in itertools.pairwise(found):
+        assert {*narrow["names"]} <= {*wide["names"]}, wide["width"]
+    assert {"penalty", "÷ T"} <= {*found[-1]["names"]}
+    assert [one["width"] for one in found if one["bars"] < 36] == []
+
+
 @pytest.mark.parametrize("rank", ["49,152", "151,936"])
 def test_a_rank_of_many_digits_ends_before_the_chip(bare: Bare, rank: str) -> None:
     bare.panel.locator("tbody .lw-rank").first.evaluate(
