@@ -207,10 +207,17 @@ function render({ model, el }) {
     tip.textContent = node ? node.dataset.tip || node.getAttribute("aria-label") : "";
     if (!node) return;
     const [box, around] = [node, root].map((one) => one.getBoundingClientRect());
-    const left = Math.min(box.left - around.left, around.width - tip.offsetWidth - 4);
-    const above = box.top - around.top - tip.offsetHeight - 6;
-    tip.style.left = `${Math.max(4, left)}px`;
-    tip.style.top = `${above > 0 ? above : box.bottom - around.top + 6}px`;
+    let left = box.left - around.left;
+    let top = box.top - around.top - tip.offsetHeight - 6;
+    if (top <= 0) top = box.bottom - around.top + 6;
+    // rows are compared, so a tip stands beside all of them, or else below the last one
+    const rows = node.closest(".lw-table, .lw-guess, .lw-tree")?.getBoundingClientRect();
+    if (rows && around.right - rows.right > tip.offsetWidth + 12) {
+      left = rows.right - around.left + 8;
+      top = box.top - around.top;
+    } else if (rows) top = rows.bottom - around.top + 4;
+    tip.style.left = `${Math.max(4, Math.min(left, around.width - tip.offsetWidth - 4))}px`;
+    tip.style.top = `${top}px`;
   }
 
   root.addEventListener("click", (event) => {

@@ -634,6 +634,51 @@ def test_a_rank_of_many_digits_ends_before_the_chip(bare: Bare, rank: str) -> No
     assert over == []
 
 
+COVERED = """\
+() => {
+  const box = (node) => node.getBoundingClientRect();
+  const tip = box(document.querySelector(".lw-tip"));
+  const root = box(document.querySelector(".lw-root"));
+  const lies = (other) => tip.left < other.right && other.left < tip.right
+    && tip.top < other.bottom && other.top < tip.bottom;
+  const all = ".lw-table tbody tr, .lw-guess li, .lw-branch";
+  const rows = [...document.querySelectorAll(all)];
+  return {
+    covered: rows.filter((row) => lies(box(row))).length,
+    isInside: tip.width > 0 && tip.left >= root.left && tip.right <= root.right
+      && tip.top >= root.top && tip.bottom <= root.bottom,
+  };
+}
+"""
+
+
+@pytest.mark.parametrize("width", [600, 848, 1140, 1300])
+def test_the_tip_of_a_row_covers_no_row(bare: Bare, width: int) -> None:
+    bare.page.set_viewport_size({**WIDE, "width": width})
+    bare.act("step")
+    bare.act("step")
+    bare.act("back", 1)
+    bare.act("take", {"token": 5, "position": bare.kernel.stepper.position})
+    bare.act("knob", {"name": "top_k", "value": 4})  # the others get a reason
+    seen = []
+    for is_guessing in (False, True):
+        bare.action("step").focus()
+        for _ in range(12):
+            bare.page.keyboard.press("ArrowDown")
+            bare.settle()
+            seen.append(bare.page.evaluate(COVERED))
+        hovered = bare.panel.locator(".lw-flag[data-tip], .lw-branch")
+        for node in hovered.all():
+            node.hover()
+            bare.settle()
+            seen.append(bare.page.evaluate(COVERED))
+        if not is_guessing:
+            bare.act("guessing")
+    bare.page.set_viewport_size(WIDE)
+    assert len(seen) > 30
+    assert [one for one in seen if one != {"covered": 0, "isInside": True}] == []
+
+
 HEIGHTS = """\
 () => {
   const main = document.querySelector(".lw-root");
