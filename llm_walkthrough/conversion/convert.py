@@ -46,10 +46,8 @@ def convert(
         raise InputError(
             f"{folder} exists and no conversion made it; name a new folder or remove it"
         )
-    with (
-        storage.refusals_explained(folder.parent),
-        storage.scratch_folder(folder) as scratch,
-    ):
+    refusals = storage.refusals_explained(folder.parent)
+    with refusals, storage.scratch_folder(folder) as scratch:
         complete = scratch / "new"
         complete.mkdir()
         with OnnxWriter(complete) as onnx:
@@ -57,7 +55,6 @@ def convert(
             onnx.save()
         model_folder.write_tokenizer(model, complete)
         model_folder.write_genai_config(model, complete)
-        files = sorted(complete.iterdir())
         record = {
             "version": VERSION,
             "variant": variant,
@@ -65,7 +62,7 @@ def convert(
             "gguf_sha256": storage.sha256(gguf),
             "name": model.field("general.name"),
             "licence": model.field("general.license"),
-            "bytes": {file.name: file.stat().st_size for file in files},
+            "bytes": {f.name: f.stat().st_size for f in sorted(complete.iterdir())},
         }
         model_folder.write_json(complete / RECORD_FILE, record)
         if folder.exists():  # a folder that is not empty cannot be renamed onto

@@ -3,7 +3,7 @@
 Two kits with the same three methods: `Float32Kit` writes plain products, `Int4Kit`
 keeps the 4-bit and 8-bit codes of the file. Knows nothing of layers and attention.
 
-How a Q4_1 weight w = d * q + m, q in 0 … 15 (module `quantised`), is kept exactly:
+How a Q4_1 weight w = d * q + m, q in 0 … 15 (module `gguf_model`), is kept exactly:
 the fast 4-bit operator, MatMulNBits, computes with d * (q - 8). What is left, m + 8d,
 is the same for all 32 weights of a block, so it multiplies the sum of the block's
 inputs:
@@ -23,12 +23,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llm_walkthrough.conversion.gguf_model import GgufModel
+from llm_walkthrough.conversion.gguf_model import BLOCK, GgufModel
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
-from llm_walkthrough.conversion.quantised import BLOCK
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32, Shaped
+    from jaxtyping import Shaped
 
 EMBEDDING = "/model/embed_tokens"
 HEAD = "/lm_head"
@@ -59,24 +58,24 @@ class Float32Kit(Kit):
 
     def embed(self, token_ids: str) -> str:
         """Gather float32 rows."""
-        rows = self._weight(EMBEDDING, self._model.dense("token_embd.weight"))
+        rows = self._weight(EMBEDDING, ["token_embd.weight"])
         return self._onnx.node("Gather", [rows, token_ids], f"{EMBEDDING}/Gather")
 
     def linear(self, name: str, vectors: str, tensors: Sequence[str]) -> str:
         """Multiply by the rows of the matrices as they lie, hence transB."""
-        rows = np.concatenate([self._model.dense(tensor) for tensor in tensors])
-        weight = self._weight(name, rows)
+        weight = self._weight(name, tensors)
         return self._onnx.node("Gemm", [vectors, weight], f"{name}/Gemm", transB=1)
 
     def head(self, vectors: str) -> None:
         """Multiply by the embedding's rows, or by the head's if there are any."""
         rows = f"{EMBEDDING}/weight"
         if self._model.has_own_head:
-            rows = self._weight(HEAD, self._model.dense("output.weight"))
+            rows = self._weight(HEAD, ["output.weight"])
         name, outputs = f"{HEAD}/MatMul", ["logits"]
         self._onnx.node("FusedMatMul", [vectors, rows], name, outputs, transB=1)
 
-    def _weight(self, name: str, rows: Float32[np.ndarray, "outputs inputs"]) -> str:
+    def _weight(self, name: str, tensors: Sequence[str]) -> str:
+        rows = np.concatenate([self._model.dense(tensor) for tensor in tensors])
         return self._onnx.weight(f"{name}/weight", rows)
 
 
@@ -109,9 +108,8 @@ class Int4Kit(Kit):
         split = onnx.constant(f"{blocks}_blocks", np.array([-1, blocks, BLOCK]))
         last_axis = onnx.constant("last_axis", np.array([-1]))
         blocked = onnx.node("Reshape", [vectors, split], f"{base}/Reshape")
-        sums = onnx.node(  # of each block of 32 inputs: [tokens, blocks]
-            "ReduceSum", [blocked, last_axis], f"{base}/ReduceSum", keepdims=0
-        )
+        axes, reduce = [blocked, last_axis], f"{base}/ReduceSum"
+        sums = onnx.node("ReduceSum", axes, reduce, keepdims=0)  # [tokens, blocks]
         inputs = [sums, offset_rows, product]
         return onnx.node("Gemm", inputs, f"{name}/block_offsets/Gemm", transB=1)
 

@@ -34,8 +34,7 @@ def sha256(path: Path) -> str:
 @contextmanager
 def scratch_folder(target: Path) -> Iterator[Path]:
     """A new folder beside `target`, in which to make it; removed at the end."""
-    name = SCRATCH.format(name=target.name, process=os.getpid())
-    scratch = target.with_name(name)
+    scratch = target.with_name(SCRATCH.format(name=target.name, process=os.getpid()))
     shutil.rmtree(scratch, ignore_errors=True)  # of a dead process with our number
     scratch.mkdir(parents=True)
     try:
@@ -44,18 +43,12 @@ def scratch_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left in `folder`; call it under `exclusive`."""
-    for scratch in folder.glob(SCRATCH.format(name="*", process="*")):
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
 @contextmanager
 def exclusive(folder: Path, tell: Callable[[], None]) -> Iterator[None]:
-    """Let one process at a time work in `folder`, which is made if needed.
+    """Let one process at a time work in `folder`, cleared of what dead ones left.
 
     Args:
-        folder: holds the lock file; the system frees the lock of a killed process.
+        folder: made if needed; the system frees the lock of a killed process.
         tell: called once if another process must be waited for.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,6 +59,8 @@ def exclusive(folder: Path, tell: Callable[[], None]) -> Iterator[None]:
         tell()
         lock.acquire()
     try:
+        for scratch in folder.glob(SCRATCH.format(name="*", process="*")):
+            shutil.rmtree(scratch, ignore_errors=True)
         yield
     finally:
         lock.release()
