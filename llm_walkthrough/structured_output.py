@@ -9,7 +9,6 @@ is followed (`constraints.matcher`) or brought to its end (`constraints.completi
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -50,8 +49,7 @@ class GrammarMask:
     vocabulary: GrammarVocabulary
     start: int
     max_new_tokens: int | None = None
-    label: ClassVar[str] = "grammar"
-    """What this processor is called where it masks a token."""
+    label: ClassVar[str] = "grammar"  # of this processor, where it masks a token
 
     def __post_init__(self) -> None:
         if self.start < 0:
@@ -112,20 +110,21 @@ class GrammarMask:
             token, position = int(tokens[count]), self.start + count
             state = spot.state.after(token)
             if state is None:
-                raise self._misfit(token, position, spot.state)
+                raise self._misfit(token, position, is_ended=spot.state.is_ended)
             left = self._left(position + 1)
             ending = None if left is None else spot.ending_after(token, state, left)
             spot = Spot(state, ending)
-            self._spots.keep(text[: (count + 1) * size], spot)
+            self._spots[text[: (count + 1) * size]] = spot
+            if len(self._spots) > KEPT_SPOTS:  # the first stays, b""
+                del self._spots[next(filter(None, self._spots))]
         return spot
 
-    def _misfit(self, token: int, position: int, state: GrammarState) -> InputError:
-        piece = self.vocabulary.tokenizer.piece(token)
-        where = "after the end of the text" if state.is_ended else "there"
+    def _misfit(self, token: int, position: int, *, is_ended: bool) -> InputError:
+        where = "after the end of the text" if is_ended else "there"
         return InputError(
-            f"token {piece!r} at position {position} does not follow the "
-            f"{self.grammar.kind}, which does not allow it {where}; undo it, or take "
-            "the grammar out of the processors"
+            f"token {self.vocabulary.tokenizer.piece(token)!r} at position {position} "
+            f"does not follow the {self.grammar.kind}, which does not allow it {where};"
+            " undo it, or take the grammar out of the processors"
         )
 
     def _left(self, length: int) -> int | None:
@@ -161,10 +160,8 @@ class GrammarMask:
         is_free = token in self.vocabulary.end_tokens or spot.state.forced
         if left is None or spot.ending is None or is_free:
             return None
-        said = (
-            f"the {left} tokens that are left of {self.max_new_tokens} would not be "
-            "enough to finish the text after it"
-        )
+        said = f"the {left} tokens that are left of {self.max_new_tokens} would not be "
+        said += "enough to finish the text after it"
         return None if spot.can_end_after(token, left) else said
 
     def _reason_of_grammar(
@@ -185,21 +182,12 @@ class GrammarMask:
         return f"…{before[-24:]}{tokenizer.piece(token)} is not allowed by the {kind}"
 
 
-class _Spots(OrderedDict[bytes, Spot]):
+class _Spots(dict[bytes, Spot]):
     """Spots by the tokens that led there: the newest of them, and the first.
 
-    Attributes:
-        first: the spot before the first token.
-        lock: held by whoever looks something up; a spot is worked out only once.
+    Whoever looks one up holds the lock, so that a spot is worked out only once.
     """
 
     def __init__(self, first: Spot) -> None:
         super().__init__({b"": first})
-        self.first = first
-        self.lock = threading.RLock()
-
-    def keep(self, text: bytes, spot: Spot) -> None:
-        """Keep one more spot."""
-        self[text] = spot
-        if len(self) > KEPT_SPOTS:
-            del self[next(key for key in self if key)]
+        self.first, self.lock = first, threading.RLock()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from argparse import Namespace
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -19,11 +20,8 @@ from llm_walkthrough.command_line import terminal
 from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-
     from llm_walkthrough.answer import Answer, Settings
     from llm_walkthrough.arrays import TokenIds
-    from llm_walkthrough.catalogue import Choice
     from llm_walkthrough.grammar import Grammar
     from llm_walkthrough.tokenizer import Tokenizer
 
@@ -88,12 +86,31 @@ def list_models(options: Namespace) -> int:
     # the other names are shorter ones for the same variants
     listed = [one for name, one in choices().items() if name == one.folder.name]
     if options.json:
-        _write([_model_record(choice) for choice in listed])
+        records = [
+            {
+                "name": one.folder.name,
+                "title": one.entry.title,
+                "licence": one.entry.licence,
+                "parameters": one.entry.parameters,
+                "is_ready": one.is_ready,
+                "folder": str(one.folder),
+            }
+            for one in listed
+        ]
+        _write(records)
         return OK
-    for choice in listed:
-        entry, state = choice.entry, "ready" if choice.is_ready else "not fetched"
-        size = f"{entry.parameters / 1e6:.0f} M parameters"
-        _write(f"{choice.folder.name:<32}  {size}  {entry.licence}  {state}")
+    from llm_walkthrough.views import Table
+
+    rows = [
+        (
+            one.folder.name,
+            f"{one.entry.parameters / 1e6:.0f} M",
+            one.entry.licence,
+            "ready" if one.is_ready else "not fetched",
+        )
+        for one in listed
+    ]
+    _write(repr(Table(("model", "parameters", "licence", "state"), rows)))
     return OK
 
 
@@ -104,10 +121,9 @@ def fetch_models(options: Namespace) -> int:
         InputError: a name is not known, or as `catalogue.fetch`.
     """
     from llm_walkthrough.catalogue import entries, fetch
-    from llm_walkthrough.command_line.progress import progress
 
     for name in options.names or [entries()[0].name]:
-        with progress() as show:
+        with terminal.progress() as show:
             folder = fetch(name, show)
         _write(str(folder))
     return OK
@@ -153,18 +169,6 @@ def ask(options: Namespace) -> int:
     return INTERRUPTED if answer.figures.stop_reason == answering.INTERRUPTED else OK
 
 
-def _model_record(choice: Choice) -> dict[str, Any]:
-    entry = choice.entry
-    return {
-        "name": choice.folder.name,
-        "title": entry.title,
-        "licence": entry.licence,
-        "parameters": entry.parameters,
-        "is_ready": choice.is_ready,
-        "folder": str(choice.folder),
-    }
-
-
 def _make(answer: Answer, *, shows: bool) -> None:
     """Make the answer; Ctrl-C ends it and keeps what there is."""
     try:
@@ -185,10 +189,8 @@ def _prompt_text(options: Namespace) -> str:
         )
     words: list[str] = options.prompt
     is_piped = sys.stdin is not None and not sys.stdin.isatty()
-    if words == ["-"] or (not words and is_piped):
-        text = terminal.read_input()
-    else:
-        text = " ".join(words)
+    reads = words == ["-"] or (not words and is_piped)
+    text = terminal.read_input() if reads else " ".join(words)
     if not text.strip():
         raise InputError(
             'the prompt is empty; ask something, as in llm-walkthrough ask "Why is the '

@@ -217,7 +217,7 @@ def test_models_are_listed_with_whether_they_are_ready_and_where(
     monkeypatch.setenv(catalogue.MODELS_VARIABLE, str(tmp_path))
     assert cli.main(["models", "list"]) == 0
     states = [line[-11:] for line in capsys.readouterr().out.splitlines()]
-    assert states == ["not fetched", "not fetched"]
+    assert states[2:] == ["not fetched", "not fetched"]
     assert cli.main(["models", "list", "--json"]) == 0
     records = json.loads(capsys.readouterr().out)
     assert [record["is_ready"] for record in records] == [False, False]
