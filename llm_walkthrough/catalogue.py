@@ -114,11 +114,7 @@ def choices() -> dict[str, Choice]:
 
 
 def find(name_or_path: str | Path | None = None) -> Path:
-    """The folder of a model that is ready to be opened.
-
-    Args:
-        name_or_path: a name of the catalogue, or the path of a model folder (default:
-            the first model of the catalogue).
+    """The folder of a model that is ready to be opened (default: the first listed).
 
     Raises:
         InputError: if the model was not fetched yet, or there is none of that name.
@@ -143,11 +139,7 @@ def find(name_or_path: str | Path | None = None) -> Path:
 
 
 def fetch(name: str, show: Show = lambda _activity, _share: None) -> Path:
-    """Download and convert what is missing of a model; returns its folder.
-
-    Args:
-        name: a name of the catalogue; `choices` lists them.
-        show: hears what is being done, and the share of it that is done.
+    """Download and convert what is missing of a listed model; returns its folder.
 
     Raises:
         InputError: if there is no such model, no network, not the right file, no room
@@ -169,7 +161,7 @@ def fetch(name: str, show: Show = lambda _activity, _share: None) -> Path:
 
 
 def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
-    """The file that a model is converted from; arguments and errors as for `fetch`."""
+    """The file that a model is converted from; errors as for `fetch`."""
     entry = _choice(name).entry
     path, activity = models_folder() / entry.gguf_file, f"downloading {entry.title}"
 

@@ -40,17 +40,13 @@ _WAYS_OUT = {
 class Grammar:
     """A description of the texts that are allowed.
 
-    Attributes:
-        kind: in which language `text` is written.
-        text: the description itself; a JSON schema as JSON.
-
     Raises:
         InputError: the description cannot be compiled or nothing satisfies it, or
             llguidance is not installed.
     """
 
-    kind: Kind
-    text: str
+    kind: Kind  # the language in which `text` is written
+    text: str  # the description itself; a JSON schema as JSON
 
     def __post_init__(self) -> None:
         matcher = llguidance().LLMatcher

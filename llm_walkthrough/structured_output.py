@@ -32,12 +32,8 @@ FURTHER = 4  # times the limit: how far is searched, to say what it would have t
 class GrammarMask:
     """Allow only tokens that a grammar allows, and an end only where it is complete.
 
-    Args:
-        grammar: what the text must follow.
-        vocabulary: the tokens of the model.
-        start: how many tokens come before the text, usually those of the prompt.
-        max_new_tokens: how many tokens the text may have. Near this limit tokens are
-            masked as well after which it could not be finished in time.
+    Near the limit, tokens are masked as well after which the text could not be finished
+    in time.
 
     Raises:
         InputError: a number is out of its range, the grammar cannot be followed, or
@@ -47,8 +43,8 @@ class GrammarMask:
 
     grammar: Grammar
     vocabulary: GrammarVocabulary
-    start: int
-    max_new_tokens: int | None = None
+    start: int  # tokens before the text, usually those of the prompt
+    max_new_tokens: int | None = None  # that the text may have
     label: ClassVar[str] = "grammar"  # of this processor, where it masks a token
 
     def __post_init__(self) -> None:

@@ -80,14 +80,10 @@ class Table(_Captioned):
     int4       0.5
     float32      4
 
-    Attributes:
-        columns: the headings.
-        rows: each as long as `columns`.
-        caption: what the table shows; stands above it.
     """
 
     columns: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[Cell]]  # each as long as `columns`
     caption: str = ""
 
     def _html(self) -> str:
@@ -118,12 +114,7 @@ class Table(_Captioned):
 
 @dataclass(frozen=True, repr=False)
 class Chips(_Captioned):
-    """Short pieces in a row, each in a frame of its own, such as the tokens of a text.
-
-    Attributes:
-        pieces: what stands in the frames.
-        caption: what the row shows; stands above it.
-    """
+    """Short pieces in a row, each in a frame of its own: the tokens of a text."""
 
     pieces: Sequence[str]
     caption: str = ""
@@ -141,14 +132,9 @@ class Chips(_Captioned):
 
 @dataclass(frozen=True, repr=False)
 class Passage(_Captioned):
-    """Running text with its line breaks, such as an answer of the model.
+    """Running text with its line breaks, such as an answer of the model."""
 
-    Attributes:
-        text: is wrapped between words where a page is too narrow for a line.
-        caption: what the text is; stands above it.
-    """
-
-    text: str
+    text: str  # is wrapped between words where a page is too narrow for a line
     caption: str = ""
 
     def _html(self) -> str:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 OK, PROBLEM, BAD_INPUT, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+# defaults for JupyterLab: it asks nobody for news or updates, unless the user does
 JUPYTER_CONFIG = Path(__file__).parent / "jupyter"
-"""Defaults for JupyterLab: it asks nobody for news or updates, unless the user does."""
 
 
 def doctor(options: Namespace) -> int:
@@ -85,41 +85,33 @@ def list_models(options: Namespace) -> int:
 
     # the other names are shorter ones for the same variants
     listed = [one for name, one in choices().items() if name == one.folder.name]
+    records = [
+        {
+            "name": one.folder.name,
+            "title": one.entry.title,
+            "licence": one.entry.licence,
+            "parameters": one.entry.parameters,
+            "is_ready": one.is_ready,
+            "folder": str(one.folder),
+        }
+        for one in listed
+    ]
     if options.json:
-        records = [
-            {
-                "name": one.folder.name,
-                "title": one.entry.title,
-                "licence": one.entry.licence,
-                "parameters": one.entry.parameters,
-                "is_ready": one.is_ready,
-                "folder": str(one.folder),
-            }
-            for one in listed
-        ]
         _write(records)
         return OK
     from llm_walkthrough.views import Table
 
-    rows = [
-        (
-            one.folder.name,
-            f"{one.entry.parameters / 1e6:.0f} M",
-            one.entry.licence,
-            "ready" if one.is_ready else "not fetched",
-        )
-        for one in listed
-    ]
+    rows = []
+    for one in listed:
+        size = f"{one.entry.parameters / 1e6:.0f} M"
+        state = "ready" if one.is_ready else "not fetched"
+        rows.append((one.folder.name, size, one.entry.licence, state))
     _write(repr(Table(("model", "parameters", "licence", "state"), rows)))
     return OK
 
 
 def fetch_models(options: Namespace) -> int:
-    """Fetch and convert models; writes the folder of each.
-
-    Raises:
-        InputError: a name is not known, or as `catalogue.fetch`.
-    """
+    """Fetch models, and write the folder of each; errors as `catalogue.fetch`."""
     from llm_walkthrough.catalogue import entries, fetch
 
     for name in options.names or [entries()[0].name]:
@@ -130,11 +122,7 @@ def fetch_models(options: Namespace) -> int:
 
 
 def show_folder(options: Namespace) -> int:
-    """Write where a model lies, or where all of them do.
-
-    Raises:
-        InputError: there is no such model, or it was not fetched yet.
-    """
+    """Write where a model lies, or where all of them do; errors as `catalogue.find`."""
     from llm_walkthrough.catalogue import find, models_folder
 
     _write(str(find(options.name) if "name" in options else models_folder()))

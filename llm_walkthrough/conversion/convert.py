@@ -29,11 +29,11 @@ def convert(
     variant: Variant,
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Write the model folder `folder` from the file `gguf`.
+    """Write the model folder `folder`, also over an earlier conversion, from `gguf`.
 
     Args:
         gguf: a llama decoder; for "int4" its matrices are Q4_1, its embedding Q8_0.
-        folder: made here; one that an earlier conversion made is replaced.
+        folder: made here.
         variant: "int4" keeps the codes of the file, "float32" writes plain numbers.
         progress: hears the share that is done, in 0 … 1.
 

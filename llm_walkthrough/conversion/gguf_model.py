@@ -62,10 +62,7 @@ class Q8Matrix(NamedTuple):
 
 
 class GgufModel:
-    """A llama decoder in a GGUF file, checked when it is opened.
-
-    Args:
-        path: the file; it is mapped, not loaded.
+    """A llama decoder in a GGUF file, which is mapped, not loaded.
 
     Raises:
         InputError: if the file is not a complete GGUF file, or holds another
@@ -171,10 +168,10 @@ class GgufModel:
             trouble = "not one of a plain llama decoder" if name in found else "missing"
             raise InputError(f"{self.path.name}: tensor {name} is {trouble}")
         for name in self._tensors:
-            if self._kind(name) not in READABLE:
+            if (kind := self._kind(name)) not in READABLE:
                 raise InputError(
-                    f"{self.path.name}: tensor {name} is quantised as "
-                    f"{self._kind(name)}; only {', '.join(READABLE)} can be converted"
+                    f"{self.path.name}: tensor {name} is quantised as {kind}; only "
+                    f"{', '.join(READABLE)} can be converted"
                 )
 
 

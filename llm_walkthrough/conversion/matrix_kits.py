@@ -1,7 +1,9 @@
 """Kits that write the big matrices of a decoder as ONNX nodes.
 
-Two kits with the same three methods: `Float32Kit` writes plain products, `Int4Kit`
-keeps the 4-bit and 8-bit codes of the file. Knows nothing of layers and attention.
+Two kits: `Float32Kit` writes plain products, `Int4Kit` keeps the 4-bit and 8-bit codes
+of the file. In both `embed` looks up the tokens' rows of the embedding, `linear`
+multiplies by stacked matrices, and `head` turns vectors into the output `logits`; the
+first two return their output's name. Knows nothing of layers and attention.
 
 How a Q4_1 weight w = d * q + m, q in 0 … 15 (module `gguf_model`), is kept exactly:
 the fast 4-bit operator, MatMulNBits, computes with d * (q - 8). What is left, m + 8d,
@@ -17,7 +19,6 @@ GatherBlockQuantized are described in onnxruntime's ContribOperators.md.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -34,26 +35,12 @@ HEAD = "/lm_head"
 INT8_INPUTS = 4  # accuracy_level of MatMulNBits: inputs rounded to int8, block by block
 
 
-class Kit(ABC):
-    """How the big matrices of one variant are written."""
-
+class _Kit:
     def __init__(self, model: GgufModel, onnx: OnnxWriter) -> None:
         self._model, self._onnx = model, onnx
 
-    @abstractmethod
-    def embed(self, token_ids: str) -> str:
-        """Look up the tokens' rows of the embedding; returns the output's name."""
 
-    @abstractmethod
-    def linear(self, name: str, vectors: str, tensors: Sequence[str]) -> str:
-        """Multiply by the stacked matrices `tensors`; returns the output's name."""
-
-    @abstractmethod
-    def head(self, vectors: str) -> None:
-        """Turn vectors into the output `logits`."""
-
-
-class Float32Kit(Kit):
+class Float32Kit(_Kit):
     """Every weight as float32; a head that shares the embedding shares its bytes."""
 
     def embed(self, token_ids: str) -> str:
@@ -79,7 +66,7 @@ class Float32Kit(Kit):
         return self._onnx.weight(f"{name}/weight", rows)
 
 
-class Int4Kit(Kit):
+class Int4Kit(_Kit):
     """The codes of the file, bit for bit: Q4_1 in the layers, Q8_0 at both ends."""
 
     def embed(self, token_ids: str) -> str:
@@ -147,3 +134,6 @@ class Int4Kit(Kit):
             block_size=BLOCK,
             accuracy_level=INT8_INPUTS,
         )
+
+
+Kit = Float32Kit | Int4Kit
