@@ -188,11 +188,9 @@ def chat_prompt(tokenizer: Tokenizer, text: str, system: str | None = None) -> s
 
 
 def load(path: Path, threads: int | None = None) -> tuple[Model, Tokenizer]:
-    """Open a model and its tokenizer.
+    """Open the model and tokenizer of a folder, or of an `.onnx` file in it.
 
-    Args:
-        path: a model folder, or an `.onnx` file with the tokenizer beside it.
-        threads: how many threads one operator may use (default: one for each core).
+    One operator may use so many `threads` (default: one for each core).
 
     Raises:
         InputError: one of them cannot be opened, or they do not belong together.

@@ -41,9 +41,8 @@ def to_text(rows: Iterable[Row]) -> str:
 def to_share(rows: Iterable[Row]) -> list[Row]:
     """Give the rows without what tells where this user keeps things.
 
-    Returns:
-        The same rows, in whose texts "{python}" stands for the folder of this Python's
-        environment, "{course}" for that of the course and "~" for the user's own.
+    In their texts "{python}" stands for the folder of this Python's environment,
+    "{course}" for that of the course and "~" for the user's own.
     """
     home = str(Path.home())
     places = {sys.prefix: "{python}", str(REPOSITORY): "{course}", home: "~"}

@@ -75,10 +75,8 @@ class Grammar:
         # of a parser's message what it says, and not its drawing of the place
         said = re.search(r"^error: (.+)$", reason, re.MULTILINE)
         why = said[1] if said else reason.strip().partition("\n")[0]
-        return InputError(
-            f"the {self.kind} {shown!r} cannot be followed ({why}); "
-            f"{_WAYS_OUT[self.kind]}"
-        )
+        trouble = f"the {self.kind} {shown!r} cannot be followed ({why})"
+        return InputError(f"{trouble}; {_WAYS_OUT[self.kind]}")
 
 
 def json_schema(schema: Mapping[str, Any] | str) -> Grammar:
@@ -118,24 +116,18 @@ def json_schema(schema: Mapping[str, Any] | str) -> Grammar:
 
 
 def regular_expression(pattern: str) -> Grammar:
-    """Allow the texts that match the whole pattern.
+    """Allow the texts that match the whole pattern; errors as `Grammar`.
 
     >>> regular_expression("yes|no").kind
     'regular expression'
-
-    Raises:
-        InputError: as `Grammar`.
     """
     return Grammar("regular expression", pattern)
 
 
 def lark_grammar(text: str) -> Grammar:
-    """Allow the texts that the rule `start` of a Lark grammar makes.
+    """Allow the texts that the rule `start` of a Lark grammar makes; errors likewise.
 
     >>> balanced = lark_grammar('start: "x" | "(" start ")"')  # x, (x), ((x)), …
-
-    Raises:
-        InputError: as `Grammar`.
     """
     return Grammar("Lark grammar", text)
 

@@ -84,9 +84,18 @@ class GrammarMask:
         """Say in a sentence why a token may not come next; None if it may."""
         with self._spots.lock:
             spot = self._spot_at(context)
-            if spot.state.allowed[token]:
-                return self._reason_of_limit(token, spot, self._left(len(context)))
-            return self._reason_of_grammar(token, spot.state, context)
+            if not spot.state.allowed[token]:
+                return self._reason_of_grammar(token, spot.state, context)
+            left = self._left(len(context))
+            is_free = token in self.vocabulary.end_tokens or spot.state.forced
+            if left is None or spot.ending is None or is_free:
+                return None
+            if spot.can_end_after(token, left):
+                return None
+        return (
+            f"the {left} tokens that are left of {self.max_new_tokens} would not be "
+            "enough to finish the text after it"
+        )
 
     # --- how it is done --------------------------------------------------------------
 
@@ -151,14 +160,6 @@ class GrammarMask:
             allowed[token] = spot.can_end_after(token, left)
         allowed[list(ends)] = state.is_complete
         return allowed
-
-    def _reason_of_limit(self, token: int, spot: Spot, left: int | None) -> str | None:
-        is_free = token in self.vocabulary.end_tokens or spot.state.forced
-        if left is None or spot.ending is None or is_free:
-            return None
-        said = f"the {left} tokens that are left of {self.max_new_tokens} would not be "
-        said += "enough to finish the text after it"
-        return None if spot.can_end_after(token, left) else said
 
     def _reason_of_grammar(
         self, token: int, state: GrammarState, context: TokenIds

@@ -72,14 +72,12 @@ class GrammarVocabulary:
             raise grammar.error(matcher.get_error())
         state = GrammarState(self, matcher)
         try:
-            can_begin = state.is_complete or bool(state.allowed.any())
+            if state.is_complete or state.allowed.any():
+                return state
         except InputError:
             if not matcher.get_error().startswith("NoExtension"):
                 raise
-            can_begin = False
-        if not can_begin:
-            raise grammar.error("no text satisfies it")
-        return state
+        raise grammar.error("no text satisfies it")
 
 
 class _Tokens:

@@ -6,6 +6,7 @@ packages, but never installs it. Knows nothing of models.
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from llm_walkthrough.conversion.storage import full_disk, scratch_folder, sha256
+from llm_walkthrough.conversion.storage import scratch_folder, sha256
 from llm_walkthrough.errors import InputError
 
 Progress = Callable[[float], None]
@@ -78,7 +79,7 @@ def _run_pip(requirement: str, scratch: Path, progress: Progress) -> None:
     if pip.returncode:
         said = log.read_text(encoding="utf-8", errors="replace")
         if "No space left" in said or "not enough space" in said:
-            raise InputError(full_disk(scratch.parent))
+            raise OSError(errno.ENOSPC, "No space left on device")
         way_out = f"check the network, or name a folder with it in {WHEELS_VARIABLE}"
         if wheels:
             way_out = f"put that wheel into {wheels}"

@@ -101,20 +101,12 @@ class GgufModel:
         return gguf.dequantize(self._rows(name), kind).astype(np.float32, copy=False)
 
     def q4(self, names: Sequence[str]) -> Q4Matrix:
-        """The matrices `names`, one below the other, in their stored form.
-
-        Raises:
-            InputError: if the type of one is not Q4_1.
-        """
+        """The matrices `names`, one below the other; InputError if one is not Q4_1."""
         stacked = np.concatenate([self._blocks(name, "Q4_1") for name in names])
         return Q4Matrix.from_blocks(stacked)
 
     def q8(self, name: str) -> Q8Matrix:
-        """The matrix `name` in its stored form.
-
-        Raises:
-            InputError: if its type is not Q8_0.
-        """
+        """The matrix `name`; InputError if it is not Q8_0."""
         blocks = self._blocks(name, "Q8_0")  # d, and 32 bytes in -128 … 127
         # adding 128 to an int8 is flipping its top bit
         return Q8Matrix(blocks[..., 2:] ^ 0x80, _float16(blocks[..., 0:2]))

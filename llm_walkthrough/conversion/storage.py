@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from filelock import FileLock, Timeout
 
 from llm_walkthrough.errors import InputError
 
-SCRATCH = ".{name}.{process}.partial"
+SCRATCH = ".partial"  # at the end of a name
 LOCK_FILE = ".lock"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -34,13 +34,12 @@ def sha256(path: Path) -> str:
 @contextmanager
 def scratch_folder(target: Path) -> Iterator[Path]:
     """A new folder beside `target`, in which to make it; removed at the end."""
-    scratch = target.with_name(SCRATCH.format(name=target.name, process=os.getpid()))
-    shutil.rmtree(scratch, ignore_errors=True)  # of a dead process with our number
-    scratch.mkdir(parents=True)
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside, prefix = target.parent, f".{target.name}."
+    with TemporaryDirectory(
+        SCRATCH, prefix, beside, ignore_cleanup_errors=True
+    ) as path:
+        yield Path(path)
 
 
 @contextmanager
@@ -59,7 +58,7 @@ def exclusive(folder: Path, tell: Callable[[], None]) -> Iterator[None]:
         tell()
         lock.acquire()
     try:
-        for scratch in folder.glob(SCRATCH.format(name="*", process="*")):
+        for scratch in folder.glob(f".*.*{SCRATCH}"):
             shutil.rmtree(scratch, ignore_errors=True)
         yield
     finally:
@@ -73,19 +72,14 @@ def refusals_explained(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in FULL:
-            raise InputError(full_disk(folder)) from error
+            free = shutil.disk_usage(folder).free / 1e6
+            raise InputError(
+                f"the disk of {folder} is full ({free:.0f} MB free); free 1 GB, or set "
+                "LLM_WALKTHROUGH_MODELS to a folder elsewhere, and start again"
+            ) from error
         if error.errno in FORBIDDEN:
             raise InputError(
                 f"{folder} is read-only; set LLM_WALKTHROUGH_MODELS to a folder that "
                 "you may write, or have the model put there"
             ) from error
         raise
-
-
-def full_disk(folder: Path) -> str:
-    """What to say when nothing more fits into `folder`."""
-    free = shutil.disk_usage(folder).free / 1e6
-    return (
-        f"the disk of {folder} is full ({free:.0f} MB free); free 1 GB, or set "
-        "LLM_WALKTHROUGH_MODELS to a folder elsewhere, and start again"
-    )

