@@ -57,35 +57,24 @@ def shown(table: Table) -> list[str]:
     return repr(table).splitlines()[2:]
 
 
-def test_a_number_with_a_unit_is_still_a_number_and_a_name_of_digits_is_not() -> None:
-    sizes = Table(("size",), [("8 B",), ("1,200 B",), (None,)])
-    assert shown(sizes) == ["    8 B", "1,200 B", "      —"]
-    assert shown(Table(("token",), [(Code("1"),), (Code("365"),)])) == ["1", "365"]
-
-
-def test_values_are_written_for_people() -> None:
+def test_values_are_written_for_people_and_stand_straight() -> None:
     table = Table(("x",), [(True,), (False,), (None,), (0.123456,), (np.float32(2),)])
     assert " ".join(map(str.strip, shown(table))) == "yes no — 0.1235 2"
+    sizes = Table(("size",), [("8 B",), ("1,200 B",), (None,)])
+    assert shown(sizes) == ["    8 B", "1,200 B", "      —"]
+    # a name of digits is no number
+    assert shown(Table(("token",), [(Code("1"),), (Code("365"),)])) == ["1", "365"]
+    wide = Table(("token", "id"), [(Code("你好"), 1), (Code("ab"), 2)])
+    assert shown(wide) == ["你好    1", "ab      2"]
 
 
-def test_wide_characters_keep_the_columns_straight() -> None:
-    table = Table(("token", "id"), [(Code("你好"), 1), (Code("ab"), 2)])
-    assert shown(table) == ["你好    1", "ab      2"]
-
-
-def test_a_caption_stands_above_the_table() -> None:
+def test_a_table_is_its_caption_its_headings_and_its_rows_if_it_has_any() -> None:
     table = Table(("x",), [(1,)], caption="What & why")
     assert repr(table).startswith("What & why\nx")
     assert table._repr_html_().index("What &amp; why") < table._repr_html_().index("<t")
-
-
-def test_a_table_without_rows_is_its_headings() -> None:
     table = Table(("name", "bytes"), [])
     assert repr(table) == "name  bytes\n────  ─────"
     assert table._repr_html_().count("<tr>") == 1
-
-
-def test_a_row_of_the_wrong_length_is_refused() -> None:
     with pytest.raises(ValueError, match="argument 2 is longer"):
         repr(Table(("one",), [(1, 2)]))
 
