@@ -145,8 +145,7 @@ class Answer:
 
     def stream(self) -> Iterator[str]:
         """Make the answer; yields text as soon as it is certain."""
-        limit = self.settings.max_new_tokens
-        for step in self._stepper.run(limit, self._stop_rules):
+        for step in self._stepper.run(self.settings.max_new_tokens, self._stop_rules):
             self._token_times.append(now())
             yield self._noted(self._text_stream.feed(step.token))
         yield self._noted(self._text_stream.flush())

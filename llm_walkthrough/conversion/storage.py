@@ -11,7 +11,7 @@ import errno
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,11 +34,9 @@ def sha256(path: Path) -> str:
 @contextmanager
 def scratch_folder(target: Path) -> Iterator[Path]:
     """A new folder beside `target`, in which to make it; removed at the end."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside, prefix = target.parent, f".{target.name}."
-    with TemporaryDirectory(
-        SCRATCH, prefix, beside, ignore_cleanup_errors=True
-    ) as path:
+    near, prefix = target.parent, f".{target.name}."
+    near.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(SCRATCH, prefix, near, ignore_cleanup_errors=True) as path:
         yield Path(path)
 
 
@@ -46,23 +44,20 @@ def scratch_folder(target: Path) -> Iterator[Path]:
 def exclusive(folder: Path, tell: Callable[[], None]) -> Iterator[None]:
     """Let one process at a time work in `folder`, cleared of what dead ones left.
 
-    Args:
-        folder: made if needed; the system frees the lock of a killed process.
-        tell: called once if another process must be waited for.
+    The folder is made if needed, and the system frees the lock of a killed process;
+    `tell` is called once if another process must be waited for.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK_FILE)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        tell()
-        lock.acquire()
-    try:
+    with refusals_explained(folder), ExitStack() as releases:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK_FILE)
+        try:
+            releases.enter_context(lock.acquire(blocking=False))
+        except Timeout:
+            tell()
+            releases.enter_context(lock)
         for scratch in folder.glob(f".*.*{SCRATCH}"):
             shutil.rmtree(scratch, ignore_errors=True)
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager
