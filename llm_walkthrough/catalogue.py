@@ -25,8 +25,7 @@ from llm_walkthrough.errors import InputError
 if TYPE_CHECKING:  # onnx and gguf are slow to load
     from llm_walkthrough.conversion.convert import Variant
 
-Show = Callable[[str, float], None]
-"""Hears a few times a second what is being done, and the share of it, in 0 … 1."""
+Show = Callable[[str, float], None]  # hears what is being done, and the share of it
 
 MODELS_VARIABLE = "LLM_WALKTHROUGH_MODELS"
 REPOSITORY_MODELS = Path(__file__).resolve().parent.parent / "models"

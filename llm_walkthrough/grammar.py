@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Literal
 
 from llm_walkthrough.errors import InputError
@@ -130,21 +129,6 @@ def lark_grammar(text: str) -> Grammar:
     >>> balanced = lark_grammar('start: "x" | "(" start ")"')  # x, (x), ((x)), …
     """
     return Grammar("Lark grammar", text)
-
-
-def read_text(path: Path) -> str:
-    """Return what stands in a file that describes a grammar.
-
-    Raises:
-        InputError: it cannot be read, or is no text.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path} cannot be read as text ({error}); name a file in UTF-8 that holds "
-            "the grammar"
-        ) from error
 
 
 def llguidance() -> Any:  # noqa: ANN401 - a module

@@ -133,10 +133,7 @@ class GrammarMask:
         )
 
     def _left(self, length: int) -> int | None:
-        """Return how many tokens are left after `length`; None if it does not matter.
-
-        Far from the limit it does not, nor behind it.
-        """
+        """Return how many tokens are left; None far from the limit, and behind it."""
         if self.max_new_tokens is None:
             return None
         left = self.start + self.max_new_tokens - length

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from llm_walkthrough.grammar import (
     Grammar,
     json_schema,
     lark_grammar,
-    read_text,
     regular_expression,
 )
 
@@ -85,18 +83,3 @@ def test_without_llguidance_one_sentence_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "llguidance", None)
     with pytest.raises(InputError, match="pip install llguidance"):
         Grammar("regular expression", "a")
-
-
-def test_a_file_is_read_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
-    file = tmp_path / "schema.json"
-    for encoding in ("utf-8", "utf-8-sig"):
-        file.write_text('{"const": "ü"}', encoding=encoding)
-        assert read_text(file) == '{"const": "ü"}'
-
-
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    (tmp_path / "latin.json").write_bytes(b'"\xff"')
-    for name in ("missing.json", "latin.json", ""):
-        with pytest.raises(InputError, match="cannot be read as text") as refused:
-            read_text(tmp_path / name)
-        assert name in str(refused.value)

@@ -60,8 +60,7 @@ def lab(options: Namespace) -> int:
             f"JupyterLab cannot be loaded ({error}); run `python3 run.py`, or "
             '`pip install "llm-walkthrough[lab]"`'
         ) from error
-    others = os.environ.get("JUPYTER_CONFIG_PATH", "").split(os.pathsep)
-    folders = [*filter(None, others), str(JUPYTER_CONFIG)]
+    folders = filter(None, (os.environ.get("JUPYTER_CONFIG_PATH"), str(JUPYTER_CONFIG)))
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(folders)
     usual = {
         "ServerApp.ip": "127.0.0.1",
@@ -211,9 +210,13 @@ def _grammar(options: Namespace) -> Grammar | None:
     for name, text_or_path in given.items():
         if name == "regex":  # written in place; the others are files
             return readers[name](text_or_path)
-        text = grammar.read_text(text_or_path)
         try:
-            return readers[name](text)
+            return readers[name](text_or_path.read_text(encoding="utf-8-sig"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{text_or_path} cannot be read as text ({error}); name a file in "
+                "UTF-8 that holds the grammar"
+            ) from error
         except InputError as error:
             raise InputError(f"{text_or_path}: {error}") from error
     return None

@@ -100,9 +100,8 @@ class Spot(NamedTuple):
     def can_end_after(self, token: int, left: int) -> bool:
         """Tell whether the text can be finished in `left` tokens, this one included."""
         state = self.state.after(token)
-        if state is None:
-            return False
-        return self.ending_after(token, state, left - 1) is not None
+        ending = None if state is None else self.ending_after(token, state, left - 1)
+        return ending is not None
 
 
 def _searched(state: GrammarState, max_tokens: int) -> Tokens | None:

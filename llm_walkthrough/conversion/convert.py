@@ -29,13 +29,11 @@ def convert(
     variant: Variant,
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Write the model folder `folder`, also over an earlier conversion, from `gguf`.
+    """Write a llama decoder's model folder, also over one from an earlier conversion.
 
-    Args:
-        gguf: a llama decoder; for "int4" its matrices are Q4_1, its embedding Q8_0.
-        folder: made here.
-        variant: "int4" keeps the codes of the file, "float32" writes plain numbers.
-        progress: hears the share that is done, in 0 … 1.
+    "int4" keeps the codes of the file, so that its matrices must be Q4_1 and its
+    embedding Q8_0; "float32" writes plain numbers. `progress` hears the share that is
+    done, in 0 … 1.
 
     Raises:
         InputError: if the file cannot be converted, if `folder` is something else

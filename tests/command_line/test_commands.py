@@ -152,8 +152,9 @@ def test_answer_follows_the_grammar_that_is_asked_for(ask: Ask, tmp_path: Path) 
         ("--json-schema", '{"enum": ["yes", "no"]}'),
         ("--regex", '"(yes|no)"'),
         ("--lark", 'start: "\\"" ("yes" | "no") "\\""'),
+        ("--lark", '// ü\nstart: "\\"" ("yes" | "no") "\\""'),
     ):
-        (tmp_path / "grammar").write_text(content, "utf-8")
+        (tmp_path / "grammar").write_text(content, "utf-8-sig")  # Windows' editors
         given = content if option == "--regex" else str(tmp_path / "grammar")
         record = ask("Hello", option, given, model=folder)
         assert record["answer"]["text"] in ('"yes"', '"no"')
