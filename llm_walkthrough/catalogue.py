@@ -148,8 +148,7 @@ def fetch(name: str, show: Show = lambda _activity, _share: None) -> Path:
     if choice.is_ready:  # also in a folder that we may not write
         return choice.folder
     gguf = fetch_gguf(name, show)
-    # whoever only opens a model need not wait for onnx and gguf to load
-    from llm_walkthrough.conversion.convert import convert  # noqa: PLC0415
+    from llm_walkthrough.conversion.convert import convert  # noqa: PLC0415 - slow
 
     activity = f"converting {choice.entry.title} to {choice.variant}"
     with _working_alone(show):

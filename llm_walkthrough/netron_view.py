@@ -126,19 +126,15 @@ def serve(graph: bytes) -> int:
     return int(server.server_address[1])
 
 
-def _page(netron: Path) -> bytes:
-    """Netron's page: without a date it takes itself for new, "0.0.0" keeps it quiet."""
+def _handler(graph: bytes, netron: Path) -> type[BaseHTTPRequestHandler]:
+    """Make the class that answers requests, from what it has to offer."""
     text = (netron / "index.html").read_text(encoding="utf-8")
-    ours = (
+    ours = (  # without a date the page takes itself for new, "0.0.0" keeps it quiet
         f'<meta name="version" content="0.0.0"><meta name="file" content="{_GRAPH}">'
         f'<script src="{_QUIET}"></script></head>'
     )
-    return _DATE_AND_VERSION.sub("", text).replace("</head>", ours, 1).encode()
-
-
-def _handler(graph: bytes, netron: Path) -> type[BaseHTTPRequestHandler]:
-    """Make the class that answers requests, from what it has to offer."""
-    page, quiet = _page(netron), _CONSENT_NOT_NEEDED.encode()
+    page = _DATE_AND_VERSION.sub("", text).replace("</head>", ours, 1).encode()
+    quiet = _CONSENT_NOT_NEEDED.encode()
     # by name alone, so that no path leads out of the folder; read when asked for
     shown = [file for file in netron.iterdir() if file.suffix in _SHOWN]
     files = {file.name: file.read_bytes for file in shown}

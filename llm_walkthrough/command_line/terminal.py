@@ -102,7 +102,8 @@ def progress() -> Iterator[Callable[[str, float], None]]:
     a bar for each activity on a terminal, a line at each quarter of it elsewhere.
     """
     if not sys.stderr.isatty():  # a file would keep every frame of a bar
-        yield _quarters()
+        say = cache(note)  # a line that was written is not written again
+        yield lambda activity, share: say(f"{activity}: {int(share * 4) * 25} %")
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -111,8 +112,3 @@ def progress() -> Iterator[Callable[[str, float], None]]:
     with Progress(*columns, console=Console(stderr=True)) as bars:
         add = cache(partial(bars.add_task, total=1.0))
         yield lambda activity, share: bars.update(add(activity), completed=share)
-
-
-def _quarters() -> Callable[[str, float], None]:
-    say = cache(note)  # a line that was written is not written again
-    return lambda activity, share: say(f"{activity}: {int(share * 4) * 25} %")

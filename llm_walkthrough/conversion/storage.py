@@ -20,7 +20,6 @@ from filelock import FileLock, Timeout
 from llm_walkthrough.errors import InputError
 
 SCRATCH = ".partial"  # at the end of a name
-LOCK_FILE = ".lock"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -49,7 +48,7 @@ def exclusive(folder: Path, tell: Callable[[], None]) -> Iterator[None]:
     """
     with refusals_explained(folder), ExitStack() as releases:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK_FILE)
+        lock = FileLock(folder / ".lock")
         try:
             releases.enter_context(lock.acquire(blocking=False))
         except Timeout:
