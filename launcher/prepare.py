@@ -105,10 +105,10 @@ def install(needs: Needs, workshop: Workshop) -> None:
     say("Installing the packages into .venv.")
     files = [PINS, TEST_PINS] if needs.tests else [PINS]
     before = begin_stamp()
-    has_uv = fetch_uv(workshop)
+    has_uv, packages = fetch_uv(workshop), set(VENV.rglob("*.dist-info"))
     if not (has_uv and install_with_uv(files, workshop)):
         say("uv cannot do it here; pip tries.")
-        if has_uv:  # it may have left half a package behind
+        if packages != set(VENV.rglob("*.dist-info")):  # perhaps half a package
             renew_venv(workshop)
             before = begin_stamp()
         install_with_pip(files, workshop)

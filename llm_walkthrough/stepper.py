@@ -25,14 +25,12 @@ from llm_walkthrough.sampling import (
     choose,
     forced_token,
     pick,
-    process,
     require_u,
     softmax,
     uniform,
 )
 
 StopRule = Callable[[TokenIds], bool]
-
 """Told the new tokens, the prompt left out: is it time to stop?"""
 
 CHUNK = 256
@@ -214,8 +212,7 @@ class Stepper:
     @property
     def probabilities(self) -> Probabilities:
         """What the next token is drawn from [vocab] float64: processed logits."""
-        with self.lock:
-            return softmax(process(self.logits, self.tokens, self.processors))
+        return self.draw.probabilities
 
     @property
     def draw(self) -> Draw:

@@ -1,125 +1,92 @@
-"""How does what a learner does on a page become a new page?
+"""The panels as widgets: what a learner does on a page becomes a new page.
 
-The only module that knows a widget library. A panel hands each event to the state
-behind it, draws that once, and sends page and frame number in one message. Beside the
-live widget each panel stores a picture of it, so that a page without a kernel shows one
-too.
+The only module that knows a widget library. A panel hands each event to the engine
+behind it, draws what that holds once, and sends page and frame number in one message.
+Beside the live widget each panel stores a picture of it, so that a page without a
+kernel shows one too.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import anywidget
+import numpy as np
 import traitlets
 
-from llm_walkthrough.panel.small import (
-    page_feeding,
-    page_race,
-    page_reshaping,
-    page_spelling,
-)
-from llm_walkthrough.panel.small.feeding import Feeding
-from llm_walkthrough.panel.small.race import Race
-from llm_walkthrough.panel.small.reshaping import Reshaping
-from llm_walkthrough.panel.small.spelling import Spelling
-from llm_walkthrough.panel.step.desk import Notice
-from llm_walkthrough.panel.step.page import (
-    SCRIPT,
-    STYLE,
-    export,
-    framed,
-    notice,
-    page,
-    with_rest,
-)
-from llm_walkthrough.panel.step.saved_run import read, written
-from llm_walkthrough.panel.step.twin import twin
+from llm_walkthrough.arrays import Logits, TokenIds
+from llm_walkthrough.panel.acting import Acting
+from llm_walkthrough.panel.frame import SCRIPT, STYLE, export, framed, notice
+from llm_walkthrough.panel.small import feeding, race, reshaping, spelling
+from llm_walkthrough.panel.step.desk import Desk
+from llm_walkthrough.panel.step.page import page, twin
+from llm_walkthrough.panel.step.saved_run import written
 from llm_walkthrough.panel.step.walk import Walk
+from llm_walkthrough.sampling import Processor, Sampling
+from llm_walkthrough.stepper import Stepper
+from llm_walkthrough.tokenizer import Tokenizer
+from llm_walkthrough.views import Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import numpy as np
-
-    from llm_walkthrough.arrays import Logits, TokenIds
     from llm_walkthrough.model import Model
-    from llm_walkthrough.panel.small.race import Round
-    from llm_walkthrough.panel.small.spelling import Fed
-    from llm_walkthrough.sampling import Processor, Sampling
-    from llm_walkthrough.stepper import Stepper
-    from llm_walkthrough.tokenizer import Tokenizer
-    from llm_walkthrough.views import Vocabulary
 
-
-class State(Protocol):
-    """What is behind a panel; each has its own actions and its own page."""
-
-    def act(self, action: str, value: object) -> None:
-        """Do what the learner asks for, or keep the sentence that says why not."""
-        ...
-
-    def page(self) -> str:
-        """Draw how it stands."""
-        ...
-
-    def twin(self) -> tuple[str, str]:
-        """Draw it for a page without a kernel: as HTML, and in words."""
-        ...
+Draw = Callable[[Any, Any], str]  # the page of what an engine shows
+Picture = Callable[[Any, Any], tuple[str, str]]  # without a kernel: HTML, and words
 
 
 class Board(anywidget.AnyWidget):
-    """A page that is drawn in the kernel, and redrawn after each event.
-
-    Attributes:
-        page: HTML, as the state draws itself.
-        frame: how many times it was drawn.
-        heard: which view sent the last event that was dealt with, and its number there.
-    """
+    """A page that is drawn in the kernel, and redrawn after each event."""
 
     _esm = SCRIPT
     _css = STYLE
-    page = traitlets.Unicode().tag(sync=True)
-    frame = traitlets.Int(0).tag(sync=True)
+    page = traitlets.Unicode().tag(sync=True)  # HTML
+    frame = traitlets.Int(0).tag(sync=True)  # how many times it was drawn
+    # which view sent the last event that was dealt with, and its number there
     heard = traitlets.Tuple(("", 0)).tag(sync=True)
 
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._one_at_a_time = threading.RLock()
-        super().__init__(page=state.page())
+    def __init__(
+        self,
+        engine: Acting[Any],  # holds the moment, and does what the page asks for
+        draw: Draw,
+        picture: Picture,
+        vocabulary: object,  # shows the tokens
+    ) -> None:
+        self._engine, self._vocabulary = engine, vocabulary
+        self._draw, self._picture = draw, picture
+        super().__init__(page=self._drawn())
         self.on_msg(self._heard)
 
     def redraw(self) -> None:
         """Draw the page anew, such as after a cell has used the stepper."""
-        with self._one_at_a_time, self.hold_sync():
+        with self._engine.lock, self.hold_sync():
             self.page = self._drawn()
             self.frame += 1
 
     def _heard(self, _widget: object, event: dict[str, Any], _buffers: object) -> None:
         """Take an event of the page; nobody would see what is raised here."""
-        with self._one_at_a_time, self.hold_sync():
+        with self._engine.lock, self.hold_sync():
             self.heard = (event.get("view", ""), event.get("number", 0))
             action = str(event.get("action"))
             if action == "tick" and event.get("frame") != self.frame:
                 return  # asked for by a page that is not shown any more
             try:
-                self._state.act(action, event.get("value"))
+                self._engine.act(action, event.get("value"))
+                self._hand_over(action)
                 self.redraw()
             except BaseException:  # an unanswered page would wait for ever
-                self._state.act("stop", None)
+                self._engine.act("stop")
                 self.redraw()
                 raise
 
+    def _hand_over(self, action: str) -> None:
+        """Give the page a file that it has asked for; here there is none."""
+
     def _drawn(self) -> str:
-        try:
-            return self._state.page()
-        except Exception as error:  # noqa: BLE001 - nobody would see it
-            sentence = f"{type(error).__name__}: {error}; run the cell again"
-            return framed(notice(Notice(sentence, "problem")), title="a panel")
+        engine = self._engine
+        drawn = engine.drawn(lambda: self._draw(engine.snapshot(), self._vocabulary))
+        return drawn or framed(notice(engine.now.notice), title="a panel")
 
     def _repr_mimebundle_(
         self,
@@ -127,7 +94,7 @@ class Board(anywidget.AnyWidget):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Add to the live widget what a page without a kernel shows instead."""
         live, metadata = super()._repr_mimebundle_(**settings) or ({}, {})
-        shown, words = self._state.twin()
+        shown, words = self._picture(self._engine.snapshot(), self._vocabulary)
         return {**live, "text/html": shown, "text/plain": words}, metadata
 
 
@@ -162,13 +129,12 @@ class StepPanel(Board):
             model,
             tokenizer,
             prompt,
+            Desk(sampling=sampling or Sampling(), seed=seed),
             title=model.graph.path.parent.name if title is None else title,
             end_tokens=model.graph.end_tokens,
-            sampling=sampling,
-            seed=seed,
             processors=processors,
         )
-        super().__init__(_Steps(self.walk, self._hand_over))
+        super().__init__(self.walk, page, twin, self.walk.tokenizer)
 
     @property
     def stepper(self) -> Stepper:
@@ -176,7 +142,7 @@ class StepPanel(Board):
         return self.walk.stepper
 
     def save(self, file: str | Path) -> None:
-        """Write the active way to a small JSON file.
+        """Write the active branch to a small JSON file.
 
         Raises:
             InputError: a cell has made one of the tokens.
@@ -191,7 +157,7 @@ class StepPanel(Board):
             InputError: it is not a saved run, or one of another model.
             OSError: the file cannot be read.
         """
-        self.walk.replay(read(Path(file).read_text(encoding="utf-8")))
+        self.walk.do("load", Path(file).read_text(encoding="utf-8"))
         self.redraw()
 
     def export(self, file: str | Path) -> None:
@@ -202,94 +168,20 @@ class StepPanel(Board):
         """
         Path(file).write_text(export(self.page, self.walk.title), encoding="utf-8")
 
-    def _hand_over(self, file: dict[str, str]) -> None:
-        """Give a file to the view that asked for it, and to no other one."""
+    def _hand_over(self, action: str) -> None:
+        """Give the file to the view that asked for it, and to no other one."""
+        if action == "export":
+            text = export(self._drawn(), self.walk.title)
+            file = {"name": "step.html", "text": text, "type": "text/html"}
+        elif action == "save" and self.walk.now.notice.kind == "news":
+            text = written(self.walk.saved())
+            file = {"name": "run.json", "text": text, "type": "application/json"}
+        else:
+            return
         self.send({"file": file, "view": self.heard[0]})
 
 
-class _Steps:
-    """The state behind a step panel: a walk, its files and its times."""
-
-    def __init__(self, walk: Walk, hand_over: Callable[[dict[str, str]], None]) -> None:
-        self._walk = walk
-        self._hand_over = hand_over
-        self._timed: float | None = None
-        self._rest = 0.0
-
-    def act(self, action: str, value: object) -> None:
-        walk = self._walk
-        if action == "export":
-            text = export(self.page(), walk.title)
-            self._hand_over(_file("step.html", text, "text/html"))
-        elif action == "save":
-            walk.act("save")
-            if walk.desk.notice.kind == "news":
-                text = written(walk.saved())
-                self._hand_over(_file("run.json", text, "application/json"))
-        else:
-            walk.act(action, value)
-
-    def page(self) -> str:
-        began = time.perf_counter()
-        shot = self._walk.snapshot()
-        drawn = page(shot, self._walk.tokenizer)
-        step = shot.desk.step_seconds
-        if step is not None and step != self._timed:  # a step was made: its own time
-            drawing = time.perf_counter() - began
-            self._timed, self._rest = step, step + drawing - shot.runs[-1].seconds
-        return with_rest(drawn, self._rest)
-
-    def twin(self) -> tuple[str, str]:
-        return twin(self._walk.snapshot(), self._walk.tokenizer)
-
-
-def _file(name: str, text: str, kind: str) -> dict[str, str]:
-    return {"name": name, "text": text, "type": kind}
-
-
 # --- the small panels, each for one thing ------------------------------------------
-Shot_co = TypeVar("Shot_co", covariant=True)
-
-
-class Small(Protocol[Shot_co]):
-    """What is behind a small panel: actions, and what is to be drawn."""
-
-    def do(self, action: str, value: object = None) -> None:
-        """Do one thing, or raise."""
-        ...
-
-    def act(self, action: str, value: object = None) -> None:
-        """Do one thing, or keep the sentence that says why not."""
-        ...
-
-    def snapshot(self) -> Shot_co:
-        """Return everything that is to be shown."""
-        ...
-
-
-Shown = TypeVar("Shown")
-Words = TypeVar("Words")
-
-
-@dataclass(frozen=True)
-class _Drawn(Generic[Shown, Words]):
-    """A state with the two functions that draw it, and what shows its tokens."""
-
-    small: Small[Shown]
-    draw: Callable[[Shown, Words], str]
-    picture: Callable[[Shown, Words], tuple[str, str]]
-    vocabulary: Words
-
-    def act(self, action: str, value: object) -> None:
-        self.small.act(action, value)
-
-    def page(self) -> str:
-        return self.draw(self.small.snapshot(), self.vocabulary)
-
-    def twin(self) -> tuple[str, str]:
-        return self.picture(self.small.snapshot(), self.vocabulary)
-
-
 class SamplingPanel(Board):
     """Knobs that reshape one distribution, and the token that is drawn from it.
 
@@ -306,9 +198,8 @@ class SamplingPanel(Board):
     def __init__(
         self, tokenizer: Vocabulary, logits: Logits, context: TokenIds
     ) -> None:
-        self._knobs = Reshaping(logits, context)
-        look = page_reshaping
-        super().__init__(_Drawn(self._knobs, look.page, look.twin, tokenizer))
+        self._knobs = reshaping.Reshaping(logits, context)
+        super().__init__(self._knobs, reshaping.page, reshaping.twin, tokenizer)
 
     @property
     def sampling(self) -> Sampling:
@@ -323,20 +214,16 @@ class SamplingPanel(Board):
     @property
     def u(self) -> float:
         """The number that draws: the seed's, or the one that the learner has set."""
-        return self._knobs.u
+        return self._knobs.now.found.draw.u
 
     @property
     def chosen(self) -> int:
         """The id of the token that is drawn."""
-        return self._knobs.found().drawn
+        return self._knobs.now.found.draw.token
 
 
 class _SteppedPanel(Board):
     """A small panel with a Step button."""
-
-    def __init__(self, drawn: _Drawn[Any, Any]) -> None:
-        self._small = drawn.small
-        super().__init__(drawn)
 
     def step(self, times: int = 1) -> None:
         """Do what the Step button does, so many times.
@@ -346,7 +233,7 @@ class _SteppedPanel(Board):
         """
         try:
             for _ in range(times):
-                self._small.do("step")
+                self._engine.do("step")
         finally:
             self.redraw()
 
@@ -364,16 +251,16 @@ class CachePanel(_SteppedPanel):
     """
 
     def __init__(self, model: Model, tokenizer: Vocabulary, prompt: TokenIds) -> None:
-        self._race = Race(model, prompt, end_tokens=model.graph.end_tokens)
-        super().__init__(_Drawn(self._race, page_race.page, page_race.twin, tokenizer))
+        self._race = race.Race(model, prompt, end_tokens=model.graph.end_tokens)
+        super().__init__(self._race, race.page, race.twin, tokenizer)
 
     @property
     def tokens(self) -> TokenIds:
         """The prompt and all tokens that were made [sequence] int64."""
-        return self._race.tokens
+        return self._race.now.tokens
 
     @property
-    def rounds(self) -> tuple[Round, ...]:
+    def rounds(self) -> tuple[race.Round, ...]:
         """What was measured in each step."""
         return self._race.now.rounds
 
@@ -390,14 +277,13 @@ class TextPanel(_SteppedPanel):
     """
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
-        self._spelling = Spelling(tokenizer, text)
-        look = page_spelling
-        super().__init__(_Drawn(self._spelling, look.page, look.twin, tokenizer))
+        self._spelling = spelling.Spelling(tokenizer, text)
+        super().__init__(self._spelling, spelling.page, spelling.twin, tokenizer)
 
     @property
-    def fed(self) -> tuple[Fed, ...]:
+    def fed(self) -> tuple[spelling.Fed, ...]:
         """What each token did that was fed so far."""
-        return self._spelling.snapshot().done
+        return self._spelling.now.done
 
 
 class FeedPanel(_SteppedPanel):
@@ -413,9 +299,8 @@ class FeedPanel(_SteppedPanel):
     """
 
     def __init__(self, model: Model, tokenizer: Vocabulary, prompt: TokenIds) -> None:
-        self._feeding = Feeding(model, prompt)
-        look = page_feeding
-        super().__init__(_Drawn(self._feeding, look.page, look.twin, tokenizer))
+        self._feeding = feeding.Feeding(model, prompt)
+        super().__init__(self._feeding, feeding.page, feeding.twin, tokenizer)
 
     @property
     def feed(self) -> dict[str, np.ndarray]:

@@ -11,22 +11,18 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import tiny_tokenizer
+from playwright.sync_api import Locator, Page
 from toy_model import NAMES, GrownToy
 
-from llm_walkthrough.panel.step.page import SCRIPT, STYLE
-from llm_walkthrough.tokenizer import open_tokenizer
+from llm_walkthrough.arrays import LogitsRows, TokenIds
+from llm_walkthrough.kv_cache import KVCache
+from llm_walkthrough.panel.frame import SCRIPT, STYLE
+from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
 from llm_walkthrough.widgets import StepPanel
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
-
-    from llm_walkthrough.arrays import LogitsRows, TokenIds
-    from llm_walkthrough.kv_cache import KVCache
-    from llm_walkthrough.tokenizer import Tokenizer
 
 HOSTILE = (
     "<script>window.broken = true</script>",

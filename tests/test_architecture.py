@@ -6,6 +6,10 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PACKAGE = "llm_walkthrough"
 ROOT = Path(__file__).resolve().parent.parent
@@ -14,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # import those of the rows above its own, and no other.
 ROWS = (
     {"arrays", "errors"},
-    {"model_files", "knob"},
+    {"model_files"},
     {"sampling", "kv_cache", "graph", "tokenizer", "grammar"},
     {"constraints", "machine"},
     {"structured_output", "branch"},
@@ -22,6 +26,15 @@ ROWS = (
     {"views", "exercises", "plots"},
     {"panel"},
     {"widgets"},
+)
+
+# The same inside `panel`: state, then marks, then what is made of them.
+PANEL_ROWS = (
+    {"acting", "watched"},
+    {"candidates", "wording"},
+    {"knobs", "marks"},
+    {"frame", "page_candidates", "page_engine"},
+    {"step", "small"},
 )
 
 # Whatever stands beside the rows may import anything; nothing in a row imports it.
@@ -76,16 +89,43 @@ def test_every_module_has_its_place_in_the_table() -> None:
     assert {room(module) for module in FILES} == set().union(*ROWS) | BESIDE
 
 
+def offenders(
+    rows: tuple[set[str], ...], imports: dict[str, set[str]]
+) -> Iterator[str]:
+    """Find the imports that lead to a room in the same row, below it, or in none."""
+    row_of = {name: number for number, row in enumerate(rows) for name in row}
+    for module, others in imports.items():
+        for other in others:
+            if room(module) not in row_of or room(other) == room(module):
+                continue
+            if row_of.get(room(other), len(rows)) >= row_of[room(module)]:
+                yield f"{module} imports {other}"
+
+
 def test_imports_point_to_the_rows_above() -> None:
-    row_of = {name: number for number, row in enumerate(ROWS) for name in row}
-    offenders = [
-        f"{module} imports {other}"
+    assert [*offenders(ROWS, IMPORTS)] == []
+
+
+def test_imports_inside_the_panels_point_to_the_rows_above() -> None:
+    inside = {
+        module.removeprefix("panel."): {
+            other.removeprefix("panel.") for other in others if room(other) == "panel"
+        }
         for module, others in IMPORTS.items()
-        for other in others
-        if room(module) in row_of and room(other) != room(module)
-        if row_of.get(room(other), len(ROWS)) >= row_of[room(module)]
-    ]
-    assert offenders == []
+        if room(module) == "panel"
+    }
+    assert {room(module) for module in inside} == set().union(*PANEL_ROWS)
+    assert [*offenders(PANEL_ROWS, inside)] == []
+
+
+def test_the_state_of_the_step_panel_knows_nothing_of_html() -> None:
+    drawing = {f"panel.{room}" for row in PANEL_ROWS[2:4] for room in row} - {
+        "panel.knobs"
+    }
+    knowing = {
+        m for m in IMPORTS if m.startswith("panel.step.") and IMPORTS[m] & drawing
+    }
+    assert knowing == {"panel.step.page"}
 
 
 def test_the_package_itself_imports_nothing() -> None:

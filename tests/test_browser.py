@@ -16,6 +16,7 @@ from real_lab import NOTEBOOKS, both_themes
 from wcag import READABLE, contrast, numbers
 
 from benchmarks.lab import LOOPBACK, Lab, run_all_cells
+from llm_walkthrough.sampling import KNOBS
 
 pytestmark = pytest.mark.browser
 
@@ -77,7 +78,7 @@ def test_sampling_panel_follows_the_keys_and_is_readable_in_light_and_dark(
     run_all_cells(page)
     panel = page.locator(".lw-panel")
     knobs = panel.locator("input[data-action=knob]")
-    expect(knobs).to_have_count(6)
+    expect(knobs).to_have_count(len(KNOBS) + 1)  # the seed
     before = panel.locator(".lw-table").inner_text()
     temperature = panel.get_by_role("slider", name="temperature")
     temperature.focus()

@@ -12,9 +12,9 @@ import pytest
 
 from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.knob import Knob
 from llm_walkthrough.sampling import (
     KNOBS,
+    Knob,
     MinP,
     Processor,
     RepetitionPenalty,

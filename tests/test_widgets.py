@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,36 +20,9 @@ from llm_walkthrough.widgets import (
     TextPanel,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 VIEW = "application/vnd.jupyter.widget-view+json"
 CONTEXT = np.array([0, 3], dtype=np.int64)
 LOGITS = np.array([3.0, 2.0, 1.5, 0.0, -1.0], dtype=np.float32)
-
-
-class Halting:
-    """A state that is interrupted once, in an action or while it is drawn."""
-
-    def __init__(self, when: str) -> None:
-        self.when = when
-        self.done: list[str] = []
-
-    def act(self, action: str, _value: object) -> None:
-        self.done.append(action)
-        self._halt("act")
-
-    def page(self) -> str:
-        self._halt("page" if self.done else "")
-        return f"<div>{' '.join(self.done)}</div>"
-
-    def twin(self) -> tuple[str, str]:
-        return "", ""
-
-    def _halt(self, now: str) -> None:
-        if self.when == now:
-            self.when = ""
-            raise KeyboardInterrupt
 
 
 class Words:
@@ -175,15 +149,6 @@ def test_the_race_holds_tokens_and_what_was_measured() -> None:
     assert [one.plain.fed for one in panel.rounds] == [5, 6, 7]
 
 
-def test_a_tick_of_a_page_that_is_over_makes_no_step() -> None:
-    panel = cache_panel()
-    send(panel, "run")
-    late = {"action": "tick", "frame": panel.frame}
-    send(panel, "tick")
-    panel._handle_custom_msg(late, [])  # noqa: SLF001 - as the library does
-    assert len(panel.rounds) == 1
-
-
 def test_the_text_holds_what_each_token_did() -> None:
     panel = text_panel()
     panel.step(3)
@@ -201,33 +166,22 @@ def test_the_feed_is_the_dictionary_of_the_run_that_is_shown() -> None:
     assert panel.feed["input_ids"].tolist() == [PROMPT.tolist()]
 
 
-@pytest.mark.parametrize("when", ["act", "page"])
-def test_a_page_is_answered_also_when_an_event_is_interrupted(when: str) -> None:
-    panel = Board(Halting(when))
-    with pytest.raises(KeyboardInterrupt):
-        send(panel, "step")
-    assert (panel.frame, panel.page) == (1, "<div>step stop</div>")
-
-
 @pytest.mark.parametrize("make", MAKERS)
-def test_an_interrupt_while_a_page_is_drawn_ends_a_run(
-    make: Callable[[], Board], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("when", ["_hand_over", "_drawn"])
+def test_an_interrupt_outside_of_an_action_ends_a_run_and_the_page_is_answered(
+    make: Callable[[], Board], when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    panel = make()
-    monkeypatch.setattr(panel, "_drawn", _raise_once(panel))
+    panel, errors = make(), [KeyboardInterrupt]
+    usual = getattr(panel, when)
+
+    def interrupted_once(*given: object) -> Any:  # noqa: ANN401 - as the other
+        if errors:
+            raise errors.pop()
+        return usual(*given)
+
+    monkeypatch.setattr(panel, when, interrupted_once)
     with pytest.raises(KeyboardInterrupt):
         send(panel, "run")
     assert panel.frame == 1
     assert "data-tick" not in panel.page
     assert "✗" not in panel.page
-
-
-def _raise_once(panel: Board) -> Callable[[], str]:
-    drawn, errors = panel._drawn, [KeyboardInterrupt]  # noqa: SLF001 - to stand before it
-
-    def raising() -> str:
-        if errors:
-            raise errors.pop()
-        return drawn()
-
-    return raising

@@ -1,4 +1,4 @@
-"""A walk on the toy model with the tiny tokenizer, for all tests of the panel."""
+"""A step panel on the toy model with the tiny tokenizer, for tests of all panels."""
 
 from __future__ import annotations
 
@@ -7,22 +7,35 @@ import tempfile
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from tiny_tokenizer import byte_level, write_folder
 from toy_model import SharedToy, ToyModel
 
+from llm_walkthrough.arrays import LogitsRows, TokenIds
+from llm_walkthrough.kv_cache import KVCache
+from llm_walkthrough.panel.candidates import Distribution
+from llm_walkthrough.panel.step.desk import Desk
 from llm_walkthrough.panel.step.walk import Walk
 from llm_walkthrough.sampling import Sampling
 from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
 
-if TYPE_CHECKING:
-    from llm_walkthrough.panel.candidates import Distribution
-
 PROMPT = np.array([40, 41, 262, 43, 44])  # 262 is <|im_start|>
 END = 263
 VOID = {"input", "br", "img", "meta", "circle", "path", "hr"}
+
+
+class Interrupted(SharedToy):
+    """Is interrupted in the middle of a run, when it is time."""
+
+    is_time = False
+
+    def run(self, unseen: TokenIds, cache: KVCache) -> tuple[LogitsRows, KVCache]:
+        if self.is_time:
+            self.is_time = False
+            raise KeyboardInterrupt
+        return super().run(unseen, cache)
 
 
 @cache
@@ -35,10 +48,11 @@ def toy(kind: type[ToyModel] = SharedToy, capacity: int = 400) -> ToyModel:
     return kind(vocab=tokenizer().vocab, capacity=capacity)
 
 
-def walk(model: ToyModel | None = None, **settings: object) -> Walk:
+def walk(model: ToyModel | None = None, **settings: Any) -> Walk:  # noqa: ANN401 - as Walk, or Desk
     usual = {"title": "toy", "end_tokens": (END,), "sampling": Sampling(2, 0, 1)}
-    chosen: dict[str, Any] = {**usual, **settings}
-    return Walk(model or toy(), tokenizer(), PROMPT, **chosen)
+    chosen = {**usual, **settings}
+    desk = {name: chosen.pop(name) for name in ("sampling", "seed") if name in chosen}
+    return Walk(model or toy(), tokenizer(), PROMPT, Desk(**desk), **chosen)
 
 
 def made(one: Walk) -> list[int]:

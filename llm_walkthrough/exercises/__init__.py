@@ -1,1 +1,1 @@
-"""Exercises as data, one file for each notebook, and the loop that tries an answer."""
+"""Exercises as data, their words beside them, and the loop that tries an answer."""

@@ -6,7 +6,9 @@ this machine only is found. Knows nothing of the machine that it runs on.
 
 from __future__ import annotations
 
-from llm_walkthrough.exercises.exercise import OTHERWISE, Exercise, When
+from llm_walkthrough.exercises import when
+from llm_walkthrough.exercises.exercise import Exercise, texts_beside
+from llm_walkthrough.exercises.when import When
 
 CPU = "CPUExecutionProvider"
 BUILT_FOR = {
@@ -15,6 +17,7 @@ BUILT_FOR = {
 }
 """Names that `sysconfig.get_platform()` gives, by the processor they stand for."""
 
+TEXTS = texts_beside(__file__)
 _CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 _OTHER = {"x64": "Arm64", "Arm64": "x64"}
 _NATIVE = [(build, host) for host, builds in BUILT_FOR.items() for build in builds]
@@ -26,27 +29,18 @@ def _is_native(build: str, host: str) -> bool:
 
 
 check_is_native = Exercise(
-    task="a function (build, host) that tells whether Python needs no emulation",
+    TEXTS["is_native"],
     right=_is_native,
     cases=[*_NATIVE, *((build, _OTHER[host]) for build, host in _NATIVE)],
     also=lambda t: {"other": _OTHER[t.host]},
     hints={
-        "It says {given} whatever it is asked; compare build with host.": When(
-            lambda t: len({bool(one.given) for one in t.all}) == 1
+        "ignores_both": when.IS_CONSTANT,
+        "ignores_host": When(
+            lambda t: len({(x.build, bool(x.given)) for x in t.all}) == len(_NATIVE)
         ),
-        "The host makes no difference; what runs natively depends on it.": When(
-            lambda t: (
-                len({(one.build, bool(one.given)) for one in t.all}) == len(_NATIVE)
-            )
-        ),
-        "It is the wrong way round: native means that both are the same.": (
-            lambda build, host: not _is_native(build, host)
-        ),
-        "{build!r} on {host} is native. One processor has several names: look at what "
-        "stands behind the last hyphen.": When(lambda t: t.right),
-        "{build!r} on {host} is emulated: it is built for {other}.": OTHERWISE,
+        "is_turned_round": lambda build, host: not _is_native(build, host),
+        "misses_a_name": When(lambda t: t.right),
     },
-    praise="It tells a native Python from an emulated one, on all three systems.",
 )
 
 
@@ -55,7 +49,7 @@ def _choose(wanted: list[str], available: list[str]) -> list[str]:
 
 
 check_choose_providers = Exercise(
-    task="a function (wanted, available) that returns the providers to ask for",
+    TEXTS["choose_providers"],
     right=_choose,
     cases=[
         ([_CUDA, CPU], [CPU]),
@@ -67,22 +61,15 @@ check_choose_providers = Exercise(
         (["QNNExecutionProvider", _CUDA, CPU], [_CUDA, CPU]),
     ],
     hints={
-        f"It asks for {_CUDA} where that is not available.": When(
+        "asks_for_absent_ones": When(
             lambda t: _CUDA in t.given and _CUDA not in t.available
         ),
-        "All are there, but not in the order of `wanted`: onnxruntime gives a node to "
-        "the first one that can compute it.": When(
+        "reorders": When(
             lambda t: sorted(t.given) == sorted(t.wanted) and list(t.given) != t.wanted
         ),
-        f"{CPU} is missing: some nodes can be computed nowhere else.": When(
-            lambda t: CPU not in t.given
-        ),
-        f"{CPU} is named twice; onnxruntime takes each provider once.": When(
-            lambda t: t.given.count(CPU) > 1
-        ),
-        "wanted={wanted} with available={available} gives {given}.": OTHERWISE,
+        "misses_cpu": When(lambda t: CPU not in t.given),
+        "names_cpu_twice": When(lambda t: t.given.count(CPU) > 1),
     },
-    praise="Only what is there, in the order you wish, and the CPU as the last resort.",
 )
 
 
@@ -100,36 +87,20 @@ def _says_as_much(given: tuple[str, str, str], right: tuple[str, str, str]) -> b
 
 
 check_disk_row = Exercise(
-    task="a function (free, wanted), in bytes, that returns the three texts of a row",
+    TEXTS["disk_row"],
     right=_disk_row,
     cases=[(3 * _GB, _GB), (300 * _MB, _GB), (_GB, _GB), (3_221_225_472, _GB)],
     same=_says_as_much,
+    also=lambda t: dict(zip(("found", "severity", "way_out"), t.given, strict=True)),
     hints={
-        "Return a tuple of three texts: found, severity, way out.": When(
-            lambda t: (
-                not isinstance(t.given, tuple) or list(map(type, t.given)) != [str] * 3
-            )
+        "is_no_row": When(
+            lambda t: type(t.given) is not tuple or [*map(type, t.given)] != [str] * 3
         ),
-        "The severity is {given[1]!r}; it is 'ok' or 'problem'.": When(
-            lambda t: t.given[1] not in ("ok", "problem")
-        ),
-        "Exactly as much as wanted is enough.": When(
-            lambda t: t.given[1] != t.right[1] and t.free == t.wanted
-        ),
-        "{free:,} bytes free where {wanted:,} are wanted is {right[1]!r}, not "
-        "{given[1]!r}: look at the sign of the comparison.": When(
-            lambda t: t.given[1] != t.right[1]
-        ),
-        "You divided by 1024 three times, which gives GiB; 1 GB is 10**9 bytes.": When(
-            lambda t: "3.2 GB" in t.right[0] and "3.0" in t.given[0]
-        ),
-        "For {free:,} bytes `found` is {given[0]!r}; it should say '3.2 GB'.": When(
-            lambda t: "3.2 GB" in t.right[0] and "3.2 GB" not in t.given[0]
-        ),
-        "A problem without a way out leaves the reader alone: say what to do.": When(
-            lambda t: t.right[1] == "problem" and not t.given[2].strip()
-        ),
-        "There is a way out although all is well; leave it empty then.": OTHERWISE,
+        "has_another_word": When(lambda t: t.severity not in ("ok", "problem")),
+        "wants_more": When(lambda t: t.severity != t.right[1] and t.free == t.wanted),
+        "compares_the_wrong_way": When(lambda t: t.severity != t.right[1]),
+        "gives_gib": When(lambda t: "3.2 GB" in t.right[0] and "3.0" in t.found),
+        "gives_no_gb": When(lambda t: "3.2 GB" in t.right[0] and "3.2" not in t.found),
+        "has_no_way_out": When(lambda t: t.right[2] and not t.way_out.strip()),
     },
-    praise="Found, judged, and with a way out where one is needed.",
 )

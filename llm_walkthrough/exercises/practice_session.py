@@ -8,26 +8,22 @@ stand in different orders. Knows nothing of the exercises.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 
 from llm_walkthrough.arrays import KeyOrValue
 from llm_walkthrough.errors import InputError
 
-LAYERS, KV_HEADS, HEAD_DIM, VOCAB = 2, 2, 4, 61
+KV_HEADS, HEAD_DIM, VOCAB = 2, 4, 61
 MOST_RUNS = 60
-PAST = [
-    f"past_key_values.{layer}.{part}"
-    for part in ("key", "value")
-    for layer in range(LAYERS)
-]
+PAST = [f"past_key_values.{i}.{part}" for part in ("key", "value") for i in (0, 1)]
 PRESENT = [name.replace("past_key_values", "present") for name in PAST]
 
 
-@dataclass(frozen=True)
-class PracticePort:
+class PracticePort(NamedTuple):
     """An input or output, with the attributes that onnxruntime gives it."""
 
     name: str
@@ -35,31 +31,30 @@ class PracticePort:
     type: str
 
 
+def past_of(length: int) -> dict[str, KeyOrValue]:
+    """Return a past of this many tokens, full of ones."""
+    return {n: np.ones((1, KV_HEADS, length, HEAD_DIM), np.float32) for n in PAST}
+
+
 class PracticeSession:
     """Has the three methods of an `InferenceSession` that a decode loop needs.
 
     Attributes:
+        small_inputs: some of "input_ids", "attention_mask", "position_ids".
         num_fed: how many tokens went in, over all runs.
     """
 
     def __init__(self, small_inputs: Sequence[str]) -> None:
-        """Make a session whose inputs are these, and the cache.
-
-        Args:
-            small_inputs: some of "input_ids", "attention_mask", "position_ids".
-        """
+        self.small_inputs = small_inputs
         self.num_fed = 0
         self._num_runs = 0
-        self._small = tuple(small_inputs)
 
     def get_inputs(self) -> list[PracticePort]:
         """Return the inputs, the cache first."""
-        axes = {"attention_mask": "past + sequence"}
-        small = [
-            PracticePort(name, (1, axes.get(name, "sequence")), "tensor(int64)")
-            for name in self._small
-        ]
-        return [*_cache_ports(PAST, "past"), *small]
+        lengths = {"attention_mask": "past + sequence"}
+        small = ((name, lengths.get(name, "sequence")) for name in self.small_inputs)
+        ports = [PracticePort(name, (1, axis), "tensor(int64)") for name, axis in small]
+        return [*_cache_ports(PAST, "past"), *ports]
 
     def get_outputs(self) -> list[PracticePort]:
         """Return the outputs, the logits last."""
@@ -86,84 +81,65 @@ class PracticeSession:
             )
         self.num_fed += feed["input_ids"].size
         outputs = _outputs(feed)
-        every = [port.name for port in self.get_outputs()]
-        return [outputs[name] for name in names or every]
+        return [outputs[n] for n in names or [port.name for port in self.get_outputs()]]
 
 
 def mistake_in(feed: object, wanted: Sequence[str]) -> str | None:
     """Say what is wrong with a feed for inputs of these names, or return None."""
     if not isinstance(feed, dict):
         return f"a feed is a dictionary from input name to array, not {type(feed)}"
-    for name in wanted:
-        if name not in feed:
-            return f"the graph has an input {name}, which is not in the feed"
-    for name in feed:
-        if name not in wanted:
-            return f"the graph has no input {name}; it refuses names it does not know"
-    return _mistake_in_tokens(feed) or _mistake_in_past(feed) or _mistake_in_rest(feed)
+    mistakes = chain(_off_names(feed, wanted), _off_shapes(feed), _off_numbers(feed))
+    return next(mistakes, None)  # each relies on those before it having passed
 
 
-def continuation(prompt: Sequence[int], count: int) -> list[int]:
-    """Return the tokens that greedy decoding makes, worked out without any cache."""
-    tokens = list(prompt)
-    for _ in range(count):
-        rows = sum(
-            (place + 1) * _entry(token, position, place)
-            for position, token in enumerate(tokens)
-            for place in range(len(PAST))
+def _off_names(feed: Mapping[str, object], wanted: Sequence[str]) -> Iterator[str]:
+    for name in (name for name in wanted if name not in feed):
+        yield f"the graph has an input {name}, which is not in the feed"
+    for name in (name for name in feed if name not in wanted):
+        yield f"the graph has no input {name}; it refuses names it does not know"
+
+
+def _off_shapes(feed: Mapping[str, np.ndarray]) -> Iterator[str]:
+    batch, *sequence = np.shape(feed["input_ids"]) or (0,)
+    if batch != 1 or len(sequence) != 1:
+        yield (
+            f"input_ids has the shape {[*np.shape(feed['input_ids'])]}; wanted is "
+            "[1, sequence], the batch axis first"
         )
-        tokens.append(_next_token(rows))
-    return tokens[len(prompt) :]
-
-
-def _mistake_in_tokens(feed: Mapping[str, np.ndarray]) -> str | None:
-    tokens = np.asarray(feed["input_ids"])
-    if tokens.ndim != 2 or len(tokens) != 1:  # noqa: PLR2004 - batch and sequence
-        return (
-            f"input_ids has the shape {list(tokens.shape)}; wanted is [1, sequence], "
-            "the batch axis first"
-        )
-    if tokens.size == 0:
-        return "input_ids holds no token; each run needs at least one"
-    return None
-
-
-def _mistake_in_past(feed: Mapping[str, np.ndarray]) -> str | None:
-    lengths = set()
-    for name in PAST:
-        shape = np.shape(feed[name])
-        if len(shape) != 4 or shape[:2] + shape[3:] != (1, KV_HEADS, HEAD_DIM):  # noqa: PLR2004 - the four axes of a cache
-            return (
-                f"{name} has the shape {list(shape)}; wanted is [1, {KV_HEADS}, past, "
+    if sequence == [0]:
+        yield "input_ids holds no token; each run needs at least one"
+    shapes = {name: [*np.shape(feed[name])] for name in PAST}
+    for name, shape in shapes.items():
+        if [*shape[:2], *shape[3:]] != [1, KV_HEADS, HEAD_DIM]:
+            yield (
+                f"{name} has the shape {shape}; wanted is [1, {KV_HEADS}, past, "
                 f"{HEAD_DIM}], as the session's inputs say"
             )
-        lengths.add(shape[2])
-    if len(lengths) > 1:
-        return f"the past arrays hold different numbers of tokens: {sorted(lengths)}"
-    return None
+    if len(lengths := {shape[2] for shape in shapes.values()}) > 1:
+        yield f"the past arrays hold different numbers of tokens: {sorted(lengths)}"
 
 
-def _mistake_in_rest(feed: Mapping[str, np.ndarray]) -> str | None:
+def _off_numbers(feed: Mapping[str, np.ndarray]) -> Iterator[str]:
     new, past = feed["input_ids"].shape[1], feed[PAST[0]].shape[2]
-    total = past + new
-    for name in ("input_ids", "attention_mask", "position_ids"):
-        if name in feed and feed[name].dtype != np.int64:
-            return f"{name} has the dtype {feed[name].dtype}; wanted is int64"
-    mask = feed.get("attention_mask", np.ones((1, total)))
-    if mask.shape != (1, total):
-        return (
-            f"attention_mask has the shape {list(mask.shape)} for {past} tokens in the "
-            f"past and {new} new; it covers both: [1, {total}]"
+    both = f"{past} tokens in the past and {new} new"
+    for name in (name for name in feed if name not in PAST):
+        if feed[name].dtype != np.int64:
+            yield f"{name} has the dtype {feed[name].dtype}; wanted is int64"
+    mask = feed.get("attention_mask", np.ones((1, past + new)))
+    if mask.shape != (1, past + new):
+        yield (
+            f"attention_mask has the shape {[*mask.shape]} for {both}; it covers both: "
+            f"[1, {past + new}]"
         )
     if not mask.all():
-        return "attention_mask holds zeros; all tokens of one text may be looked at"
-    positions = feed.get("position_ids", np.arange(past, total)[np.newaxis])
-    if not np.array_equal(positions, np.arange(past, total)[np.newaxis]):
-        return (
-            f"position_ids are {positions.tolist()} for {past} tokens in the past and "
-            f"{new} new; positions go on where the past ends, in the shape [1, {new}]"
+        yield "attention_mask holds zeros; all tokens of one text may be looked at"
+    right = [[*range(past, past + new)]]
+    positions = feed.get("position_ids", np.array(right))
+    if positions.tolist() != right:
+        yield (
+            f"position_ids are {positions.tolist()} for {both}; positions go on where "
+            f"the past ends, in the shape [1, {new}]"
         )
-    return None
 
 
 def _cache_ports(names: Sequence[str], length: str) -> list[PracticePort]:
@@ -175,22 +151,22 @@ def _outputs(feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     tokens, past = feed["input_ids"][0].tolist(), feed[PAST[0]].shape[2]
     present: dict[str, KeyOrValue] = {}
     for place, (before, after) in enumerate(zip(PAST, PRESENT, strict=True)):
-        new = [_entry(token, past + i, place) for i, token in enumerate(tokens)]
         rows = np.zeros((1, KV_HEADS, len(tokens), HEAD_DIM), np.float32)
-        rows[..., 0] = new
+        rows[..., 0] = [entry(token, past + i, place) for i, token in enumerate(tokens)]
         present[after] = np.concatenate([feed[before], rows], axis=2)
     held = np.stack([array[0, 0, :, 0] for array in present.values()])
     rows_so_far = np.cumsum(np.arange(1, len(PAST) + 1) @ held)[past:]
     logits = np.zeros((1, len(tokens), VOCAB), np.float32)
     for i, rows in enumerate(rows_so_far):
-        logits[0, i, _next_token(int(rows))] = 1
+        logits[0, i, next_token(int(rows))] = 1
     return {**present, "logits": logits}
 
 
-def _entry(token: int, position: int, place: int) -> int:
+def entry(token: int, position: int, place: int) -> int:
     """Return what the array at `place` among the cache's holds for a token."""
     return (token + 2) * (position + 3 * place + 1) % 97
 
 
-def _next_token(rows: int) -> int:
+def next_token(rows: int) -> int:
+    """Return the token that follows a cache whose entries sum up to this."""
     return (7 * rows + 3) % VOCAB

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from llm_walkthrough.exercises.exercise import (
-    CHANGES_ITS_ARGUMENT,
-    HAS_WRONG_SHAPE,
-    OTHERWISE,
-    Exercise,
-    When,
-)
+from llm_walkthrough.exercises import when
+from llm_walkthrough.exercises.exercise import Exercise, texts_beside
+from llm_walkthrough.exercises.when import When
 
 END = "<end>"
+TEXTS = texts_beside(__file__)
 _WANTED = ["cat", "cat cow", "child", "cobra"]
-_TEXTS = ("", "c", "ca", "cat", "cat ", "cat cow", "child")
+_BEGUN = ("", "c", "ca", "cat", "cat ", "cat cow", "child")
 _TOKENS = ("c", "ca", "cat", "cow", "t", " ", " cow", "h", "child", "at", "dog", END)
 
 
@@ -28,83 +25,52 @@ def _may_come(text: str, token: str, wanted: list[str]) -> bool:
 
 
 check_may_come = Exercise(
-    task='a function (text, token, wanted) -> may it come? "<end>" ends the text',
+    TEXTS["may_come"],
     right=_may_come,
-    cases=[(text, token, _WANTED) for text in _TEXTS for token in _TOKENS],
-    case="With {wanted}, after {text!r}, for {token!r}: ",
+    cases=[(text, token, _WANTED) for text in _BEGUN for token in _TOKENS],
     also=lambda t: {"grown": t.text + t.token},
     hints={
-        "the text may end only where it is whole.": When(
-            lambda t: t.token == END and t.given
-        ),
-        "the text is whole, and may end here even if it could go on.": When(
-            lambda t: t.token == END
-        ),
-        "it stands in a wanted text, but none begins with {grown!r}.": When(
+        "ends_too_early": When(lambda t: t.token == END and t.given),
+        "does_not_end": When(lambda t: t.token == END),
+        "looks_inside": When(
             lambda t: t.given and any(t.token in whole for whole in t.wanted)
         ),
-        "no wanted text begins with {grown!r}.": When(lambda t: t.given),
-        "{grown!r} is not whole, but it is how a wanted text begins.": OTHERWISE,
+        "lets_others_come": When(lambda t: t.given),
     },
-    praise="A token may come if the text can still become one that is wanted.",
 )
 
 check_masked = Exercise(
-    task="a function (logits, allowed) -> logits, -inf where a token is not allowed",
+    TEXTS["masked"],
     right=lambda logits, allowed: np.where(allowed, logits, -np.inf),
     cases=[
         (np.array([2.0, -3.0, 0.0, 5.0], np.float32), np.array(allowed))
         for allowed in ([True, True, False, False], [False, True, False, False])
     ],
-    case="logits {logits}, allowed {allowed}: ",
     hints={
-        "the logits that were handed in have changed; "
-        "make new ones.": CHANGES_ITS_ARGUMENT,
-        "the shape is {shape}, wanted is one logit for each token.": HAS_WRONG_SHAPE,
-        "a logit of 0 is not out: e to the power of 0 is 1.": When(
-            lambda t: not np.any(t.given[~t.allowed])
-        ),
-        "it is the other way round: the allowed ones are out.": (
-            lambda logits, allowed: np.where(allowed, -np.inf, logits)
-        ),
-        "a token that is not allowed still has a chance; only -inf leaves none.": When(
-            lambda t: np.isfinite(t.given[~t.allowed]).any()
-        ),
-        "the logits of allowed tokens must stay as they are.": OTHERWISE,
+        "changes_its_argument": when.CHANGES_ITS_ARGUMENT,
+        "has_another_length": when.HAS_WRONG_SHAPE,
+        "gives_0": When(lambda t: not np.any(t.given[~t.allowed])),
+        "is_turned_round": lambda logits, allowed: np.where(allowed, -np.inf, logits),
+        "leaves_a_chance": When(lambda t: np.isfinite(t.given[~t.allowed]).any()),
     },
-    praise="What is not allowed is at -inf, and the other logits are as they were.",
 )
 
 
-def _joint(first: list[float], good: list[float]) -> np.ndarray:
-    return np.multiply(first, good)
-
-
 check_retried = Exercise(
-    task="a function (first, good) -> the shares of first tokens among accepted tries",
-    right=lambda first, good: _joint(first, good) / _joint(first, good).sum(),
+    TEXTS["retried"],
+    right=lambda first, good: np.multiply(first, good) / np.dot(first, good),
     cases=[
         # the model's probability of each first token, how often it ends well
         ([0.6, 0.4], [1.0, 0.5]),
         ([0.8, 0.2], [0.1, 0.9]),
         ([0.7, 0.2, 0.1], [0.0, 0.5, 1.0]),
     ],
-    case="first {first}, good {good}: ",
     also=lambda t: {"sum": np.sum(t.given)},
     hints={
-        "return one share for each first token.": HAS_WRONG_SHAPE,
-        "these are shares of all tries; wanted are those of accepted ones.": _joint,
-        "that is what a mask gives; retrying throws tries away.": lambda first, _: (
-            first
-        ),
-        "how often the model begins with each token counts as well.": (
-            lambda _, good: np.asarray(good) / sum(good)
-        ),
-        "the shares sum to {sum:.3g}; together they must be 1.": When(
-            lambda t: not np.isclose(t.sum, 1)
-        ),
-        "a beginning is kept as often as it comes, "
-        "times its chance of a good end.": OTHERWISE,
+        "has_another_length": when.HAS_WRONG_SHAPE,
+        "shares_all_tries": np.multiply,
+        "is_what_a_mask_gives": lambda first, _: first,
+        "ignores_first": lambda _, good: np.asarray(good) / sum(good),
+        "is_not_normalised": When(lambda t: not np.isclose(t.sum, 1)),
     },
-    praise="Retrying weighs each beginning with its chance of a good end.",
 )

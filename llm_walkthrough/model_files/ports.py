@@ -7,6 +7,7 @@ between inputs and outputs.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -79,11 +80,7 @@ def folded(ports: Iterable[tuple[str, Kind]]) -> dict[tuple[str, Kind], int]:
     >>> folded([("logits", "f4"), ("past.0.key", "f4"), ("past.1.key", "f4")])
     {('logits', 'f4'): 1, ('past.{layer}.key', 'f4'): 2}
     """
-    counts: dict[tuple[str, Kind], int] = {}
-    for name, kind in ports:
-        row = (without_layer(name), kind)
-        counts[row] = counts.get(row, 0) + 1
-    return counts
+    return dict(Counter((without_layer(name), kind) for name, kind in ports))
 
 
 @lru_cache(maxsize=1024)  # a panel asks for every name in every run

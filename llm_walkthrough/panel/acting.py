@@ -1,34 +1,39 @@
-"""How is an action done whole or not at all, and what is said if it is not?
+"""The engine of every panel: one immutable moment, one table of actions, one lock.
 
-What a small panel holds is one value that never changes: each action makes the next one
-of it, so an action that fails leaves all as it was. Knows nothing of what the actions
-do, nor of HTML.
+Each action makes the next moment of the one before it, so an action that fails leaves
+all as it was. Here alone an exception becomes a sentence. Knows nothing of what the
+actions do, nor of HTML.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.panel.step.desk import Notice
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+_UNCHANGED = "nothing was changed: try something else, or run the cell again"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One sentence for the learner."""
+
+    text: str = ""  # the sentence
+    # "problem" if something that was asked for was not done, "hint" for what could be
+    # done next
+    kind: Literal["news", "problem", "hint"] = "news"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """What a panel holds; never changes, each action makes the next.
+    """What a panel holds; never changes, each action makes the next."""
 
-    Attributes:
-        notice: what there is to say of the last action.
-        running: whether steps go on by themselves.
-    """
-
+    # what there is to say of the last action
     notice: Notice = field(default_factory=Notice)
-    running: bool = False
+    running: bool = False  # whether steps go on by themselves
 
 
 Now = TypeVar("Now", bound=Moment)
@@ -39,16 +44,22 @@ class Acting(Generic[Now]):
 
     Args:
         first: the moment to begin with.
+        lock: whoever holds it keeps page and cells out (default: a new one).
     """
 
-    def __init__(self, first: Now) -> None:
-        self._lock = threading.RLock()
-        self._first = first
-        self._now = first
+    def __init__(self, first: Now, lock: threading.RLock | None = None) -> None:
+        self.lock = threading.RLock() if lock is None else lock
+        self._first = self._now = first
+        self._actions = self.actions()
+        self.settle()
 
     @property
     def now(self) -> Now:
         """What the last action has left."""
+        return self._now
+
+    def snapshot(self) -> Any:  # noqa: ANN401 - each panel has its own
+        """Return everything that is to be shown."""
         return self._now
 
     def actions(self) -> Mapping[str, Callable[[Now, Any], Now]]:
@@ -58,26 +69,48 @@ class Acting(Generic[Now]):
             "stop": lambda now, _value: replace(now, running=False),
         }
 
+    def settle(self) -> None:
+        """Bring whatever stands beside the moment in line with it; here nothing."""
+
     def do(self, action: str, value: object = None) -> None:
         """Do one thing, for a cell.
 
         Raises:
             InputError: there is no such action, or it cannot be done now.
         """
-        with self._lock:
-            actions = self.actions()
-            if action not in actions:
+        with self.lock:
+            if action not in self._actions:
                 raise InputError(f"there is no action {action!r}; run the cell again")
-            self._now = actions[action](replace(self._now, notice=Notice()), value)
+            try:
+                begun = replace(self._now, notice=Notice())
+                self._now = self._actions[action](begun, value)
+            finally:
+                self.settle()
 
     def act(self, action: str, value: object = None) -> None:
         """Do one thing, for a page; what goes wrong is said in the notice."""
-        with self._lock:
+        with self.lock:
             try:
                 self.do(action, value)
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - no other place
-                notice = Notice(sentence(error), "problem")
-                self._now = replace(self._now, notice=notice, running=False)
+                self._say_what_went_wrong(error, _UNCHANGED)
+
+    def drawn(self, draw: Callable[[], str]) -> str | None:
+        """Return what `draw` makes of the moment; None, and a notice, if it fails."""
+        with self.lock:
+            try:
+                return draw()
+            except Exception as error:  # noqa: BLE001 - likewise
+                self._say_what_went_wrong(error, "run the cell again")
+                return None
+
+    def _say_what_went_wrong(self, error: BaseException, way_out: str) -> None:
+        said = f"{type(error).__name__}: {error}; {way_out}"
+        if isinstance(error, KeyboardInterrupt):
+            said = "Interrupted: nothing was changed; do it again."
+        elif isinstance(error, InputError):
+            said = str(error)
+        self._now = replace(self._now, notice=Notice(said, "problem"), running=False)
 
 
 class Stepping(Acting[Now]):
@@ -89,7 +122,7 @@ class Stepping(Acting[Now]):
             **super().actions(),
             "step": lambda now, _value: self.stepped(now),
             "run": lambda now, _value: replace(now, running=True),
-            "tick": self._tick,
+            "tick": lambda now, _value: self.ticked(now) if now.running else self._now,
         }
 
     def stepped(self, now: Now) -> Now:
@@ -100,18 +133,6 @@ class Stepping(Acting[Now]):
         """
         raise NotImplementedError
 
-    def _tick(self, now: Now, _value: object) -> Now:
-        """Make a step of a run; one that was asked for before Stop does nothing."""
-        return self.stepped(now) if now.running else self._now
-
-
-def sentence(error: BaseException) -> str:
-    """Say in one sentence what went wrong, that nothing was changed, and what to do."""
-    if isinstance(error, KeyboardInterrupt):
-        return "Interrupted: nothing was changed; do it again."
-    if isinstance(error, InputError):
-        return str(error)
-    return (
-        f"{type(error).__name__}: {error}; nothing was changed: try something else, or "
-        "run the cell again"
-    )
+    def ticked(self, now: Now) -> Now:
+        """Return the moment after one step of a run; not asked for after Stop."""
+        return self.stepped(now)

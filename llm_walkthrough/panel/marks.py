@@ -1,4 +1,4 @@
-"""How are the small things of a panel written as HTML: a button, a knob, a number?
+"""The small things of a panel as HTML: buttons, sliders, lists, chips of tokens.
 
 Everything that comes from outside goes through `html.escape` here. An element with
 `data-action` tells the panel's script what to send when it is clicked, moved or chosen.
@@ -7,102 +7,73 @@ Everything that comes from outside goes through `html.escape` here. An element w
 from __future__ import annotations
 
 import html
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from llm_walkthrough.panel.wording import shortened
+from llm_walkthrough.views import Vocabulary
 
-ARROWS = {"ArrowRight": "→", "ArrowLeft": "←"}
-
-LONGEST = 40
-"""Characters of a token that are shown at most; the whole of it is its name."""
-
-_LEAST = 0.01  # percent; less is not told apart
+_ARROWS = {"ArrowRight": "→", "ArrowLeft": "←"}
 
 
-@dataclass(frozen=True)
-class Button:
-    """A button, or a key that is pressed for it.
-
-    Attributes:
-        action: what is sent.
-        text: what stands on it.
-        name: what it does, for whoever does not see it or does not know it.
-        value: what is sent along.
-        key: a key that presses it, as browsers name it.
-        is_pressed: for a button that stays in; None for one that does not.
-        is_off: it does nothing now; it can still be reached and read.
-        style: further classes.
-    """
-
-    action: str
-    text: str
-    name: str = ""
-    value: object = None
-    key: str = ""
-    is_pressed: bool | None = None
-    is_off: bool = False
-    style: str = ""
-
-    def __str__(self) -> str:
-        named = attributes(
-            {
-                "class": f"lw-button {self.style}".strip(),
-                "data-action": self.action,
-                "data-value": None if self.value is None else json.dumps(self.value),
-                "data-key": self.key or None,
-                "title": self.name or None,
-                "aria-pressed": None if self.is_pressed is None else self.is_pressed,
-                "aria-disabled": self.is_off or None,
-            }
-        )
-        key = f"<kbd>{ARROWS.get(self.key, self.key)}</kbd>" if self.key else ""
-        return f'<button type="button"{named}>{html.escape(self.text)}{key}</button>'
+SHOWN_OF_PROMPT = 96
+SHOWN_OF_MADE = 160
+SHOWN_OF_FUTURE = 24
+"""Chips that are drawn at most; the earlier ones are counted."""
 
 
-@dataclass(frozen=True)
-class Slider:
-    """A number that can be moved.
+def button(  # noqa: PLR0913 - all but three have a default
+    action: str,  # what is sent
+    text: str,  # what stands on it
+    name: str,  # what it does, for whoever does not see it or does not know it
+    *,
+    key: str = "",  # that presses it, as browsers name it
+    is_pressed: bool | None = None,  # for a button that stays in, else None
+    is_off: bool = False,  # it does nothing now; it can still be reached and read
+    style: str = "",  # further classes
+) -> str:
+    """Write a button."""
+    named = attributes(
+        {
+            "class": f"lw-button {style}".strip(),
+            "data-action": action,
+            "data-key": key or None,
+            "title": name,
+            "aria-pressed": is_pressed,
+            "aria-disabled": is_off or None,
+        }
+    )
+    shown = f"<kbd>{_ARROWS[key]}</kbd>" if key else ""
+    return f'<button type="button"{named}>{html.escape(text)}{shown}</button>'
 
-    Attributes:
-        name: of the knob, as the action wants it.
-        label: as it is shown.
-        value: where it stands.
-        low: the least.
-        high: the most.
-        step: from one place to the next, as HTML writes it.
-        shown: the value in words.
-        action: what is sent.
-        style: further classes.
-    """
 
-    name: str
-    label: str
-    value: float
-    low: float
-    high: float
-    step: str
-    shown: str
-    action: str = "knob"
-    style: str = ""
-
-    def __str__(self) -> str:
-        named = attributes(
-            {
-                "class": f"lw-slider {self.style}".strip(),
-                "data-action": self.action,
-                "data-name": self.name,
-                "min": self.low,
-                "max": self.high,
-                "step": self.step,
-                "value": f"{self.value:.6g}",
-                "aria-label": self.label,
-                "aria-valuetext": self.shown,
-            }
-        )
-        return f'<input type="range"{named}>'
+def slider(  # noqa: PLR0913 - likewise
+    name: str,  # of the knob, as the action wants it
+    label: str,  # as it is shown
+    value: float,  # where it stands
+    scale: tuple[float, float, float | str],  # least, most and step, as HTML writes it
+    shown: str,  # the value in words
+    *,
+    action: str = "knob",  # what is sent
+    style: str = "",  # further classes
+) -> str:
+    """Write a number that can be moved."""
+    low, high, step = scale
+    named = attributes(
+        {
+            "class": f"lw-slider {style}".strip(),
+            "data-action": action,
+            "data-name": name,
+            "min": low,
+            "max": high,
+            "step": step,
+            "value": f"{value:.6g}",
+            "aria-label": label,
+            "aria-valuetext": shown,
+        }
+    )
+    return f'<input type="range"{named}>'
 
 
 def attributes(named: Mapping[str, object]) -> str:
@@ -115,35 +86,10 @@ def attributes(named: Mapping[str, object]) -> str:
     return "".join(f' {name}="{html.escape(text)}"' for name, text in shown.items())
 
 
-def cut(piece: str) -> str:
-    """Return a token that is not too long to be shown."""
-    return piece if len(piece) <= LONGEST else f"{piece[: LONGEST - 1]}…"
-
-
-def quoted(piece: str) -> str:
-    """Return a token for a sentence, whose direction it does not change."""
-    return f"\u2068{cut(piece)}\u2069"
-
-
-def shortened(piece: str) -> str:
-    """Return a token that is not too long to be shown, escaped."""
-    return html.escape(cut(piece))
-
-
 def chip(piece: str, style: str = "") -> str:
     """Write a token in its frame; its direction stays its own."""
     classes = f"lw-chip {style}".strip()
     return f'<bdi class="{classes}">{shortened(piece)}</bdi>'
-
-
-def percent(probability: float) -> str:
-    """Write a probability as a share of 100, three figures at the most."""
-    share = 100 * probability
-    if share == 0:
-        return "0"
-    if share < _LEAST:
-        return f"<{_LEAST}"
-    return f"{share:.2f}" if share < 1 else f"{share:.1f}"
 
 
 def select(action: str, label: str, options: tuple[str, ...], chosen: str) -> str:
@@ -155,3 +101,74 @@ def select(action: str, label: str, options: tuple[str, ...], chosen: str) -> st
     )
     named = attributes({"data-action": action, "aria-label": label, "title": label})
     return f'<select class="lw-select"{named}>{listed}</select>'
+
+
+# --- tokens as chips, and the text that they make ---
+
+
+@dataclass(frozen=True)
+class StreamedText:
+    """What the tokens spell so far."""
+
+    certain: str  # text that no later token can change
+    held: bytes  # bytes that are not yet a character
+    num_held: int  # the last so many tokens carry them
+
+
+def bytes_written(data: bytes) -> str:
+    """Write bytes as "<0xF0>", escaped."""
+    return html.escape("".join(f"<0x{byte:02X}>" for byte in data))
+
+
+def text_box(text: StreamedText, label: str = "Text so far") -> str:
+    """Write what the tokens spell, and behind it the bytes that wait."""
+    held = ""
+    if text.held:
+        held = (
+            f' <span class="lw-held">{bytes_written(text.held)} held back: not yet a '
+            "character</span>"
+        )
+    words = html.escape(text.certain) or '<span class="lw-soft">no text yet</span>'
+    return (
+        '<div class="lw-text" data-follow tabindex="0" role="group" '
+        f'aria-label="{label}"><bdi>{words}</bdi>{held}</div>'
+    )
+
+
+def earlier(count: int) -> str:
+    """Count the chips that are not drawn."""
+    return f'<li><span class="lw-soft">… {count:,} earlier</span>'
+
+
+@lru_cache(maxsize=2048)  # from step to step all chips but one are the same
+def token_chip(
+    piece: str,  # the visible token
+    style: str,  # classes
+    words: str,  # what is known of it
+    back_to: int | None = None,  # tokens that are kept at a click, None: no click
+    width: int = 0,  # of the line below it, in percent
+) -> str:
+    """Write one chip."""
+    can_go = back_to is not None
+    named = attributes(
+        {
+            "class": f"lw-chip {style}",
+            "tabindex": "-1",
+            "data-item": "chips",
+            "data-tip": "",  # shows the name
+            "aria-label": f"{piece}, {words}",
+            "data-action": "back_to" if can_go else None,
+            "data-value": back_to,
+            "aria-disabled": None if can_go else True,
+        }
+    )
+    line = f'<i style="width:{width}%"></i>' if can_go else ""
+    inside = f"<bdi>{shortened(piece)}</bdi>{line}"
+    return f'<li><button type="button"{named}>{inside}</button>'
+
+
+def future_chip(token: int, vocabulary: Vocabulary, why: str = "taken back") -> str:
+    """Draw a token that is not there, or not any more."""
+    piece = vocabulary.piece(token)
+    named = attributes({"class": "lw-chip lw-future", "aria-label": f"{piece}, {why}"})
+    return f"<li><span{named}><bdi>{shortened(piece)}</bdi></span>"

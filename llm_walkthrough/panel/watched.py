@@ -1,26 +1,25 @@
-"""What did the runs of the graph take in, how long did they take, what did they read?
+"""What each run of the graph took in and read, and how large the cache is.
 
-A model in front of another one. It passes every run on as it is, and notes what is
-gone afterwards: which arrays were fed, and how likely each token that was read had
-been. Knows nothing of what is drawn from the logits.
+`Watched` is a model in front of another one. It passes every run on as it is, and notes
+what is gone afterwards: which arrays were fed, and how likely each token that was read
+had been. Knows nothing of what is drawn from the logits.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from math import prod
+from typing import Protocol
 
 import numpy as np
 
+from llm_walkthrough.arrays import Logits, LogitsRows, TokenIds
+from llm_walkthrough.branch import Run
+from llm_walkthrough.kv_cache import KVCache
+from llm_walkthrough.model_files.ports import folded, without_layer
+from llm_walkthrough.sampling import log_sum_exp
 from llm_walkthrough.stepper import LanguageModel
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from llm_walkthrough.arrays import Logits, LogitsRows, TokenIds
-    from llm_walkthrough.kv_cache import KVCache
 
 SCORED = 256
 """At most so many tokens of one run are scored, the last ones: a row takes 0.5 ms."""
@@ -36,15 +35,10 @@ class FedModel(LanguageModel, Protocol):
 
 @dataclass(frozen=True)
 class Score:
-    """How likely the model found a token, before any processor.
+    """How likely the model found a token, before any processor."""
 
-    Attributes:
-        log_probability: natural logarithm of the softmax, at most 0.
-        rank: 1 for the likeliest token; equals share the better rank.
-    """
-
-    log_probability: float
-    rank: int
+    log_probability: float  # natural logarithm of the softmax, at most 0
+    rank: int  # 1 for the likeliest token; equals share the better rank
 
     @property
     def probability(self) -> float:
@@ -54,21 +48,38 @@ class Score:
 
 @dataclass(frozen=True)
 class FedArray:
-    """One array of a feed; those of all layers, keys and values, stand together.
+    """One array of a feed; those of all layers, keys and values, stand together."""
 
-    Attributes:
-        name: of the graph's input, "*" for the number of the layer.
-        dtype: of its numbers.
-        shape: of each array.
-        count: how many arrays there are.
-        nbytes: of all of them.
-    """
+    name: str  # of the graph's input, "*" for the number of the layer
+    dtype: str  # of its numbers
+    shape: tuple[int, ...]  # of each array
+    count: int  # how many arrays there are
+    nbytes: int  # of all of them
 
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    count: int
-    nbytes: int
+
+@dataclass(frozen=True)
+class CacheFacts:
+    """How large the cache is; shapes as the arrays have them."""
+
+    length: int  # tokens that it holds
+    capacity: int  # tokens that it can hold
+    layers: int  # pairs of a key and a value array
+    kv_heads: int  # heads that own a key and a value
+    head_dim: int  # numbers in one key
+    number_bytes: int  # bytes of one number
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that one token takes."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * self.number_bytes
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What one run gave to the graph."""
+
+    tokens: tuple[int, ...]  # the ids that were fed
+    arrays: tuple[FedArray, ...]  # in the order of the dictionary
 
 
 class Watched:
@@ -107,11 +118,16 @@ class Watched:
         self._last_row = (longer.length, rows[-1])
         return rows, longer
 
+    def feed_of(self, run: Run) -> Feed:
+        """Return what a run was fed that was made through this model."""
+        arrays = self.feeds[run.start, len(run.tokens)]
+        return Feed(tuple(run.tokens.tolist()), arrays)
+
     def _score(self, unseen: TokenIds, rows: LogitsRows, start: int) -> None:
         """Note how likely the tokens of a run were, each by the row before it."""
         length, row_before = self._last_row
         before = {start + i: row for i, row in enumerate(rows[:-1], start=1)}
-        if length == start:  # else the last run was on another way
+        if length == start:  # else the last run was on another branch
             before[start] = row_before
         for place in range(max(0, len(unseen) - SCORED), len(unseen)):
             if (row := before.get(start + place)) is not None:
@@ -119,12 +135,8 @@ class Watched:
 
 
 def scores(logits: Logits, tokens: Sequence[int]) -> list[Score]:
-    """Return how likely each token is by logits [vocab] float32.
-
-    `x_token - max x - log sum_j exp(x_j - max x)`.
-    """
-    highest = float(logits.max())
-    log_total = highest + math.log(float(np.exp(logits - highest).sum()))
+    """Return how likely each token is by logits [vocab] float32."""
+    log_total = log_sum_exp(logits)
     return [
         Score(
             float(logits[t]) - log_total, 1 + int(np.count_nonzero(logits > logits[t]))
@@ -135,17 +147,24 @@ def scores(logits: Logits, tokens: Sequence[int]) -> list[Score]:
 
 def summary(arrays: Mapping[str, np.ndarray]) -> tuple[FedArray, ...]:
     """Return names, types, shapes and sizes of a feed, without its numbers."""
-    folded: dict[tuple[str, str, tuple[int, ...]], list[int]] = {}
-    for name, array in arrays.items():
-        kind = (_short(name), array.dtype.name, array.shape)
-        folded.setdefault(kind, []).append(array.nbytes)
+    kinds = ((_short(name), (a.dtype, a.shape)) for name, a in arrays.items())
     return tuple(
-        FedArray(*kind, len(sizes), sum(sizes)) for kind, sizes in folded.items()
+        FedArray(name, dtype.name, shape, count, count * dtype.itemsize * prod(shape))
+        for (name, (dtype, shape)), count in folded(kinds).items()
     )
 
 
-@lru_cache(maxsize=1024)  # asked for every name in every run
 def _short(name: str) -> str:
     """Return a name without the layer, and without saying key or value."""
-    parts = ("*" if part.isdigit() else part for part in name.split("."))
-    return ".".join(p for p in parts if p not in {"key", "value"})
+    parts = without_layer(name).replace("{layer}", "*").split(".")
+    return ".".join(part for part in parts if part not in {"key", "value"})
+
+
+def cache_facts(cache: KVCache) -> CacheFacts:
+    """Read the facts off the arrays of a cache."""
+    arrays = cache.arrays()
+    one = next(iter(arrays.values()))
+    _, kv_heads, length, head_dim = one.shape
+    return CacheFacts(
+        length, cache.capacity, len(arrays) // 2, kv_heads, head_dim, one.itemsize
+    )

@@ -1,29 +1,52 @@
-"""How is what happened said in a sentence or two?"""
+"""The words of all panels: numbers, tokens that are cut and quoted, a few sentences.
+
+Knows nothing of elements, frames or buttons.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import html
+from collections.abc import Sequence
 
-from llm_walkthrough.panel.marks import percent, quoted
+from llm_walkthrough.panel.watched import Score
+from llm_walkthrough.views import Vocabulary
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+Scored = tuple[int, Score]
+"""A token, and how likely the model found it."""
 
-    from llm_walkthrough.panel.watched import Score
-    from llm_walkthrough.views import Vocabulary
+LONGEST = 40
+"""Characters of a token that are shown at most; the whole of it is its name."""
 
-    Scored = tuple[int, Score]
-    """A token, and how likely the model found it."""
+_LEAST = 0.01  # percent; less is not told apart
+
+
+def cut(piece: str) -> str:
+    """Return a token that is not too long to be shown."""
+    return piece if len(piece) <= LONGEST else f"{piece[: LONGEST - 1]}…"
+
+
+def quoted(piece: str) -> str:
+    """Return a token for a sentence, whose direction it does not change."""
+    return f"\u2068{cut(piece)}\u2069"
+
+
+def shortened(piece: str) -> str:
+    """Return a token that is not too long to be shown, escaped."""
+    return html.escape(cut(piece))
+
+
+def percent(probability: float) -> str:
+    """Write a probability as a share of 100, three figures at the most."""
+    share = 100 * probability
+    if share == 0:
+        return "0"
+    if share < _LEAST:
+        return f"<{_LEAST}"
+    return f"{share:.2f}" if share < 1 else f"{share:.1f}"
 
 
 def verdict(came: Scored, said: Scored, vocabulary: Vocabulary) -> str:
-    """Say how good a guess was.
-
-    Args:
-        came: the token that was drawn.
-        said: the token that was guessed.
-        vocabulary: shows them.
-    """
+    """Say how good a guess was: the token that came, and the one that was said."""
     piece = quoted(vocabulary.piece(came[0]))
     if came[0] == said[0]:
         return f"Right: {piece} came. The model gives it {_likely(came[1])}."
@@ -35,16 +58,11 @@ def verdict(came: Scored, said: Scored, vocabulary: Vocabulary) -> str:
 
 
 def replayed(
-    differences: Sequence[tuple[int, int, int]], total: int, vocabulary: Vocabulary
+    differences: Sequence[tuple[int, int, int]],  # (step, drawn here, saved)
+    total: int,  # steps that were replayed
+    vocabulary: Vocabulary,
 ) -> str:
-    """Say how a replay went.
-
-    Args:
-        differences: step, token that is drawn here, token of the saved run; for each
-            step at which these two differ.
-        total: how many steps were replayed.
-        vocabulary: shows the tokens.
-    """
+    """Say how a replay went, and where this machine draws other tokens."""
     if not differences:
         return f"Replayed {total} steps: the same tokens."
     step, drawn, saved = differences[0]

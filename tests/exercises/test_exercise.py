@@ -1,6 +1,6 @@
 """Every exercise of every notebook passes its right answer and tells wrong ones apart.
 
-`EXAMPLES` holds a wrong answer for each row of hints that has none of its own, being a
+`EXAMPLES` holds a wrong answer for each hint that has none of its own, being a
 condition. Each is made of the right answer and the arguments.
 """
 
@@ -10,6 +10,7 @@ import inspect
 import re
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
@@ -23,6 +24,7 @@ from tiny_tokenizer import CHATML, byte_level, write_folder
 
 from llm_walkthrough import exercises
 from llm_walkthrough.conversion.gguf_model import Q4Matrix
+from llm_walkthrough.errors import InputError
 from llm_walkthrough.exercises import (
     decode_loop,
     environment,
@@ -34,10 +36,10 @@ from llm_walkthrough.exercises import (
     structured_output,
     tokenizer,
 )
-from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, When
-from llm_walkthrough.exercises.practice_session import continuation
+from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, Texts
 from llm_walkthrough.exercises.structured_output import END
 from llm_walkthrough.exercises.verdict import NOT_ANSWERED, Verdict
+from llm_walkthrough.exercises.when import When
 from llm_walkthrough.graph import read_graph
 from llm_walkthrough.kv_cache import GrownCache
 from llm_walkthrough.machine import facts
@@ -55,7 +57,8 @@ from llm_walkthrough.sampling import (
 )
 from llm_walkthrough.tokenizer import open_tokenizer
 
-CPU = environment.CPU
+CPU, DISK_ROW = environment.CPU, environment.check_disk_row.right
+DECODE = decode_loop.check_decode.right
 KEY = "past_key_values.0.key"
 
 
@@ -75,205 +78,187 @@ def overwrites(right: np.ndarray, logits: np.ndarray, *_: object) -> np.ndarray:
 
 EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
     environment.check_is_native: {
-        "whatever it is asked": lambda *_: True,
-        "host makes no difference": lambda _, build, __: "amd64" in build,
-        "last hyphen": lambda _, build, host: build.endswith(host.lower()),
-        "is emulated": lambda right, build, _: right or build.startswith("macosx"),
+        "ignores_both": lambda *_: True,
+        "ignores_host": lambda _, build, __: "amd64" in build,
+        "misses_a_name": lambda _, build, host: build.endswith(host.lower()),
+        "otherwise": lambda right, build, _: right or build.startswith("macosx"),
     },
     environment.check_choose_providers: {
-        "not available": lambda _, wanted, __: wanted,
-        "not in the order": lambda _, wanted, there: [x for x in there if x in wanted],
-        "is missing": lambda _, wanted, there: [x for x in wanted if x in there],
-        "named twice": lambda right, wanted, _: right + [CPU] * (CPU in wanted),
-        "wanted=": lambda right, wanted, _: (
-            right[::-1] if wanted[:1] == [CPU] else right
-        ),
+        "asks_for_absent_ones": lambda _, wanted, __: wanted,
+        "reorders": lambda _, wanted, there: [x for x in there if x in wanted],
+        "misses_cpu": lambda _, wanted, there: [x for x in wanted if x in there],
+        "names_cpu_twice": lambda right, wanted, _: right + [CPU] * (CPU in wanted),
+        "otherwise": lambda right, wanted, _: right[:: -1 if CPU in wanted[:1] else 1],
     },
     environment.check_disk_row: {
-        "three texts": lambda *_: "ok",
-        "'ok' or 'problem'": lambda right, *_: (right[0], "True", ""),
-        "Exactly as much": lambda right, free, wanted: (
-            (right[0], "problem", "") if free == wanted else right
-        ),
-        "sign of the comparison": lambda _, *both: environment.check_disk_row.right(
-            *both[::-1]
-        ),
-        "GiB": lambda right, free, _: (f"{free / 2**30:.1f} GB", *right[1:]),
-        "it should say": lambda right, free, _: (str(free), *right[1:]),
-        "say what to do": lambda right, *_: (*right[:2], ""),
-        "leave it empty": lambda right, *_: (*right[:2], "Make room."),
+        "is_no_row": lambda *_: "ok",
+        "has_another_word": lambda right, *_: (right[0], "True", ""),
+        "wants_more": lambda _, free, wanted: DISK_ROW(free, wanted + 1),
+        "compares_the_wrong_way": lambda _, free, wanted: DISK_ROW(wanted, free),
+        "gives_gib": lambda right, free, _: (f"{free / 2**30:.1f} GB", *right[1:]),
+        "gives_no_gb": lambda right, free, _: (str(free), *right[1:]),
+        "has_no_way_out": lambda right, *_: (*right[:2], ""),
+        "otherwise": lambda right, *_: (*right[:2], "Make room."),
     },
     graph.check_input_shapes: {
-        "return a dictionary": lambda *_: [(1, 5)],
-        "have no shape": lambda right, *_: {"input_ids": right["input_ids"]},
-        "not an input": lambda right, *_: right | {"logits": (1, 1, 32)},
-        "symbolic": changed("input_ids", lambda _: ("batch", "sequence")),
-        "axes; the table": changed("input_ids", lambda shape: shape[1:]),
-        "wrong axes": changed(KEY, lambda s: (s[0], s[2], s[1], s[3])),
-        "covers the past": changed("attention_mask", lambda _: (1, 4)),
-        "before the run": changed(KEY, lambda s: (*s[:2], s[2] + 1, s[3])),
-        "Only the new": changed("input_ids", lambda shape: (1, shape[1] + 5)),
+        "is_no_dictionary": lambda *_: [(1, 5)],
+        "misses_a_name": lambda right, *_: {"input_ids": right["input_ids"]},
+        "has_a_foreign_name": lambda right, *_: right | {"logits": (1, 1, 32)},
+        "is_symbolic": changed("input_ids", lambda _: ("batch", "sequence")),
+        "has_other_axes": changed("input_ids", lambda shape: shape[1:]),
+        "swaps_axes": changed(KEY, lambda s: (s[0], s[2], s[1], s[3])),
+        "mask_is_wrong": changed("attention_mask", lambda _: (1, 4)),
+        "past_is_wrong": changed(KEY, lambda s: (*s[:2], s[2] + 1, s[3])),
+        "otherwise": changed("input_ids", lambda shape: (1, shape[1] + 5)),
     },
     graph.check_unpack: {
-        "the shape is": lambda _, packed: packed & 15,
-        "below 0": lambda right, _: right.astype(int) - 8,
-        "moved down": lambda _, p: np.stack([p & 15, p & 240], axis=-1).ravel(),
-        "hexadecimal": lambda right, packed: np.minimum(right, packed.repeat(2) // 9),
+        "has_another_length": lambda _, packed: packed & 15,
+        "is_below_0": lambda right, _: right.astype(int) - 8,
+        "is_above_15": lambda _, p: np.stack([p & 15, p & 240], axis=-1).ravel(),
+        "otherwise": lambda right, packed: np.minimum(right, packed.repeat(2) // 9),
     },
     graph.check_dequantise: {
-        "weights, not shape": lambda right, *_: right.sum(),
-        "knows no number below 0": lambda _, q, d, c: d * (q - np.uint8(8)) + c,
-        "should give the offset": lambda right, *_: right * 0,
+        "has_another_length": lambda right, *_: right.sum(),
+        "stays_uint8": lambda _, q, d, c: d * (q - np.uint8(8)) + c,
+        "otherwise": lambda right, *_: right * 0,
     },
     tokenizer.check_chat: {
-        "returned a": lambda right, _: [right],
-        "white space": lambda right, _: right.rstrip("\n"),
-        "} is missing": lambda right, _: right.replace("system", ""),
-        "stands in it": lambda right, _: right + "<|im_end|>",
-        "leaves the template": lambda right, _: right.replace("user\n", "user: "),
+        "is_no_text": lambda right, _: [right],
+        "has_other_white_space": lambda right, _: right.rstrip("\n"),
+        "misses_a_part": lambda right, _: right.replace("system", ""),
+        "has_other_marks": lambda right, _: right + "<|im_end|>",
+        "otherwise": lambda right, _: right.replace("user\n", "user: "),
     },
     tokenizer.check_stream: {
-        "a list of texts": lambda _, __, tokens: tokens,
-        "appears: bytes": lambda _, own, tokens: [own.decode([x]) for x in tokens],
-        "Spaces were lost": lambda right, *_: [text.strip() for text in right],
-        "texts came out": lambda right, *_: [text for text in right if text],
-        "Joined": lambda _, own, ids: [own.decode([x]).strip("\ufffd") for x in ids],
-        "later than it could": lambda right, *_: [
-            *[""] * (len(right) - 1),
-            "".join(right),
-        ],
+        "is_no_list_of_texts": lambda _, __, tokens: tokens,
+        "shows_broken_ones": lambda _, own, tokens: [own.decode([x]) for x in tokens],
+        "loses_spaces": lambda right, *_: [text.strip() for text in right],
+        "has_another_length": lambda right, *_: [text for text in right if text],
+        "joins_badly": lambda _, own, x: [own.decode([i]).strip("\ufffd") for i in x],
+        "otherwise": lambda right, *_: [*[""] * (len(right) - 1), "".join(right)],
     },
-    tokenizer.check_tokens_saved: {"not the difference": lambda right: right + 1000},
+    tokenizer.check_tokens_saved: {"otherwise": lambda right: right + 1000},
     prefill.check_feed: {
-        "returned a": lambda right, *_: [right],
-        "are missing": lambda right, *_: {n: a for n, a in right.items() if n != KEY},
-        "has no input": lambda right, *_: {**right, "position_ids": right["input_ids"]},
-        "must be an array": changed("input_ids", lambda ids: ids.tolist()),
-        "One axis": changed("input_ids", lambda ids: ids[0]),
-        "another order": changed(KEY, lambda past: past.swapaxes(1, 2)),
-        "rows of zeros": changed(KEY, lambda past: np.zeros((*past.shape[:2], 5, 16))),
-        "The last axis": changed("attention_mask", lambda mask: mask[:, 1:]),
-        "Compare it": changed(KEY, lambda past: np.zeros((1, 7, 0, 3), past.dtype)),
-        "the graph wants": changed(KEY, lambda past: past.astype(np.float64)),
-        "other numbers": changed("attention_mask", np.zeros_like),
+        "is_no_dictionary": lambda right, *_: [right],
+        "misses_a_name": lambda right, *_: {n: a for n, a in right.items() if n != KEY},
+        "has_a_foreign_name": lambda right, *_: {**right, "logits": right[KEY]},
+        "is_no_array": changed("input_ids", lambda ids: ids.tolist()),
+        "misses_an_axis": changed("input_ids", lambda ids: ids[0]),
+        "swaps_axes": changed(KEY, lambda past: past.swapaxes(1, 2)),
+        "has_a_past": changed(KEY, lambda past: np.zeros((*past.shape[:2], 5, 16))),
+        "has_another_length": changed("attention_mask", lambda mask: mask[:, 1:]),
+        "otherwise": changed(KEY, lambda past: np.zeros((1, 7, 0, 3), past.dtype)),
+        "changes_dtype": changed(KEY, lambda past: past.astype(np.float64)),
+        "has_other_numbers": changed("attention_mask", np.zeros_like),
     },
     prefill.check_softmax_rows: {
-        "exp overflows": lambda _, rows: (
-            np.exp(rows) / np.exp(rows).sum(1, keepdims=True)
-        ),
-        "keepdims": lambda right, _: right[0],
-        "Wrong axis": lambda right, _: right / right.sum(axis=0),
-        "The whole array": lambda right, _: right / right.sum(),
-        "Not normalised": lambda right, _: right * 2,
-        "which base": lambda _, rows: np.stack([softmax(row / 2) for row in rows]),
+        "overflows": lambda _, rows: np.exp(rows) / np.exp(rows).sum(1, keepdims=True),
+        "loses_an_axis": lambda right, _: right[0],
+        "sums_columns": lambda right, _: right / right.sum(axis=0),
+        "sums_everything": lambda right, _: right / right.sum(),
+        "is_not_normalised": lambda right, _: right * 2,
+        "otherwise": lambda _, rows: np.stack([softmax(row / 2) for row in rows]),
     },
     prefill.check_surprises: {
-        "first token was not predicted": lambda right, *_: np.append(right, 0),
-        "token i+1": lambda right, *_: right + 1,
+        "has_another_length": lambda right, *_: np.append(right, 0),
+        "otherwise": lambda right, *_: right + 1,
     },
-    kv_cache.check_cache_bytes: {"array's axes": lambda right, *_: right + 1},
+    kv_cache.check_cache_bytes: {"otherwise": lambda right, *_: right + 1},
     kv_cache.check_kv_head_of: {
-        "rounds down": lambda _, head, heads, kv_heads: head / (heads // kv_heads),
-        "there is no kv head": lambda _, head, *__: head,
-        "does not read": lambda *_: 0,
+        "is_not_whole": lambda _, head, heads, kv_heads: head / (heads // kv_heads),
+        "is_too_large": lambda _, head, *__: head,
+        "otherwise": lambda *_: 0,
     },
     kv_cache.check_small_feed: {
-        "a dictionary": lambda right, *_: {"input_ids": right["input_ids"]},
-        "must be an array": with_both(lambda array: array.tolist()),
-        "has one axis": with_both(lambda array: array[0]),
-        "wants int64": changed("attention_mask", lambda mask: mask.astype(np.float32)),
-        "which tokens": changed("input_ids", lambda ids: 0 * ids),
-        "the batch is 1": changed(
-            "attention_mask", lambda mask: mask.repeat(2, axis=0)
-        ),
-        "hides a token": changed("attention_mask", lambda mask: 0 * mask),
-        "each once": changed("attention_mask", lambda mask: mask[:, 1:]),
+        "has_other_names": lambda right, *_: {"input_ids": right["input_ids"]},
+        "is_no_array": with_both(lambda array: array.tolist()),
+        "misses_an_axis": with_both(lambda array: array[0]),
+        "changes_dtype": changed("attention_mask", lambda mask: mask.astype("f4")),
+        "feeds_others": changed("input_ids", lambda ids: 0 * ids),
+        "has_a_large_batch": changed("attention_mask", lambda mask: mask.repeat(2, 0)),
+        "hides_a_token": changed("attention_mask", lambda mask: 0 * mask),
+        "mask_is_too_long": changed("attention_mask", lambda mask: mask.repeat(2, 1)),
+        "otherwise": changed("attention_mask", lambda mask: mask[:, 1:]),
     },
     kv_cache.check_cut_back: {
-        "a dictionary": lambda right, *_: list(right.values()),
-        "an axis was lost": with_both(lambda array: array[:, :, 0]),
-        "wrong axis": lambda _, arrays, n: {k: a[:, :n] for k, a in arrays.items()},
-        "tokens are left": with_both(lambda array: array[:, :, 1:]),
-        "other tokens": with_both(lambda array: 2 * array),
+        "has_other_names": lambda right, *_: list(right.values()),
+        "loses_an_axis": with_both(lambda array: array[:, :, 0]),
+        "cuts_elsewhere": lambda _, arrays, n: {k: a[:, :n] for k, a in arrays.items()},
+        "has_another_length": with_both(lambda array: array[:, :, 1:]),
+        "otherwise": with_both(lambda array: 2 * array),
     },
     sampling.check_pick: {
-        "whatever u is": lambda *_: 1,
-        "exactly where": lambda _, p, u: pick(p, max(u - 1e-9, 0)),
-        "is expected": lambda right, _, u: 2 if u > 0.9 else right,
+        "ignores_u": lambda *_: 1,
+        "is_wrong_at_a_border": lambda _, p, u: pick(p, max(u - 1e-9, 0)),
+        "otherwise": lambda right, _, u: 2 if u > 0.9 else right,
     },
     sampling.check_top_p: {
-        "work on a copy": overwrites,
-        "numbers for": lambda right, *_: right[np.isfinite(right)],
-        "returns probabilities": lambda right, *_: softmax(right),
-        "finite logit": lambda right, *_: np.where(np.isfinite(right), right, 0),
-        "not the": lambda right, *_: right[::-1],
-        "too few": lambda x, *_: np.where(x == min(x[x > -9]), -np.inf, x),
-        "too many": lambda right, x, _: np.where(x == max(x[right < -9]), x, right),
-        "logits have changed": lambda right, *_: right - 2,
+        "changes_its_argument": overwrites,
+        "has_another_length": lambda right, *_: right[np.isfinite(right)],
+        "gives_probabilities": lambda right, *_: softmax(right),
+        "leaves_finite": lambda right, *_: np.where(np.isfinite(right), right, 0),
+        "keeps_others": lambda right, *_: right[::-1],
+        "keeps_less": lambda x, *_: np.where(x == min(x[x > -9]), -np.inf, x),
+        "keeps_more": lambda y, x, _: np.where(x == max(x[y < -9]), x, y),
+        "otherwise": lambda right, *_: right - 2,
     },
     sampling.check_penalty: {
-        "begin with a copy": overwrites,
-        "negative number": lambda right, x, *_: np.where(x < 0, x / 2, right),
-        "not in the context": lambda right, x, *_: np.where(right == x, x - 1, right),
-        "divide what is positive": lambda y, x, *_: np.where(y == x, x, y - 1),
+        "changes_its_argument": overwrites,
+        "lifts_a_negative": lambda right, x, *_: np.where(x < 0, x / 2, right),
+        "hits_others": lambda right, x, *_: np.where(right == x, x - 1, right),
+        "otherwise": lambda y, x, *_: np.where(y == x, x, y - 1),
     },
     sampling.check_order: {
-        "are right. Look at": lambda right: {name: not right[name] for name in right}
+        "otherwise": lambda right: {name: not right[name] for name in right}
     },
-    decode_loop.check_feed: {"unseen tokens after": lambda *_: []},
-    decode_loop.check_speed: {"tokens/s for runs": lambda right, _: 3 * right},
+    decode_loop.check_feed: {"otherwise": lambda *_: []},
+    decode_loop.check_speed: {"otherwise": lambda right, _: 3 * right},
     decode_loop.check_decode: {
-        "let the cache come back": lambda right, *both: (
-            right if decode_loop.check_decode.right(*both) else []
-        ),
-        "end token is missing": lambda right, _, __, ___, end: (
-            right[:-1] if right[-1] == end else right
-        ),
-        "are wanted": lambda right, *_: right[:-3],
-        "its own past": lambda right, *_: [*right[:3], 0, *right[4:]],
+        "feeds_too_much": lambda right, *rest: DECODE(*rest) and right,
+        "drops_the_end_token": lambda right, *rest: [x for x in right if x != rest[-1]],
+        "has_another_length": lambda right, *_: right[:-3],
+        "otherwise": lambda right, *_: [*right[:3], 0, *right[4:]],
     },
     long_context.check_chunks: {
-        "one axis": lambda _, tokens, __: tokens,
-        "is empty": lambda right, tokens, _: [*right, tokens[:0]],
-        "in no chunk": lambda right, *_: right[:-1] or [np.array([100])],
-        "in two chunks": lambda right, t, n: [*right, t[-n:]],
-        "in their order": lambda right, *_: right[::-1],
-        "the longest chunk": lambda _, tokens, __: [tokens],
-        "may be shorter": lambda _, tokens, size: np.array_split(tokens, size),
+        "has_other_axes": lambda _, tokens, __: tokens,
+        "has_an_empty_chunk": lambda right, tokens, _: [*right, tokens[:0]],
+        "misses_tokens": lambda right, *_: right[:-1] or [np.array([100])],
+        "overlaps": lambda right, t, n: [*right, t[-n:]],
+        "has_another_order": lambda right, *_: right[::-1],
+        "has_a_long_chunk": lambda _, tokens, __: [tokens],
+        "otherwise": lambda _, tokens, size: np.array_split(tokens, size),
     },
     long_context.check_reusable: {
-        "leaves no token": lambda right, cached, wanted: (
-            len(wanted) if right == len(wanted) - 1 < len(cached) else right
-        ),
-        "does not fit": lambda _, cached, wanted: min(len(cached), len(wanted)) - 1,
-        "too short": lambda *_: 0,
+        "leaves_none_to_run": lambda y, old, new: y + (y == len(new) - 1 < len(old)),
+        "is_too_long": lambda _, cached, wanted: min(len(cached), len(wanted)) - 1,
+        "otherwise": lambda *_: 0,
     },
     long_context.check_kept_turns: {
-        "return places": lambda right, turns, *_: [turns[i] for i in right],
-        "message 0": lambda right, *_: right[1:],
-        "not in the order": lambda right, *_: right[::-1],
-        "too many": lambda _, turns, *__: list(range(len(turns))),
-        "than necessary": lambda right, *_: [0, *right[2:]],
-        "the oldest go first": lambda right, *_: list(range(len(right))),
+        "gives_no_places": lambda right, turns, *_: [turns[i] for i in right],
+        "drops_the_first": lambda right, *_: right[1:],
+        "has_another_order": lambda right, *_: right[::-1],
+        "is_too_much": lambda _, turns, *__: list(range(len(turns))),
+        "drops_too_many": lambda right, *_: [0, *right[2:]],
+        "otherwise": lambda right, *_: list(range(len(right))),
     },
     structured_output.check_may_come: {
-        "only where it is whole": lambda right, _, x, __: right or x == END,
-        "could go on": lambda right, _, x, __: right and x != END,
-        "stands in a wanted": lambda _, __, x, wanted: any(x in w for w in wanted),
-        "no wanted text": lambda right, _, token, __: right or token[:1] == "d",
-        "is not whole": lambda _, text, token, wanted: text + token in wanted,
+        "ends_too_early": lambda right, _, x, __: right or x == END,
+        "does_not_end": lambda right, _, x, __: right and x != END,
+        "looks_inside": lambda _, __, x, wanted: any(x in w for w in wanted),
+        "lets_others_come": lambda right, _, token, __: right or token[:1] == "d",
+        "otherwise": lambda _, text, token, wanted: text + token in wanted,
     },
     structured_output.check_masked: {
-        "have changed": overwrites,
-        "one logit for each": lambda _, logits, allowed: logits[allowed],
-        "e to the power": lambda _, logits, allowed: logits * allowed,
-        "only -inf": lambda _, logits, allowed: np.where(allowed, logits, -100),
-        "must stay": lambda right, *_: right * 2,
+        "changes_its_argument": overwrites,
+        "has_another_length": lambda _, logits, allowed: logits[allowed],
+        "gives_0": lambda _, logits, allowed: logits * allowed,
+        "leaves_a_chance": lambda _, logits, allowed: np.where(allowed, logits, -100),
+        "otherwise": lambda right, *_: right * 2,
     },
     structured_output.check_retried: {
-        "one share": lambda right, *_: right[:1],
-        "must be 1": lambda right, *_: right * 2,
-        "good end": lambda right, *_: right[::-1],
+        "has_another_length": lambda right, *_: right[:1],
+        "is_not_normalised": lambda right, *_: right * 2,
+        "otherwise": lambda right, *_: right[::-1],
     },
 }
 
@@ -283,9 +268,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """What the exercises on something are made of, by the name they give it."""
     library = byte_level()
     library.add_tokens(["    "])  # so that tokens and characters differ in number
-    one, two, three = (
-        tmp_path_factory.mktemp(name) for name in ("one", "two", "three")
-    )
+    one, two, three = map(tmp_path_factory.mktemp, ("one", "two", "three"))
     write_model(one, GROUPED)
     tokenizer = write_folder(two, library, chat_template=CHATML)
     return {
@@ -295,12 +278,14 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     }
 
 
+MODULES = {
+    found.name: import_module(f"{exercises.__name__}.{found.name}")
+    for found in iter_modules(exercises.__path__)
+}
 CHECKS: dict[str, Any] = {
-    f"{module.name}.{name}": check
-    for module in iter_modules(exercises.__path__)
-    for name, check in vars(
-        import_module(f"{exercises.__name__}.{module.name}")
-    ).items()
+    f"{module}.{name}": check
+    for module in MODULES
+    for name, check in vars(MODULES[module]).items()
     if isinstance(check, Exercise | ExerciseOn)
 }
 
@@ -324,36 +309,55 @@ def answer_like(exercise: Exercise, change: Callable[..., object]) -> object:
     return lambda *arguments: change(exercise.right(*arguments), *arguments)
 
 
-def hints_in(exercise: Exercise, verdict: Verdict) -> list[str]:
-    """Return the hints of an exercise that a verdict may have come from."""
-    parts = {
-        h: [part for part, *_ in string.Formatter().parse(h)] for h in exercise.hints
-    }
-    patterns = {h: ".*".join(["", *map(re.escape, parts[h]), ""]) for h in parts}
-    return [h for h in parts if re.fullmatch(patterns[h], verdict.message, re.DOTALL)]
+def may_be(text: str, message: str) -> bool:
+    """Tell whether a message may come of a text with names in braces."""
+    parts = [re.escape(part) for part, *_ in string.Formatter().parse(text)]
+    return bool(re.fullmatch(".*".join(["", *parts, ""]), message, re.DOTALL))
 
 
 def test_the_right_answer_passes(exercise: Exercise) -> None:
-    assert exercise(exercise.right) == Verdict(is_right=True, message=exercise.praise)
+    verdict = exercise(exercise.right)
+    assert verdict.is_right
+    assert may_be(exercise.texts.praise, verdict.message)
 
 
 def test_each_wrong_answer_gets_its_own_hint_and_no_other(
     check: Exercise | ExerciseOn, exercise: Exercise
 ) -> None:
     examples = EXAMPLES.get(check, {})
-    seen = set()
-    for hint, row in exercise.hints.items():
-        given = [words for words in examples if words in hint]
-        seen |= set(given)
-        wrong = [answer_like(exercise, examples[words]) for words in given]
+    texts = exercise.texts.hints
+    assert examples.keys() <= texts.keys()
+    for name in texts:
+        row = exercise.hints.get(name, [])
         rows = row if isinstance(row, list) else [row]
-        wrong += [one for one in rows if not isinstance(one, When)]
-        assert wrong, f"no wrong answer for the hint: {hint}"
+        wrong = [one for one in rows if not isinstance(one, When)]
+        wrong += [answer_like(exercise, examples[name])] if name in examples else []
+        assert wrong, f"no wrong answer for the hint {name}"
         for answer in wrong:
             with np.errstate(all="ignore"):
                 verdict = exercise(answer)
-            assert (verdict.is_right, hints_in(exercise, verdict)) == (False, [hint])
-    assert seen == examples.keys()
+            said = [name for name in texts if may_be(texts[name], verdict.message)]
+            assert (verdict.is_right, said) == (False, [name])
+
+
+def test_each_text_has_its_exercise() -> None:
+    tables = {
+        f"{name}.check_{table}": texts
+        for name, module in MODULES.items()
+        for table, texts in getattr(module, "TEXTS", {}).items()
+    }
+    assert [*tables] == [*CHECKS]  # in the order of the notebook, too
+
+
+def test_the_texts_stand_in_the_order_of_rows_and_cases(exercise: Exercise) -> None:
+    texts = exercise.texts
+    assert [*texts.hints] == [*exercise.hints, "otherwise"]
+    assert isinstance(texts.case, str) or len(texts.case) == len(exercise.cases)
+
+
+def test_a_hint_without_a_text_is_an_error_with_its_name() -> None:
+    with pytest.raises(InputError, match=r"\['is_lost'\]"):
+        replace(DOUBLE, hints={**DOUBLE.hints, "is_lost": 3})
 
 
 def test_as_handed_out_it_is_not_answered_yet(exercise: Exercise) -> None:
@@ -386,12 +390,12 @@ def test_no_odd_answer_makes_a_check_raise(exercise: Exercise) -> None:
 
 
 # --- the loop that tries them -----------------------------------------------------
+DOUBLE_HINTS = {"squares": "That is a square.", "otherwise": "It gives {given}."}
 DOUBLE = Exercise(
-    task="a function that doubles a number",
+    Texts("a doubled number", "Twice as much.", DOUBLE_HINTS),
     right=lambda number: [2 * number],
     cases=[(1,), (2,), (3,)],
-    hints={"That is a square.": lambda number: [number**2]},
-    praise="Twice as much.",
+    hints={"squares": lambda number: [number**2]},
 )
 
 
@@ -471,15 +475,6 @@ def test_a_cache_is_cut_as_the_package_cuts_it() -> None:
             np.testing.assert_array_equal(cut[name], array)
 
 
-def test_the_loop_makes_what_is_worked_out_without_a_cache() -> None:
-    made = decode_loop.check_decode.ask(
-        decode_loop.check_decode.right, decode_loop.WITH_POSITIONS, -1
-    )
-    wanted = continuation(decode_loop.PROMPT.tolist(), decode_loop.LIMIT)
-    assert made == {"tokens": wanted, "fed": len(decode_loop.PROMPT) + len(wanted) - 1}
-    assert len(set(wanted)) > len(wanted) // 2  # or a mistake could hide
-
-
 def test_which_pairs_may_change_places_is_as_a_trial_says() -> None:
     processors: dict[str, Processor] = {
         "penalty": RepetitionPenalty(1.5),
@@ -489,13 +484,8 @@ def test_which_pairs_may_change_places_is_as_a_trial_says() -> None:
         "min-p": MinP(0.35),
     }
     random = np.random.default_rng(0)
-    trials = [
-        (
-            random.normal(scale=3, size=12).astype(np.float32),
-            random.integers(12, size=4),
-        )
-        for _ in range(200)
-    ]
+    rows = random.normal(scale=3, size=(200, 12)).astype(np.float32)
+    trials = [*zip(rows, random.integers(12, size=(200, 4)), strict=True)]
     for pair, may_swap in sampling.check_order.right.items():
         one, other = (processors[name] for name in pair.split(", "))
         pairs = [(process(*t, (one, other)), process(*t, (other, one))) for t in trials]

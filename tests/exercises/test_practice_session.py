@@ -1,47 +1,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.exercises import decode_loop
 from llm_walkthrough.exercises.practice_session import (
-    HEAD_DIM,
-    KV_HEADS,
+    MOST_RUNS,
     PAST,
     PRESENT,
     PracticeSession,
+    entry,
     mistake_in,
+    next_token,
+    past_of,
 )
 
-PROMPT = [3, 14, 15]
+PROMPT, NEXT = np.array([3, 14, 15]), np.array([7])
 KEY = PAST[0]
 NAMES = [*PAST, "input_ids", "attention_mask", "position_ids"]
 
 
-def feed(tokens: list[int], past: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What a run of these tokens wants."""
-    length = past[KEY].shape[2]
-    positions = np.arange(length, length + len(tokens))[np.newaxis]
-    mask = np.ones((1, length + len(tokens)), np.int64)
-    small = {"input_ids": np.array([tokens]), "attention_mask": mask}
-    return {**past, **small, "position_ids": positions}
-
-
-EMPTY = dict.fromkeys(PAST, np.zeros((1, KV_HEADS, 0, HEAD_DIM), np.float32))
+EMPTY = past_of(0)
+feed = partial(decode_loop.check_feed.right, NAMES)
 
 
 def test_its_next_token_depends_on_every_row_of_every_array() -> None:
     session = PracticeSession(NAMES[len(PAST) :])
     after = dict(zip(PAST, session.run(PRESENT, feed(PROMPT, EMPTY)), strict=True))
-    (undisturbed,) = session.run(["logits"], feed([7], after))
+    (undisturbed,) = session.run(["logits"], feed(NEXT, after))
     for name in PAST:
         for row in range(len(PROMPT)):
             other = {**after, name: after[name].copy()}
             other[name][:, :, row] += 1
-            (logits,) = session.run(["logits"], feed([7], other))
+            (logits,) = session.run(["logits"], feed(NEXT, other))
             assert logits.argmax() != undisturbed.argmax(), (name, row)
+
+
+def test_the_loop_makes_what_is_worked_out_without_a_cache() -> None:
+    prompt: list[int] = decode_loop.PROMPT.tolist()
+    tokens = prompt.copy()
+    for _ in range(decode_loop.LIMIT):
+        rows = sum(
+            (place + 1) * entry(token, position, place)
+            for position, token in enumerate(tokens)
+            for place in range(len(PAST))
+        )
+        tokens.append(next_token(rows))
+    made = tokens[len(prompt) :]
+    decode = decode_loop.check_decode
+    answer = decode.ask(decode.right, decode_loop.WITH_POSITIONS, -1)
+    assert answer == {"tokens": made, "fed": len(tokens) - 1}
+    assert len(set(made)) > len(made) // 2  # or a mistake could hide
 
 
 def test_the_outputs_come_in_the_order_that_was_asked_for() -> None:
@@ -67,8 +80,7 @@ def test_the_outputs_come_in_the_order_that_was_asked_for() -> None:
 def test_a_mistake_that_a_real_graph_might_accept_is_named(
     name: str, change: Callable[[np.ndarray], np.ndarray], said: str
 ) -> None:
-    past = {n: np.zeros((1, KV_HEADS, 2, HEAD_DIM), np.float32) for n in PAST}
-    right = feed(PROMPT, past)
+    right = feed(PROMPT, past_of(2))
     assert mistake_in(right, NAMES) is None
     with pytest.raises(InputError, match=said):
         PracticeSession(NAMES[len(PAST) :]).run(
@@ -85,10 +97,7 @@ def test_what_is_no_dictionary_or_has_other_names_is_named() -> None:
 
 def test_a_loop_without_an_end_is_stopped() -> None:
     session = PracticeSession(NAMES[len(PAST) :])
-
-    def never_ending() -> None:
-        while True:
-            session.run(["logits"], feed(PROMPT, EMPTY))
-
+    for _ in range(MOST_RUNS):
+        session.run(["logits"], feed(PROMPT, EMPTY))
     with pytest.raises(InputError, match="come to an end"):
-        never_ending()
+        session.run(["logits"], feed(PROMPT, EMPTY))

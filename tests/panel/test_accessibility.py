@@ -6,17 +6,14 @@ computed from the colours of both palettes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bare_page import HOSTILE, Bare
+from playwright.sync_api import Browser
 from wcag import contrast, numbers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.panel.acting import Moment, Stepping, sentence
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from llm_walkthrough.panel.acting import Moment, Stepping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,46 +30,43 @@ class Counter(Stepping[Count]):
         return further
 
     def actions(self) -> Mapping[str, Callable[[Count, Any], Count]]:
-        add = lambda now, value: replace(now, count=now.count + value)  # noqa: E731
-        return {**super().actions(), "add": add}
+        return {
+            **super().actions(),
+            "add": lambda now, value: replace(now, count=now.count + value),
+        }
 
 
+@pytest.fixture
 def counter() -> Counter:
     return Counter(Count())
 
 
-def test_an_action_makes_the_next_moment_and_leaves_the_old_one() -> None:
-    one = counter()
-    before = one.now
-    one.act("add", 2)
-    assert (before.count, one.now.count) == (0, 2)
+def test_an_action_makes_the_next_moment_and_leaves_the_old_one(
+    counter: Counter,
+) -> None:
+    before = counter.now
+    counter.act("add", 2)
+    assert (before.count, counter.now.count) == (0, 2)
 
 
-def test_what_goes_wrong_is_said_and_leaves_all_as_it_was() -> None:
-    one = counter()
-    one.act("add", 3)
-    one.act("run")
-    one.act("tick")
-    assert one.now.count == 3
-    assert not one.now.running
-    assert one.now.notice.kind == "problem"
-    assert one.now.notice.text == "three is the highest; press Reset"
-
-
-def test_the_next_action_takes_the_sentence_away() -> None:
-    one = counter()
-    one.act("nonsense")
-    assert one.now.notice.text == "there is no action 'nonsense'; run the cell again"
-    one.act("step")
-    assert one.now.notice.text == ""
-    assert one.now.count == 1
-
-
-def test_a_cell_gets_the_error_itself() -> None:
-    one = counter()
-    one.do("add", 3)
+def test_what_goes_wrong_is_said_until_the_next_action_and_raised_in_a_cell(
+    counter: Counter,
+) -> None:
+    counter.act("add", 3)
+    counter.act("run")
+    counter.act("tick")
+    assert (counter.now.count, counter.now.running) == (3, False)
+    assert counter.now.notice.kind == "problem"
+    assert counter.now.notice.text == "three is the highest; press Reset"
+    counter.act("nonsense")
+    said = "there is no action 'nonsense'; run the cell again"
+    assert counter.now.notice.text == said
+    counter.act("tick")  # one that comes late leaves the sentence where it is
+    assert counter.now.notice.text == said
+    counter.act("add", 0)
+    assert counter.now.notice.text == ""
     with pytest.raises(InputError, match="three is the highest"):
-        one.do("step")
+        counter.do("step")
 
 
 @pytest.mark.parametrize(
@@ -81,39 +76,27 @@ def test_a_cell_gets_the_error_itself() -> None:
         (KeyboardInterrupt(), "Interrupted: nothing was changed"),
     ],
 )
-def test_any_exception_is_said_in_a_sentence(error: BaseException, said: str) -> None:
-    one = counter()
-    one.error = error
-    one.act("step")
-    assert one.now.count == 0
-    assert one.now.notice.text.startswith(said)
-    assert sentence(error) == one.now.notice.text
+def test_any_exception_is_said_in_a_sentence(
+    counter: Counter, error: BaseException, said: str
+) -> None:
+    counter.error = error
+    counter.act("step")
+    assert counter.now.count == 0
+    assert counter.now.notice.text.startswith(said)
 
 
-def test_a_run_goes_on_with_each_tick_until_it_is_stopped() -> None:
-    one = counter()
-    one.act("run")
-    one.act("tick")
-    one.act("tick")
-    one.act("stop")
-    one.act("tick")
-    assert one.now.count == 2
+def test_a_page_that_cannot_be_drawn_is_told_of(counter: Counter) -> None:
+    assert counter.drawn(lambda: "a page") == "a page"
+    assert counter.drawn(lambda: str(1 / 0)) is None
+    assert counter.now.notice.text.startswith("ZeroDivisionError: division by zero; ru")
 
 
-def test_a_late_tick_leaves_the_sentence_where_it_is() -> None:
-    one = counter()
-    one.act("nonsense")
-    said = one.now
-    one.act("tick")
-    assert one.now == said
-
-
-def test_reset_goes_back_to_the_first_moment() -> None:
-    one = counter()
-    one.act("run")
-    one.act("step")
-    one.act("reset")
-    assert one.now == Count()
+def test_a_run_goes_on_with_each_tick_until_it_is_stopped(counter: Counter) -> None:
+    for action in ("run", "tick", "tick", "stop", "tick"):
+        counter.act(action)
+    assert counter.now.count == 2
+    counter.act("reset")
+    assert counter.now == Count()
 
 
 def test_actions_of_two_threads_come_one_after_the_other() -> None:
@@ -126,12 +109,13 @@ def test_actions_of_two_threads_come_one_after_the_other() -> None:
             return replace(now, count=now.count + 1)
 
     one = Slow(Count())
-    first = threading.Thread(target=one.act, args=("step",))
-    second = threading.Thread(target=one.act, args=("add", 10))
-    first.start()
+    threads = [
+        threading.Thread(target=one.act, args=args) for args in (("step",), ("add", 10))
+    ]
+    threads[0].start()
     assert inside.wait(10)
-    second.start()
+    threads[1].start()
     free.set()
-    first.join(10)
-    second.join(10)
+    for thread in threads:
+        thread.join(10)
     assert one.now.count == 11

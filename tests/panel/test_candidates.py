@@ -1,21 +1,24 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from llm_walkthrough.arrays import Logits, TokenIds
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel.candidates import (
     ON_THE_BAR,
     SHOWN,
+    Distribution,
     distribution,
     highest,
     label,
 )
 from llm_walkthrough.sampling import (
     MinP,
+    Processor,
     RepetitionPenalty,
     Sampling,
     Temperature,
@@ -26,10 +29,7 @@ from llm_walkthrough.sampling import (
     process,
     softmax,
 )
-
-if TYPE_CHECKING:
-    from llm_walkthrough.arrays import Logits, TokenIds
-    from llm_walkthrough.sampling import Processor
+from llm_walkthrough.stepper import Draw
 
 LOGITS = np.log(np.array([0.5, 0.25, 0.15, 0.1], np.float32))
 CONTEXT = np.array([1])
@@ -50,6 +50,16 @@ class NotTwo:
         return f"{token} is two" if token == 2 else None
 
 
+def followed(
+    logits: Logits,
+    context: TokenIds,
+    processors: Sequence[Processor],
+    u: float,
+    looked_at: int | None = None,
+) -> Distribution:
+    return distribution(Draw.of(logits, context, processors, u), looked_at)
+
+
 def wide(seed: int = 0) -> Logits:
     return np.random.default_rng(seed).normal(size=500).astype(np.float32) * 3
 
@@ -62,10 +72,10 @@ def wide(seed: int = 0) -> Logits:
 )
 def test_it_draws_what_the_functions_draw(sampling: Sampling, u: float) -> None:
     logits, processors = wide(), sampling.processors()
-    found = distribution(logits, CONTEXT, processors, u)
+    found = followed(logits, CONTEXT, processors, u)
     final = softmax(process(logits, CONTEXT, processors))
-    assert found.drawn == pick(final, u)
-    np.testing.assert_array_equal(found.final, final)
+    assert found.draw.token == pick(final, u)
+    np.testing.assert_array_equal(found.draw.probabilities, final)
     ranked = likeliest_first(final)[:ON_THE_BAR].tolist()
     assert [token for token, _ in found.bar] == ranked
     assert sum(p for _, p in found.bar) + found.rest == pytest.approx(1)
@@ -75,17 +85,12 @@ def test_candidates_carry_their_logit_after_each_stage_and_where_they_fall_out()
     None
 ):
     processors = (RepetitionPenalty(2), Temperature(0.5), TopK(2))
-    found = distribution(LOGITS, CONTEXT, processors, 0)
-    first, second, third, fourth = found.rows
+    found = followed(LOGITS, CONTEXT, processors, 0)
+    first, second, third, _ = found.rows
     assert first.after == pytest.approx((np.log(0.5), 2 * np.log(0.5), 2 * np.log(0.5)))
     assert second.token == 1
     assert second.after[0] == pytest.approx(2 * np.log(0.25))  # a negative logit sinks
-    assert (first.out_at, second.out_at, third.out_at, fourth.out_at) == (
-        None,
-        2,
-        None,
-        2,
-    )
+    assert [row.out_at for row in found.rows] == [None, 2, None, 2]
     assert [stage.survivors for stage in found.stages] == [4, 4, 2]
     assert first.now + third.now == pytest.approx(1)
     assert second.now == 0
@@ -93,20 +98,20 @@ def test_candidates_carry_their_logit_after_each_stage_and_where_they_fall_out()
 
 def test_an_earlier_stage_can_be_looked_at() -> None:
     processors = (Temperature(0.5), TopK(2))
-    raw = distribution(LOGITS, CONTEXT, processors, 0, looked_at=-1)
+    raw = followed(LOGITS, CONTEXT, processors, 0, looked_at=-1)
     assert [row.now for row in raw.rows] == pytest.approx([0.5, 0.25, 0.15, 0.1])
-    warm = distribution(LOGITS, CONTEXT, processors, 0, looked_at=0)
+    warm = followed(LOGITS, CONTEXT, processors, 0, looked_at=0)
     assert [row.now for row in warm.rows] == pytest.approx(
         softmax(LOGITS / np.float32(0.5)).tolist()
     )
-    assert distribution(LOGITS, CONTEXT, processors, 0, looked_at=9).looked_at == 1
+    assert followed(LOGITS, CONTEXT, processors, 0, looked_at=9).looked_at == 1
 
 
 def test_the_list_is_as_long_as_said_and_holds_the_drawn_token() -> None:
     logits = wide(3)
-    found = distribution(logits, CONTEXT, (Temperature(3),), 0.98)
+    found = followed(logits, CONTEXT, (Temperature(3),), 0.98)
     assert len(found.rows) == SHOWN
-    assert found.rows[-1].token == found.drawn
+    assert found.rows[-1].token == found.draw.token
     assert found.rows[-1].score.rank > SHOWN
     ranks = [row.score.rank for row in found.rows[:-1]]
     assert ranks == [*range(1, SHOWN)]
@@ -121,49 +126,28 @@ def test_where_a_mask_lets_only_unlikely_tokens_come_they_are_listed_too() -> No
         masked[unlikely] = row[unlikely]
         return masked
 
-    found = distribution(logits, CONTEXT, (only_these,), 0.5)
+    found = followed(logits, CONTEXT, (only_these,), 0.5)
     assert len(found.rows) == SHOWN
     assert [row.token for row in found.rows[-3:]] == unlikely[::-1].tolist()
     assert [row.score.rank for row in found.rows[:9]] == [*range(1, 10)]
 
 
 def test_a_processor_that_can_explain_gives_its_name_and_its_reason() -> None:
-    found = distribution(LOGITS, CONTEXT, (NotTwo(), TopK(3)), 0)
+    found = followed(LOGITS, CONTEXT, (NotTwo(), TopK(3)), 0)
     assert [stage.label for stage in found.stages] == ["no two", "top-k 3"]
     reasons = {row.token: row.reason for row in found.rows}
     assert reasons == {0: None, 1: None, 2: "2 is two", 3: None}
 
 
 def test_greedy_decoding_is_told() -> None:
-    greedy = distribution(LOGITS, CONTEXT, Sampling(0).processors(), 0.99)
+    greedy = followed(LOGITS, CONTEXT, Sampling(0).processors(), 0.99)
     assert greedy.is_greedy
-    assert greedy.drawn == 0
-    assert not distribution(LOGITS, CONTEXT, Sampling().processors(), 0.99).is_greedy
+    assert greedy.draw.token == 0
+    assert not followed(LOGITS, CONTEXT, Sampling().processors(), 0.99).is_greedy
 
 
-def test_the_logits_stay_as_they_are() -> None:
-    logits = wide()
-    logits.flags.writeable = False
-    distribution(logits, CONTEXT, Sampling().processors(), 0.5)
-    np.testing.assert_array_equal(logits, wide())
-
-
-def test_no_token_left_is_refused() -> None:
-    with pytest.raises(InputError, match="no token is left to choose from"):
-        distribution(np.full(4, -np.inf, np.float32), CONTEXT, (), 0.5)
-
-
-def test_every_processor_has_a_short_name() -> None:
-    named: dict[Processor, str] = {
-        RepetitionPenalty(1.1): "penalty 1.10",
-        Temperature(0.8): "÷ T 0.80",
-        TopK(40): "top-k 40",
-        TopK(1): "likeliest",
-        TopP(0.9): "top-p 0.90",
-        MinP(0.05): "min-p 0.05",
-        NotTwo(): "no two",
-    }
-    assert {one: label(one) for one in named} == named
+def test_a_processor_is_named_by_its_label_or_its_class() -> None:
+    assert (label(TopK(40)), label(NotTwo())) == ("top-k 40", "no two")
     assert label(lambda logits, _context: logits) == "function"
 
 
@@ -181,4 +165,4 @@ def test_a_logit_that_is_no_number_is_named_whatever_the_filters_make_of_it(
     logits = LOGITS.copy()
     logits[2] = wrong
     with pytest.raises(InputError, match=f"must be a number or -inf, got {wrong}"):
-        distribution(logits, CONTEXT, processors, 0.5)
+        followed(logits, CONTEXT, processors, 0.5)

@@ -1,50 +1,33 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 from walking import Reader
 
-from llm_walkthrough.panel.marks import (
-    LONGEST,
-    Button,
-    Slider,
-    attributes,
-    chip,
-    percent,
-    quoted,
-    select,
-    shortened,
-)
+from llm_walkthrough.panel.marks import attributes, button, chip, select, slider
+from llm_walkthrough.panel.wording import LONGEST, percent, quoted, shortened
 
 HOSTILE = '</style><script>alert("1")</script>\'&'
 
 
-def test_a_button_says_what_it_sends_and_what_presses_it() -> None:
-    page = str(Button("take", "Take", "take it", {"token": 1}, key="ArrowLeft"))
-    ((tag, named),) = [t for t in Reader(page).tags if t[0] == "button"]
-    assert tag == "button"
-    assert (named["data-action"], named["data-key"]) == ("take", "ArrowLeft")
-    assert json.loads(str(named["data-value"])) == {"token": 1}
-    assert Reader(page).text == "Take←"
-
-
-def test_a_button_that_is_off_can_still_be_reached() -> None:
-    (named,) = Reader(str(Button("back", "Back", is_off=True))).actions("back")
-    assert named["aria-disabled"] == "true"
+def test_a_button_says_what_it_sends_and_what_presses_it_and_can_be_off() -> None:
+    page = Reader(button("back", "Back", "go back", key="ArrowLeft", is_off=True))
+    (named,) = page.actions("back")
+    assert (named["data-key"], named["title"]) == ("ArrowLeft", "go back")
+    assert page.text == "Back←"
+    assert named["aria-disabled"] == "true"  # so that it can still be reached
     assert "disabled" not in named
 
 
 def test_a_slider_tells_its_name_and_its_value_in_words() -> None:
-    (named,) = Reader(str(Slider("k", "top-k", 0, 0, 9, "1", "off"))).actions("knob")
+    (named,) = Reader(slider("k", "top-k", 0, (0, 9, 1), "off")).actions("knob")
     assert (named["aria-label"], named["aria-valuetext"]) == ("top-k", "off")
     assert (named["min"], named["max"], named["value"]) == ("0", "9", "0")
 
 
 def test_everything_from_outside_is_shown_as_text() -> None:
     for page in (
-        str(Button("step", HOSTILE, HOSTILE, HOSTILE)),
-        str(Slider("k", HOSTILE, 0, 0, 9, "1", HOSTILE)),
+        button("step", HOSTILE, HOSTILE),
+        slider("k", HOSTILE, 0, (0, 9, 1), HOSTILE),
         chip(HOSTILE),
         select("limit", HOSTILE, (HOSTILE, "b"), HOSTILE),
         f"<i{attributes({'title': HOSTILE})}></i>",
@@ -62,10 +45,8 @@ def test_a_long_token_is_cut_where_it_is_shown() -> None:
 
 def test_the_chosen_option_is_marked() -> None:
     page = Reader(select("speed", "how fast", ("a", "b"), "b"))
-    assert [("selected" in named) for tag, named in page.tags if tag == "option"] == [
-        False,
-        True,
-    ]
+    options = ["selected" in named for tag, named in page.tags if tag == "option"]
+    assert options == [False, True]
 
 
 @pytest.mark.parametrize(

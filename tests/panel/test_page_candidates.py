@@ -1,29 +1,29 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from walking import Reader, now, numbers, tokenizer, walk
 
+from llm_walkthrough.arrays import Logits, TokenIds
 from llm_walkthrough.panel.candidates import SHOWN
-from llm_walkthrough.panel.page_candidates import candidates_section, knobs
+from llm_walkthrough.panel.knobs import Knobs
+from llm_walkthrough.panel.page_candidates import (
+    candidates_section,
+    plots,
+    settings,
+    sliders,
+)
+from llm_walkthrough.panel.step.walk import Walk
 from llm_walkthrough.sampling import Sampling
-
-if TYPE_CHECKING:
-    from llm_walkthrough.arrays import Logits, TokenIds
-    from llm_walkthrough.panel.step.walk import Walk
 
 HOSTILE = ("<script>", "</style>", "\"'&", "\u202eleft", "x" * 300)
 
 
-def drawn(one: Walk, *, own_u: bool = False) -> Reader:
-    section = candidates_section(
-        now(one), one.desk, tokenizer(), position=one.stepper.position, own_u=own_u
-    )
-    return Reader(section)
+def drawn(one: Walk) -> Reader:
+    return Reader(candidates_section(now(one), one.now, tokenizer(), can_take=True))
 
 
 def test_every_candidate_can_be_taken_and_names_token_and_position() -> None:
@@ -82,7 +82,7 @@ def test_the_reason_of_a_processor_that_can_explain_is_shown() -> None:
 def test_the_bar_holds_all_of_the_probability_and_u_stands_on_it() -> None:
     one = walk(sampling=Sampling(top_k=30))
     one.act("u", 0.625)
-    page = drawn(one, own_u=True)
+    page = drawn(one)
     widths = [numbers(str(a["style"]))[0] for a in page.styled("lw-seg")]
     assert len(widths) > 3
     assert sum(widths) == pytest.approx(100, abs=0.05)
@@ -97,39 +97,42 @@ def test_the_bar_holds_all_of_the_probability_and_u_stands_on_it() -> None:
 def test_the_seeds_number_can_be_had_back_only_when_another_one_stands() -> None:
     one = walk()
     (off,) = drawn(one).actions("unroll")
-    (there,) = drawn(one, own_u=True).actions("unroll")
+    one.act("u", 0.5)
+    (there,) = drawn(one).actions("unroll")
     assert (off.get("aria-disabled"), there.get("aria-disabled")) == ("true", None)
 
 
-def test_a_guess_is_made_without_the_numbers() -> None:
+def test_where_the_numbers_are_hidden_something_else_is_drawn() -> None:
     one = walk()
-    one.act("guessing")
-    page = drawn(one)
-    pieces = [str(a["aria-label"]) for a in page.actions("take")]
-    assert pieces == sorted(pieces)
-    assert len(pieces) == SHOWN
-    assert "%" not in page.text
-    assert page.actions("u") == []
-    assert all(
-        "rank" not in str(a) and "%" not in str(a["data-tip"])
-        for a in page.actions("take")
+    section = candidates_section(
+        now(one), one.now, tokenizer(), can_take=True, instead="<p>guess</p>"
     )
+    page = Reader(section)
+    assert (page.actions("u"), page.actions("take")) == ([], [])
+    assert "%" not in page.text
 
 
 def test_knobs_stand_where_the_settings_are_and_say_off_where_they_are() -> None:
-    one = walk(sampling=Sampling(0.5, 0, 1, 0.25, 1.2), seed=4)
-    page = Reader(knobs(one.desk))
+    knobs = Knobs(sampling=Sampling(0.5, 0, 1, 0.25, 1.2), seed=4)
     stand = {
-        a["data-name"]: (a["value"], a["aria-valuetext"]) for a in page.actions("knob")
+        a["data-name"]: (a["value"], a["aria-valuetext"])
+        for a in Reader(sliders(knobs)).actions("knob")
     }
-    assert stand == {
-        "temperature": ("0.5", "0.50"),
-        "top_k": ("0", "off"),
-        "top_p": ("1", "off"),
-        "min_p": ("0.25", "0.25"),
-        "repetition_penalty": ("1.2", "1.20"),
-        "seed": ("4", "4"),
-    }
+    assert stand["temperature"] == ("0.5", "0.50")
+    assert (stand["top_k"], stand["top_p"]) == (("0", "off"), ("1", "off"))
+    assert (stand["min_p"], stand["seed"]) == (("0.25", "0.25"), ("4", "4"))
+    assert [*stand] == [*vars(knobs.sampling), "seed"]
+
+
+def test_plots_and_settings_are_told_in_words() -> None:
+    one = walk(sampling=Sampling(), seed=7)
+    bars, line = plots(now(one), tokenizer())
+    first = now(one).rows[0]
+    assert f"{100 * first.score.probability:.1f} %" in bars.text
+    assert f"u = {now(one).draw.u:.3f}" in line.text
+    assert settings(one.now.sampling.processors(), 7) == (
+        "penalty 1.10, ÷ T 0.80, top-k 40, top-p 0.90, seed 7"
+    )
 
 
 class Hostile:
@@ -139,13 +142,10 @@ class Hostile:
         return HOSTILE[token % len(HOSTILE)]
 
 
-@pytest.mark.parametrize("is_guessing", [False, True])
-def test_hostile_tokens_are_shown_as_text(is_guessing: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize("can_take", [False, True])
+def test_hostile_tokens_are_shown_as_text(can_take: bool) -> None:  # noqa: FBT001
     one = walk()
-    desk = replace(one.desk, is_guessing=is_guessing)
-    page = Reader(
-        candidates_section(now(one), desk, Hostile(), position=5, own_u=False)
-    )
+    page = Reader(candidates_section(now(one), one.now, Hostile(), can_take=can_take))
     assert not {tag for tag, _ in page.tags} & {"script", "style"}
     pieces = {Hostile().piece(row.token) for row in now(one).rows}
     assert len(pieces) > 3

@@ -1,27 +1,28 @@
-"""What is fed to the graph in the first run, and in each one after it?
+"""Feed panel: the dictionary of the first run, and of each run of one token after it.
 
-The state behind the feed panel: greedy decoding, and a look at each run. Knows ids
-only, and nothing of HTML.
+The state decodes greedily and keeps what each run was fed; it knows nothing of HTML.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.panel.acting import Moment, Stepping
-from llm_walkthrough.panel.step.snapshot import Feed
-from llm_walkthrough.panel.watched import summary
+from llm_walkthrough.kv_cache import KVCache
+from llm_walkthrough.panel import frame
+from llm_walkthrough.panel.acting import Moment, Notice, Stepping
+from llm_walkthrough.panel.marks import chip
+from llm_walkthrough.panel.page_engine import feed_table
+from llm_walkthrough.panel.watched import FedModel, Feed, summary
+from llm_walkthrough.panel.wording import cut, quoted
+from llm_walkthrough.views import Code, Passage, Table, Vocabulary
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from llm_walkthrough.arrays import TokenIds
-    from llm_walkthrough.kv_cache import KVCache
-    from llm_walkthrough.panel.watched import FedModel
+_FEW = 6  # numbers of an array that are written out
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,14 @@ class FedRun:
     chosen: int
 
     @property
+    def num_new(self) -> int:
+        """How many tokens it was fed."""
+        return len(self.feed.tokens)
+
+    @property
     def stop(self) -> int:
         """How many tokens the cache holds after it."""
-        return self.start + len(self.feed.tokens)
+        return self.start + self.num_new
 
     @property
     def mask_width(self) -> int | None:
@@ -51,44 +57,34 @@ class FedRun:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looking(Moment):
+class FedRuns(Moment):
     """Which run is looked at.
 
     Attributes:
         cache: holds all tokens that were fed.
+        vocab: how many tokens the logits score.
         runs: those that were made, in order.
         num_shown: the run that is looked at is the last of so many, at least 1.
     """
 
     cache: KVCache
+    vocab: int
     runs: tuple[FedRun, ...] = ()
     num_shown: int = 1
-
-
-@dataclass(frozen=True)
-class FedRuns:
-    """Everything that a picture of a run needs.
-
-    Attributes:
-        now: which run is looked at.
-        vocab: how many tokens the logits score.
-    """
-
-    now: Looking
-    vocab: int
 
     @property
     def shown(self) -> tuple[FedRun, ...]:
         """The runs up to the one that is looked at."""
-        return self.now.runs[: self.now.num_shown]
+        return self.runs[: self.num_shown]
+
+    @property
+    def kind(self) -> str:
+        """What the run that is looked at is called."""
+        return "prefill" if self.num_shown == 1 else "decode"
 
 
-class Feeding(Stepping[Looking]):
+class Feeding(Stepping[FedRuns]):
     """Prefill, which is run at once, and greedy decoding, one run after the other.
-
-    Args:
-        model: runs tokens against a cache, and tells what it feeds.
-        prompt: token ids [sequence] int64 to begin with, at least one.
 
     Raises:
         InputError: the prompt is empty, or the model cannot run it.
@@ -98,35 +94,31 @@ class Feeding(Stepping[Looking]):
         if len(prompt) == 0:
             raise InputError("the prompt is empty; give at least one token")
         self._model = model
-        tokens = np.array(prompt, np.int64)
-        super().__init__(self._ran(tokens, Looking(cache=model.new_cache())))
-
-    def snapshot(self) -> FedRuns:
-        """Return everything that is to be shown."""
-        return FedRuns(self.now, self._model.vocab)
+        empty = FedRuns(cache=model.new_cache(), vocab=model.vocab)
+        super().__init__(self._after_run(np.array(prompt, np.int64), empty))
 
     def feed(self) -> dict[str, np.ndarray]:
         """Return the dictionary of the run that is looked at, by the graph's names."""
-        with self._lock:
-            run = self.snapshot().shown[-1]
+        with self.lock:
+            run = self.now.shown[-1]
             tokens = np.array(run.feed.tokens, np.int64)
             return self._model.feed(tokens, self.now.cache.truncated(run.start))
 
-    def actions(self) -> Mapping[str, Callable[[Looking, Any], Looking]]:
+    def actions(self) -> Mapping[str, Callable[[FedRuns, Any], FedRuns]]:
         """Return what can be done."""
-        return {**super().actions(), "back": self._back}
+        return {**super().actions(), "back": _back}
 
-    def stepped(self, now: Looking) -> Looking:
+    def stepped(self, now: FedRuns) -> FedRuns:
         """Return the moment after the next run; one that was made is not made again.
 
         Raises:
             InputError: the context is full.
         """
         if now.num_shown == len(now.runs):
-            now = self._ran(np.array([now.runs[-1].chosen], np.int64), now)
+            now = self._after_run(np.array([now.runs[-1].chosen], np.int64), now)
         return replace(now, num_shown=now.num_shown + 1)
 
-    def _ran(self, tokens: TokenIds, now: Looking) -> Looking:
+    def _after_run(self, tokens: TokenIds, now: FedRuns) -> FedRuns:
         cache = now.cache
         if cache.length + len(tokens) > cache.capacity:
             raise InputError(
@@ -136,10 +128,122 @@ class Feeding(Stepping[Looking]):
         arrays = summary(self._model.feed(tokens, cache))
         rows, longer = self._model.run(tokens, cache)
         feed = Feed(tuple(tokens.tolist()), arrays)
-        run = FedRun(cache.length, feed, int(rows[-1].argmax()))
+        chosen = int(rows[-1].argmax())  # a row for each token; the last one counts
+        run = FedRun(cache.length, feed, chosen)
         return replace(now, cache=longer, runs=(*now.runs, run))
 
-    def _back(self, now: Looking, _steps: object) -> Looking:
-        if now.num_shown == 1:
-            raise InputError("there is no run before this one: it is the first")
-        return replace(now, num_shown=now.num_shown - 1, running=False)
+
+def _back(now: FedRuns, _value: object) -> FedRuns:
+    if now.num_shown == 1:
+        raise InputError("there is no run before this one: it is the first")
+    return replace(now, num_shown=now.num_shown - 1, running=False)
+
+
+# --- the page ----------------------------------------------------------------------
+def page(now: FedRuns, vocabulary: Vocabulary) -> str:
+    """Draw the run that is looked at."""
+    run, can_go_back = now.shown[-1], now.num_shown > 1
+    before = now.shown[-2].feed if can_go_back else None
+    buttons = (
+        frame.back("look at the run before", can_go=can_go_back),
+        frame.step("make the next run, and look at it", can_go=True),
+        frame.reset("back to the first run", can_go=can_go_back),
+    )
+    where = f"run <b>{now.num_shown}</b>: {now.kind}"
+    said = now.notice if now.notice.text else _hint(now, vocabulary)
+    return frame.framed(
+        f"{frame.head(buttons, where)}{frame.notice(said)}"
+        '<div class="lw-grid lw-halves"><div><section class="lw-feed lw-tall">'
+        f"<h4>The dictionary of run {now.num_shown}</h4>"
+        f"{feed_table(run.feed, before, vocabulary)}{_contents(run)}</section></div>"
+        f"<div>{_lengths(run, longest=now.runs[-1].stop)}"
+        '<section><h4>What comes out</h4><p><span class="lw-mono">'
+        f"logits [1, {run.num_new}, {now.vocab}]</span></p>"
+        '<p class="lw-one">Highest in the last row, and fed next: '
+        f"{chip(vocabulary.piece(run.chosen))}</p></section></div></div>",
+        title="What is fed to the graph",
+    )
+
+
+def _hint(now: FedRuns, vocabulary: Vocabulary) -> Notice:
+    """Say what is special about this run."""
+    words = "All of the prompt is new, and the past of every layer has length 0."
+    if now.num_shown > 1:
+        piece = quoted(vocabulary.piece(now.shown[-1].feed.tokens[0]))
+        words = (
+            f"One token is new: {piece}, the likeliest of the run before; the past "
+            "holds all others."
+        )
+    return Notice(words, "hint")
+
+
+def _contents(run: FedRun) -> str:
+    """Write the numbers of the small arrays, many of them cut short."""
+    rows = f"input_ids = {_numbers(run.feed.tokens)}"
+    if run.mask_width is not None:
+        rows += f"<br>attention_mask = {_numbers((1,) * run.mask_width)}"
+    return f'<p class="lw-mono lw-contents">{rows}</p>'
+
+
+def _numbers(values: Sequence[int]) -> str:
+    """Write an array [1, n]; of a long one only the first four and the last two."""
+    words = [*map(str, values)]
+    if len(words) > _FEW:
+        words[_FEW - 2 : -2] = ["…"]
+    return f"[[{', '.join(words)}]]"
+
+
+def _lengths(run: FedRun, *, longest: int) -> str:
+    """Draw past, new tokens, mask and cache on one scale."""
+    old, new = run.start, run.num_new
+    strips = {  # a gap, what was there, and what is new
+        "past": (0, old, 0),
+        "input_ids": (old, 0, new),
+        "attention_mask": (0, old, new),
+        "cache afterwards": (0, old, new),
+    }
+    if run.mask_width is None:
+        del strips["attention_mask"]
+    rows = "".join(_strip(name, *parts, longest) for name, parts in strips.items())
+    words = f"{_equation(run)}; the cache grows from {run.start} to {run.stop}."
+    return (
+        '<section class="lw-lengths"><h4>How the lengths fit</h4>'
+        f'<div class="lw-strips" role="img" aria-label="{words}">{rows}</div>'
+        f'<p class="lw-mono"><b>{_equation(run)}</b><br>'
+        f"cache length <b>{run.start} → {run.stop}</b></p></section>"
+    )
+
+
+def _equation(run: FedRun) -> str:
+    if run.mask_width is None:
+        return f"{run.start} past + {run.num_new} new = {run.stop}; no mask is wanted"
+    return f"mask width {run.mask_width} = {run.start} past + {run.num_new} new"
+
+
+def _strip(name: str, gap: int, old: int, new: int, longest: int) -> str:
+    """Draw one length as a part of the longest one."""
+    widths = (gap, old, new, longest - gap - old - new)
+    styles = ("lw-gap", "lw-c-prompt", "lw-c-new", "lw-gap")
+    drawn = "".join(
+        f'<i class="{style}" style="flex:{width}"></i>'
+        for style, width in zip(styles, widths, strict=True)
+        if width
+    )
+    return f"<span>{name}</span><span>{drawn}</span><b>{old + new}</b>"
+
+
+# --- the picture without a kernel --------------------------------------------------
+def twin(now: FedRuns, vocabulary: Vocabulary) -> tuple[str, str]:
+    """Return the dictionary and the lengths as HTML and in words."""
+    run = now.shown[-1]
+    rows = [
+        (Code(a.name), Code(a.dtype), Code(list(a.shape)), a.count, f"{a.nbytes:,}")
+        for a in run.feed.arrays
+    ]
+    title = f"Run {now.num_shown}, {now.kind}: the dictionary"
+    table = Table(("name", "dtype", "shape", "arrays", "bytes"), rows, title)
+    words = (
+        f"{_equation(run)}\ncache length {run.start} → {run.stop}\n"
+        f"likeliest next: {cut(vocabulary.piece(run.chosen))}"
+    )
+    return frame.picture(table, Passage(words, "How the lengths fit"))

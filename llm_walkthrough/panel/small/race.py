@@ -1,29 +1,30 @@
-"""How much work does the cache save?
+"""Cache panel: greedy decoding with the cache and without it, side by side.
 
-The state behind the cache panel: each step makes one greedy token twice, with the cache
-and without it, and measures both. Knows ids only, and nothing of HTML.
+The state makes each token twice, and measures both runs; it knows nothing of HTML.
 """
 
 from __future__ import annotations
 
+import html
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.panel.acting import Moment, Stepping
-from llm_walkthrough.panel.step.desk import Notice
-from llm_walkthrough.panel.step.snapshot import cache_facts
+from llm_walkthrough.kv_cache import KVCache
+from llm_walkthrough.panel import frame
+from llm_walkthrough.panel.acting import Moment, Notice, Stepping
+from llm_walkthrough.panel.marks import SHOWN_OF_MADE, attributes, earlier
+from llm_walkthrough.panel.page_engine import cache_map
+from llm_walkthrough.panel.watched import cache_facts
+from llm_walkthrough.panel.wording import cut, quoted, shortened
+from llm_walkthrough.stepper import LanguageModel
+from llm_walkthrough.views import Chips, Table, Vocabulary
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llm_walkthrough.arrays import TokenIds
-    from llm_walkthrough.kv_cache import KVCache
-    from llm_walkthrough.panel.step.snapshot import CacheFacts
-    from llm_walkthrough.stepper import LanguageModel
+_LAST = 60  # tokens in the picture without a kernel
 
 
 @dataclass(frozen=True)
@@ -60,43 +61,31 @@ class Round:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Racing(Moment):
+class Raced(Moment):
     """How far the race is.
 
     Attributes:
+        prompt: the token ids that it began with.
         cache: holds all tokens but the one that was chosen last.
         rounds: what was measured, in order.
     """
 
+    prompt: tuple[int, ...]
     cache: KVCache
     rounds: tuple[Round, ...] = ()
 
-
-@dataclass(frozen=True)
-class Raced:
-    """Everything that a picture of the race needs.
-
-    Attributes:
-        now: how far it is.
-        prompt_length: how many tokens it began with.
-        cache: the size of the cache.
-    """
-
-    now: Racing
-    prompt_length: int
-    cache: CacheFacts
+    @property
+    def tokens(self) -> TokenIds:
+        """The prompt and all tokens that were made [sequence] int64."""
+        made = [one.cached.chosen for one in self.rounds]
+        return np.array([*self.prompt, *made], np.int64)
 
 
-class Race(Stepping[Racing]):
-    """Greedy decoding with and without a cache, side by side.
+class Race(Stepping[Raced]):
+    """Greedy decoding with and without a cache, step by step.
 
     Both ways go on with the token that the cached one chose, so that they always see
-    the same text.
-
-    Args:
-        model: runs tokens against a cache.
-        prompt: token ids [sequence] int64 to begin with, at least one.
-        end_tokens: a run ends after one of these.
+    the same text. A run ends after one of the `end_tokens`.
 
     Raises:
         InputError: the prompt is empty.
@@ -108,49 +97,177 @@ class Race(Stepping[Racing]):
         if len(prompt) == 0:
             raise InputError("the prompt is empty; give at least one token")
         self._model = model
-        self._prompt = np.array(prompt, np.int64)
         self._end_tokens = tuple(end_tokens)
-        self._empty = model.new_cache()
-        super().__init__(Racing(cache=model.new_cache()))
+        self._empty = model.new_cache()  # other arrays: its runs do not touch `cache`
+        tokens = tuple(map(int, prompt))
+        super().__init__(Raced(prompt=tokens, cache=model.new_cache()))
 
-    @property
-    def tokens(self) -> TokenIds:
-        """The prompt and all tokens that were made [sequence] int64."""
-        return self._tokens(self.now)
-
-    def snapshot(self) -> Raced:
-        """Return everything that is to be shown."""
-        with self._lock:
-            facts = cache_facts(self.now.cache)
-            return Raced(self.now, len(self._prompt), facts)
-
-    def stepped(self, now: Racing) -> Racing:
+    def stepped(self, now: Raced) -> Raced:
         """Return the race after one more token.
 
         Raises:
             InputError: the context is full.
         """
-        tokens = self._tokens(now)
+        tokens = now.tokens
         if len(tokens) > now.cache.capacity:
             raise InputError(
                 f"the context is full: the model reads {now.cache.capacity:,} tokens "
                 "and no more; press Reset to begin anew"
             )
-        cached, longer = self._lap(tokens[now.cache.length :], now.cache)
-        plain, _ = self._lap(tokens, self._empty)
+        cached, longer = self._timed_run(tokens[now.cache.length :], now.cache)
+        plain, _ = self._timed_run(tokens, self._empty)
         further = replace(now, cache=longer, rounds=(*now.rounds, Round(cached, plain)))
         if now.running and cached.chosen in self._end_tokens:
             words = "The model has ended its answer with the end token."
             return replace(further, running=False, notice=Notice(words))
         return further
 
-    def _lap(self, unseen: TokenIds, cache: KVCache) -> tuple[Lap, KVCache]:
+    def _timed_run(self, unseen: TokenIds, cache: KVCache) -> tuple[Lap, KVCache]:
         began = time.perf_counter()
         rows, longer = self._model.run(unseen, cache)
         seconds = time.perf_counter() - began
         return Lap(len(unseen), seconds, int(rows[-1].argmax())), longer
 
-    def _tokens(self, now: Racing) -> TokenIds:
-        made = np.array([one.cached.chosen for one in now.rounds], np.int64)
-        tokens: TokenIds = np.concatenate([self._prompt, made])
-        return tokens
+
+# --- the page ----------------------------------------------------------------------
+def page(now: Raced, vocabulary: Vocabulary) -> str:
+    """Draw the work of both ways as bars, the tokens, and a map of the cache."""
+    rounds = now.rounds
+    buttons = (
+        frame.step("make one token in both ways", can_go=True),
+        frame.run_or_stop(
+            "make token after token", is_running=now.running, can_go=True
+        ),
+        frame.reset("back to the prompt, with an empty cache", can_go=len(rounds) > 0),
+    )
+    where = f"step <b>{len(rounds)}</b> · cache length <b>{now.cache.length:,}</b>"
+    said = now.notice if now.notice.text else _hint(now, vocabulary)
+    facts, written = cache_facts(now.cache), rounds[-1].cached.fed if rounds else 0
+    return frame.framed(
+        f"{frame.head(buttons, where)}{frame.notice(said)}"
+        f'<div class="lw-grid"><div>{_work(rounds)}{_tokens(rounds, vocabulary)}</div>'
+        '<div><section class="lw-cache"><h4>KV cache</h4>'
+        f"{cache_map(facts, len(now.prompt), written)}</section></div></div>",
+        title="With and without a cache",
+        tick=0 if now.running else None,
+    )
+
+
+def _hint(now: Raced, vocabulary: Vocabulary) -> Notice:
+    """Say what the last step showed."""
+    if not now.rounds:
+        words = f"Step feeds the {len(now.prompt):,} tokens of the prompt, both ways."
+        return Notice(words, "hint")
+    last = now.rounds[-1]
+    cached, plain = (
+        quoted(vocabulary.piece(lap.chosen)) for lap in (last.cached, last.plain)
+    )
+    if not last.is_same:
+        return Notice(
+            f"With the cache {cached} was likeliest, without it {plain}: rounding "
+            "decided between the two; both ways go on with the first."
+        )
+    words = (
+        f"Both chose {cached}: {last.cached.fed} token fed against {last.plain.fed}."
+    )
+    if len(now.rounds) == 1:
+        words = f"Both chose {cached}, and had the same work: the cache was empty."
+    return Notice(words, "hint")
+
+
+def _sums(rounds: Sequence[Round]) -> list[tuple[str, str, int, float]]:
+    """Return part, way, tokens fed and seconds: of this step, then in all."""
+    return [
+        (part, way, sum(lap.fed for lap in laps), sum(lap.seconds for lap in laps))
+        for part, some in (("this step", rounds[-1:]), ("in all", rounds))
+        for way, laps in (
+            ("with the cache", [one.cached for one in some]),
+            ("without", [one.plain for one in some]),
+        )
+    ]
+
+
+def _work(rounds: Sequence[Round]) -> str:
+    """Draw tokens and times of both ways, each pair on a scale of its own."""
+    sums, ratio = _sums(rounds), "&nbsp;"
+    if rounds:
+        (*_, fed, seconds), (*_, plain_fed, plain_seconds) = sums[2:]
+        ratio = (
+            f"Without the cache: {plain_fed / fed:.1f} times the tokens, "
+            f"{plain_seconds / seconds:.1f} times the time."
+        )
+    return (
+        '<section class="lw-race"><h4>The work</h4><table><thead><tr>'
+        '<th><span class="lw-sr">way</span></th><th>tokens fed</th>'
+        f"<th>milliseconds</th></tr></thead>{_rows(sums[:2])}{_rows(sums[2:])}</table>"
+        f'<p class="lw-soft">{ratio}</p></section>'
+    )
+
+
+def _rows(pair: Sequence[tuple[str, str, int, float]]) -> str:
+    """Draw one part of the work, a row for each way."""
+    most = max(1, *(tokens for *_, tokens, _ in pair))  # 1: nothing was fed yet
+    slowest = max(1e-9, *(seconds for *_, seconds in pair))
+    rows = "".join(
+        f'<tr class="lw-way-{number}"><td>{way}</td>'
+        f"<td>{_meter(tokens / most, f'{tokens:,}')}</td>"
+        f"<td>{_meter(seconds / slowest, f'{1000 * seconds:,.1f}')}</td></tr>"
+        for number, (_, way, tokens, seconds) in enumerate(pair)
+    )
+    heading = f'<tr><th colspan="3" scope="rowgroup">{pair[0][0]}</th></tr>'
+    return f"<tbody>{heading}{rows}</tbody>"
+
+
+def _meter(share: float, words: str) -> str:
+    """Draw a number as a bar with the number behind it."""
+    bar = f'<i style="width:{100 * share:.2f}%"></i>' if share else ""
+    return (
+        f'<span class="lw-meter"><span aria-hidden="true">{bar}</span>'
+        f"<b>{words}</b></span>"
+    )
+
+
+def _tokens(rounds: Sequence[Round], vocabulary: Vocabulary) -> str:
+    """Draw a chip for each token that was made, and whether both ways agree."""
+    first = max(0, len(rounds) - SHOWN_OF_MADE)
+    chips = [earlier(first)] if first else []
+    chips += [
+        _chip(one, n, vocabulary) for n, one in enumerate(rounds[first:], first + 1)
+    ]
+    chips.append(
+        '<li><span class="lw-chip lw-next" aria-label="the next token">?</span>'
+    )
+    same = sum(one.is_same for one in rounds)
+    counted = f": the same in {same} of {len(rounds)}" if rounds else ""
+    return (
+        f"<section><h4>Tokens, chosen both ways{counted}</h4>"
+        '<ol class="lw-chips lw-short" data-follow tabindex="0" '
+        f'aria-label="Tokens that were made">{"</li>".join(chips)}</li></ol></section>'
+    )
+
+
+def _chip(one: Round, number: int, vocabulary: Vocabulary) -> str:
+    piece = vocabulary.piece(one.cached.chosen)
+    words, sign, style = f"step {number}: both ways chose it", "", "lw-prompt"
+    if not one.is_same:
+        other = quoted(vocabulary.piece(one.plain.chosen))
+        words = f"step {number}: without the cache {other}"
+        sign, style = " ≠", "lw-held"
+    named = attributes({"class": f"lw-chip {style}", "data-tip": words})
+    hidden = f'<span class="lw-sr"> {html.escape(words)}</span>'
+    return f"<li><span{named}><bdi>{shortened(piece)}</bdi>{sign}{hidden}</span>"
+
+
+# --- the picture without a kernel --------------------------------------------------
+def twin(now: Raced, vocabulary: Vocabulary) -> tuple[str, str]:
+    """Return the work and the newest tokens as HTML and in words."""
+    rounds = now.rounds
+    rows = [
+        (part, way, f"{tokens:,}", f"{1000 * seconds:,.1f} ms")
+        for part, way, tokens, seconds in _sums(rounds)
+    ]
+    pieces = [cut(vocabulary.piece(one.cached.chosen)) for one in rounds[-_LAST:]]
+    same = sum(one.is_same for one in rounds)
+    title = f"{len(rounds)} steps; both ways chose the same token in {same} of them"
+    work = Table(("", "way", "tokens fed", "time"), rows, "The race")
+    return frame.picture(work, Chips(pieces, title))

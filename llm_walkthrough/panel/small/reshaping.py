@@ -1,123 +1,109 @@
-"""What do the knobs make of one row of logits?
+"""Sampling panel: one row of logits under knobs, and the token that is drawn from it.
 
-The state behind the sampling panel: settings, a seed, and the number that draws. The
-logits are there already, so no knob ever runs a model. Knows ids only, and nothing of
-HTML.
+The logits are there already, so no knob runs a model. The state knows nothing of HTML.
 """
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
 
-from llm_walkthrough.panel.acting import Acting, Moment
-from llm_walkthrough.panel.candidates import distribution
-from llm_walkthrough.panel.step.desk import below_one, turned
+from llm_walkthrough.arrays import Logits, TokenIds
+from llm_walkthrough.panel import frame
+from llm_walkthrough.panel.acting import Notice
+from llm_walkthrough.panel.candidates import Distribution, distribution
+from llm_walkthrough.panel.knobs import Knobs, Turning
+from llm_walkthrough.panel.page_candidates import candidates_section, plots, settings
+from llm_walkthrough.panel.wording import percent, quoted
 from llm_walkthrough.sampling import Sampling, uniform
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from llm_walkthrough.arrays import Logits, TokenIds
-    from llm_walkthrough.panel.candidates import Distribution
+from llm_walkthrough.stepper import Draw
+from llm_walkthrough.views import Passage, Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Moment):
-    """Where the knobs stand.
+class Reshaped(Knobs):
+    """Where the knobs stand, and what they make of the logits.
 
     Attributes:
-        sampling: how logits become probabilities.
-        seed: which luck.
-        own_u: the number in [0, 1) that draws, None for the seed's.
-        looked_at: the stage whose probabilities are shown, None for the last.
-    """
-
-    sampling: Sampling = field(default_factory=Sampling)
-    seed: int = 0
-    own_u: float | None = None
-    looked_at: int | None = None
-
-
-@dataclass(frozen=True)
-class Reshaped:
-    """Everything that a picture of the knobs needs.
-
-    Attributes:
-        settings: where they stand.
-        found: what they make of the logits.
-    """
-
-    settings: Settings
-    found: Distribution
-
-
-class Reshaping(Acting[Settings]):
-    """One row of logits under knobs.
-
-    Args:
-        logits: the model's own [vocab] float32; they stay as they are.
+        logits: the model's own [vocab] float32.
         context: all tokens so far [sequence] int64, for the repetition penalty; the
             token that is drawn stands behind them.
+        own_u: the number in [0, 1) that draws, None for the seed's.
+    """
+
+    logits: Logits = field(repr=False, compare=False)
+    context: TokenIds = field(repr=False, compare=False)
+    own_u: float | None = None
+
+    @cached_property
+    def found(self) -> Distribution:
+        """What the knobs make of the logits.
+
+        Raises:
+            InputError: they leave no token.
+        """
+        own, position = self.own_u, len(self.context)
+        u = uniform(self.seed, position) if own is None else own
+        processors = self.sampling.processors()
+        draw = Draw.of(self.logits, self.context, processors, u)
+        return distribution(draw, self.looked_at)
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether a knob stands where it did not stand at first."""
+        knobs = (self.sampling, self.seed, self.looked_at, self.own_u)
+        return knobs != (Sampling(), 0, None, None)
+
+
+class Reshaping(Turning[Reshaped]):
+    """One row of logits under knobs.
 
     Raises:
         InputError: no distribution comes of these logits.
     """
 
     def __init__(self, logits: Logits, context: TokenIds) -> None:
-        self._logits, self._context = logits, context
-        super().__init__(Settings())
-        self.found()
+        super().__init__(self.possible(Reshaped(logits=logits, context=context)))
 
-    @property
-    def u(self) -> float:
-        """The number in [0, 1) that draws."""
-        return self._u(self.now)
+    def with_u(self, now: Reshaped, u: float | None) -> Reshaped:
+        """Return the moment in which `u` draws, None: the seed's number."""
+        return self.possible(replace(now, own_u=u))
 
-    def found(self) -> Distribution:
-        """Return what the knobs make of the logits."""
-        return self._found(self.now)
-
-    def snapshot(self) -> Reshaped:
-        """Return everything that is to be shown."""
-        with self._lock:
-            return Reshaped(self.now, self.found())
-
-    def actions(self) -> Mapping[str, Callable[[Settings, Any], Settings]]:
-        """Return what can be done; each refuses settings that leave no token."""
-        return {
-            **super().actions(),
-            "knob": lambda now, value: self._checked(_set(now, value)),
-            "stage": lambda now, number: replace(now, looked_at=int(number)),
-            "u": lambda now, u: self._checked(replace(now, own_u=below_one(float(u)))),
-            "roll": lambda now, _value: replace(now, own_u=_luck()),
-            "unroll": lambda now, _value: replace(now, own_u=None),
-        }
-
-    def _checked(self, settings: Settings) -> Settings:
-        self._found(settings)
-        return settings
-
-    def _found(self, settings: Settings) -> Distribution:
-        processors, u = settings.sampling.processors(), self._u(settings)
-        return distribution(
-            self._logits, self._context, processors, u, looked_at=settings.looked_at
-        )
-
-    def _u(self, settings: Settings) -> float:
-        own = settings.own_u
-        return uniform(settings.seed, len(self._context)) if own is None else own
+    def distribution(self, now: Reshaped) -> Distribution:
+        """Return what the knobs of a moment make of the logits."""
+        return now.found
 
 
-def _set(now: Settings, value: Mapping[str, Any]) -> Settings:
-    """Set one knob."""
-    knob, number = str(value["name"]), float(value["value"])
-    if knob == "seed":
-        return replace(now, seed=int(number))
-    sampling = turned(now.sampling, knob, number)
-    return replace(now, sampling=sampling, looked_at=None)
+# --- the page ----------------------------------------------------------------------
+def page(now: Reshaped, vocabulary: Vocabulary) -> str:
+    """Draw the candidates before and after, the bar with `u`, and the knobs."""
+    vocab = len(now.found.draw.probabilities)
+    left = now.found.stages[-1].survivors if now.found.stages else vocab
+    where = f"<b>{left:,}</b> of {vocab:,} tokens can be drawn"
+    again = frame.reset("the usual settings, seed 0 and its u", can_go=now.is_moved)
+    said = now.notice if now.notice.text else _hint(now.found, vocabulary)
+    section = candidates_section(now.found, now, vocabulary, can_take=False)
+    return frame.framed(
+        f"{frame.head([again], where)}{frame.notice(said)}"
+        f'<div class="lw-alone">{section}</div>',
+        title="The knobs of sampling",
+    )
 
 
-def _luck() -> float:
-    return random.random()  # noqa: S311 - luck, not secrecy
+def _hint(found: Distribution, vocabulary: Vocabulary) -> Notice:
+    """Say what becomes of the token that the model finds likeliest."""
+    likeliest = found.rows[0]
+    before, after = likeliest.score.probability, found.share(likeliest.token)
+    piece = quoted(vocabulary.piece(likeliest.token))
+    return Notice(
+        f"{piece} has {percent(before)} % in the model and {percent(after)} % after "
+        "all processors. Click a processor to see the probabilities right after it.",
+        "hint",
+    )
+
+
+# --- the picture without a kernel --------------------------------------------------
+def twin(now: Reshaped, vocabulary: Vocabulary) -> tuple[str, str]:
+    """Return settings, candidates and bar as HTML and in words."""
+    where = Passage(settings(now.sampling.processors(), now.seed), "Settings")
+    return frame.picture(where, *plots(now.found, vocabulary))

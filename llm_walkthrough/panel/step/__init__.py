@@ -1,1 +1,1 @@
-"""The step panel: its state, then its page."""
+"""The step panel: branches, desk, saved runs and walk are its state; its page."""

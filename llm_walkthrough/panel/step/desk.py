@@ -1,17 +1,18 @@
-"""What has the learner set, and what is there to say to them?
+"""What the step panel holds and what it shows: values that never change.
 
-Values that never change: each action of a learner makes the next desk. Knows nothing of
-what the actions do.
+Knows nothing of what the actions do, nor of how anything is drawn.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from llm_walkthrough.errors import InputError
-from llm_walkthrough.sampling import Sampling
+from llm_walkthrough.branch import Run
+from llm_walkthrough.panel.candidates import Distribution
+from llm_walkthrough.panel.knobs import Knobs
+from llm_walkthrough.panel.step.branches import Made, NamedBranch
+from llm_walkthrough.panel.watched import CacheFacts, Feed, Score
 
 DELAYS = {"slow": 1000, "to read along": 250, "fast": 0}
 """Milliseconds between two steps of a run, by the name of the speed."""
@@ -21,80 +22,45 @@ LIMITS = {"to the end": None, "5 tokens": 5, "10 tokens": 10, "50 tokens": 50}
 
 
 @dataclass(frozen=True)
-class Notice:
-    """One sentence for the learner.
-
-    Attributes:
-        text: the sentence.
-        kind: "problem" if something that was asked for was not done, "hint" for what
-            could be done next.
-    """
-
-    text: str = ""
-    kind: Literal["news", "problem", "hint"] = "news"
-
-
-@dataclass(frozen=True)
 class Guesses:
-    """How the guesses went.
+    """How the guesses went."""
 
-    Attributes:
-        made: how many were made.
-        right: how often the guessed token was the one that came.
-        by_the_model: how often the model's likeliest one came.
-    """
+    made: int = 0  # how many were made
+    right: int = 0  # how often the guessed token was the one that came
+    by_the_model: int = 0  # how often the model's likeliest one came
 
-    made: int = 0
-    right: int = 0
-    by_the_model: int = 0
+
+@dataclass(frozen=True, kw_only=True)
+class Desk(Knobs):
+    """What the learner has set; never changes, each action makes the next."""
+
+    speed: str = "to read along"  # a name of `DELAYS`
+    limit: str = "to the end"  # a name of `LIMITS`
+    remaining: int | None = None  # the steps that a run has left, None for no limit
+    is_guessing: bool = False  # the learner names a token before the next one is shown
+    guesses: Guesses = Guesses()  # how those went
+    is_large: bool = False  # large type, for a projector
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What the learner has set; never changes, each action makes the next.
+class Snapshot:
+    """Everything that a picture of one moment needs, taken in one go."""
 
-    Attributes:
-        sampling: how logits become probabilities.
-        seed: which luck.
-        looked_at: the stage whose probabilities are shown, None for the last.
-        speed: a name of `DELAYS`.
-        limit: a name of `LIMITS`.
-        running: whether steps go on by themselves.
-        remaining: the steps that a run has left, None for no limit.
-        is_guessing: the learner names a token before the next one is shown.
-        guesses: how those went.
-        is_large: large type, for a projector.
-        notice: what there is to say of the last action.
-        step_seconds: how long the last step took in all, without its picture.
-    """
-
-    sampling: Sampling = field(default_factory=Sampling)
-    seed: int = 0
-    looked_at: int | None = None
-    speed: str = "to read along"
-    limit: str = "to the end"
-    running: bool = False
-    remaining: int | None = None
-    is_guessing: bool = False
-    guesses: Guesses = Guesses()
-    is_large: bool = False
-    notice: Notice = Notice()
-    step_seconds: float | None = None
-
-
-def turned(sampling: Sampling, knob: str, number: float) -> Sampling:
-    """Return the settings with one knob turned.
-
-    Raises:
-        InputError: there is no such knob, or it does not go that far.
-    """
-    values = asdict(sampling)
-    if knob not in values:
-        raise InputError(f"there is no knob {knob!r}; there are {[*values, 'seed']}")
-    values[knob] = int(number) if knob == "top_k" else number
-    return Sampling(**values)
-
-
-def below_one(u: float) -> float:
-    """Return the end of the bar as the last number that can be drawn."""
-    return math.nextafter(1, 0) if u == 1 else u
+    title: str  # the model, as the panel calls it
+    desk: Desk  # what the learner has set
+    tokens: tuple[int, ...]  # all of the active branch, the prompt first
+    prompt_length: int  # how many of them are the prompt
+    read: Mapping[int, Score]  # position to score, for tokens of the prompt
+    made: tuple[Made | None, ...]  # what is known of each token after the prompt
+    # tokens that were taken back and not yet replaced by others
+    future: tuple[int, ...]
+    branches: tuple[NamedBranch, ...]  # as they are drawn
+    distribution: Distribution | None  # what may come next; None if nothing can
+    why_none: str  # the reason for that
+    cache: CacheFacts  # its size
+    # what the last two runs of `runs` were fed, the newer one last
+    feeds: tuple[Feed, ...]
+    runs: tuple[Run, ...]  # of the graph, on the active branch
+    # asked when all but the times is drawn: the seconds of the last step until then,
+    # those of the model left out; None if no step was made
+    rest: Callable[[], float | None]

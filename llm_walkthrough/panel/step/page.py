@@ -1,165 +1,115 @@
-"""How does one moment look as a page?
+"""The page of the step panel: one moment as HTML, from the head to the times.
 
-Pure: the same snapshot gives the same string, without a clock, a random name, a script
-or anything from the network.
+Pure but for the seconds that the foot shows: the same snapshot gives the same string,
+without a random name, a script or anything from the network. The candidates, the map of
+the cache and the feed are drawn by files that small panels use, too.
 """
 
 from __future__ import annotations
 
 import html
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import takewhile
+from statistics import median
 
-from llm_walkthrough.panel.marks import Button, attributes, percent, quoted, select
-from llm_walkthrough.panel.page_candidates import candidates_section, knobs
-from llm_walkthrough.panel.step.desk import DELAYS, LIMITS, Notice
-from llm_walkthrough.panel.step.page_engine import (
-    REST,
-    cache_section,
-    feed_section,
-    foot,
+from llm_walkthrough.branch import Run
+from llm_walkthrough.panel import frame, marks
+from llm_walkthrough.panel.acting import Notice
+from llm_walkthrough.panel.candidates import Distribution
+from llm_walkthrough.panel.page_candidates import (
+    candidates_section,
+    plots,
+    sliders,
+    take_button,
 )
-from llm_walkthrough.panel.step.page_tokens import tokens_section
-from llm_walkthrough.panel.step.page_ways import ways_section
-from llm_walkthrough.sampling import uniform
-
-if TYPE_CHECKING:
-    from llm_walkthrough.panel.step.snapshot import Snapshot
-    from llm_walkthrough.tokenizer import Tokenizer
-
-_LONG = 110
-"""Characters of a sentence that may have to be scrolled, and so takes the focus."""
+from llm_walkthrough.panel.page_engine import cache_map, feed_table
+from llm_walkthrough.panel.step.branches import Made, NamedBranch
+from llm_walkthrough.panel.step.desk import DELAYS, LIMITS, Guesses, Snapshot
+from llm_walkthrough.panel.watched import Score
+from llm_walkthrough.panel.wording import percent, quoted
+from llm_walkthrough.tokenizer import TextStream, Tokenizer
+from llm_walkthrough.views import Chips, visible
 
 _OPEN = (
     '<label class="lw-button lw-file">Open run<input type="file" accept=".json" '
     'data-action="load" aria-label="open a saved run"></label>'
 )
-
-STYLE = (Path(__file__).parents[1] / "panel.css").read_text(encoding="utf-8")
-SCRIPT = (Path(__file__).parents[1] / "panel.js").read_text(encoding="utf-8")
+_HOW = {"drawn": "drawn", "own u": "drawn with your u", "chosen": "your choice"}
+_WIDTH, _HEIGHT = 80, 24  # of the tree, and of a branch in it, in its own units
+_TAIL = 80  # characters of a branch's text
+_NEWEST = 32  # runs whose median is the speed of decoding
+_LAST = 60  # tokens in the picture without a kernel
 
 
 def page(shot: Snapshot, tokenizer: Tokenizer) -> str:
-    """Draw the whole panel."""
-    here = len(shot.made)
-    left = f"{_candidates(shot, tokenizer)}"
-    right = (
-        cache_section(shot)
-        + feed_section(shot, tokenizer)
-        + ways_section(shot.ways, here, tokenizer)
-    )
-    return framed(
-        f"{_head(shot)}{notice(_said(shot, tokenizer))}"
+    """Draw the whole panel; the times last, as drawing is a part of them."""
+    above = (
+        f"{_head(shot)}{frame.notice(_said(shot, tokenizer))}"
         f"{tokens_section(shot, tokenizer)}"
-        f'<div class="lw-grid"><div>{left}</div><div>{right}</div></div>{foot(shot)}',
+        f'<div class="lw-grid"><div>{_candidates(shot, tokenizer)}</div>'
+        f"<div>{_cache(shot)}{_feed(shot, tokenizer)}"
+        f"{branches_section(shot, tokenizer)}</div></div>"
+    )
+    return frame.framed(
+        f"{above}{foot(shot)}",
         title=f"Step through {shot.title}",
         is_large=shot.desk.is_large,
         tick=DELAYS[shot.desk.speed] if shot.desk.running else None,
     )
 
 
-def framed(
-    inside: str, *, title: str, is_large: bool = False, tick: int | None = None
-) -> str:
-    """Put the parts of a panel into its frame.
+def twin(shot: Snapshot, tokenizer: Tokenizer) -> tuple[str, str]:
+    """Return the picture for a page without a kernel, as HTML and in words.
 
-    Args:
-        inside: the parts.
-        title: what the panel is, for whoever does not see it.
-        is_large: large type.
-        tick: milliseconds after which the page asks for the next step, None if not.
+    Such a page strips style sheets and scripts.
     """
-    named = attributes(
-        {
-            "class": "lw-panel lw-large" if is_large else "lw-panel",
-            "role": "group",
-            "aria-label": title,
-            "tabindex": "-1",
-            "data-tick": tick,
-        }
+    pieces = [tokenizer.piece(token) for token in shot.tokens[-_LAST:]]
+    title = (
+        f"Step panel: {shot.title}, step {len(shot.made)}, context "
+        f"{len(shot.tokens)} of {shot.cache.capacity:,}"
     )
-    return f"<div{named}>{inside}</div>"
+    chips = Chips(pieces, title)
+    pictures = plots(shot.distribution, tokenizer) if shot.distribution else ()
+    drawn = "".join(picture._repr_html_() for picture in (chips, *pictures))
+    words = [repr(chips), *(picture.text for picture in pictures)]
+    return f"{drawn}{frame.footnote()}", "\n".join(words)
 
 
-def with_rest(drawn: str, seconds: float) -> str:
-    """Write into a page how long everything but the model took."""
-    return drawn.replace(REST, f"{1000 * seconds:.1f} ms")
-
-
-def notice(said: Notice) -> str:
-    """Write the sentence about the last action; its place is kept without one."""
-    sign = "✗ " if said.kind == "problem" else ""
-    style = f"lw-notice lw-{said.kind}" if said.text else "lw-notice"
-    words = html.escape(f"{sign}{said.text}")
-    scrolled = ' tabindex="0"' if len(words) > _LONG else ""
-    return f'<div class="{style}" role="status"{scrolled}><bdi>{words}</bdi></div>'
-
-
-def export(drawn: str, title: str) -> str:
-    """Make a file of a page, to be looked at without a kernel."""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>"
-        f'<body class="lw-exported">{drawn}</body></html>'
-    )
-
-
+# --- the head ----------------------------------------------------------------------
 def _head(shot: Snapshot) -> str:
-    desk = shot.desk
-    can_go_back = len(shot.made) > 0
-    run = Button("run", "Run", "make steps until the end or the limit")
-    if desk.running:
-        run = Button("stop", "Stop", "end after the token in flight", style="lw-stop")
+    desk, can_go_back = shot.desk, len(shot.made) > 0
     buttons = (
-        Button(
-            "back",
-            "◀ Back",
-            "take the last step back",
-            key="ArrowLeft",
-            is_off=not can_go_back,
+        frame.back("take the last step back", can_go=can_go_back),
+        frame.step("take the token that is drawn", can_go=True),
+        frame.run_or_stop(
+            "make steps until the end or the limit",
+            is_running=desk.running,
+            can_go=True,
         ),
-        Button(
-            "step",
-            "Step ▶",
-            "take the token that is drawn",
-            key="ArrowRight",
-            style="lw-main",
-        ),
-        run,
-        select("limit", "how far a run goes", tuple(LIMITS), desk.limit),
-        select("speed", "how fast a run goes", tuple(DELAYS), desk.speed),
-        Button(
-            "reset",
-            "Reset",
-            "back to the prompt; forgets all branches",
-            is_off=not can_go_back,
-        ),
+        marks.select("limit", "how far a run goes", tuple(LIMITS), desk.limit),
+        marks.select("speed", "how fast a run goes", tuple(DELAYS), desk.speed),
+        frame.reset("back to the prompt; forgets all branches", can_go=can_go_back),
     )
     others = (
-        Button(
+        marks.button(
             "guessing",
             "Guess first",
             "name the token before you see the numbers",
             is_pressed=desk.is_guessing,
         ),
-        Button("large", "Large type", "for a projector", is_pressed=desk.is_large),
-        Button("save", "Save run", "write this run to a small file"),
+        marks.button(
+            "large", "Large type", "for a projector", is_pressed=desk.is_large
+        ),
+        marks.button("save", "Save run", "write this run to a small file"),
         _OPEN,
-        Button("export", "Picture", "write this page to an HTML file"),
+        marks.button("export", "Picture", "write this page to an HTML file"),
     )
-    return (
-        f'<div class="lw-head"><div>{"".join(map(str, buttons))}</div>'
-        f"<div>{''.join(map(str, others))}</div>{_where(shot)}</div>"
+    where = (
+        f"step <b>{len(shot.made)}</b> · context <b>{len(shot.tokens):,}</b> of "
+        f"{shot.cache.capacity:,} · {html.escape(shot.title)}"
     )
-
-
-def _where(shot: Snapshot) -> str:
-    return (
-        f'<p class="lw-where">step <b>{len(shot.made)}</b> · context '
-        f"<b>{len(shot.tokens):,}</b> of {shot.cache.capacity:,} · "
-        f"{html.escape(shot.title)}</p>"
-    )
+    return frame.head(buttons, where, others)
 
 
 def _said(shot: Snapshot, tokenizer: Tokenizer) -> Notice:
@@ -171,9 +121,9 @@ def _said(shot: Snapshot, tokenizer: Tokenizer) -> Notice:
         return Notice("The context is full: Back takes steps back.", "hint")
     if desk.is_guessing:
         return Notice("Guess first: choose the token that you expect to come.", "hint")
-    drawn = quoted(tokenizer.piece(found.drawn))
-    share = percent(found.share(found.drawn))
-    how = f"u = {found.u:.3f} picks {drawn} ({share} %)"
+    draw = found.draw
+    drawn, share = quoted(tokenizer.piece(draw.token)), found.share(draw.token)
+    how = f"u = {draw.u:.3f} picks {drawn} ({percent(share)} %)"
     if found.is_greedy:
         how = f"{drawn} is the likeliest"
     return Notice(
@@ -183,15 +133,228 @@ def _said(shot: Snapshot, tokenizer: Tokenizer) -> Notice:
     )
 
 
+# --- what may come next ------------------------------------------------------------
 def _candidates(shot: Snapshot, tokenizer: Tokenizer) -> str:
-    if shot.distribution is None:
+    found, desk = shot.distribution, shot.desk
+    if found is None:
         return (
             '<section class="lw-candidates"><h4>What may come next</h4>'
             f'<p class="lw-nothing">Nothing: {html.escape(shot.why_none)}</p>'
-            f"{knobs(shot.desk)}</section>"
+            f"{sliders(desk)}</section>"
         )
-    found, position = shot.distribution, len(shot.tokens)
-    own_u = found.u != uniform(shot.desk.seed, position)
-    return candidates_section(
-        found, shot.desk, tokenizer, position=position, own_u=own_u
+    table = _guess_table(found, desk.guesses, tokenizer) if desk.is_guessing else ""
+    return candidates_section(found, desk, tokenizer, can_take=True, instead=table)
+
+
+def _guess_table(found: Distribution, score: Guesses, tokenizer: Tokenizer) -> str:
+    """Draw the candidates without their numbers, in the order of the alphabet."""
+    pieces = sorted((tokenizer.piece(row.token), row.token) for row in found.rows)
+    buttons = [
+        take_button(token, piece, found.position, f"guess {piece}", f"id {token}")
+        for piece, token in pieces
+    ]
+    items = "".join(f"<li>{button}</li>" for button in buttons)
+    so_far = ""
+    if score.made:
+        so_far = (
+            f" So far you guessed <b>{score.right}</b> of {score.made}, the model’s "
+            f"favourite {score.by_the_model}."
+        )
+    return (
+        '<div class="lw-guess"><p>Which one comes? Choose before you see the numbers.'
+        f'{so_far}</p><ul aria-label="Candidates">{items}</ul></div>'
+    )
+
+
+# --- the tokens so far -------------------------------------------------------------
+def tokens_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
+    """Draw one chip per token, those that were taken back, and the text."""
+    start, tokens = shot.prompt_length, shot.tokens
+    first, cut = (
+        max(0, start - marks.SHOWN_OF_PROMPT),
+        max(0, len(shot.made) - marks.SHOWN_OF_MADE),
+    )
+    text = streamed(tokenizer, tokens[start + cut :])
+    chips = [marks.earlier(first)] if first else []
+    chips += [
+        _prompt_chip(tokenizer, place, tokens[place], shot.read.get(place))
+        for place in range(first, start)
+    ]
+    chips += [marks.earlier(cut)] if cut else []
+    held_from = len(shot.made) - text.num_held
+    chips += [
+        _made_chip(
+            tokenizer,
+            start + i,
+            (tokens[start + i], shot.made[i]),
+            kept=i,
+            is_held=i >= held_from,
+        )
+        for i in range(cut, len(shot.made))
+    ]
+    chips.append(
+        '<li><span class="lw-chip lw-next" aria-label="the next token">?</span>'
+    )
+    chips += [
+        marks.future_chip(t, tokenizer) for t in shot.future[: marks.SHOWN_OF_FUTURE]
+    ]
+    return (
+        '<section class="lw-tokens"><h4>Tokens</h4>'
+        '<ol class="lw-chips" data-follow aria-label="Tokens">'
+        f"{'</li>'.join(chips)}</li></ol>{marks.text_box(text)}</section>"
+    )
+
+
+def streamed(tokenizer: Tokenizer, tokens: Sequence[int]) -> marks.StreamedText:
+    """Spell the tokens; what is not yet a character is held back."""
+    stream, parts, num_held = TextStream(tokenizer), [], 0
+    for token in tokens:
+        parts.append(stream.feed(token))
+        num_held = num_held + 1 if stream.pending else 0
+    return marks.StreamedText("".join(parts), stream.pending, num_held)
+
+
+@lru_cache(maxsize=2048)  # from step to step all chips but one are the same
+def _prompt_chip(
+    tokenizer: Tokenizer, position: int, token: int, score: Score | None
+) -> str:
+    style = "lw-special" if token in tokenizer.special_tokens else "lw-prompt"
+    words = f"prompt, position {position} · {_likely(token, score)}"
+    return marks.token_chip(tokenizer.piece(token), style, words)
+
+
+@lru_cache(maxsize=2048)  # likewise
+def _made_chip(
+    tokenizer: Tokenizer,
+    position: int,
+    known: tuple[int, Made | None],
+    *,
+    kept: int,  # tokens after the prompt that stay at a click
+    is_held: bool,
+) -> str:
+    token, made = known
+    score = made.score if made else None
+    words = f"position {position} · {_likely(token, score)}"
+    if made is not None:
+        u = "" if made.u is None else f", u = {made.u:.3f}"
+        words += f" · {_HOW[made.how]}{u}"
+    if is_held:
+        words += " · held back: not yet a character"
+    words += " · click: go back to here"
+    style = "lw-made lw-held" if is_held else "lw-made"
+    width = round(100 * score.probability) if score else 0
+    return marks.token_chip(tokenizer.piece(token), style, words, kept, width)
+
+
+def _likely(token: int, score: Score | None) -> str:
+    if score is None:
+        return f"id {token}"
+    return f"id {token} · {percent(score.probability)} % · rank {score.rank:,}"
+
+
+# --- cache, feed, branches ---------------------------------------------------------
+def _cache(shot: Snapshot) -> str:
+    written = len(shot.feeds[-1].tokens) if shot.feeds else 0
+    drawn = cache_map(shot.cache, shot.prompt_length, written)
+    return f'<section class="lw-cache"><h4>KV cache</h4>{drawn}</section>'
+
+
+def _feed(shot: Snapshot, tokenizer: Tokenizer) -> str:
+    table = ""
+    if shot.feeds:
+        before = shot.feeds[0] if len(shot.feeds) > 1 else None
+        table = feed_table(shot.feeds[-1], before, tokenizer)
+    return (
+        '<section class="lw-feed"><h4>Fed to the graph in this run</h4>'
+        f"{table}</section>"
+    )
+
+
+def branches_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
+    """Draw each branch from where it parts, with its text and log-probability."""
+    tree = _tree(shot.branches, len(shot.made))
+    rows = "".join(f"<li>{_branch(one, tokenizer)}</li>" for one in shot.branches)
+    return (
+        '<section class="lw-branches"><h4>Branches</h4>'
+        '<div class="lw-tree" tabindex="0" role="group" aria-label="Branches">'
+        f"{tree}<ol>{rows}</ol></div></section>"
+    )
+
+
+def _tree(branches: Sequence[NamedBranch], here: int) -> str:
+    longest = max(*(len(branch.tokens) for branch in branches), here, 1)
+
+    def x(count: int) -> float:
+        return round(8 + (_WIDTH - 16) * count / longest, 1)
+
+    def y(number: int) -> int:
+        return _HEIGHT * number + _HEIGHT // 2
+
+    drawn = []
+    for number, branch in enumerate(branches):
+        start, end = x(branch.fork), x(len(branch.tokens))
+        style = "lw-on" if branch.is_active else "lw-off"
+        line = f"M{start} {y(number)}H{end}"
+        if branch.parent is not None:
+            line = f"M{start} {y(branch.parent)}V{y(number)}H{end}"
+        drawn.append(
+            f'<path class="{style}" d="{line}"/><circle class="{style}" cx="{end}" '
+            f'cy="{y(number)}" r="3.5"/>'
+        )
+        if branch.is_active:
+            drawn.append(
+                f'<circle class="lw-here" cx="{x(here)}" cy="{y(number)}" r="4.5"/>'
+            )
+    count = len(branches)
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT * count}" '
+        f'style="height:{count * 1.8:.1f}em" aria-hidden="true">{"".join(drawn)}</svg>'
+    )
+
+
+def _branch(branch: NamedBranch, tokenizer: Tokenizer) -> str:
+    shown = branch.tokens[branch.fork : branch.fork + _TAIL]  # 1 character or more each
+    tail = visible(tokenizer.decode(shown, show_special=True))
+    words = tail if len(tail) <= _TAIL else f"{tail[:_TAIL]}…"
+    known = branch.log_probability
+    log_p = "not known" if known is None else f"{known:.2f}"
+    named = marks.attributes(
+        {
+            "class": "lw-branch",
+            "data-action": "switch",
+            "data-value": f'"{branch.name}"',
+            "aria-pressed": branch.is_active,
+            "data-tip": f"{len(branch.tokens)} tokens, log p {log_p}: {words}",
+        }
+    )
+    return (
+        f'<button type="button"{named}><b>{branch.name}</b>'
+        f"<bdi>{html.escape(words)}</bdi><span>log p {log_p}</span></button>"
+    )
+
+
+# --- the times ---------------------------------------------------------------------
+def foot(shot: Snapshot) -> str:
+    """Write the times: of this step, of reading and of writing."""
+    words = []
+    if shot.runs:
+        seconds = shot.rest()
+        rest = "–" if seconds is None else f"{1000 * seconds:.1f} ms"
+        words.append(f"model <b>{1000 * shot.runs[-1].seconds:.1f} ms</b>")
+        words.append(f"everything else <b>{rest}</b>")
+        words += _speeds(shot.runs, shot.prompt_length)
+    spans = "".join(f"<span>{word}</span>" for word in words)
+    keys = "→ step · ← back · ↑↓ candidates · Enter takes · Tab to all the rest"
+    return f'<div class="lw-foot"><p>{spans}</p><p class="lw-keys">{keys}</p></div>'
+
+
+def _speeds(runs: Sequence[Run], prompt_length: int) -> tuple[str, str]:
+    read = [*takewhile(lambda run: run.stop <= prompt_length, runs)]
+    count, seconds = sum(len(run.tokens) for run in read), sum(r.seconds for r in read)
+    newest = [run for run in runs[-_NEWEST:] if run.start >= prompt_length]
+    steps = [run.seconds for run in newest if len(run.tokens) == 1]
+    rate = f"{1 / median(steps):,.0f}" if steps else "–"
+    return (
+        f"prefill {count} tokens, <b>{count / seconds:,.0f} tokens/s</b>",
+        f"decode <b>{rate} tokens/s</b>",
     )

@@ -1,4 +1,4 @@
-"""How does a run become a small file, and how is such a file read again?
+"""A run as a small file, and such a file read again.
 
 The file holds the ids of the prompt and of every token that was made, and how each was
 chosen. Knows nothing of models: whether another processor draws the same tokens is seen
@@ -12,47 +12,34 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.sampling import Sampling, uniform
+from llm_walkthrough.sampling import Sampling, require_u, uniform
 
 FORMAT = "llm-walkthrough run, version 1"
 
 
 @dataclass(frozen=True)
 class SavedStep:
-    """One token that was made.
+    """One token that was made."""
 
-    Attributes:
-        token: its id.
-        u: the number in [0, 1) that drew it, None if the learner chose it.
-        sampling: the settings that stood then.
-        seed: likewise.
-    """
-
-    token: int
-    u: float | None
-    sampling: Sampling
-    seed: int
+    token: int  # its id
+    u: float | None  # the number in [0, 1) that drew it, None if the learner chose it
+    sampling: Sampling  # the settings that stood then
+    seed: int  # likewise
 
     def __post_init__(self) -> None:
         uniform(self.seed, 0)  # refuses a seed that cannot be used
-        if self.u is not None and not 0 <= self.u < 1:
-            raise InputError(f"u must be at least 0 and below 1, got {self.u}")
+        if self.u is not None:
+            require_u(self.u)
 
 
 @dataclass(frozen=True)
 class SavedRun:
-    """One way through the tokens.
+    """A prompt, and how each token after it was chosen."""
 
-    Attributes:
-        model: what the panel called it.
-        prompt: the ids that it began with.
-        steps: the tokens that were made.
-        text: of prompt and tokens, for people, and to tell one vocabulary from another.
-    """
-
-    model: str
-    prompt: tuple[int, ...]
-    steps: tuple[SavedStep, ...]
+    model: str  # what the panel called it
+    prompt: tuple[int, ...]  # the ids that it began with
+    steps: tuple[SavedStep, ...]  # the tokens that were made
+    # of prompt and tokens, for people, and to tell one vocabulary from another
     text: str
 
 

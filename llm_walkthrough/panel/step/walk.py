@@ -1,171 +1,126 @@
-"""What can a learner do, and what does each action change?
+"""The state behind the step panel: a stepper, a desk, and the actions on both.
 
-One `Walk` is the state behind one panel: a stepper, and what the learner has set beside
-it. Every action either succeeds or leaves all as it was and says why. Knows nothing of
-HTML or of widgets.
+Every action either succeeds or leaves all as it was. The engine, `acting`, does them
+one at a time and says why one fails; `knobs` has those that turn a knob. Knows nothing
+of HTML or of widgets.
 """
 
 from __future__ import annotations
 
-import random
-import threading
 import time
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
+from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.panel.acting import sentence
-from llm_walkthrough.panel.candidates import distribution
-from llm_walkthrough.panel.step.desk import (
-    DELAYS,
-    LIMITS,
-    Desk,
-    Guesses,
-    Notice,
-    below_one,
-    turned,
-)
+from llm_walkthrough.panel.acting import Notice, Stepping
+from llm_walkthrough.panel.candidates import Distribution, distribution
+from llm_walkthrough.panel.knobs import Turning
+from llm_walkthrough.panel.step.branches import Branches, How, Made
+from llm_walkthrough.panel.step.desk import DELAYS, LIMITS, Desk, Guesses, Snapshot
 from llm_walkthrough.panel.step.saved_run import SavedRun, SavedStep, read
-from llm_walkthrough.panel.step.snapshot import Feed, Snapshot, cache_facts
-from llm_walkthrough.panel.step.trail import Trail
-from llm_walkthrough.panel.step.ways import Made
-from llm_walkthrough.panel.watched import Watched, scores
+from llm_walkthrough.panel.watched import FedModel, Score, Watched, cache_facts, scores
 from llm_walkthrough.panel.wording import replayed, verdict
-from llm_walkthrough.sampling import Sampling, uniform
+from llm_walkthrough.sampling import Processor, Sampling, uniform
 from llm_walkthrough.stepper import EndTokens, Stepper
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from llm_walkthrough.arrays import Logits, TokenIds
-    from llm_walkthrough.branch import Run
-    from llm_walkthrough.panel.candidates import Distribution
-    from llm_walkthrough.panel.step.ways import How
-    from llm_walkthrough.panel.watched import FedModel, Score
-    from llm_walkthrough.sampling import Processor
-    from llm_walkthrough.tokenizer import Tokenizer
+from llm_walkthrough.tokenizer import Tokenizer
 
 
-class Walk:
+class Walk(Turning[Desk], Stepping[Desk]):
     """A stepper, what a learner has set beside it, and all that can be done with both.
 
     Args:
         model: runs tokens against a cache, and tells what it feeds.
         tokenizer: the one that belongs to the model.
         prompt: token ids [sequence] int64 to begin with.
+        desk: the settings to begin with.
         title: what the model is called.
         end_tokens: a run ends after one of these.
-        sampling: the settings to begin with.
-        seed: likewise.
         processors: what comes before those of the settings, such as a grammar.
 
     Attributes:
         tokenizer: as given; ids for which only the graph has a place have no text.
-        title: as given.
 
     Raises:
         InputError: as `Stepper`, the tokenizer does not belong to the model, or no
             token is left to be drawn.
     """
 
-    def __init__(  # noqa: PLR0913 - all but three have a default
+    def __init__(  # noqa: PLR0913 - all but four have a default
         self,
         model: FedModel,
         tokenizer: Tokenizer,
         prompt: TokenIds,
+        desk: Desk,
         *,
         title: str = "",
         end_tokens: Sequence[int] = (),
-        sampling: Sampling | None = None,
-        seed: int = 0,
         processors: Sequence[Processor] = (),
     ) -> None:
         self.tokenizer = tokenizer.for_vocab(model.vocab)
         self.title = title
         self._is_end = EndTokens(tuple(end_tokens))
-        self._first = tuple(processors)
-        self._lock = threading.RLock()
+        self._first_processors = tuple(processors)
         self._model = Watched(model)
-        self._desk = Desk(sampling or Sampling(), seed)
-        self._found: tuple[Logits, object, Distribution] | None = None
-        self._trail = self._new_trail(prompt)
-        self._set_up()
-        self._distribution()
+        self._branches = Branches(Stepper(self._model, prompt))
+        self._step_seconds: float | None = None  # of the last step, without its page
+        self._step_rest: float | None = None  # of both, without the model
+        super().__init__(desk, self.stepper.lock)
+        self.possible(desk)
 
     @property
     def stepper(self) -> Stepper:
         """The loop; a cell may use it, and the panel shows it at its next action."""
-        return self._trail.stepper
+        return self._branches.stepper
 
     @property
     def num_runs(self) -> int:
         """How often the graph was run for this panel."""
         return self._model.num_runs
 
-    @property
-    def desk(self) -> Desk:
-        """What the learner has set."""
-        return self._desk
-
-    def act(self, action: str, value: object = None) -> None:
-        """Do what the learner asks for; what goes wrong is said in the notice.
-
-        Args:
-            action: the name of an action.
-            value: what belongs to it.
-        """
-        with self._alone():
-            before = self._desk
-            try:
-                self._do(action, value)
-            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - no other place
-                notice = Notice(sentence(error), "problem")
-                self._desk = replace(
-                    before, notice=notice, running=False, remaining=None
-                )
-                self._set_up()
-
     def snapshot(self) -> Snapshot:
         """Return everything that is to be shown; runs the model on unseen tokens.
 
         Raises:
-            InputError: no token is left to be drawn, or the model cannot be run.
+            InputError: the model cannot be run.
         """
-        with self._alone():
+        began = time.perf_counter()
+        with self.lock:
             stepper, found, why_none = self.stepper, None, ""
             try:
-                found = self._distribution()
+                found = self.distribution(self.now)
             except InputError as error:
                 why_none = str(error)
-            seen = self._trail.look()
+            runs = stepper.runs
             return Snapshot(
                 self.title,
-                self._desk,
+                self.now,
                 tuple(stepper.tokens.tolist()),
                 stepper.prompt_length,
                 self._model.scores,
-                seen.made,
-                seen.future,
+                *self._branches.look(),
                 found,
                 why_none,
-                seen.ways,
                 cache_facts(stepper.cache),
-                tuple(map(self._feed, stepper.runs[-2:])),
-                stepper.runs,
+                tuple(map(self._model.feed_of, runs[-2:])),
+                runs,
+                lambda: self._rest_of_step(began),
             )
 
     def saved(self) -> SavedRun:
-        """Return the active way, to be written to a file.
+        """Return the active branch, to be written to a file.
 
         Raises:
             InputError: a cell has made one of the tokens, so that it is not known how.
         """
-        with self._alone():
-            here, steps = self._trail.here, []
-            for token, made in zip(here, self._trail.look().made, strict=True):
+        with self.lock:
+            here, (known, _, _) = self._branches.here, self._branches.look()
+            steps = []
+            for token, made in zip(here, known, strict=True):
                 if made is None:
                     raise InputError(
                         "some tokens were made outside this panel, so it is not known "
@@ -175,75 +130,71 @@ class Walk:
             prompt = self._prompt()
             return SavedRun(self.title, prompt, tuple(steps), self._text(prompt, here))
 
-    def replay(self, run: SavedRun) -> None:
-        """Take the tokens of a saved run, and say where this machine draws others.
+    # --- the actions: each returns the next desk, or raises and has done nothing ---
 
-        Raises:
-            InputError: the run belongs to another vocabulary, or to another prompt than
-                the processors of this panel; or as `Stepper`.
-        """
-        with self._alone():
-            tokens = tuple(step.token for step in run.steps)
-            if self._text(run.prompt, tokens) != run.text:
-                raise InputError(
-                    f"this run was saved with the model {run.model!r}, whose tokens "
-                    f"are not those of {self.title!r}; open it with that model"
-                )
-            if self._first and run.prompt != self._prompt():
-                raise InputError(
-                    "this run begins with another prompt, and the grammar or processor "
-                    "of this panel belongs to its own; open the run in a panel without"
-                )
-            before = self._desk, self._trail, self._model.scores
-            try:
-                self._trail = self._new_trail(np.array(run.prompt, np.int64))
-                differences = [*self._replayed(run)]
-                self._stop()
-            except BaseException:
-                self._desk, self._trail, self._model.scores = before
-                raise
-            self._say(replayed(differences, len(tokens), self.tokenizer))
-
-    # --- the actions: each raises, or has done the whole of it ---------------------
-
-    def _do(self, action: str, value: object) -> None:
-        actions: dict[str, Callable[[Any], object]] = {
-            "step": self._step,
-            "take": self._take,
+    def actions(self) -> Mapping[str, Callable[[Desk, Any], Desk]]:
+        """Return what can be done, beside what every panel with knobs and steps can."""
+        return {
+            **super().actions(),
+            "run": lambda now, _value: replace(
+                now, running=True, remaining=LIMITS[now.limit]
+            ),
+            "take": self._taken,
             "back": self._back,
             "back_to": self._back_to,
-            "run": self._run,
-            "tick": self._tick,
-            "stop": self._stop,
-            "reset": self._reset,
             "switch": self._switch,
-            "knob": self._turn,
-            "u": self._set_u,
-            "roll": self._roll,
-            "unroll": lambda _: self.stepper.set_u(None),
-            "stage": lambda number: self._set(looked_at=int(number)),
-            "save": lambda _: self.saved(),  # says if it cannot be saved
-            "load": lambda text: self.replay(read(str(text))),
-            "speed": lambda speed: self._set(speed=_one_of(DELAYS, speed)),
-            "limit": lambda limit: self._set(limit=_one_of(LIMITS, limit)),
-            "guessing": lambda _: self._set(is_guessing=not self._desk.is_guessing),
-            "large": lambda _: self._set(is_large=not self._desk.is_large),
+            "reset": self._reset,
+            "save": self._checked_for_saving,
+            "export": lambda now, _value: now,  # the widget hands the page over
+            "load": lambda now, text: self._replayed(now, read(str(text))),
+            "speed": lambda now, name: replace(now, speed=_one_of(DELAYS, name)),
+            "limit": lambda now, name: replace(now, limit=_one_of(LIMITS, name)),
+            "guessing": lambda now, _value: replace(
+                now, is_guessing=not now.is_guessing
+            ),
+            "large": lambda now, _value: replace(now, is_large=not now.is_large),
         }
-        if action not in actions:
-            raise InputError(f"there is no action {action!r}; run the cell again")
-        if action != "tick":
-            self._set(notice=Notice())
-        actions[action](value)
-        self._set_up()
-        if action == "knob":
-            self._distribution()  # settings that leave no token are refused here
 
-    def _step(self, _value: object = None) -> None:
-        drawn = self._distribution().drawn
-        own = self.stepper.u != uniform(self._desk.seed, self.stepper.position)
-        self._append(drawn, "own u" if own else "drawn")
+    def stepped(self, now: Desk) -> Desk:
+        """Return the desk after the drawn token was appended.
 
-    def _take(self, value: Mapping[str, Any]) -> None:
+        Raises:
+            InputError: the context is full, or no token can be drawn.
+        """
+        draw = self.distribution(now).draw
+        own = draw.u != uniform(now.seed, len(draw.context))
+        return self._appended(now, draw.token, "own u" if own else "drawn")
+
+    def ticked(self, now: Desk) -> Desk:
+        """Return the desk after one step of a run, which may be the last one."""
+        if self.stepper.position >= self.stepper.cache.capacity:
+            full = "The context is full: the model can read no further token."
+            return replace(now, running=False, notice=Notice(full))
+        further = self.stepped(now)
+        if self._is_end(self.stepper.new_tokens):
+            ended = "The model has ended its answer with the end token."
+            return replace(further, running=False, notice=Notice(ended))
+        left = None if now.remaining is None else now.remaining - 1
+        return replace(further, running=left != 0, remaining=left)
+
+    def with_u(self, now: Desk, u: float | None) -> Desk:
+        """Hand a number to the stepper, which keeps it for branch and position."""
+        self.stepper.set_u(u)
+        return now
+
+    def distribution(self, now: Desk) -> Distribution:
+        """Return what may come next with the settings of the desk.
+
+        The stepper takes this very draw if a step comes next.
+        """
+        self._hand_over(now)
+        return distribution(self.stepper.draw, now.looked_at)
+
+    def settle(self) -> None:
+        """Let a cell that steps find the settings of the desk."""
+        self._hand_over(self.now)
+
+    def _taken(self, now: Desk, value: Mapping[str, Any]) -> Desk:
         """Take the token that was clicked, or guess it."""
         token, position = int(value["token"]), int(value["position"])
         if position != self.stepper.position:
@@ -251,145 +202,118 @@ class Walk:
                 "that candidate belonged to the step before, so nothing was taken; "
                 "choose among those that are shown now"
             )
-        if self._desk.is_guessing:
-            self._guess(token)
-        else:
-            self._append(token, "chosen")
-
-    def _guess(self, token: int) -> None:
-        found, so_far = self._distribution(), self._desk.guesses
-        came, said = ((t, self._score(t, found)) for t in (found.drawn, token))
-        self._step()
+        if not now.is_guessing:
+            return self._appended(now, token, "chosen")
+        found, so_far = self.distribution(now), now.guesses
+        drawn, favourite = found.draw.token, found.rows[0].token
+        words = verdict(
+            (drawn, self._score(drawn, found)),
+            (token, self._score(token, found)),
+            self.tokenizer,
+        )
         guesses = Guesses(
             so_far.made + 1,
-            so_far.right + (token == found.drawn),
-            so_far.by_the_model + (found.rows[0].token == found.drawn),
+            so_far.right + (token == drawn),
+            so_far.by_the_model + (favourite == drawn),
         )
-        self._set(guesses=guesses)
-        self._say(verdict(came, said, self.tokenizer))
+        return replace(self.stepped(now), guesses=guesses, notice=Notice(words))
 
-    def _back(self, steps: object = None) -> None:
-        self._trail.back(int(str(steps or 1)))
-        self._stop()
+    def _back(self, now: Desk, steps: object) -> Desk:
+        self._branches.back(int(str(steps or 1)))
+        return replace(now, running=False)
 
-    def _back_to(self, kept: object) -> None:
-        self._trail.back_to(int(str(kept)))
-        self._stop()
+    def _back_to(self, now: Desk, kept: object) -> Desk:
+        self._branches.back_to(int(str(kept)))
+        return replace(now, running=False)
 
-    def _run(self, _value: object = None) -> None:
-        limit = LIMITS[self._desk.limit]
-        self._set(running=True, remaining=limit)
+    def _switch(self, now: Desk, name: object) -> Desk:
+        self._branches.switch(str(name))
+        return replace(now, running=False)
 
-    def _tick(self, _value: object = None) -> None:
-        """Make one step of a run; a tick that comes after Stop does nothing."""
-        if not self._desk.running:
-            return
-        if self.stepper.position >= self.stepper.cache.capacity:
-            self._set(running=False, remaining=None)
-            self._say("The context is full: the model can read no further token.")
-            return
-        self._step()
-        left = self._desk.remaining
-        left = None if left is None else left - 1
-        has_ended = self._is_end(self.stepper.new_tokens)
-        self._set(running=left != 0 and not has_ended, remaining=left)
-        if has_ended:
-            self._say("The model has ended its answer with the end token.")
+    def _reset(self, now: Desk, _value: object) -> Desk:
+        """Go back to the prompt; forget every branch, and the learner's own numbers."""
+        self._branches.reset()
+        return replace(now, running=False, guesses=Guesses())
 
-    def _stop(self, _value: object = None) -> None:
-        self._set(running=False, remaining=None)
+    def _checked_for_saving(self, now: Desk, _value: object) -> Desk:
+        self.saved()  # says why it cannot be saved; the widget hands it over
+        return now
 
-    def _reset(self, _value: object = None) -> None:
-        """Go back to the prompt; forget every way, and the learner's own numbers."""
-        self._trail.reset()
-        self._stop()
-        self._set(guesses=Guesses())
+    def _replayed(self, now: Desk, run: SavedRun) -> Desk:
+        """Take the tokens of a saved run, and say where this machine draws others."""
+        tokens = [step.token for step in run.steps]
+        if self._text(run.prompt, tokens) != run.text:
+            raise InputError(
+                f"this run was saved with the model {run.model!r}, whose tokens are "
+                f"not those of {self.title!r}; open it with that model"
+            )
+        if self._first_processors and run.prompt != self._prompt():
+            raise InputError(
+                "this run begins with another prompt, and the grammar or processor of "
+                "this panel belongs to its own; open the run in a panel without"
+            )
+        before = self._branches, self._model.scores
+        try:
+            stepper = Stepper(self._model, np.array(run.prompt, np.int64))
+            stepper.lock = self.lock  # whoever waits for it waits for the new one, too
+            self._branches, self._model.scores = Branches(stepper), {}
+            now, differences = self._steps_again(now, run.steps)
+        except BaseException:
+            self._branches, self._model.scores = before
+            raise
+        words = replayed(differences, len(tokens), self.tokenizer)
+        return replace(now, running=False, notice=Notice(words))
 
-    def _switch(self, way: object) -> None:
-        self._trail.switch(str(way))
-        self._stop()
-
-    def _turn(self, value: Mapping[str, Any]) -> None:
-        """Set one knob; the model is not run."""
-        knob, number = str(value["name"]), float(value["value"])
-        if knob == "seed":
-            seed = int(number)
-            uniform(seed, 0)  # refuses a seed that cannot be used
-            self._set(seed=seed)
-            return
-        sampling = turned(self._desk.sampling, knob, number)
-        self._set(sampling=sampling, looked_at=None)
-
-    def _set_u(self, value: object) -> None:
-        self.stepper.set_u(below_one(float(str(value))))
-
-    def _roll(self, _value: object = None) -> None:
-        self.stepper.set_u(random.random())  # noqa: S311 - luck, not secrecy
+    def _steps_again(
+        self, now: Desk, steps: Sequence[SavedStep]
+    ) -> tuple[Desk, list[tuple[int, int, int]]]:
+        """Return the last desk, and (step, drawn here, saved) where the two differ."""
+        differences = []
+        for number, step in enumerate(steps, start=1):
+            now, drawn = replace(now, sampling=step.sampling, seed=step.seed), None
+            if step.u is not None:
+                own = step.u != uniform(step.seed, self.stepper.position)
+                self.stepper.set_u(step.u if own else None)
+                drawn = self.distribution(now).draw.token
+                if drawn != step.token:
+                    differences.append((number, drawn, step.token))
+            if drawn == step.token:
+                now = self.stepped(now)
+            else:
+                now = self._appended(now, step.token, "chosen")
+        return now, differences
 
     # --- how it is done ------------------------------------------------------------
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Let no other thread come between, of a page or of a cell."""
-        with self._lock, self.stepper.lock:
-            yield
-
-    def _append(self, token: int, how: How) -> None:
+    def _appended(self, now: Desk, token: int, how: How) -> Desk:
         began = time.perf_counter()
-        found, desk = self._distribution(), self._desk
-        u = None if how == "chosen" else self.stepper.u
+        found = self.distribution(now)
         made = Made(
             self._score(token, found),
-            found.share(token),
             how,
-            u,
-            desk.sampling,
-            desk.seed,
+            None if how == "chosen" else found.draw.u,
+            now.sampling,
+            now.seed,
         )
-        self._trail.append(token if how == "chosen" else None, made)
-        self._set(step_seconds=time.perf_counter() - began)
+        self._branches.append(token if how == "chosen" else None, made)
+        self._step_seconds, self._step_rest = time.perf_counter() - began, None
+        return now
 
-    def _new_trail(self, prompt: TokenIds) -> Trail:
-        stepper = Stepper(self._model, prompt)
-        self._model.scores = {}
-        return Trail(stepper)
+    def _rest_of_step(self, began: float) -> float | None:
+        """Return `rest` of a snapshot; what the first page after a step gets stays."""
+        if self._step_rest is None and self._step_seconds is not None:
+            whole = self._step_seconds + time.perf_counter() - began
+            self._step_rest = whole - self.stepper.runs[-1].seconds
+        return self._step_rest
 
-    def _replayed(self, run: SavedRun) -> Iterator[tuple[int, int, int]]:
-        """Take the saved tokens; yields (step, drawn here, saved) where they differ."""
-        for number, step in enumerate(run.steps, start=1):
-            self._set(sampling=step.sampling, seed=step.seed)
-            self._set_up()
-            if step.u is None:
-                self._append(step.token, "chosen")
-                continue
-            own = step.u != uniform(step.seed, self.stepper.position)
-            self.stepper.set_u(step.u if own else None)
-            drawn = self._distribution().drawn
-            if drawn == step.token:
-                self._append(drawn, "own u" if own else "drawn")
-            else:
-                yield number, drawn, step.token
-                self._append(step.token, "chosen")
-
-    def _distribution(self) -> Distribution:
-        """Return what may come next; made once, however often it is asked for."""
-        stepper, desk = self.stepper, self._desk
-        logits = stepper.logits
-        key = (stepper.processors, stepper.u, desk.looked_at)
-        if self._found is None or self._found[0] is not logits or self._found[1] != key:
-            found = distribution(
-                logits, stepper.tokens, *key[:2], looked_at=desk.looked_at
-            )
-            self._found = (logits, key, found)
-        return self._found[2]
-
-    def _feed(self, run: Run) -> Feed:
-        arrays = self._model.feeds[run.start, len(run.tokens)]
-        return Feed(tuple(run.tokens.tolist()), arrays)
+    def _hand_over(self, desk: Desk) -> None:
+        processors = _processors(desk.sampling)
+        self.stepper.processors = (*self._first_processors, *processors)
+        self.stepper.seed = desk.seed
 
     def _score(self, token: int, found: Distribution) -> Score:
         listed = {row.token: row.score for row in found.rows}
-        return listed.get(token) or scores(self.stepper.logits, [token])[0]
+        return listed.get(token) or scores(found.draw.rows[0], [token])[0]
 
     def _prompt(self) -> tuple[int, ...]:
         return tuple(self.stepper.tokens[: self.stepper.prompt_length].tolist())
@@ -398,17 +322,10 @@ class Walk:
         ids = [token for part in parts for token in part]
         return self.tokenizer.decode(ids, show_special=True)
 
-    def _set(self, **changes: Any) -> None:  # noqa: ANN401 - any field of Desk
-        self._desk = replace(self._desk, **changes)
 
-    def _say(self, text: str) -> None:
-        self._set(notice=Notice(text))
-
-    def _set_up(self) -> None:
-        """Hand the settings to the stepper."""
-        desk = self._desk
-        self.stepper.processors = (*self._first, *desk.sampling.processors())
-        self.stepper.seed = desk.seed
+@lru_cache(maxsize=1)  # asked for several times in each step
+def _processors(sampling: Sampling) -> tuple[Processor, ...]:
+    return sampling.processors()
 
 
 def _one_of(known: Iterable[str], wanted: object) -> str:

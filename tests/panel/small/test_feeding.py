@@ -1,41 +1,29 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from toy_model import NAMES, TOYS, SharedToy, ToyModel
+from toy_model import NAMES, TOYS, ToyModel
+from walking import PROMPT, Reader, tokenizer, toy
 
-from llm_walkthrough.errors import InputError
-from llm_walkthrough.panel.small.feeding import Feeding
-
-if TYPE_CHECKING:
-    from llm_walkthrough.arrays import LogitsRows, TokenIds
-    from llm_walkthrough.kv_cache import KVCache
-
-PROMPT = np.array([3, 1, 4, 1, 5])
+from llm_walkthrough.panel.small.feeding import FedRuns, Feeding, page, twin
 
 
-class Failing(SharedToy):
-    """Fails at the second run, once."""
-
-    def run(self, unseen: TokenIds, cache: KVCache) -> tuple[LogitsRows, KVCache]:
-        if self.num_runs == 1:
-            self.num_runs += 1
-            raise RuntimeError("out of memory")
-        return super().run(unseen, cache)
-
-
-def feeding(toy: type[ToyModel] = SharedToy, steps: int = 0) -> Feeding:
+def feeding(steps: int = 0) -> FedRuns:
     one = Feeding(toy(), PROMPT)
     for _ in range(steps):
         one.do("step")
-    return one
+    return one.now
+
+
+def drawn(now: FedRuns) -> Reader:
+    return Reader(page(now, tokenizer()))
 
 
 def test_the_first_run_is_fed_the_prompt_and_an_empty_past() -> None:
-    (run,) = feeding().snapshot().shown
+    (run,) = feeding().shown
     assert run.feed.tokens == tuple(PROMPT)
     assert (run.start, run.stop, run.mask_width) == (0, 5, 5)
     shapes = {array.name: array.shape for array in run.feed.arrays}
@@ -43,71 +31,90 @@ def test_the_first_run_is_fed_the_prompt_and_an_empty_past() -> None:
 
 
 def test_each_further_run_is_fed_the_likeliest_token_of_the_one_before() -> None:
-    runs = feeding(steps=3).snapshot().shown
-    for before, after in itertools.pairwise(runs):
+    for before, after in itertools.pairwise(feeding(steps=3).shown):
         assert after.feed.tokens == (before.chosen,)
         assert (after.start, after.stop) == (before.stop, before.stop + 1)
+        assert after.mask_width == after.start + 1
 
 
-def test_the_mask_covers_past_and_new_tokens() -> None:
-    for run in feeding(steps=3).snapshot().shown:
-        assert run.mask_width == run.start + len(run.feed.tokens)
-
-
-@pytest.mark.parametrize("toy", TOYS)
-def test_its_dictionary_is_the_one_that_was_fed(toy: type[ToyModel]) -> None:
-    one, model = feeding(toy, steps=2), toy()
-    cache, tokens = model.new_cache(), PROMPT
-    for _ in range(3):
-        wanted = {**model.feed(tokens, cache)}
-        wanted = {name: array.copy() for name, array in wanted.items()}
+@pytest.mark.parametrize("kind", TOYS)
+def test_its_dictionary_is_the_one_that_was_fed(kind: type[ToyModel]) -> None:
+    one, model = Feeding(toy(kind), PROMPT), toy(kind)
+    cache, tokens, fed = model.new_cache(), PROMPT, []
+    for number in range(3):
+        fed.append({n: array.copy() for n, array in model.feed(tokens, cache).items()})
         rows, cache = model.run(tokens, cache)
         tokens = rows[-1:].argmax(axis=-1)
-    assert list(one.feed()) == ["input_ids", "attention_mask", *NAMES]
-    for name, array in one.feed().items():
-        np.testing.assert_array_equal(array, wanted[name])
+        one.do("step" if number else "stop")
+    for wanted in reversed(fed):
+        assert list(one.feed()) == ["input_ids", "attention_mask", *NAMES]
+        for name, array in one.feed().items():
+            np.testing.assert_array_equal(array, wanted[name])
+        one.act("back")
 
 
-@pytest.mark.parametrize("toy", TOYS)
-def test_back_shows_the_earlier_dictionary_and_runs_nothing(
-    toy: type[ToyModel],
-) -> None:
+def test_a_run_that_was_made_is_not_made_again() -> None:
     model = toy()
     one = Feeding(model, PROMPT)
-    first = {name: array.copy() for name, array in one.feed().items()}
-    one.do("step")
-    one.do("step")
-    one.do("back")
-    one.do("back")
-    assert all(np.array_equal(first[n], array) for n, array in one.feed().items())
-    one.do("step")
-    assert model.num_runs == 3
-    assert len(one.snapshot().shown) == 2
+    for action in ("step", "step", "back", "back", "step"):
+        one.do(action)
+    assert (model.num_runs, len(one.now.shown)) == (3, 2)
 
 
 def test_there_is_nothing_before_the_first_run() -> None:
-    one = feeding()
+    one = Feeding(toy(), PROMPT)
     one.act("back")
     assert one.now.num_shown == 1
     assert "it is the first" in one.now.notice.text
 
 
-def test_a_run_that_fails_is_said_and_can_be_made_again() -> None:
-    one = feeding(Failing)
-    one.act("step")
-    assert len(one.snapshot().shown) == 1
-    assert one.now.notice.text.startswith("RuntimeError: out of memory")
-    one.act("step")
-    assert one.snapshot().shown == feeding(steps=1).snapshot().shown
+def test_the_dictionary_of_prefill_is_spelled_out() -> None:
+    text = drawn(feeding()).text
+    assert "run 1: prefill" in text
+    assert "mask width 5 = 0 past + 5 new" in text
+    assert "input_ids = [[40, 41, 262, 43, 44]]" in text
+    assert "attention_mask = [[1, 1, 1, 1, 1]]" in text
 
 
-def test_a_full_context_is_said() -> None:
-    one = Feeding(SharedToy(capacity=6), PROMPT)
-    one.do("step")
-    with pytest.raises(InputError, match="the context is full: the model reads 6"):
-        one.do("step")
+def test_lengths_and_numbers_of_a_long_run_are_told_in_words_too() -> None:
+    shown = drawn(feeding(2))
+    (picture,) = shown.styled("lw-strips")
+    assert picture["role"] == "img"
+    assert picture["aria-label"] == (
+        "mask width 7 = 6 past + 1 new; the cache grows from 6 to 7."
+    )
+    assert "cache length 6 → 7" in shown.text
+    assert "attention_mask = [[1, 1, 1, 1, …, 1, 1]]" in shown.text
 
 
-def test_an_empty_prompt_is_refused() -> None:
-    with pytest.raises(InputError, match="the prompt is empty"):
-        Feeding(SharedToy(), np.array([], np.int64))
+def test_what_is_new_since_the_run_before_is_marked_and_what_comes_out() -> None:
+    now = feeding(1)
+    text = drawn(now).text
+    assert "run 2: decode" in text
+    assert "past_key_values.* ×4" in text
+    assert "float32 [1, 2, 5, 2]+5 wide" in text
+    piece = tokenizer().piece(now.shown[-1].chosen)
+    assert f"Highest in the last row, and fed next: {piece}" in text
+    assert "logits [1, 1, 264]" in text
+
+
+def test_a_graph_without_a_mask_has_none_drawn() -> None:
+    now = feeding(1)
+    runs = tuple(
+        replace(
+            run,
+            feed=replace(run.feed, arrays=(run.feed.arrays[0], *run.feed.arrays[2:])),
+        )
+        for run in now.runs
+    )
+    text = drawn(replace(now, runs=runs)).text
+    assert "5 past + 1 new = 6; no mask is wanted" in text
+    assert "attention_mask" not in text
+
+
+def test_the_picture_tells_the_dictionary_also_in_words() -> None:
+    shown, words = twin(feeding(2), tokenizer())
+    for stored in (Reader(shown).text, words):
+        assert "Run 3, decode: the dictionary" in stored
+        assert "mask width 7 = 6 past + 1 new" in stored
+        assert "past_key_values.*" in stored

@@ -1,149 +1,262 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
 
+import numpy as np
 import pytest
-from walking import PROMPT, Reader, made, steps, take, tokenizer, toy, walk
-
-from llm_walkthrough.panel.marks import quoted
-from llm_walkthrough.panel.step.desk import Notice
-from llm_walkthrough.panel.step.page import (
-    SCRIPT,
-    STYLE,
-    export,
-    framed,
-    notice,
-    page,
-    with_rest,
+from walking import (
+    PROMPT,
+    Reader,
+    made,
+    now,
+    numbers,
+    steps,
+    take,
+    tokenizer,
+    toy,
+    walk,
 )
 
-if TYPE_CHECKING:
-    from llm_walkthrough.panel.step.walk import Walk
+from llm_walkthrough.panel import marks
+from llm_walkthrough.panel.step.page import page, streamed, twin
+from llm_walkthrough.panel.step.walk import Walk
+from llm_walkthrough.panel.wording import quoted
+from llm_walkthrough.sampling import uniform
+
+EMOJI = tokenizer().encode("🙂").tolist()
+KEPT = {"div", "b", "i", "span", "figure", "img"}
+"""What a page of a notebook that is not trusted leaves in place, of what we use."""
 
 
-def drawn(one: Walk) -> str:
-    return page(one.snapshot(), tokenizer())
+def drawn(one: Walk) -> Reader:
+    return Reader(page(one.snapshot(), tokenizer()))
 
 
-def test_the_same_moment_gives_the_same_page() -> None:
+def branched() -> Walk:
+    one = walk()
+    steps(one, 4)
+    one.act("back", 2)
+    take(one, 8)
+    return one
+
+
+def test_the_same_moment_gives_the_same_page_without_scripts_and_styles() -> None:
     one = walk()
     steps(one, 3)
-    assert drawn(one) == drawn(one)
-
-
-def test_it_holds_no_script_no_style_sheet_and_nothing_of_the_network() -> None:
-    one = walk()
-    steps(one, 3)
-    tags = Reader(drawn(one)).tags
+    drawn_twice = [page(one.snapshot(), tokenizer()) for _ in range(2)]
+    assert drawn_twice[0] == drawn_twice[1]
+    tags = Reader(drawn_twice[0]).tags
     assert not {"script", "style", "link", "iframe", "img"} & {tag for tag, _ in tags}
     assert not any(name.startswith("on") for _, named in tags for name in named)
-    for text in (drawn(one), SCRIPT, STYLE):
-        assert "http" not in text
-        assert "import " not in text.replace("!important ", "")
+    assert "http" not in drawn_twice[0]
+
+
+# --- head --------------------------------------------------------------------------
 
 
 def test_step_and_back_are_pressed_by_the_arrow_keys() -> None:
     one = walk()
-    steps(one, 1)
-    keys = {
-        named["data-key"]: named["data-action"]
-        for _, named in Reader(drawn(one)).tags
-        if "data-key" in named
-    }
-    assert keys == {"ArrowRight": "step", "ArrowLeft": "back"}
-
-
-def test_where_the_context_is_full_no_step_is_promised() -> None:
-    one = walk(toy(capacity=len(PROMPT) + 2))
-    steps(one, 1)
-    assert "Step appends it" in drawn(one)
-    steps(one, 1)
-    assert "Step appends it" not in drawn(one)
-    assert "The context is full" in drawn(one)
+    for is_off in ("true", None):
+        keys = {a["data-key"]: a for _, a in drawn(one).tags if "data-key" in a}
+        assert keys["ArrowRight"]["data-action"] == "step"
+        assert keys["ArrowLeft"]["data-action"] == "back"
+        assert keys["ArrowLeft"].get("aria-disabled") == is_off
+        steps(one, 1)
 
 
 def test_a_running_panel_asks_for_the_next_step_and_offers_to_stop() -> None:
     one = walk()
-    assert "data-tick" not in drawn(one)
+    assert "data-tick" not in drawn(one).tags[0][1]
     one.act("speed", "slow")
     one.act("run")
-    panel = Reader(drawn(one))
+    panel = drawn(one)
     assert panel.tags[0][1]["data-tick"] == "1000"
-    assert len(panel.actions("stop")) == 1
-    assert panel.actions("run") == []
+    assert (len(panel.actions("stop")), panel.actions("run")) == (1, [])
 
 
-def test_there_is_nothing_to_go_back_to_at_the_prompt() -> None:
-    one = walk()
-    (back,) = [a for a in Reader(drawn(one)).actions("back") if "data-key" in a]
-    assert back["aria-disabled"] == "true"
+def test_it_says_what_the_next_step_does_unless_there_is_something_else_to_say() -> (
+    None
+):
+    one = walk(toy(capacity=len(PROMPT) + 2))
+    text = drawn(one).text
     steps(one, 1)
-    (back,) = [a for a in Reader(drawn(one)).actions("back") if "data-key" in a]
-    assert "aria-disabled" not in back
-
-
-def test_it_says_what_the_next_step_does_and_then_does_it() -> None:
-    one = walk()
-    text = Reader(drawn(one)).text
+    assert f"picks {quoted(tokenizer().piece(made(one)[0]))} (" in text
+    one.act("back", 9)
+    assert "✗ between 1 and 1 steps can be taken back" in drawn(one).text
     steps(one, 1)
-    (token,) = made(one)
-    assert f"picks {quoted(tokenizer().piece(token))} (" in text
-
-
-def test_the_last_words_are_those_of_the_last_action() -> None:
-    one = walk()
-    one.act("back")
-    assert "✗ there is no step to take back" in Reader(drawn(one)).text
+    assert "Step appends it" not in drawn(one).text
+    assert "The context is full" in drawn(one).text
 
 
 def test_where_nothing_can_come_next_the_reason_stands_in_its_place() -> None:
-    def never(logits, _context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        return logits - float("inf") if one.stepper.steps else logits
+    def until_one(logits: np.ndarray, context: np.ndarray) -> np.ndarray:
+        return logits - float("inf") if len(context) > len(PROMPT) else logits
 
-    one = walk()
-    one._first = (never,)  # noqa: SLF001
+    one = walk(processors=[until_one])
     steps(one, 1)
-    text = Reader(drawn(one)).text
-    assert "Nothing: no token is left to choose from" in text
+    assert "Nothing: no token is left to choose from" in drawn(one).text
+    assert "<img" not in twin(one.snapshot(), tokenizer())[0]
+    assert len(drawn(one).actions("knob")) > 5
 
 
-def test_guesses_are_counted_beside_the_question() -> None:
+def test_a_guess_is_made_without_the_numbers_and_counted() -> None:
     one = walk()
     one.act("guessing")
+    shown = drawn(one)
+    pieces = [str(a["aria-label"]) for a in shown.actions("take")]
+    assert pieces == sorted(pieces)
+    assert len(pieces) == len(now(one).rows)
+    assert shown.actions("u") == []
+    tips = [str(a) for a in shown.actions("take")]
+    assert not any("rank" in tip or "%" in tip for tip in tips)
     take(one, 2)
-    assert "of 1, the model’s favourite" in Reader(drawn(one)).text
+    assert "of 1, the model’s favourite" in drawn(one).text
 
 
 def test_large_type_is_a_class_of_the_whole_panel() -> None:
     one = walk()
     one.act("large")
-    assert "lw-large" in str(Reader(drawn(one)).tags[0][1]["class"])
+    assert "lw-large" in str(drawn(one).tags[0][1]["class"])
 
 
-def test_a_notice_is_text_and_keeps_its_place_when_there_is_none() -> None:
-    assert Reader(notice(Notice("<b>", "problem"))).text == "✗ <b>"
-    assert len(Reader(notice(Notice())).styled("lw-notice")) == 1
+# --- tokens ------------------------------------------------------------------------
 
 
-def test_the_time_of_everything_else_is_written_into_the_page() -> None:
+def test_there_is_one_chip_for_each_token_and_a_click_on_a_made_one_goes_back() -> None:
     one = walk()
+    steps(one, 5)
+    one.act("back", 2)
+    shown = drawn(one)
+    for style, count in (("prompt", 4), ("special", 1), ("made", 3), ("next", 1)):
+        assert len(shown.styled(f"lw-{style}")) == count
+    assert len(shown.styled("lw-future")) == 2
+    values = [str(a["data-value"]) for a in shown.actions("back_to")]
+    before = made(one)
+    one.act("back_to", int(values[1]))
+    assert (values, made(one)) == (["0", "1", "2"], before[:1])
+
+
+def test_a_chip_tells_id_probability_rank_and_who_chose_it() -> None:
+    one = walk()
+    token = take(one, 2)
     steps(one, 1)
-    text = Reader(with_rest(drawn(one), 0.0123)).text
-    assert "everything else 12.3 ms" in text
-    assert "{" not in text.replace("{", "", text.count("{{"))
+    chosen, by_luck = drawn(one).styled("lw-made")
+    told = rf"position 5 · id {token} · [\d.]+ % · rank 3 · your choice"
+    assert re.search(told, str(chosen["aria-label"]))
+    u = uniform(0, len(PROMPT) + 1)
+    assert f"drawn, u = {u:.3f}" in str(by_luck["aria-label"])
+    prompt = [a for a in drawn(one).styled("lw-prompt") if "data-tip" in a]
+    assert str(prompt[0]["aria-label"]).endswith(", prompt, position 0 · id 40")
+    assert re.search(r"id 44 · [<\d.]+ % · rank \d+", str(prompt[-1]["aria-label"]))
 
 
-def test_an_exported_page_is_a_whole_file_with_its_own_look() -> None:
+def test_bytes_that_are_not_yet_a_character_are_held_back_until_they_are() -> None:
     one = walk()
-    file = export(drawn(one), "<a title>")
-    assert file.startswith("<!doctype html>")
-    assert STYLE in file
-    assert "<title>&lt;a title&gt;</title>" in file
-    assert drawn(one) in file
+    for count, token in enumerate(EMOJI, start=1):
+        one.act("take", {"token": token, "position": one.stepper.position})
+        shown = drawn(one)
+        is_whole = count == len(EMOJI)
+        held = [a for a in shown.styled("lw-made") if a in shown.styled("lw-held")]
+        assert len(held) == (0 if is_whole else count)
+        assert ("held back: not yet a character" in shown.text) != is_whole
+        assert ("🙂" in shown.text) == is_whole
 
 
-@pytest.mark.parametrize("tick", [0, 250])
-def test_a_frame_names_its_panel(tick: int) -> None:
-    ((_, named),) = Reader(framed("", title="a “panel”", tick=tick)).tags
-    assert named["aria-label"] == "a “panel”"
-    assert named["data-tick"] == str(tick)
+def test_the_stream_says_how_many_tokens_carry_what_is_held() -> None:
+    text = streamed(tokenizer(), [*EMOJI, *EMOJI[:2]])
+    assert (text.certain, text.held, text.num_held) == ("🙂", b"\xf0\x9f\x99", 2)
+
+
+def test_of_a_long_text_the_end_is_drawn_and_the_rest_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(marks, "SHOWN_OF_PROMPT", 2)
+    monkeypatch.setattr(marks, "SHOWN_OF_MADE", 3)
+    one = walk()
+    steps(one, 10)
+    shown = drawn(one)
+    assert len(shown.styled("lw-made")) == 3
+    assert "… 3 earlier" in shown.text
+    assert "… 7 earlier" in shown.text
+    assert [a["data-value"] for a in shown.actions("back_to")] == ["7", "8", "9"]
+
+
+# --- cache, feed, branches, times ----------------------------------------------------
+
+
+def test_the_map_shows_what_the_last_run_wrote() -> None:
+    def widths(style: str) -> list[float]:
+        drawn_now = drawn(one).styled(style)
+        return [numbers(str(a["style"]))[0] for a in drawn_now if a.get("style")]
+
+    one = walk()
+    assert (widths("lw-c-new"), widths("lw-c-prompt")) == ([len(PROMPT)], [])
+    assert "slots 0 to 4" in drawn(one).text
+    steps(one, 3)
+    assert (widths("lw-c-prompt"), widths("lw-c-made")) == ([5], [2])
+    assert widths("lw-c-new") == [1]
+
+
+def test_the_feed_is_the_dictionary_of_the_last_run_and_what_is_new_in_it() -> None:
+    one = walk()
+    assert drawn(one).text.count("the first run") == 2
+    steps(one, 2)
+    text = drawn(one).text
+    assert "input_ids8 Bint64 [1, 1]" in text
+    assert "past_key_values.* ×4" in text
+    assert text.count("+1 wide") == 2
+
+
+def test_each_branch_is_a_button_with_its_text_and_log_probability() -> None:
+    one = branched()
+    shown = drawn(one)
+    buttons = shown.actions("switch")
+    assert [b["data-value"] for b in buttons] == ['"A"', '"B"']
+    assert [b["aria-pressed"] for b in buttons] == ["false", "true"]
+    assert [str(b["data-tip"])[:8] for b in buttons] == ["4 tokens", "3 tokens"]
+    last = tokenizer().decode(made(one)[-1:], show_special=True)
+    assert str(buttons[1]["data-tip"]).endswith(f": {last}") or not last.isprintable()
+    for branch in one.snapshot().branches:
+        assert f"log p {branch.log_probability:.2f}" in shown.text
+    one.stepper.step()
+    assert "log p not known" in drawn(one).text
+
+
+def test_the_place_where_the_next_token_comes_is_marked_once() -> None:
+    one = branched()
+    assert len(drawn(one).styled("lw-here")) == 1
+    one.act("back", 1)
+    assert len(drawn(one).styled("lw-here")) == 1
+
+
+def test_the_foot_tells_the_times_of_a_step_which_stay_until_the_next() -> None:
+    one = walk()
+    assert "everything else –" in drawn(one).text
+    steps(one, 2)
+    text = drawn(one).text
+    (model,) = re.findall(r"model ([\d.]+) ms", text)
+    assert float(model) == pytest.approx(1000 * one.stepper.runs[-1].seconds, abs=0.06)
+    (rest,) = re.findall(r"everything else ([\d.]+) ms", text)
+    one.act("roll")
+    assert f"everything else {rest} ms" in drawn(one).text
+    assert "prefill 5 tokens" in text
+    assert "decode" in text
+
+
+# --- the picture without a kernel ----------------------------------------------------
+
+
+def test_the_picture_is_small_and_needs_neither_styles_nor_scripts() -> None:
+    one, two = walk(), walk()
+    steps(one, 3)
+    steps(two, 3)
+    shown, words = twin(one.snapshot(), tokenizer())
+    assert (shown, words) == twin(two.snapshot(), tokenizer())
+    assert {tag for tag, _ in Reader(shown).tags} <= KEPT
+    assert not {"var(", "class="} & set(re.findall(r"var\(|class=", shown))
+    assert len(shown) + len(words) < 60_000
+    where = "Step panel: toy, step 3, context 8 of 400"
+    assert where in Reader(shown).text
+    assert words.startswith(where)
+    draw = now(one).draw
+    assert f"u = {draw.u:.3f} picks {tokenizer().piece(draw.token)}" in words

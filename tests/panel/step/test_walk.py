@@ -2,53 +2,201 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
-from toy_model import SharedToy
-from walking import END, PROMPT, made, now, steps, take, tokenizer, toy, walk
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from toy_model import GrownToy, SharedToy, replayed
+from walking import (
+    END,
+    PROMPT,
+    Interrupted,
+    Reader,
+    made,
+    now,
+    steps,
+    take,
+    tokenizer,
+    toy,
+    walk,
+)
 
+from llm_walkthrough.arrays import LogitsRows, TokenIds
 from llm_walkthrough.constraints.matcher import GrammarVocabulary
 from llm_walkthrough.grammar import regular_expression
+from llm_walkthrough.kv_cache import KVCache
+from llm_walkthrough.panel.step.branches import Made, is_within
 from llm_walkthrough.panel.step.page import page
-from llm_walkthrough.panel.step.saved_run import read, written
-from llm_walkthrough.panel.step.ways import Made
-from llm_walkthrough.sampling import Sampling, process, softmax, uniform
+from llm_walkthrough.panel.step.saved_run import written
+from llm_walkthrough.panel.step.walk import Walk
+from llm_walkthrough.sampling import KNOBS, Knob, Sampling, process, softmax, uniform
 from llm_walkthrough.stepper import Stepper
 from llm_walkthrough.structured_output import GrammarMask
-
-if TYPE_CHECKING:
-    from llm_walkthrough.arrays import LogitsRows, TokenIds
-    from llm_walkthrough.kv_cache import KVCache
-    from llm_walkthrough.panel.step.walk import Walk
-
-KNOBS: dict[str, float] = {
-    "temperature": 1.5,
-    "top_k": 7,
-    "top_p": 0.5,
-    "min_p": 0.1,
-    "repetition_penalty": 1.3,
-    "seed": 9,
-}
 
 
 def state(one: Walk) -> dict[str, Any]:
     """All that a learner would miss if it were lost; not what is said."""
     shot = one.snapshot()
     desk = shot.desk
-    kept = (desk.sampling, desk.seed, desk.is_guessing, desk.guesses, desk.looked_at)
     return {
         "tokens": shot.tokens,
-        "ways": shot.ways,
-        "desk": kept,
+        "branches": shot.branches,
+        "read": shot.read,
+        "desk": (desk.sampling, desk.seed, desk.is_guessing, desk.guesses),
+        "looked at": desk.looked_at,
         "u": one.stepper.u,
+        "settings": (one.stepper.processors, one.stepper.seed),
         "active": one.stepper.active,
     }
 
 
 def turn(one: Walk, name: str, value: float) -> None:
     one.act("knob", {"name": name, "value": value})
+
+
+class Wandering(RuleBasedStateMachine):
+    """A learner, and a cell, who do anything in any order."""
+
+    @initialize(kind=st.sampled_from([Interrupted, GrownToy]))
+    def begin(self, kind: type[Interrupted | GrownToy]) -> None:
+        self.model = toy(kind)
+        self.one = walk(self.model)
+        self.ends: set[tuple[int, ...]] = set()  # where it was, and can be again
+
+    def leave(self) -> None:
+        self.ends.add(tuple(made(self.one)))
+
+    @rule()
+    def step(self) -> None:
+        expected = now(self.one).draw.token
+        self.one.act("step")
+        assert made(self.one)[-1] == expected
+
+    @rule(rank=st.integers(0, 11))
+    def take(self, rank: int) -> None:
+        token = take(self.one, rank)
+        drawn = self.one.now.is_guessing and self.one.now.guesses.made
+        assert drawn or made(self.one)[-1] == token
+
+    @rule(steps=st.integers(1, 6))
+    def back(self, steps: int) -> None:
+        self.leave()
+        count = len(self.one.stepper.steps)
+        self.one.act("back", steps)
+        assert len(self.one.stepper.steps) == count - (steps if steps <= count else 0)
+
+    @rule(number=st.integers(0, 9))
+    def switch(self, number: int) -> None:
+        self.leave()
+        names = [branch.name for branch in self.one.snapshot().branches]
+        self.one.act("switch", names[number % len(names)])
+        assert self.one.now.notice.text == ""
+
+    @rule(knob=st.sampled_from(KNOBS), share=st.integers(0, 4))
+    def turn(self, knob: Knob, share: int) -> None:
+        low, high, _ = knob.slider
+        runs, stepper = self.one.num_runs, self.one.stepper
+        turn(self.one, knob.name, low + (high - low) * share / 4)
+        assert (self.one.now.notice.text, self.one.num_runs) == ("", runs)
+        processors = self.one.now.sampling.processors()
+        assert stepper.processors == processors
+        processed = process(stepper.logits, stepper.tokens, processors)
+        shown = now(self.one).draw.probabilities
+        np.testing.assert_array_equal(shown, softmax(processed))
+
+    @rule(u=st.sampled_from([0, 0.3, 1]), seed=st.integers(0, 3))
+    def set_u(self, u: float, seed: int) -> None:
+        turn(self.one, "seed", seed)
+        self.one.act("u", u)
+        assert self.one.stepper.u == pytest.approx(u)
+        self.one.act("roll")
+        assert self.one.stepper.u != u
+        self.one.act("unroll" if seed else "stop")
+        if seed:
+            assert self.one.stepper.u == uniform(seed, self.one.stepper.position)
+
+    @rule(action=st.sampled_from(["guessing", "large", "stop"]))
+    def press(self, action: str) -> None:
+        self.one.act(action)
+
+    @rule(ticks=st.integers(0, 3))
+    def run_for_a_while(self, ticks: int) -> None:
+        count = len(made(self.one))
+        self.one.act("run")
+        for _ in range(ticks):
+            self.one.act("tick")
+        self.one.act("stop")
+        self.one.act("tick")
+        assert len(made(self.one)) <= count + ticks
+
+    @rule(bad=st.sampled_from([("back", 99), ("u", 2), ("take", None), ("fly", 1)]))
+    def ask_for_the_impossible(self, bad: tuple[str, object]) -> None:
+        before = state(self.one)
+        self.one.act(*bad)
+        assert self.one.now.notice.kind == "problem"
+        assert state(self.one) == before
+
+    @rule()
+    def interrupt(self) -> None:
+        if isinstance(self.model, Interrupted):
+            before = state(self.one)
+            self.one.act("run")
+            self.model.is_time = True
+            self.one.act("tick")
+            if not self.model.is_time:  # else the token was there: nothing was run
+                assert self.one.now.notice.text.startswith("Interrupted: nothing was")
+                assert (state(self.one), self.one.now.running) == (before, False)
+            self.model.is_time = False
+            self.one.act("stop")
+
+    @rule()
+    def step_in_a_cell(self) -> None:
+        self.one.stepper.step()
+
+    @rule()
+    def save_and_open(self) -> None:
+        if None not in self.one.snapshot().made:
+            before = self.one.snapshot()
+            self.one.act("load", written(self.one.saved()))
+            after = self.one.snapshot()
+            assert (after.tokens, after.made) == (before.tokens, before.made)
+            assert self.one.now.notice.text.endswith(": the same tokens.")
+            self.ends.clear()
+
+    @rule()
+    def reset(self) -> None:
+        before = self.one.now
+        self.one.act("reset")
+        assert (made(self.one), self.one.now.sampling) == ([], before.sampling)
+        self.ends.clear()
+
+    @invariant()
+    def every_end_can_be_reached_and_no_branch_is_drawn_twice(self) -> None:
+        whole = [branch.tokens for branch in self.one.snapshot().branches]
+        assert all(is_within(end, whole) for end in self.ends)
+        assert not any(is_within(a, [b]) for a, b in pairwise(sorted(whole)))
+
+    @invariant()
+    def logits_are_those_of_the_same_runs_without_cache_and_stepper(self) -> None:
+        stepper = self.one.stepper
+        tokens, row = tuple(stepper.tokens.tolist()), stepper.logits
+        stops = tuple(run.stop for run in stepper.runs)
+        np.testing.assert_array_equal(row, replayed(tokens, stops, 264))
+
+    @invariant()
+    def the_page_shows_each_token_and_is_well_formed(self) -> None:
+        shown = Reader(page(self.one.snapshot(), tokenizer()))
+        assert len(shown.styled("lw-made")) == len(made(self.one))
+
+
+TestWandering = Wandering.TestCase
+TestWandering.settings = settings(
+    max_examples=15, stateful_step_count=25, derandomize=True, deadline=None
+)
 
 
 # --- stepping ---------------------------------------------------------------------
@@ -62,101 +210,47 @@ def test_steps_make_the_tokens_that_a_plain_stepper_makes() -> None:
     assert made(one) == [step.token for step in plain.run(12)]
 
 
-def test_what_is_shown_is_what_the_step_then_does() -> None:
+def test_a_step_knows_how_likely_its_token_was_and_who_chose_it() -> None:
     one = walk()
-    for _ in range(6):
-        expected = now(one).drawn
+    raw = softmax(one.stepper.logits)
+    steps(one, 1)
+    one.act("u", 0.75)
+    steps(one, 1)
+    chosen = take(one, 3)
+    first, second, third = filter(None, one.snapshot().made)
+    assert first.score.probability == pytest.approx(raw[made(one)[0]])
+    assert (first.how, first.u) == ("drawn", uniform(0, len(PROMPT)))
+    assert (second.how, second.u) == ("own u", 0.75)
+    assert (third.how, third.u, third.score.rank) == ("chosen", None, 4)
+    assert made(one)[-1] == chosen
+
+
+def test_the_model_is_run_and_the_token_drawn_once_for_each_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn = []
+    draw = Sampling().processors()[0].__class__.__call__
+
+    def count(*given: Any) -> Any:  # noqa: ANN401 - as the processor
+        drawn.append(given)
+        return draw(*given)
+
+    one = walk(sampling=Sampling(2, 0, 1, 0, 1.1))
+    monkeypatch.setattr(Sampling().processors()[0].__class__, "__call__", count)
+    for _ in range(5):
         steps(one, 1)
-        assert made(one)[-1] == expected
-
-
-def test_a_step_knows_how_likely_its_token_was() -> None:
-    one = walk()
-    raw, final = softmax(one.stepper.logits), one.stepper.probabilities
-    steps(one, 1)
-    (known,) = one.snapshot().made
-    assert known is not None
-    (token,) = made(one)
-    assert known.score.probability == pytest.approx(raw[token])
-    assert known.share == pytest.approx(final[token])
-    assert (known.how, known.u) == ("drawn", uniform(0, len(PROMPT)))
-
-
-def test_the_model_is_run_once_for_each_step_and_never_for_a_picture() -> None:
-    one = walk()
-    assert one.num_runs == 1
-    steps(one, 5)
-    for _ in range(3):
         one.snapshot()
-    assert one.num_runs == 6
-
-
-def test_a_candidate_is_taken_instead_of_the_drawn_token() -> None:
-    one = walk()
-    token = take(one, 3)
-    assert made(one) == [token]
-    (known,) = one.snapshot().made
-    assert known is not None
-    assert (known.how, known.u, known.score.rank) == ("chosen", None, 4)
-
-
-def test_a_candidate_of_an_earlier_step_is_not_taken_at_this_one() -> None:
-    one = walk()
-    token, position = now(one).rows[0].token, one.stepper.position
-    steps(one, 1)
-    before = state(one)
-    one.act("take", {"token": token, "position": position})
-    assert state(one) == before
-    assert "belonged to the step before, so nothing was taken" in one.desk.notice.text
+        one.snapshot()
+    assert (one.num_runs, len(drawn)) == (6, 5)
 
 
 def test_an_id_without_a_text_is_drawn_and_shown_as_such() -> None:
     spare = tokenizer().vocab + 9
-    one = walk(SharedToy(vocab=spare + 1))
+    one, other = walk(SharedToy(vocab=spare + 1)), walk(SharedToy(vocab=spare + 1))
     one.act("take", {"token": spare, "position": one.stepper.position})
-    steps(one, 1)
     assert f"&lt;no text {spare}&gt;" in page(one.snapshot(), one.tokenizer)
-    other = walk(SharedToy(vocab=spare + 1))
     other.act("load", written(one.saved()))
     assert made(other) == made(one)
-
-
-def test_back_step_and_back_again_meet_the_same_tokens() -> None:
-    one = walk()
-    steps(one, 8)
-    before = state(one)
-    one.act("back", 5)
-    assert one.snapshot().future == before["tokens"][-5:]
-    steps(one, 5)
-    assert state(one) == before
-
-
-def test_going_back_and_choosing_differently_keeps_both_ways() -> None:
-    one = walk()
-    steps(one, 5)
-    first = made(one)
-    one.act("back", 2)
-    take(one, 7)
-    second = made(one)
-    assert [list(way.tokens) for way in one.snapshot().ways] == [first, second]
-    one.act("switch", "A")
-    assert made(one) == first
-    one.act("switch", "B")
-    assert made(one) == second
-
-
-def test_reset_leaves_the_settings_and_forgets_the_rest() -> None:
-    one = walk()
-    turn(one, "temperature", 1)
-    steps(one, 3)
-    one.act("u", 0.5)
-    one.act("back", 3)
-    one.act("reset")
-    assert made(one) == []
-    assert one.desk.sampling.temperature == 1
-    assert len(one.snapshot().ways) == 1
-    steps(one, 4)
-    assert [known.how for known in one.snapshot().made if known] == ["drawn"] * 4
 
 
 # --- runs -------------------------------------------------------------------------
@@ -170,98 +264,50 @@ def test_a_run_goes_on_by_ticks_until_its_limit() -> None:
     for _ in range(9):
         one.act("tick")
     assert len(made(one)) == 5
-    assert not one.desk.running
+    assert not one.now.running
 
 
-def test_a_tick_after_stop_does_nothing() -> None:
-    one = walk()
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"end_tokens": range(264)}, "ended its answer"),
+        ({"model": toy(capacity=len(PROMPT) + 1), "end_tokens": ()}, "context is full"),
+    ],
+)
+def test_a_run_ends_where_nothing_can_follow_and_says_so(
+    settings: dict[str, Any], words: str
+) -> None:
+    one = walk(**settings)
     one.act("run")
     one.act("tick")
-    one.act("stop")
     one.act("tick")
     assert len(made(one)) == 1
+    assert not one.now.running
+    assert words in one.now.notice.text
 
 
-def test_a_run_ends_at_the_end_token_and_says_so() -> None:
-    one = walk(end_tokens=range(264))
-    one.act("run")
-    one.act("tick")
-    assert len(made(one)) == 1
-    assert not one.desk.running
-    assert "ended its answer" in one.desk.notice.text
-
-
-def test_a_run_ends_where_the_context_is_full() -> None:
-    one = walk(toy(capacity=len(PROMPT) + 3), end_tokens=())
-    one.act("run")
-    for _ in range(6):
-        one.act("tick")
-    assert len(made(one)) == 3
-    assert not one.desk.running
-    assert "context is full" in one.desk.notice.text
-
-
-def test_going_back_ends_a_run() -> None:
+@pytest.mark.parametrize("action", ["back", "reset", "load"])
+def test_going_elsewhere_ends_a_run(action: str) -> None:
     one = walk()
+    steps(one, 3)
+    saved = written(one.saved())
     one.act("run")
+    one.act(action, saved if action == "load" else None)
+    count = len(made(one))
     one.act("tick")
-    one.act("back")
-    assert not one.desk.running
+    assert not one.now.running
+    assert len(made(one)) == count
 
 
 # --- knobs and luck ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", KNOBS)
-def test_every_knob_turns_and_the_model_is_not_run(name: str) -> None:
-    one = walk(sampling=Sampling())
-    one.act("knob", {"name": name, "value": KNOBS[name]})
-    desk = one.desk
-    value = desk.seed if name == "seed" else getattr(desk.sampling, name)
-    assert value == KNOBS[name]
-    assert one.num_runs == 1
-    found, stepper = now(one), one.stepper
-    processed = process(stepper.logits, stepper.tokens, desk.sampling.processors())
-    np.testing.assert_array_equal(found.final, softmax(processed))
-    assert found.u == uniform(desk.seed, len(PROMPT))
-
-
-def test_a_number_of_ones_own_draws_and_is_remembered_as_such() -> None:
-    one = walk()
-    one.act("u", 0.75)
-    expected = now(one).drawn
-    steps(one, 1)
-    (known,) = one.snapshot().made
-    assert known is not None
-    assert (made(one), known.how, known.u) == ([expected], "own u", 0.75)
-    one.act("back")
-    one.act("unroll")
-    assert one.stepper.u == uniform(0, len(PROMPT))
-
-
-def test_the_right_end_of_the_bar_is_a_number_that_can_be_drawn() -> None:
-    one = walk()
-    one.act("u", 1)
-    assert one.stepper.u < 1
-    assert one.desk.notice.kind == "news"
-
-
-def test_rolling_gives_another_number() -> None:
-    one = walk()
-    rolled = set()
-    for _ in range(5):
-        one.act("roll")
-        rolled.add(one.stepper.u)
-    assert len(rolled) == 5
 
 
 def test_a_stage_can_be_looked_at_until_a_knob_is_turned() -> None:
     one = walk()
     one.act("stage", -1)
     raw = softmax(one.stepper.logits)
-    assert [row.now for row in now(one).rows] == [
-        raw[row.token] for row in now(one).rows
-    ]
+    rows = now(one).rows
+    assert [row.now for row in rows] == [raw[row.token] for row in rows]
     turn(one, "top_k", 3)
     assert now(one).looked_at == len(now(one).stages) - 1
 
@@ -271,7 +317,7 @@ def test_what_comes_before_the_settings_stays_there() -> None:
         return np.where(np.arange(len(logits)) == 9, logits, np.float32(-np.inf))
 
     one = walk(processors=[only_nine])
-    turn(one, "temperature", 1)
+    turn(one, "temperature", 1.5)
     steps(one, 2)
     assert made(one) == [9, 9]
     assert now(one).stages[0].label == "function"
@@ -280,67 +326,25 @@ def test_what_comes_before_the_settings_stays_there() -> None:
 # --- guessing ---------------------------------------------------------------------
 
 
-def test_a_right_guess_and_a_wrong_one_are_counted() -> None:
-    one = walk()
-    one.act("guessing")
-    drawn = now(one).drawn
-    one.act("take", {"token": drawn, "position": one.stepper.position})
-    assert (one.desk.guesses.made, one.desk.guesses.right) == (1, 1)
-    assert one.desk.notice.text.startswith("Right: ")
-    found = now(one)
-    wrong = next(row.token for row in found.rows if row.token != found.drawn)
-    one.act("take", {"token": wrong, "position": one.stepper.position})
-    assert (one.desk.guesses.made, one.desk.guesses.right) == (2, 1)
-    assert one.desk.notice.text.startswith("You said ")
-    assert made(one) == [drawn, found.drawn]  # what comes is drawn, not guessed
-
-
-def test_the_models_favourite_is_counted_beside() -> None:
+def test_right_and_wrong_guesses_are_counted_and_what_comes_is_drawn() -> None:
     one = walk(sampling=Sampling(0))
     one.act("guessing")
-    take(one, 1)
-    assert (one.desk.guesses.right, one.desk.guesses.by_the_model) == (0, 1)
-
-
-def test_a_guess_that_is_not_listed_is_judged_too() -> None:
-    one = walk(sampling=Sampling())
-    one.act("guessing")
-    found = now(one)
-    listed = {row.token for row in found.rows}
+    drawn = []
+    for rank, words in ((0, "Right: "), (1, "You said ")):
+        drawn.append(now(one).draw.token)
+        take(one, rank)
+        assert one.now.notice.text.startswith(words)
+    listed = {row.token for row in now(one).rows}
+    drawn.append(now(one).draw.token)
     other = next(token for token in range(264) if token not in listed)
     one.act("take", {"token": other, "position": one.stepper.position})
-    assert one.desk.guesses.made == 1
-    assert made(one) == [found.drawn]
-    assert one.desk.notice.text.startswith("You said ")
+    assert one.now.notice.text.startswith("You said ")
+    guesses = one.now.guesses
+    assert (guesses.made, guesses.right, guesses.by_the_model) == (3, 1, 3)
+    assert made(one) == drawn
 
 
 # --- sharing ----------------------------------------------------------------------
-
-
-def test_a_saved_run_is_replayed_to_the_same_tokens() -> None:
-    one = walk()
-    steps(one, 3)
-    take(one, 4)
-    one.act("u", 0.9)
-    steps(one, 1)
-    turn(one, "temperature", 1)
-    steps(one, 3)
-    other = walk()
-    other.act("load", written(one.saved()))
-    assert made(other) == made(one)
-    assert other.snapshot().made == one.snapshot().made
-    assert other.desk.notice.text == "Replayed 8 steps: the same tokens."
-
-
-def test_a_run_that_goes_on_ends_when_a_saved_one_is_opened() -> None:
-    one = walk()
-    steps(one, 3)
-    text = written(one.saved())
-    one.act("run")
-    one.act("load", text)
-    one.act("tick")
-    assert not one.desk.running
-    assert len(made(one)) == 3
 
 
 class Elsewhere(SharedToy):
@@ -352,46 +356,45 @@ class Elsewhere(SharedToy):
 
 
 def test_another_processor_is_told_of_and_the_saved_tokens_are_taken() -> None:
-    one = walk()
+    one, other = walk(), walk(Elsewhere(vocab=264))
     steps(one, 6)
-    other = walk(Elsewhere(vocab=264))
     other.act("load", written(one.saved()))
     assert made(other) == made(one)
-    assert "At step 1 this machine draws" in other.desk.notice.text
+    assert "At step 1 this machine draws" in other.now.notice.text
 
 
 def test_a_run_of_another_vocabulary_is_refused_and_all_stays() -> None:
     one = walk()
     steps(one, 4)
-    text = written(one.saved()).replace('"text": "', '"text": "other')
     before = state(one)
-    one.act("load", text)
+    one.act("load", written(one.saved()).replace('"text": "', '"text": "other'))
     assert state(one) == before
-    assert "whose tokens are not those of 'toy'" in one.desk.notice.text
+    assert "whose tokens are not those of 'toy'" in one.now.notice.text
 
 
 def test_a_replay_that_fails_halfway_leaves_all_as_it_was() -> None:
-    one = walk()
+    one, small = walk(), walk(toy(capacity=len(PROMPT) + 20))
     steps(one, 30)
-    saved = written(one.saved())
-    small = walk(toy(capacity=len(PROMPT) + 20))
     steps(small, 2)
-    before, scores = state(small), small.snapshot().read
-    small.act("load", saved)
+    before = state(small)
+    small.act("load", written(one.saved()))
     assert state(small) == before
-    assert small.snapshot().read == scores
-    assert small.desk.notice.kind == "problem"
+    assert small.now.notice.kind == "problem"
 
 
-def test_tokens_of_a_cell_cannot_be_saved_and_it_is_said() -> None:
+def test_tokens_of_a_cell_are_shown_and_cannot_be_saved() -> None:
     one = walk()
-    one.stepper.step()
-    one.act("save")
-    assert "made outside this panel" in one.desk.notice.text
-    one.act("reset")
+    steps(one, 2)
+    one.stepper.extend(np.array([50, 51]))
     steps(one, 1)
+    assert [known is None for known in one.snapshot().made] == [0, 0, 1, 1, 0]
+    assert one.snapshot().branches[0].log_probability is None
     one.act("save")
-    assert read(written(one.saved())).steps[0].token == made(one)[0]
+    assert "made outside this panel" in one.now.notice.text
+    one.act("back_to", 3)
+    assert len(made(one)) == 1
+    every = one.stepper.tokens
+    assert one.saved().text == tokenizer().decode(every, show_special=True)
 
 
 # --- under a grammar ---
@@ -411,29 +414,29 @@ def test_a_grammar_is_followed_back_and_forth_and_on_every_branch() -> None:
     other = next(token for token in choices if token != first[1])
     one.act("take", {"token": other, "position": one.stepper.position})
     steps(one, 1)
-    second = made(one)
-    assert len(one.snapshot().ways) == 2
-    for tokens in (first, second):
+    assert len(one.snapshot().branches) == 2
+    for tokens in (first, made(one)):
         assert tokens[-1] == END
         assert tokenizer().decode(tokens).isdecimal()
 
 
-def test_masked_candidates_say_why_they_may_not_come() -> None:
+def test_a_masked_candidate_says_why_and_can_be_forced_and_then_nothing_follows() -> (
+    None
+):
     one = walk(processors=[digits()])
     found = now(one)
     assert (found.stages[0].label, found.stages[0].survivors) == ("grammar", 10)
     masked = [row for row in found.rows if row.out_at == 0]
     assert len(masked) > 3
     assert all(row.reason for row in masked)
-    assert sum(row.out_at is None for row in found.rows) >= 6
-
-
-def test_a_masked_candidate_can_be_forced_and_then_nothing_follows() -> None:
-    one = walk(processors=[digits()])
-    masked = next(row.token for row in now(one).rows if row.out_at == 0)
-    one.act("take", {"token": masked, "position": one.stepper.position})
-    assert made(one) == [masked]
-    assert "does not follow the" in one.snapshot().why_none
+    one.act("take", {"token": masked[0].token, "position": one.stepper.position})
+    assert made(one) == [masked[0].token]
+    shot = one.snapshot()
+    assert shot.distribution is None
+    assert "does not follow the" in shot.why_none
+    before = state(one)
+    one.act("step")
+    assert state(one) == before
     one.act("back")
     steps(one, 1)
     assert tokenizer().decode(made(one)).isdecimal()
@@ -442,15 +445,14 @@ def test_a_masked_candidate_can_be_forced_and_then_nothing_follows() -> None:
 def test_a_run_of_another_prompt_is_not_opened_under_a_grammar() -> None:
     one = walk(processors=[digits()])
     steps(one, 2)
-    text = written(one.saved())
-    before = state(one)
-    other = replace(one.saved(), prompt=tuple(PROMPT[1:].tolist()))
-    spelled = tokenizer().decode([*PROMPT[1:], *made(one)], show_special=True)
-    one.act("load", written(replace(other, text=spelled)))
-    assert "this run begins with another prompt" in one.desk.notice.text
+    before, run = state(one), one.saved()
+    prompt = tuple(PROMPT[1:].tolist())
+    spelled = tokenizer().decode([*prompt, *made(one)], show_special=True)
+    one.act("load", written(replace(run, prompt=prompt, text=spelled)))
+    assert "this run begins with another prompt" in one.now.notice.text
     assert state(one) == before
-    one.act("load", text)
-    assert one.desk.notice.text == "Replayed 2 steps: the same tokens."
+    one.act("load", written(run))
+    assert one.now.notice.text == "Replayed 2 steps: the same tokens."
 
 
 # --- what goes wrong --------------------------------------------------------------
@@ -460,7 +462,7 @@ def test_a_run_of_another_prompt_is_not_opened_under_a_grammar() -> None:
     ("action", "value", "words"),
     [
         ("back", 99, "between 1 and 2 steps can be taken back, not 99"),
-        ("switch", "Q", "there is no way 'Q'"),
+        ("switch", "Q", "there is no branch 'Q'"),
         ("knob", {"name": "heat", "value": 1}, "there is no knob 'heat'"),
         ("knob", {"name": "top_p", "value": 7}, "top-p must be between"),
         ("knob", {"name": "seed", "value": -1}, "seed must be 0 or more"),
@@ -470,6 +472,11 @@ def test_a_run_of_another_prompt_is_not_opened_under_a_grammar() -> None:
         ("speed", "warp", "'warp' is not one of slow"),
         ("limit", "12", "'12' is not one of to the end"),
         ("take", None, "TypeError"),
+        (
+            "take",
+            {"token": 5, "position": 5},
+            "belonged to the step before, so",
+        ),
         ("take", {"token": 999, "position": 7}, "999"),
         ("load", "{}", "this is not a saved run"),
         ("fly", None, "there is no action 'fly'"),
@@ -482,19 +489,12 @@ def test_what_goes_wrong_is_said_in_one_sentence_and_all_stays_as_it_was(
     steps(one, 2)
     before = state(one)
     one.act(action, value)
-    assert one.desk.notice.kind == "problem"
-    assert words in one.desk.notice.text
-    assert "\n" not in one.desk.notice.text
+    assert one.now.notice.kind == "problem"
+    assert words in one.now.notice.text
+    assert "\n" not in one.now.notice.text
     assert state(one) == before
     one.act("step")
-    assert one.desk.notice.text == ""
-    assert len(made(one)) == 3
-
-
-def test_the_first_step_back_from_the_prompt_is_refused() -> None:
-    one = walk()
-    one.act("back")
-    assert "this is the prompt" in one.desk.notice.text
+    assert one.now.notice.text == ""
 
 
 def test_settings_that_leave_no_token_are_refused() -> None:
@@ -504,80 +504,13 @@ def test_settings_that_leave_no_token_are_refused() -> None:
     is_warm = True
     one = walk(processors=[needs_heat])
     is_warm = False
-    before = one.desk.sampling
+    before = one.now.sampling
     turn(one, "temperature", 0.5)
-    assert one.desk.sampling == before
-    assert "no token is left" in one.desk.notice.text
-
-
-def test_where_nothing_can_come_next_the_reason_is_shown_and_back_helps() -> None:
-    def until_two(logits: np.ndarray, context: np.ndarray) -> np.ndarray:
-        is_over = len(context) >= len(PROMPT) + 2
-        return np.full_like(logits, -np.inf) if is_over else logits
-
-    one = walk(processors=[until_two])
-    steps(one, 2)
-    shot = one.snapshot()
-    assert shot.distribution is None
-    assert "no token is left to choose from" in shot.why_none
-    steps(one, 1)
-    assert len(made(one)) == 2
-    one.act("back")
-    assert one.snapshot().distribution is not None
-
-
-class Interrupted(SharedToy):
-    """Is interrupted in the middle of a run, when it is time."""
-
-    is_time = False
-
-    def run(self, unseen: TokenIds, cache: KVCache) -> tuple[LogitsRows, KVCache]:
-        if self.is_time:
-            self.is_time = False
-            raise KeyboardInterrupt
-        return super().run(unseen, cache)
-
-
-@pytest.mark.parametrize("action", ["step", "tick"])
-def test_an_interrupt_takes_no_half_step_and_ends_a_run(action: str) -> None:
-    model = Interrupted(vocab=264)
-    one = walk(model)
-    steps(one, 2)
-    one.act("run")
-    before = state(one)
-    model.is_time = True
-    one.act(action)
-    assert state(one) == before
-    assert not one.desk.running
-    assert one.desk.notice.text.startswith("Interrupted: nothing was changed")
-    steps(one, 1)
-    assert len(made(one)) == 3
+    assert one.now.sampling == before
+    assert "no token is left" in one.now.notice.text
 
 
 # --- beside a cell ----------------------------------------------------------------
-
-
-def test_what_a_cell_does_with_the_stepper_is_shown() -> None:
-    one = walk()
-    steps(one, 1)
-    token = one.stepper.step().token
-    shot = one.snapshot()
-    assert shot.tokens[-1] == token
-    assert shot.made[-1] is None
-    assert shot.ways[0].log_probability is None
-
-
-def test_tokens_that_a_cell_appends_are_drawn_and_cannot_be_saved() -> None:
-    one = walk()
-    steps(one, 2)
-    one.stepper.extend(np.array([50, 51]))
-    steps(one, 1)
-    assert len(page(one.snapshot(), tokenizer())) > 0
-    assert [known is None for known in one.snapshot().made] == [0, 0, 1, 1, 0]
-    one.act("save")
-    assert "made outside this panel" in one.desk.notice.text
-    one.act("back_to", 3)
-    assert len(made(one)) == 1
 
 
 def test_no_step_of_a_cell_comes_between_a_token_and_what_is_known_of_it(
@@ -597,27 +530,6 @@ def test_no_step_of_a_cell_comes_between_a_token_and_what_is_known_of_it(
     assert [known is None for known in one.snapshot().made] == [False, True]
 
 
-def test_a_cell_and_the_page_may_act_at_the_same_time() -> None:
-    one = walk()
-    failures: list[BaseException] = []
-
-    def often() -> None:
-        try:
-            for _ in range(30):
-                one.act("step")
-                one.snapshot()
-        except BaseException as error:  # noqa: BLE001 - a thread has no other way
-            failures.append(error)
-
-    threads = [threading.Thread(target=often) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert len(made(one)) == 90
-
-
 def test_the_prompt_is_scored_and_the_feed_belongs_to_the_place() -> None:
     one = walk()
     steps(one, 3)
@@ -627,11 +539,3 @@ def test_the_prompt_is_scored_and_the_feed_belongs_to_the_place() -> None:
     one.act("back", 3)
     (prefill,) = one.snapshot().feeds
     assert prefill.tokens == tuple(PROMPT.tolist())
-
-
-def test_a_saved_text_is_that_of_the_tokens() -> None:
-    one = walk()
-    steps(one, 2)
-    every = one.stepper.tokens
-    assert one.saved().text == tokenizer().decode(every, show_special=True)
-    assert END not in every

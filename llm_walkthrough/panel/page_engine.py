@@ -1,49 +1,19 @@
-"""How are the cache, what was fed to the graph, and the times drawn?"""
+"""The cache as a map, and the arrays that a run was fed as a table."""
 
 from __future__ import annotations
 
 import html
-from itertools import takewhile
-from statistics import median
-from typing import TYPE_CHECKING
 
-from llm_walkthrough.panel.marks import shortened
-from llm_walkthrough.views import byte_count
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llm_walkthrough.branch import Run
-    from llm_walkthrough.panel.step.snapshot import CacheFacts, Feed, Snapshot
-    from llm_walkthrough.panel.watched import FedArray
-    from llm_walkthrough.views import Vocabulary
+from llm_walkthrough.panel.watched import CacheFacts, FedArray, Feed
+from llm_walkthrough.panel.wording import shortened
+from llm_walkthrough.views import Vocabulary, byte_count
 
 _NARROW = 140  # positions; with more of them a line between two would hide them
-_NEWEST = 32  # runs whose median is the speed of decoding
 _PIECES = 3
-REST = "<rest></rest>"
-"""Stands in the page where the time of everything but the model goes; no token that is
-written there can look like it."""
-
-
-def cache_section(shot: Snapshot) -> str:
-    """Draw layers by positions, with what was written last, and the bytes."""
-    facts = shot.cache
-    written = len(shot.feeds[-1].tokens) if shot.feeds else 0
-    return (
-        f'<section class="lw-cache"><h4>KV cache</h4>'
-        f"{cache_map(facts, shot.prompt_length, written)}</section>"
-    )
 
 
 def cache_map(facts: CacheFacts, prompt_length: int, written: int) -> str:
-    """Draw the map of a cache.
-
-    Args:
-        facts: its size.
-        prompt_length: how many of the tokens are the prompt.
-        written: how many of them the last run has written.
-    """
+    """Draw a cache: the prompt, what was made, and what the last run has written."""
     old = facts.length - written
     parts = {
         "lw-c-prompt": min(old, prompt_length),
@@ -81,18 +51,6 @@ def cache_map(facts: CacheFacts, prompt_length: int, written: int) -> str:
     )
 
 
-def feed_section(shot: Snapshot, vocabulary: Vocabulary) -> str:
-    """List the arrays that the last run was fed, and what is new in them."""
-    table = ""
-    if shot.feeds:
-        before = shot.feeds[0] if len(shot.feeds) > 1 else None
-        table = feed_table(shot.feeds[-1], before, vocabulary)
-    return (
-        '<section class="lw-feed"><h4>Fed to the graph in this run</h4>'
-        f"{table}</section>"
-    )
-
-
 def feed_table(feed: Feed, before: Feed | None, vocabulary: Vocabulary) -> str:
     """Write a row for each kind of array, with what changed since another feed."""
     shapes = {array.name: array.shape for array in before.arrays} if before else {}
@@ -105,31 +63,6 @@ def feed_table(feed: Feed, before: Feed | None, vocabulary: Vocabulary) -> str:
         f'<th class="lw-num">bytes, what is new</th></tr></thead><tbody>{rows}</tbody>'
         "</table>"
     )
-
-
-def foot(shot: Snapshot) -> str:
-    """Write the times: of this step, of reading and of writing."""
-    words = []
-    if shot.runs:
-        model = shot.runs[-1].seconds
-        words.append(f"model <b>{1000 * model:.1f} ms</b>")
-        rest = "–" if shot.desk.step_seconds is None else REST
-        words.append(f"everything else <b>{rest}</b>")
-        words += _speeds(shot.runs, shot.prompt_length)
-    spans = "".join(f"<span>{word}</span>" for word in words)
-    keys = "→ step · ← back · ↑↓ candidates · Enter takes · Tab to all the rest"
-    return f'<div class="lw-foot"><p>{spans}</p><p class="lw-keys">{keys}</p></div>'
-
-
-def _speeds(runs: Sequence[Run], prompt_length: int) -> list[str]:
-    read = [*takewhile(lambda run: run.stop <= prompt_length, runs)]
-    count, seconds = sum(len(run.tokens) for run in read), sum(r.seconds for r in read)
-    words = [f"prefill {count} tokens, <b>{count / seconds:,.0f} tokens/s</b>"]
-    newest = [run for run in runs[-_NEWEST:] if run.start >= prompt_length]
-    steps = [run.seconds for run in newest if len(run.tokens) == 1]
-    rate = f"{1 / median(steps):,.0f}" if steps else "–"
-    words.append(f"decode <b>{rate} tokens/s</b>")
-    return words
 
 
 def _feed_row(
