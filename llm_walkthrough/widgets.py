@@ -18,12 +18,11 @@ import traitlets
 
 from llm_walkthrough.arrays import Logits, TokenIds
 from llm_walkthrough.panel.acting import Acting
-from llm_walkthrough.panel.frame import SCRIPT, STYLE, export, framed, notice
+from llm_walkthrough.panel.frame import SCRIPT, STYLE, export, framed
 from llm_walkthrough.panel.small import feeding, race, reshaping, spelling
-from llm_walkthrough.panel.step.desk import Desk
 from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.saved_run import written
-from llm_walkthrough.panel.step.walk import Walk
+from llm_walkthrough.panel.step.walk import Desk, Walk
 from llm_walkthrough.sampling import Processor, Sampling
 from llm_walkthrough.stepper import Stepper
 from llm_walkthrough.tokenizer import Tokenizer
@@ -86,7 +85,7 @@ class Board(anywidget.AnyWidget):
     def _drawn(self) -> str:
         engine = self._engine
         drawn = engine.drawn(lambda: self._draw(engine.snapshot(), self._vocabulary))
-        return drawn or framed(notice(engine.now.notice), title="a panel")
+        return drawn or framed(engine.now, title="a panel")
 
     def _repr_mimebundle_(
         self,

@@ -17,7 +17,7 @@ from walking import (
     walk,
 )
 
-from llm_walkthrough.panel import marks
+from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.step.page import page, streamed, twin
 from llm_walkthrough.panel.step.walk import Walk
 from llm_walkthrough.panel.wording import quoted
@@ -170,8 +170,8 @@ def test_the_stream_says_how_many_tokens_carry_what_is_held() -> None:
 def test_of_a_long_text_the_end_is_drawn_and_the_rest_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(marks, "SHOWN_OF_PROMPT", 2)
-    monkeypatch.setattr(marks, "SHOWN_OF_MADE", 3)
+    monkeypatch.setattr(frame, "SHOWN_OF_PROMPT", 2)
+    monkeypatch.setattr(frame, "SHOWN_OF_MADE", 3)
     one = walk()
     steps(one, 10)
     shown = drawn(one)
