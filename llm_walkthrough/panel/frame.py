@@ -173,11 +173,11 @@ def slider(  # noqa: PLR0913 - likewise
     scale: tuple[float, float, float | str],  # least, most and step, as HTML writes it
     shown: str,  # the value in words
     *,
-    action: str = "knob",  # what is sent
-    style: str = "",  # further classes
+    action: str = "knob",  # what is sent; another one has a look of its own
 ) -> str:
     """Write a number that can be moved."""
     low, high, step = scale
+    style = "" if action == "knob" else f"lw-{action}-slider"
     named = attributes(
         class_=f"lw-slider {style}".strip(),
         data_action=action,

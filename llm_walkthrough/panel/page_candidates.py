@@ -214,15 +214,7 @@ def _bar(found: Distribution, vocabulary: Vocabulary, *, own_u: bool) -> str:
     says = f"u = {u:.3f} picks {drawn}"
     if found.is_greedy:
         says = f"greedy: {drawn} is the likeliest, u is not looked at"
-    moved = slider(
-        "u",
-        "u, the random number",
-        u,
-        (0, 1, "any"),
-        says,
-        action="u",
-        style="lw-u-slider",
-    )
+    moved = slider("u", "u, the random number", u, (0, 1, "any"), says, action="u")
     roll = button("roll", "Roll u", "draw another random number")
     of_seed = "the number that belongs to seed and position"
     unroll = button("unroll", "Seed’s u", of_seed, is_off=not own_u)

@@ -75,16 +75,6 @@ def test_the_seeds_number_can_be_had_back_only_when_another_one_stands() -> None
     assert (off.get("aria-disabled"), there.get("aria-disabled")) == ("true", None)
 
 
-def test_where_the_numbers_are_hidden_something_else_is_drawn() -> None:
-    one = walk()
-    section = candidates_section(
-        now(one), one.now, tokenizer(), can_take=True, instead="<p>guess</p>"
-    )
-    page = Reader(section)
-    assert (page.actions("u"), page.actions("take")) == ([], [])
-    assert "%" not in page.text
-
-
 def test_knobs_stand_where_the_settings_are_and_say_off_where_they_are() -> None:
     knobs = Knobs(sampling=Sampling(0.5, 0, 1, 0.25, 1.2), seed=4)
     stand = {
@@ -105,10 +95,9 @@ def test_plots_are_told_in_words() -> None:
     assert f"u = {now(one).draw.u:.3f}" in line.text
 
 
-@pytest.mark.parametrize("can_take", [False, True])
-def test_hostile_tokens_are_shown_as_text(can_take: bool) -> None:  # noqa: FBT001
+def test_hostile_tokens_are_shown_as_text() -> None:
     one = walk()
-    page = Reader(candidates_section(now(one), one.now, Hostile(), can_take=can_take))
+    page = Reader(candidates_section(now(one), one.now, Hostile(), can_take=True))
     assert not {tag for tag, _ in page.tags} & {"script", "style"}
     pieces = {Hostile().piece(row.token) for row in now(one).rows}
     assert len(pieces) > 3

@@ -474,11 +474,7 @@ def test_a_run_of_another_prompt_is_not_opened_under_a_grammar() -> None:
         ("speed", "warp", "'warp' is not one of slow"),
         ("limit", "12", "'12' is not one of to the end"),
         ("take", None, "TypeError"),
-        (
-            "take",
-            {"token": 5, "position": 5},
-            "belonged to the step before, so",
-        ),
+        ("take", {"token": 5, "position": 5}, "belonged to the step before, so"),
         ("take", {"token": 999, "position": 7}, "999"),
         ("load", "{}", "this is not a saved run"),
         ("fly", None, "there is no action 'fly'"),
