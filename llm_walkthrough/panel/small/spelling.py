@@ -85,7 +85,7 @@ class Spelling(Stepping[Spelled]):
         """Return what can be done; going back ends a run."""
         return {
             **super().actions(),
-            "back": lambda now, _value: _back_to(now, now.num_fed - 1),
+            "back": lambda now, _: _back_to(now, now.num_fed - 1),
             "back_to": lambda now, place: _back_to(now, int(place)),
         }
 
@@ -98,9 +98,8 @@ class Spelling(Stepping[Spelled]):
         if now.num_fed == len(now.fed):
             raise InputError("all tokens were fed; press Back or Reset")
         num_fed = now.num_fed + 1
-        return replace(
-            now, num_fed=num_fed, running=now.running and num_fed < len(now.fed)
-        )
+        is_running = now.running and num_fed < len(now.fed)
+        return replace(now, num_fed=num_fed, running=is_running)
 
 
 def _back_to(now: Spelled, num_fed: int) -> Spelled:
