@@ -29,12 +29,12 @@ ROWS = (
     {"widgets"},
 )
 
-# The same inside `panel`: state, then marks, then what is made of them.
+# The same inside `panel`: state, then the frame, then what stands in it.
 PANEL_ROWS = (
     {"acting", "watched"},
     {"candidates", "wording"},
-    {"knobs", "marks"},
-    {"frame", "page_candidates", "page_engine"},
+    {"frame"},
+    {"page_candidates", "page_engine"},
     {"step", "small"},
 )
 
@@ -120,9 +120,7 @@ def test_imports_inside_the_panels_point_to_the_rows_above() -> None:
 
 
 def test_the_state_of_the_step_panel_knows_nothing_of_html() -> None:
-    drawing = {f"panel.{room}" for row in PANEL_ROWS[2:4] for room in row} - {
-        "panel.knobs"
-    }
+    drawing = {f"panel.{room}" for row in PANEL_ROWS[2:4] for room in row}
     knowing = {
         m for m in IMPORTS if m.startswith("panel.step.") and IMPORTS[m] & drawing
     }
