@@ -31,9 +31,6 @@ from llm_walkthrough.views import Vocabulary
 if TYPE_CHECKING:
     from llm_walkthrough.model import Model
 
-Draw = Callable[[Any, Any], str]  # the page of what an engine shows
-Picture = Callable[[Any, Any], tuple[str, str]]  # without a kernel: HTML, and words
-
 
 class Board(anywidget.AnyWidget):
     """A page that is drawn in the kernel, and redrawn after each event."""
@@ -48,8 +45,8 @@ class Board(anywidget.AnyWidget):
     def __init__(
         self,
         engine: Acting[Any],  # holds the moment, and does what the page asks for
-        draw: Draw,
-        picture: Picture,
+        draw: Callable[[Any, Any], str],  # the page of what the engine shows
+        picture: Callable[[Any, Any], tuple[str, str]],  # without a kernel: HTML, words
         vocabulary: object,  # shows the tokens
     ) -> None:
         self._engine, self._vocabulary = engine, vocabulary

@@ -63,8 +63,8 @@ class Acting(Generic[Now]):
     def actions(self) -> Mapping[str, Callable[[Now, Any], Now]]:
         """Return what can be done, by name: from a moment and a value to the next."""
         return {
-            "reset": lambda _now, _value: self._first,
-            "stop": lambda now, _value: replace(now, running=False),
+            "reset": lambda _now, _: self._first,
+            "stop": lambda now, _: replace(now, running=False),
         }
 
     def settle(self) -> None:
@@ -118,9 +118,9 @@ class Stepping(Acting[Now]):
         """Return what can be done; a page that runs asks for a "tick" at a time."""
         return {
             **super().actions(),
-            "step": lambda now, _value: self.stepped(now),
-            "run": lambda now, _value: replace(now, running=True),
-            "tick": lambda now, _value: self.ticked(now) if now.running else self._now,
+            "step": lambda now, _: self.stepped(now),
+            "run": lambda now, _: replace(now, running=True),
+            "tick": lambda now, _: self.ticked(now) if now.running else self._now,
         }
 
     def stepped(self, now: Now) -> Now:

@@ -181,8 +181,8 @@ class Turning(Acting[Turned]):
             "knob": lambda now, value: self.possible(turned(now, value)),
             "stage": lambda now, number: replace(now, looked_at=int(number)),
             "u": lambda now, u: self.with_u(now, _BELOW_ONE if u == 1 else float(u)),
-            "roll": lambda now, _value: self.with_u(now, random.random()),  # noqa: S311 - luck, not secrecy
-            "unroll": lambda now, _value: self.with_u(now, None),
+            "roll": lambda now, _: self.with_u(now, random.random()),  # noqa: S311 - luck, not secrecy
+            "unroll": lambda now, _: self.with_u(now, None),
         }
 
     def with_u(self, now: Turned, u: float | None) -> Turned:

@@ -17,9 +17,7 @@ from typing import Protocol
 from llm_walkthrough.panel.acting import Moment, Notice
 from llm_walkthrough.panel.wording import shortened
 
-_LONG = 110
-"""Characters of a sentence that may have to be scrolled, and so takes the focus."""
-
+_LONG = 110  # characters of a sentence that may be scrolled, and so takes the focus
 _LIVE = "Run this notebook in a kernel to step through it; this is a picture of it."
 _ARROWS = {"ArrowRight": "→", "ArrowLeft": "←"}
 

@@ -116,9 +116,8 @@ def _table(found: Distribution, vocabulary: Vocabulary, *, can_take: bool) -> st
     ]
     empty = '<tr class="lw-none"><td colspan="9">&nbsp;</td></tr>'
     rows += [empty] * (SHOWN - len(rows))
-    shown = "now"
-    if found.looked_at < len(found.stages) - 1:
-        seen = found.looked_at
+    seen, shown = found.looked_at, "now"
+    if seen < len(found.stages) - 1:
         shown = "model" if seen < 0 else f"after {found.stages[seen].label}"
     return (
         '<table class="lw-table"><thead><tr>'

@@ -93,7 +93,5 @@ def _change(
         return " ".join(pieces) + (f" … and {more} more" if more > 0 else "")
     if before is None:
         return "the first run"
-    grown = [
-        new - was for new, was in zip(array.shape, before, strict=True) if new != was
-    ]
+    grown = [a - b for a, b in zip(array.shape, before, strict=True) if a != b]
     return f"{grown[0]:+,} wide" if grown else "the same shape"

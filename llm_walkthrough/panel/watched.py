@@ -86,12 +86,14 @@ class Watched:
     """A model whose runs are noted.
 
     Attributes:
+        num_runs: how many runs were made.
         feeds: by the length of the cache and of the sequence, what a run was fed.
         scores: position to score, for tokens that were read in a run of several.
     """
 
     def __init__(self, model: FedModel) -> None:
         self._model = model
+        self.num_runs = 0
         self.feeds: dict[tuple[int, int], tuple[FedArray, ...]] = {}
         self.scores: dict[int, Score] = {}
         self._last_row: tuple[int, Logits | None] = (0, None)
@@ -109,6 +111,7 @@ class Watched:
         """Run as the model does, with the same errors."""
         feed = summary(self._model.feed(unseen, cache))
         rows, longer = self._model.run(unseen, cache)
+        self.num_runs += 1
         self.feeds[cache.length, len(unseen)] = feed
         if len(unseen) > 1:
             self._score(unseen, rows, cache.length)
@@ -144,14 +147,14 @@ def scores(logits: Logits, tokens: Sequence[int]) -> list[Score]:
 
 def summary(arrays: Mapping[str, np.ndarray]) -> tuple[FedArray, ...]:
     """Return names, types, shapes and sizes of a feed, without its numbers."""
-    kinds = ((_short(name), (a.dtype, a.shape)) for name, a in arrays.items())
+    kinds = ((_shared_name(name), (a.dtype, a.shape)) for name, a in arrays.items())
     return tuple(
         FedArray(name, dtype.name, shape, count, count * dtype.itemsize * prod(shape))
         for (name, (dtype, shape)), count in folded(kinds).items()
     )
 
 
-def _short(name: str) -> str:
+def _shared_name(name: str) -> str:
     """Return a name without the layer, and without saying key or value."""
     parts = without_layer(name).replace("{layer}", "*").split(".")
     return ".".join(part for part in parts if part not in {"key", "value"})

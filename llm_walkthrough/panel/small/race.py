@@ -116,6 +116,7 @@ def page(now: Raced, vocabulary: Vocabulary) -> str:
     """Draw the work of both ways as bars, the tokens, and a map of the cache."""
     rounds = now.rounds
     facts, written = cache_facts(now.cache), rounds[-1].cached.fed if rounds else 0
+    again = "back to the prompt, with an empty cache"
     return frame.framed(
         now,
         title="With and without a cache",
@@ -123,9 +124,7 @@ def page(now: Raced, vocabulary: Vocabulary) -> str:
         buttons=(
             frame.control("step", "make one token in both ways"),
             frame.run_or_stop(now, "make token after token"),
-            frame.control(
-                "reset", "back to the prompt, with an empty cache", is_on=bool(rounds)
-            ),
+            frame.control("reset", again, is_on=len(rounds) > 0),
         ),
         hint=_hint(now, vocabulary),
         tick=0,

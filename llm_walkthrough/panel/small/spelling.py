@@ -85,7 +85,7 @@ class Spelling(Stepping[Spelled]):
         """Return what can be done; going back ends a run."""
         return {
             **super().actions(),
-            "back": lambda now, _value: _back_to(now, now.num_fed - 1),
+            "back": lambda now, _: _back_to(now, now.num_fed - 1),
             "back_to": lambda now, place: _back_to(now, int(place)),
         }
 
@@ -98,9 +98,8 @@ class Spelling(Stepping[Spelled]):
         if now.num_fed == len(now.fed):
             raise InputError("all tokens were fed; press Back or Reset")
         num_fed = now.num_fed + 1
-        return replace(
-            now, num_fed=num_fed, running=now.running and num_fed < len(now.fed)
-        )
+        is_running = now.running and num_fed < len(now.fed)
+        return replace(now, num_fed=num_fed, running=is_running)
 
 
 def _back_to(now: Spelled, num_fed: int) -> Spelled:
@@ -127,8 +126,7 @@ def page(now: Spelled, _tokenizer: Tokenizer) -> str:
     """Draw the tokens, the text, and what each of the newest tokens did."""
     can_go, can_go_back = now.num_fed < len(now.fed), now.num_fed > 0
     num_tokens = len(now.tokens)
-    pending = now.held[0].pending if now.held else b""
-    stream = frame.StreamedText(now.certain, pending)
+    stream = frame.StreamedText(now.certain, now.held[0].pending if now.held else b"")
     heading, alone = "Each token decoded alone", frame.StreamedText(now.alone)
     return frame.framed(
         now,

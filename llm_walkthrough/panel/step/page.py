@@ -71,26 +71,21 @@ def twin(shot: Snapshot, tokenizer: Tokenizer) -> tuple[str, str]:
 
 # --- the head ----------------------------------------------------------------------
 def _buttons(desk: Desk, *, can_go_back: bool) -> Sequence[str]:
+    again = "back to the prompt; forgets all branches"
     return (
         frame.control("back", "take the last step back", is_on=can_go_back),
         frame.control("step", "take the token that is drawn"),
         frame.run_or_stop(desk, "make steps until the end or the limit"),
         frame.select("limit", "how far a run goes", LIMITS, desk.limit),
         frame.select("speed", "how fast a run goes", DELAYS, desk.speed),
-        frame.control(
-            "reset", "back to the prompt; forgets all branches", is_on=can_go_back
-        ),
+        frame.control("reset", again, is_on=can_go_back),
     )
 
 
 def _other_buttons(desk: Desk) -> Sequence[str]:
+    guess = "name the token before you see the numbers"
     return (
-        frame.button(
-            "guessing",
-            "Guess first",
-            "name the token before you see the numbers",
-            is_pressed=desk.is_guessing,
-        ),
+        frame.button("guessing", "Guess first", guess, is_pressed=desk.is_guessing),
         frame.button(
             "large", "Large type", "for a projector", is_pressed=desk.is_large
         ),
@@ -122,8 +117,7 @@ def _hint(shot: Snapshot, tokenizer: Tokenizer) -> str:
 
 # --- what may come next ------------------------------------------------------------
 def _candidates(shot: Snapshot, tokenizer: Tokenizer) -> str:
-    found, desk = shot.distribution, shot.desk
-    instead = ""
+    found, desk, instead = shot.distribution, shot.desk, ""
     if found is None:
         instead = f'<p class="lw-nothing">Nothing: {html.escape(shot.why_none)}</p>'
     elif desk.is_guessing:
@@ -216,8 +210,7 @@ def _made_chip(
     if made is not None:
         u = "" if made.u is None else f", u = {made.u:.3f}"
         words += f" · {_HOW[made.how]}{u}"
-    if is_held:
-        words += " · held back: not yet a character"
+    words += " · held back: not yet a character" if is_held else ""
     words += " · click: go back to here"
     style = "lw-made lw-held" if is_held else "lw-made"
     width = round(100 * score.probability) if score else 0
@@ -264,25 +257,21 @@ def _tree(branches: Sequence[NamedBranch], here: int) -> str:
     def y(number: int) -> int:
         return _HEIGHT * number + _HEIGHT // 2
 
-    drawn = []
+    drawn = ""
     for number, branch in enumerate(branches):
-        start, end = x(branch.fork), x(len(branch.tokens))
+        start, end, row = x(branch.fork), x(len(branch.tokens)), y(number)
         style = "lw-on" if branch.is_active else "lw-off"
-        line = f"M{start} {y(number)}H{end}"
+        line = f"M{start} {row}H{end}"
         if branch.parent is not None:
-            line = f"M{start} {y(branch.parent)}V{y(number)}H{end}"
-        drawn.append(
-            f'<path class="{style}" d="{line}"/><circle class="{style}" cx="{end}" '
-            f'cy="{y(number)}" r="3.5"/>'
-        )
+            line = f"M{start} {y(branch.parent)}V{row}H{end}"
+        drawn += f'<path class="{style}" d="{line}"/>'
+        drawn += f'<circle class="{style}" cx="{end}" cy="{row}" r="3.5"/>'
         if branch.is_active:
-            drawn.append(
-                f'<circle class="lw-here" cx="{x(here)}" cy="{y(number)}" r="4.5"/>'
-            )
+            drawn += f'<circle class="lw-here" cx="{x(here)}" cy="{row}" r="4.5"/>'
     count = len(branches)
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT * count}" '
-        f'style="height:{count * 1.8:.1f}em" aria-hidden="true">{"".join(drawn)}</svg>'
+        f'style="height:{count * 1.8:.1f}em" aria-hidden="true">{drawn}</svg>'
     )
 
 

@@ -115,6 +115,11 @@ class Walk(Turning[Desk], Stepping[Desk]):
         """The loop; a cell may use it, and the panel shows it at its next action."""
         return self._branches.stepper
 
+    @property
+    def num_runs(self) -> int:
+        """How often the graph was run for this panel."""
+        return self._model.num_runs
+
     def snapshot(self) -> Snapshot:
         """Return everything that is to be shown; runs the model on unseen tokens.
 
@@ -168,7 +173,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
         """Return what can be done, beside what every panel with knobs and steps can."""
         return {
             **super().actions(),
-            "run": lambda now, _value: replace(
+            "run": lambda now, _: replace(
                 now, running=True, remaining=LIMITS[now.limit]
             ),
             "take": self._taken,
@@ -176,18 +181,16 @@ class Walk(Turning[Desk], Stepping[Desk]):
             "back_to": lambda now, n: self._gone(now, self._branches.back_to, int(n)),
             "switch": lambda now, name: self._gone(now, self._branches.switch, name),
             # forgets every branch, and the learner's own numbers
-            "reset": lambda now, _value: replace(
+            "reset": lambda now, _: replace(
                 self._gone(now, self._branches.reset), guesses=Guesses()
             ),
             "save": self._checked_for_saving,
-            "export": lambda now, _value: now,  # the widget hands the page over
+            "export": lambda now, _: now,  # the widget hands the page over
             "load": lambda now, text: self._replayed(now, read(str(text))),
             "speed": lambda now, name: replace(now, speed=_one_of(DELAYS, name)),
             "limit": lambda now, name: replace(now, limit=_one_of(LIMITS, name)),
-            "guessing": lambda now, _value: replace(
-                now, is_guessing=not now.is_guessing
-            ),
-            "large": lambda now, _value: replace(now, is_large=not now.is_large),
+            "guessing": lambda now, _: replace(now, is_guessing=not now.is_guessing),
+            "large": lambda now, _: replace(now, is_large=not now.is_large),
         }
 
     def stepped(self, now: Desk) -> Desk:
@@ -241,16 +244,13 @@ class Walk(Turning[Desk], Stepping[Desk]):
             return self._appended(now, token, "chosen")
         found, so_far = self.distribution(now), now.guesses
         drawn, favourite = found.draw.token, found.rows[0].token
-        words = verdict(
-            (drawn, self._score(drawn, found)),
-            (token, self._score(token, found)),
-            self.tokenizer,
-        )
+        came, said = ((one, self._score(one, found)) for one in (drawn, token))
         guesses = Guesses(
             so_far.made + 1,
             so_far.right + (token == drawn),
             so_far.by_the_model + (favourite == drawn),
         )
+        words = verdict(came, said, self.tokenizer)
         return replace(self.stepped(now), guesses=guesses, notice=Notice(words))
 
     def _gone(self, now: Desk, go: Callable[..., None], *where: object) -> Desk:
@@ -311,13 +311,8 @@ class Walk(Turning[Desk], Stepping[Desk]):
     def _appended(self, now: Desk, token: int, how: How) -> Desk:
         began = time.perf_counter()
         found = self.distribution(now)
-        made = Made(
-            self._score(token, found),
-            how,
-            None if how == "chosen" else found.draw.u,
-            now.sampling,
-            now.seed,
-        )
+        u = None if how == "chosen" else found.draw.u
+        made = Made(self._score(token, found), how, u, now.sampling, now.seed)
         self._branches.append(token if how == "chosen" else None, made)
         self._step_began, self._step_rest = began, None
         return now
@@ -330,8 +325,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
         return self._step_rest
 
     def _hand_over(self, desk: Desk) -> None:
-        processors = _processors(desk.sampling)
-        self.stepper.processors = (*self._first_processors, *processors)
+        self.stepper.processors = (*self._first_processors, *_processors(desk.sampling))
         self.stepper.seed = desk.seed
 
     def _score(self, token: int, found: Distribution) -> watched.Score:
