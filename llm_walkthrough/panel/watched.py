@@ -86,12 +86,14 @@ class Watched:
     """A model whose runs are noted.
 
     Attributes:
+        num_runs: how many runs were made.
         feeds: by the length of the cache and of the sequence, what a run was fed.
         scores: position to score, for tokens that were read in a run of several.
     """
 
     def __init__(self, model: FedModel) -> None:
         self._model = model
+        self.num_runs = 0
         self.feeds: dict[tuple[int, int], tuple[FedArray, ...]] = {}
         self.scores: dict[int, Score] = {}
         self._last_row: tuple[int, Logits | None] = (0, None)
@@ -109,6 +111,7 @@ class Watched:
         """Run as the model does, with the same errors."""
         feed = summary(self._model.feed(unseen, cache))
         rows, longer = self._model.run(unseen, cache)
+        self.num_runs += 1
         self.feeds[cache.length, len(unseen)] = feed
         if len(unseen) > 1:
             self._score(unseen, rows, cache.length)

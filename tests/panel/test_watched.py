@@ -20,10 +20,11 @@ def test_a_watched_model_gives_what_the_model_gives() -> None:
     assert seen.vocab == plain.vocab
 
 
-def test_it_keeps_what_each_run_was_fed() -> None:
+def test_it_counts_runs_and_keeps_what_each_was_fed() -> None:
     seen = Watched(toy(GrownToy))
     _, cache = seen.run(PROMPT, seen.new_cache())
     seen.run(PROMPT[:1], cache)
+    assert seen.num_runs == 2
     first, second = seen.feeds[0, 5], seen.feeds[5, 1]
     assert [array.shape for array in first] == [(1, 5), (1, 5), (1, 2, 0, 2)]
     assert [array.shape for array in second] == [(1, 1), (1, 6), (1, 2, 5, 2)]
@@ -71,11 +72,11 @@ def test_only_the_last_tokens_of_a_long_run_are_scored(
     assert sorted(seen.scores) == [3, 4]
 
 
-def test_a_run_that_fails_is_not_noted() -> None:
+def test_a_run_that_fails_is_not_counted() -> None:
     seen = Watched(toy())
     with pytest.raises(Exception, match=r".+"):
         seen.run(PROMPT, object())  # type: ignore[arg-type]
-    assert (seen.feeds, seen.scores) == ({}, {})
+    assert (seen.num_runs, seen.feeds, seen.scores) == (0, {}, {})
 
 
 def test_scores_are_the_log_softmax_and_the_rank_with_ties_sharing_it() -> None:

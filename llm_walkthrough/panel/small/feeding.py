@@ -113,9 +113,8 @@ class Feeding(Stepping[FedRuns]):
             )
         arrays = summary(self._model.feed(tokens, cache))
         rows, longer = self._model.run(tokens, cache)
-        feed = Feed(tuple(tokens.tolist()), arrays)
         chosen = int(rows[-1].argmax())  # a row for each token; the last one counts
-        run = FedRun(cache.length, feed, chosen)
+        run = FedRun(cache.length, Feed(tuple(tokens.tolist()), arrays), chosen)
         return replace(now, cache=longer, runs=(*now.runs, run))
 
 

@@ -126,8 +126,7 @@ def page(now: Spelled, _tokenizer: Tokenizer) -> str:
     """Draw the tokens, the text, and what each of the newest tokens did."""
     can_go, can_go_back = now.num_fed < len(now.fed), now.num_fed > 0
     num_tokens = len(now.tokens)
-    pending = now.held[0].pending if now.held else b""
-    stream = frame.StreamedText(now.certain, pending)
+    stream = frame.StreamedText(now.certain, now.held[0].pending if now.held else b"")
     heading, alone = "Each token decoded alone", frame.StreamedText(now.alone)
     return frame.framed(
         now,

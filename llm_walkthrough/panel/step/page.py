@@ -210,8 +210,7 @@ def _made_chip(
     if made is not None:
         u = "" if made.u is None else f", u = {made.u:.3f}"
         words += f" · {_HOW[made.how]}{u}"
-    if is_held:
-        words += " · held back: not yet a character"
+    words += " · held back: not yet a character" if is_held else ""
     words += " · click: go back to here"
     style = "lw-made lw-held" if is_held else "lw-made"
     width = round(100 * score.probability) if score else 0

@@ -115,6 +115,11 @@ class Walk(Turning[Desk], Stepping[Desk]):
         """The loop; a cell may use it, and the panel shows it at its next action."""
         return self._branches.stepper
 
+    @property
+    def num_runs(self) -> int:
+        """How often the graph was run for this panel."""
+        return self._model.num_runs
+
     def snapshot(self) -> Snapshot:
         """Return everything that is to be shown; runs the model on unseen tokens.
 

@@ -235,14 +235,13 @@ def test_the_model_is_run_and_the_token_drawn_once_for_each_step(
         drawn.append(given)
         return draw(*given)
 
-    model = toy()
-    one = walk(model, sampling=Sampling(2, 0, 1, 0, 1.1))
+    one = walk(sampling=Sampling(2, 0, 1, 0, 1.1))
     monkeypatch.setattr(Sampling().processors()[0].__class__, "__call__", count)
     for _ in range(5):
         steps(one, 1)
         one.snapshot()
         one.snapshot()
-    assert (model.num_runs, len(drawn)) == (6, 5)
+    assert (one.num_runs, len(drawn)) == (6, 5)
 
 
 def test_an_id_without_a_text_is_drawn_and_shown_as_such() -> None:
