@@ -15,7 +15,6 @@ from importlib import import_module
 from benchmarks.report import Report
 from llm_walkthrough.catalogue import find
 from llm_walkthrough.command_line import terminal
-from llm_walkthrough.command_line.progress import progress
 from llm_walkthrough.errors import InputError
 
 MISSED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -76,7 +75,7 @@ def _measure(subject: str, model: str | None = None, **given: int) -> Report:
             f"bench {subject} needs what the tests need ({error}); run `python3 run.py "
             'bench`, or `pip install "llm-walkthrough[lab,test]"`'
         ) from error
-    with progress() as show:
+    with terminal.progress() as show:
         report: Report = measuring.measure(find(model), show, **given)
     return report
 

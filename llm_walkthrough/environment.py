@@ -9,17 +9,14 @@ from __future__ import annotations
 import importlib
 import platform
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.machine import facts, judgements
 from llm_walkthrough.machine.judgements import Row, Severity
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -44,9 +41,8 @@ def to_text(rows: Iterable[Row]) -> str:
 def to_share(rows: Iterable[Row]) -> list[Row]:
     """Give the rows without what tells where this user keeps things.
 
-    Returns:
-        The same rows, in whose texts "{python}" stands for the folder of this Python's
-        environment, "{course}" for that of the course and "~" for the user's own.
+    In their texts "{python}" stands for the folder of this Python's environment,
+    "{course}" for that of the course and "~" for the user's own.
     """
     home = str(Path.home())
     places = {sys.prefix: "{python}", str(REPOSITORY): "{course}", home: "~"}
@@ -57,10 +53,8 @@ def to_share(rows: Iterable[Row]) -> list[Row]:
             text = text.replace(place, places[place])
         return text
 
-    return [
-        replace(row, found=shared(row.found), way_out=shared(row.way_out))
-        for row in rows
-    ]
+    shown = ((row, shared(row.found), shared(row.way_out)) for row in rows)
+    return [replace(row, found=found, way_out=way_out) for row, found, way_out in shown]
 
 
 def _answer(name: str, question: Callable[[], Row]) -> Row:
@@ -76,13 +70,9 @@ def _answer(name: str, question: Callable[[], Row]) -> Row:
 
 
 # --- questions ----------------------------------------------------------------------
-def _module(name: str) -> Any:  # noqa: ANN401 - whatever the module holds
-    """Load a module where it is needed: one that is broken costs only its own row."""
-    return importlib.import_module(name)
-
-
+# a module is loaded where it is needed: one that is broken costs only its own row
 def _model() -> Row:
-    catalogue = _module("llm_walkthrough.catalogue")
+    catalogue = importlib.import_module("llm_walkthrough.catalogue")
     default = ""
     try:
         default = next(iter(catalogue.choices()))  # full names first, int4 before all
@@ -92,7 +82,7 @@ def _model() -> Row:
 
 
 def _disk() -> Row:
-    folder = _module("llm_walkthrough.catalogue").models_folder()
+    folder = importlib.import_module("llm_walkthrough.catalogue").models_folder()
     is_there = _answer("model", _model).severity is Severity.OK
     free = facts.free_disk(folder)
     return judgements.judge_disk(folder, free, is_model_there=is_there)
@@ -100,11 +90,10 @@ def _disk() -> Row:
 
 def _packages() -> Row:
     """Compare what is installed with what this package's own metadata asks for."""
-    requirement = _module("packaging.requirements").Requirement
+    requirement = importlib.import_module("packaging.requirements").Requirement
     lines = map(requirement, metadata.requires("llm-walkthrough") or ())
-    needed = [
-        one for one in lines if not one.marker or one.marker.evaluate({"extra": ""})
-    ]
+    without = {"extra": ""}  # not what only an extra asks for
+    needed = [one for one in lines if not one.marker or one.marker.evaluate(without)]
     installed = {one.name: _version(one.name) for one in needed}
     return judgements.judge_packages(needed, installed)
 
@@ -117,14 +106,14 @@ def _version(package: str) -> str | None:
 
 
 def _onnxruntime() -> Row:
-    onnxruntime = _module("onnxruntime")
+    onnxruntime = importlib.import_module("onnxruntime")
     packages = sorted(set(metadata.packages_distributions().get("onnxruntime", ())))
     folder = Path(onnxruntime.__file__ or "").parent / "capi"
     return judgements.judge_onnxruntime(onnxruntime.__version__, folder, packages)
 
 
 def _devices() -> Row:
-    devices = _module("onnxruntime").get_ep_devices()
+    devices = importlib.import_module("onnxruntime").get_ep_devices()
     found = (f"{one.ep_name} ({one.device.type.name})" for one in devices)
     return Row("devices", ", ".join(found) or "none beside the providers")
 
@@ -146,7 +135,7 @@ QUESTIONS: dict[str, Callable[[], Row]] = {
     "disk": _disk,
     "onnxruntime": _onnxruntime,
     "providers": lambda: judgements.judge_providers(
-        _module("onnxruntime").get_available_providers()
+        importlib.import_module("onnxruntime").get_available_providers()
     ),
     "devices": _devices,
     "packages": _packages,

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Literal
 
 from llm_walkthrough.errors import InputError
@@ -40,17 +39,13 @@ _WAYS_OUT = {
 class Grammar:
     """A description of the texts that are allowed.
 
-    Attributes:
-        kind: in which language `text` is written.
-        text: the description itself; a JSON schema as JSON.
-
     Raises:
         InputError: the description cannot be compiled or nothing satisfies it, or
             llguidance is not installed.
     """
 
-    kind: Kind
-    text: str
+    kind: Kind  # the language in which `text` is written
+    text: str  # the description itself; a JSON schema as JSON
 
     def __post_init__(self) -> None:
         matcher = llguidance().LLMatcher
@@ -79,10 +74,8 @@ class Grammar:
         # of a parser's message what it says, and not its drawing of the place
         said = re.search(r"^error: (.+)$", reason, re.MULTILINE)
         why = said[1] if said else reason.strip().partition("\n")[0]
-        return InputError(
-            f"the {self.kind} {shown!r} cannot be followed ({why}); "
-            f"{_WAYS_OUT[self.kind]}"
-        )
+        trouble = f"the {self.kind} {shown!r} cannot be followed ({why})"
+        return InputError(f"{trouble}; {_WAYS_OUT[self.kind]}")
 
 
 def json_schema(schema: Mapping[str, Any] | str) -> Grammar:
@@ -122,41 +115,20 @@ def json_schema(schema: Mapping[str, Any] | str) -> Grammar:
 
 
 def regular_expression(pattern: str) -> Grammar:
-    """Allow the texts that match the whole pattern.
+    """Allow the texts that match the whole pattern; errors as `Grammar`.
 
     >>> regular_expression("yes|no").kind
     'regular expression'
-
-    Raises:
-        InputError: as `Grammar`.
     """
     return Grammar("regular expression", pattern)
 
 
 def lark_grammar(text: str) -> Grammar:
-    """Allow the texts that the rule `start` of a Lark grammar makes.
+    """Allow the texts that the rule `start` of a Lark grammar makes; errors likewise.
 
     >>> balanced = lark_grammar('start: "x" | "(" start ")"')  # x, (x), ((x)), …
-
-    Raises:
-        InputError: as `Grammar`.
     """
     return Grammar("Lark grammar", text)
-
-
-def read_text(path: Path) -> str:
-    """Return what stands in a file that describes a grammar.
-
-    Raises:
-        InputError: it cannot be read, or is no text.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path} cannot be read as text ({error}); name a file in UTF-8 that holds "
-            "the grammar"
-        ) from error
 
 
 def llguidance() -> Any:  # noqa: ANN401 - a module

@@ -43,29 +43,18 @@ _KEYS = {  # what the configurations call the sizes that a graph may leave open
 
 @dataclass(frozen=True)
 class Graph:
-    """What has to be known of a decoder in order to run it.
+    """What has to be known of a decoder in order to run it."""
 
-    Attributes:
-        path: the `.onnx` file.
-        inputs: all inputs, in the order of the file.
-        outputs: all outputs, in the order of the file.
-        kv_heads: heads in the cache of one layer.
-        head_dim: numbers in one key or value.
-        vocab: how many tokens the logits score.
-        context_length: the most tokens the model can attend to.
-        end_tokens: the ids that end an answer.
-        can_share_buffers: whether past and present may be one buffer, as only
-            GroupQueryAttention reads the one and writes the other.
-    """
-
-    path: Path
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    kv_heads: int
-    head_dim: int
-    vocab: int
-    context_length: int
-    end_tokens: tuple[int, ...]
+    path: Path  # the `.onnx` file
+    inputs: tuple[Port, ...]  # all of them, in the order of the file
+    outputs: tuple[Port, ...]  # likewise
+    kv_heads: int  # heads in the cache of one layer
+    head_dim: int  # numbers in one key or value
+    vocab: int  # how many tokens the logits score
+    context_length: int  # the most tokens the model can attend to
+    end_tokens: tuple[int, ...]  # the ids that end an answer
+    # whether past and present may be one buffer: only GroupQueryAttention reads the
+    # one and writes the other
     can_share_buffers: bool
 
     @cached_property

@@ -45,15 +45,10 @@ _ELSEWHERE = (
 
 @dataclass(frozen=True, repr=False)
 class NetronView:
-    """Netron's page in a frame, or one sentence where there can be none.
+    """Netron's page in a frame, or one sentence where there can be none."""
 
-    Attributes:
-        address: what the browser opens, None if no page can reach this kernel.
-        sentence: what a reader is told.
-    """
-
-    address: str | None
-    sentence: str
+    address: str | None  # what the browser opens, None if no page can reach this kernel
+    sentence: str  # what a reader is told
 
     def __repr__(self) -> str:
         return self.sentence
@@ -81,25 +76,20 @@ def part_of(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
         raise InputError(f"no node begins with {prefix!r}; /model/layers.0/ may do")
     read = {name for node in nodes for name in node.input}
     made = {name for node in nodes for name in node.output}
-    cut = onnx.helper.make_graph(
-        nodes,
-        prefix,
-        [port for port in graph.input if port.name in read],
-        [port for port in graph.output if port.name in made],
-        [weight for weight in graph.initializer if weight.name in read],
-    )
+    inputs = [port for port in graph.input if port.name in read]
+    outputs = [port for port in graph.output if port.name in made]
+    weights = [weight for weight in graph.initializer if weight.name in read]
+    cut = onnx.helper.make_graph(nodes, prefix, inputs, outputs, weights)
     return onnx.helper.make_model(cut, opset_imports=model.opset_import)
 
 
 def open_netron(
     model: onnx.ModelProto, environment: Mapping[str, str] = os.environ
 ) -> NetronView:
-    """Show a graph with netron in the JupyterLab page that runs this kernel.
+    """Show a graph, without external data, in the JupyterLab page of this kernel.
 
-    Args:
-        model: the graph, without weights of external data.
-        environment: variables of the kernel; they tell whether a Jupyter server has
-            started it, and whether that one stands behind a hub.
+    The variables tell whether a Jupyter server has started the kernel, and whether that
+    one stands behind a hub.
 
     Raises:
         InputError: netron is not installed.
@@ -136,19 +126,15 @@ def serve(graph: bytes) -> int:
     return int(server.server_address[1])
 
 
-def _page(netron: Path) -> bytes:
-    """Netron's page: without a date it takes itself for new, "0.0.0" keeps it quiet."""
+def _handler(graph: bytes, netron: Path) -> type[BaseHTTPRequestHandler]:
+    """Make the class that answers requests, from what it has to offer."""
     text = (netron / "index.html").read_text(encoding="utf-8")
-    ours = (
+    ours = (  # without a date the page takes itself for new, "0.0.0" keeps it quiet
         f'<meta name="version" content="0.0.0"><meta name="file" content="{_GRAPH}">'
         f'<script src="{_QUIET}"></script></head>'
     )
-    return _DATE_AND_VERSION.sub("", text).replace("</head>", ours, 1).encode()
-
-
-def _handler(graph: bytes, netron: Path) -> type[BaseHTTPRequestHandler]:
-    """Make the class that answers requests, from what it has to offer."""
-    page, quiet = _page(netron), _CONSENT_NOT_NEEDED.encode()
+    page = _DATE_AND_VERSION.sub("", text).replace("</head>", ours, 1).encode()
+    quiet = _CONSENT_NOT_NEEDED.encode()
     # by name alone, so that no path leads out of the folder; read when asked for
     shown = [file for file in netron.iterdir() if file.suffix in _SHOWN]
     files = {file.name: file.read_bytes for file in shown}

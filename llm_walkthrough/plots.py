@@ -41,15 +41,10 @@ _styled = matplotlib.style.context("llm_walkthrough.plots")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Plot:
-    """A figure and the same in words.
-
-    Attributes:
-        figure: as matplotlib made it.
-        text: what the figure shows, with the key figures.
-    """
+    """A figure and the same in words."""
 
     figure: Figure
-    text: str
+    text: str  # what the figure shows, with the key figures
 
     @cached_property  # drawing again would move the layout by a hair
     @_styled

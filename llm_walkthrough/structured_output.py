@@ -9,7 +9,6 @@ is followed (`constraints.matcher`) or brought to its end (`constraints.completi
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -33,12 +32,8 @@ FURTHER = 4  # times the limit: how far is searched, to say what it would have t
 class GrammarMask:
     """Allow only tokens that a grammar allows, and an end only where it is complete.
 
-    Args:
-        grammar: what the text must follow.
-        vocabulary: the tokens of the model.
-        start: how many tokens come before the text, usually those of the prompt.
-        max_new_tokens: how many tokens the text may have. Near this limit tokens are
-            masked as well after which it could not be finished in time.
+    Near the limit, tokens are masked as well after which the text could not be finished
+    in time.
 
     Raises:
         InputError: a number is out of its range, the grammar cannot be followed, or
@@ -48,10 +43,9 @@ class GrammarMask:
 
     grammar: Grammar
     vocabulary: GrammarVocabulary
-    start: int
-    max_new_tokens: int | None = None
-    label: ClassVar[str] = "grammar"
-    """What this processor is called where it masks a token."""
+    start: int  # tokens before the text, usually those of the prompt
+    max_new_tokens: int | None = None  # that the text may have
+    label: ClassVar[str] = "grammar"  # of this processor, where it masks a token
 
     def __post_init__(self) -> None:
         if self.start < 0:
@@ -90,9 +84,18 @@ class GrammarMask:
         """Say in a sentence why a token may not come next; None if it may."""
         with self._spots.lock:
             spot = self._spot_at(context)
-            if spot.state.allowed[token]:
-                return self._reason_of_limit(token, spot, self._left(len(context)))
-            return self._reason_of_grammar(token, spot.state, context)
+            if not spot.state.allowed[token]:
+                return self._reason_of_grammar(token, spot.state, context)
+            left = self._left(len(context))
+            is_free = token in self.vocabulary.end_tokens or spot.state.forced
+            if left is None or spot.ending is None or is_free:
+                return None
+            if spot.can_end_after(token, left):
+                return None
+        return (
+            f"the {left} tokens that are left of {self.max_new_tokens} would not be "
+            "enough to finish the text after it"
+        )
 
     # --- how it is done --------------------------------------------------------------
 
@@ -112,27 +115,25 @@ class GrammarMask:
             token, position = int(tokens[count]), self.start + count
             state = spot.state.after(token)
             if state is None:
-                raise self._misfit(token, position, spot.state)
+                raise self._misfit(token, position, is_ended=spot.state.is_ended)
             left = self._left(position + 1)
             ending = None if left is None else spot.ending_after(token, state, left)
             spot = Spot(state, ending)
-            self._spots.keep(text[: (count + 1) * size], spot)
+            self._spots[text[: (count + 1) * size]] = spot
+            if len(self._spots) > KEPT_SPOTS:  # the first stays, b""
+                del self._spots[next(filter(None, self._spots))]
         return spot
 
-    def _misfit(self, token: int, position: int, state: GrammarState) -> InputError:
-        piece = self.vocabulary.tokenizer.piece(token)
-        where = "after the end of the text" if state.is_ended else "there"
+    def _misfit(self, token: int, position: int, *, is_ended: bool) -> InputError:
+        where = "after the end of the text" if is_ended else "there"
         return InputError(
-            f"token {piece!r} at position {position} does not follow the "
-            f"{self.grammar.kind}, which does not allow it {where}; undo it, or take "
-            "the grammar out of the processors"
+            f"token {self.vocabulary.tokenizer.piece(token)!r} at position {position} "
+            f"does not follow the {self.grammar.kind}, which does not allow it {where};"
+            " undo it, or take the grammar out of the processors"
         )
 
     def _left(self, length: int) -> int | None:
-        """Return how many tokens are left after `length`; None if it does not matter.
-
-        Far from the limit it does not, nor behind it.
-        """
+        """Return how many tokens are left; None far from the limit, and behind it."""
         if self.max_new_tokens is None:
             return None
         left = self.start + self.max_new_tokens - length
@@ -157,16 +158,6 @@ class GrammarMask:
         allowed[list(ends)] = state.is_complete
         return allowed
 
-    def _reason_of_limit(self, token: int, spot: Spot, left: int | None) -> str | None:
-        is_free = token in self.vocabulary.end_tokens or spot.state.forced
-        if left is None or spot.ending is None or is_free:
-            return None
-        said = (
-            f"the {left} tokens that are left of {self.max_new_tokens} would not be "
-            "enough to finish the text after it"
-        )
-        return None if spot.can_end_after(token, left) else said
-
     def _reason_of_grammar(
         self, token: int, state: GrammarState, context: TokenIds
     ) -> str:
@@ -185,21 +176,12 @@ class GrammarMask:
         return f"…{before[-24:]}{tokenizer.piece(token)} is not allowed by the {kind}"
 
 
-class _Spots(OrderedDict[bytes, Spot]):
+class _Spots(dict[bytes, Spot]):
     """Spots by the tokens that led there: the newest of them, and the first.
 
-    Attributes:
-        first: the spot before the first token.
-        lock: held by whoever looks something up; a spot is worked out only once.
+    Whoever looks one up holds the lock, so that a spot is worked out only once.
     """
 
     def __init__(self, first: Spot) -> None:
         super().__init__({b"": first})
-        self.first = first
-        self.lock = threading.RLock()
-
-    def keep(self, text: bytes, spot: Spot) -> None:
-        """Keep one more spot."""
-        self[text] = spot
-        if len(self) > KEPT_SPOTS:
-            del self[next(key for key in self if key)]
+        self.first, self.lock = first, threading.RLock()

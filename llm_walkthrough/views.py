@@ -11,6 +11,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
+from llm_walkthrough.arrays import Logits, TokenIds
 from llm_walkthrough.machine.judgements import Row
 from llm_walkthrough.model_files.ports import folded
 from llm_walkthrough.model_files.token_text import visible as visible  # noqa: PLC0414 - notebooks show texts by it
@@ -45,8 +46,28 @@ class Code(str):
     __slots__ = ()
 
 
+class _Captioned(ABC):
+    """Something that is shown under a caption, if it has one."""
+
+    caption: str
+
+    def _repr_html_(self) -> str:
+        style, caption = "margin:.3em 0", html.escape(self.caption)
+        above = f'<div style="{style}"><b>{caption}</b></div>' if caption else ""
+        return above + self._html()
+
+    def __repr__(self) -> str:
+        return f"{self.caption}\n{self._text()}" if self.caption else self._text()
+
+    @abstractmethod
+    def _html(self) -> str: ...
+
+    @abstractmethod
+    def _text(self) -> str: ...
+
+
 @dataclass(frozen=True, repr=False)
-class Table:
+class Table(_Captioned):
     """Rows under headings.
 
     A cell is text, `Code`, a number, a boolean ("yes", "no") or None ("—"). A column of
@@ -59,34 +80,29 @@ class Table:
     int4       0.5
     float32      4
 
-    Attributes:
-        columns: the headings.
-        rows: each as long as `columns`.
-        caption: what the table shows; stands above it.
     """
 
     columns: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[Cell]]  # each as long as `columns`
     caption: str = ""
 
-    def _repr_html_(self) -> str:
+    def _html(self) -> str:
         sides = self._sides()
-        head = "".join(map(_heading, self.columns, sides))
+        boxes = zip(map(_box, sides), map(html.escape, self.columns), strict=True)
+        head = "".join(f'<th style="{box}">{name}</th>' for box, name in boxes)
         body = "".join(
             f"<tr>{''.join(map(_html_cell, row, sides))}</tr>" for row in self.rows
         )
         style = "border-collapse:collapse;margin:.6em 0"
-        table = f'<table style="{style}"><tr>{head}</tr>{body}</table>'
-        return f"{_above(self.caption)}{table}"
+        return f'<table style="{style}"><tr>{head}</tr>{body}</table>'
 
-    def __repr__(self) -> str:
+    def _text(self) -> str:
         sides = self._sides()
         lines = [list(self.columns), *(list(map(_cell_text, r)) for r in self.rows)]
         widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
         lines.insert(1, ["─" * width for width in widths])
         cells = [map(_aligned, line, widths, sides) for line in lines]
-        aligned = ["  ".join(line).rstrip() for line in cells]
-        return "\n".join([self.caption, *aligned] if self.caption else aligned)
+        return "\n".join("  ".join(line).rstrip() for line in cells)
 
     def _sides(self) -> list[Side]:
         """Return on which side each column stands."""
@@ -97,48 +113,37 @@ class Table:
 
 
 @dataclass(frozen=True, repr=False)
-class Chips:
-    """Short pieces in a row, each in a frame of its own, such as the tokens of a text.
-
-    Attributes:
-        pieces: what stands in the frames.
-        caption: what the row shows; stands above it.
-    """
+class Chips(_Captioned):
+    """Short pieces in a row, each in a frame of its own: the tokens of a text."""
 
     pieces: Sequence[str]
     caption: str = ""
 
-    def _repr_html_(self) -> str:
+    def _html(self) -> str:
         frame = f"border:{BORDER};border-radius:4px;padding:.1em .3em"
         style = f"{frame};margin-right:.2em;{_MONOSPACE}"
         pieces = map(html.escape, self.pieces)
         chips = "".join(f'<span style="{style}">{piece}</span> ' for piece in pieces)
-        return f'{_above(self.caption)}<div style="line-height:2">{chips}</div>'
+        return f'<div style="line-height:2">{chips}</div>'
 
-    def __repr__(self) -> str:
-        row = " ".join(self.pieces)
-        return f"{self.caption}\n{row}" if self.caption else row
+    def _text(self) -> str:
+        return " ".join(self.pieces)
 
 
 @dataclass(frozen=True, repr=False)
-class Passage:
-    """Running text with its line breaks, such as an answer of the model.
+class Passage(_Captioned):
+    """Running text with its line breaks, such as an answer of the model."""
 
-    Attributes:
-        text: is wrapped between words where a page is too narrow for a line.
-        caption: what the text is; stands above it.
-    """
-
-    text: str
+    text: str  # is wrapped between words where a page is too narrow for a line
     caption: str = ""
 
-    def _repr_html_(self) -> str:
+    def _html(self) -> str:
         style = f"border-left:3px solid {_GREY};padding:.2em .8em"
         lines = "<br>".join(map(html.escape, self.text.split("\n")))
-        return f'{_above(self.caption)}<div style="{style}">{lines}</div>'
+        return f'<div style="{style}">{lines}</div>'
 
-    def __repr__(self) -> str:
-        return f"{self.caption}\n{self.text}" if self.caption else self.text
+    def _text(self) -> str:
+        return self.text
 
 
 class Vocabulary(Protocol):
@@ -230,37 +235,12 @@ def candidates_table(tokenizer: Vocabulary, logits: Logits, count: int = 10) -> 
 
     Tokens that a filter has removed (logit -inf) are left out.
     """
-    probabilities, likeliest = _ranked(logits, count)
-    rows = []
+    probabilities, rows = softmax(logits), []
+    likeliest = likeliest_first(probabilities)[:count].tolist()
     for rank, token in enumerate(likeliest, start=1):
-        figures = (f"{logits[token]:.1f}", _percent(probabilities[token]))
+        figures = (f"{logits[token]:.1f}", f"{100 * probabilities[token]:.1f} %")
         rows.append((rank, token, Code(tokenizer.piece(token)), *figures))
     return Table(("rank", "id", "token", "logit", "probability"), rows)
-
-
-def stages_table(
-    tokenizer: Vocabulary, stages: Mapping[str, Logits], count: int = 10
-) -> Table:
-    """Return how the likeliest tokens fare from one stage of processing to the next.
-
-    Each stage has a heading and logits [vocab] float32; the first ranks the tokens.
-    """
-    ranked = [_ranked(logits, count) for logits in stages.values()]
-    rows = [
-        (Code(tokenizer.piece(token)), *(_percent(p[token]) for p, _ in ranked))
-        for token in ranked[0][1]
-    ]
-    return Table(("token", *stages), rows)
-
-
-def _ranked(logits: Logits, count: int) -> tuple[Probabilities, list[int]]:
-    """Return probabilities [vocab] float64, and the likeliest tokens among them."""
-    probabilities = softmax(logits)
-    return probabilities, likeliest_first(probabilities)[:count].tolist()
-
-
-def _percent(probability: float) -> str:
-    return _NONE if probability == 0 else f"{100 * probability:.1f} %"
 
 
 def _cell_text(cell: Cell) -> str:
@@ -278,18 +258,8 @@ def _is_number(cell: Cell) -> bool:
     return cell is None or (isinstance(cell, Real) and not isinstance(cell, bool))
 
 
-def _above(caption: str) -> str:
-    if not caption:
-        return ""
-    return f'<div style="margin:.3em 0"><b>{html.escape(caption)}</b></div>'
-
-
 def _box(side: Side) -> str:
     return f"text-align:{side};padding:.2em .7em;border-bottom:{BORDER}"
-
-
-def _heading(name: str, side: Side) -> str:
-    return f'<th style="{_box(side)}">{html.escape(name)}</th>'
 
 
 def _html_cell(cell: Cell, side: Side) -> str:

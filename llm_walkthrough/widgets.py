@@ -18,12 +18,11 @@ import traitlets
 
 from llm_walkthrough.arrays import Logits, TokenIds
 from llm_walkthrough.panel.acting import Acting
-from llm_walkthrough.panel.frame import SCRIPT, STYLE, export, framed, notice
+from llm_walkthrough.panel.frame import SCRIPT, STYLE, export, framed
 from llm_walkthrough.panel.small import feeding, race, reshaping, spelling
-from llm_walkthrough.panel.step.desk import Desk
 from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.saved_run import written
-from llm_walkthrough.panel.step.walk import Walk
+from llm_walkthrough.panel.step.walk import Desk, Walk
 from llm_walkthrough.sampling import Processor, Sampling
 from llm_walkthrough.stepper import Stepper
 from llm_walkthrough.tokenizer import Tokenizer
@@ -31,9 +30,6 @@ from llm_walkthrough.views import Vocabulary
 
 if TYPE_CHECKING:
     from llm_walkthrough.model import Model
-
-Draw = Callable[[Any, Any], str]  # the page of what an engine shows
-Picture = Callable[[Any, Any], tuple[str, str]]  # without a kernel: HTML, and words
 
 
 class Board(anywidget.AnyWidget):
@@ -49,8 +45,8 @@ class Board(anywidget.AnyWidget):
     def __init__(
         self,
         engine: Acting[Any],  # holds the moment, and does what the page asks for
-        draw: Draw,
-        picture: Picture,
+        draw: Callable[[Any, Any], str],  # the page of what the engine shows
+        picture: Callable[[Any, Any], tuple[str, str]],  # without a kernel: HTML, words
         vocabulary: object,  # shows the tokens
     ) -> None:
         self._engine, self._vocabulary = engine, vocabulary
@@ -86,7 +82,7 @@ class Board(anywidget.AnyWidget):
     def _drawn(self) -> str:
         engine = self._engine
         drawn = engine.drawn(lambda: self._draw(engine.snapshot(), self._vocabulary))
-        return drawn or framed(notice(engine.now.notice), title="a panel")
+        return drawn or framed(engine.now, title="a panel")
 
     def _repr_mimebundle_(
         self,

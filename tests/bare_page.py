@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import tiny_tokenizer
 from playwright.sync_api import Locator, Page
-from toy_model import NAMES, GrownToy
+from toy_model import GrownToy
 
 from llm_walkthrough.arrays import LogitsRows, TokenIds
 from llm_walkthrough.kv_cache import KVCache
@@ -88,24 +88,14 @@ async ([script, style, state, dark, late]) => {
 """
 
 
-class FedToy(GrownToy):
-    """A toy that tells what it feeds and likes the hostile tokens."""
+class HostileToy(GrownToy):
+    """A toy that likes the hostile tokens."""
 
     def __init__(self, vocab: int, liked: range) -> None:
         super().__init__(vocab)
         self._liked = liked
         folder = SimpleNamespace(parent=Path("toy"))
         self.graph = SimpleNamespace(path=folder, end_tokens=())
-
-    def feed(self, unseen: TokenIds, cache: KVCache) -> dict[str, np.ndarray]:
-        total = cache.length + len(unseen)
-        mask = np.ones((1, total), np.int64)
-        past = cache.arrays()
-        return {
-            "input_ids": unseen[np.newaxis],
-            "attention_mask": mask,
-            **{name: past[name] for name in NAMES},
-        }
 
     def run(self, unseen: TokenIds, cache: KVCache) -> tuple[LogitsRows, KVCache]:
         rows, longer = super().run(unseen, cache)
@@ -120,7 +110,7 @@ class Kernel(StepPanel):
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - as StepPanel
         self._files: list[object] = []
         tokenizer, liked = _vocabulary()
-        self.toy = FedToy(tokenizer.vocab, liked)
+        self.toy = HostileToy(tokenizer.vocab, liked)
         model: Any = self.toy
         super().__init__(model, tokenizer, tokenizer.encode(PROMPT), **settings)
 

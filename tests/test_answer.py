@@ -55,15 +55,11 @@ def test_greedy_answer_has_the_tokens_of_the_stepper(loaded: Loaded) -> None:
     assert answer.new_tokens.tolist() == by_hand
 
 
-def test_text_is_what_the_tokens_spell(loaded: Loaded) -> None:
-    answer = answered(loaded, Settings(LEVEL, seed=3))
-    assert answer.text == loaded[1].decode(answer.new_tokens)
-    assert answer.text
-
-
 def test_same_seed_repeats_an_answer_as_no_other_does(loaded: Loaded) -> None:
-    texts = [answered(loaded, Settings(LEVEL, seed)).text for seed in (1, 1, 2)]
-    assert texts[0] == texts[1] != texts[2]
+    answers = [answered(loaded, Settings(LEVEL, seed)) for seed in (3, 3, 2)]
+    first, again, other = (answer.text for answer in answers)
+    assert "" != first == again != other
+    assert first == loaded[1].decode(answers[0].new_tokens)
 
 
 def test_limit_stops_after_exactly_that_many_tokens(loaded: Loaded) -> None:
@@ -121,15 +117,10 @@ def test_answer_that_stops_in_the_middle_of_its_grammar_is_not_passed_off_as_who
     assert answer.figures.stop_reason == "limit"
     with pytest.raises(InputError, match=r"did not fit: after 6 .* --max-new-tokens"):
         answer.require_whole()
-
-
-def test_interrupted_answer_is_left_to_who_interrupted_it(loaded: Loaded) -> None:
-    model, tokenizer = loaded
-    settings = Settings(LEVEL, grammar=regular_expression("(yes|no)[.!]{30}"))
-    answer = Answer(model, tokenizer, tokenizer.encode("abc"), settings)
-    next(answer.stream())
-    answer.interrupt()
-    answer.require_whole()
+    interrupted = Answer(*loaded, answer.prompt, answer.settings)
+    next(interrupted.stream())
+    interrupted.interrupt()
+    interrupted.require_whole()  # its reader knows
 
 
 def test_full_context_stops_an_answer(loaded: Loaded) -> None:
@@ -153,7 +144,7 @@ def test_interrupted_answer_keeps_its_text_and_its_figures(loaded: Loaded) -> No
     assert answer.figures.new_tokens == 3
 
 
-def test_figures_before_the_first_token_are_zero_and_not_an_error(
+def test_figures_are_zero_at_first_and_count_the_cache_of_all_that_was_seen(
     loaded: Loaded,
 ) -> None:
     model, tokenizer = loaded
@@ -161,11 +152,6 @@ def test_figures_before_the_first_token_are_zero_and_not_an_error(
     answer.interrupt()
     assert answer.figures == Figures(0, 0, 0, 0.0, "interrupted", 0)
     assert "tokens/s" not in str(answer.figures)
-
-
-def test_cache_is_counted_for_the_tokens_that_the_model_has_seen(
-    loaded: Loaded,
-) -> None:
     answer = answered(loaded, Settings(GREEDY, max_new_tokens=4), "abc")
     seen = 3 + answer.figures.new_tokens - 1
     assert answer.figures.cache_bytes == seen * loaded[0].graph.cache_bytes_per_token
@@ -191,13 +177,12 @@ def test_decode_time_is_from_the_first_token_to_the_last(
     assert answer.figures.decode_seconds == expected
 
 
-def test_prompt_that_fills_the_context_is_refused(loaded: Loaded) -> None:
+def test_what_cannot_be_used_is_refused(loaded: Loaded) -> None:
     prompt = np.zeros(CONTEXT, np.int64)
     with pytest.raises(InputError, match=f"{CONTEXT} tokens.*shorten the prompt"):
         Answer(*loaded, prompt, Settings())
-
-
-def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(InputError, match="stop text must not be empty"):
+        answered(loaded, Settings(stop_texts=("",)))
     with pytest.raises(InputError, match=r"maximum of new tokens must be .* got 0"):
         Settings(max_new_tokens=0)
     with pytest.raises(InputError, match="seed must be"):
@@ -206,24 +191,18 @@ def test_settings_out_of_range_are_refused() -> None:
         Settings(stop_texts=("b",), grammar=regular_expression("a"))
 
 
-def test_empty_stop_text_is_refused(loaded: Loaded) -> None:
-    with pytest.raises(InputError, match="stop text must not be empty"):
-        answered(loaded, Settings(stop_texts=("",)))
-
-
 def test_chat_prompt_holds_the_system_text_before_the_question(loaded: Loaded) -> None:
     text = chat_prompt(loaded[1], "Why?", "Be brief.")
     assert 0 < text.index("Be brief.") < text.index("Why?")
     assert "system" not in chat_prompt(loaded[1], "Why?")
 
 
-def test_graph_file_is_opened_with_the_tokenizer_beside_it(tmp_path: Path) -> None:
+def test_graph_file_is_opened_with_the_tokenizer_beside_it_if_they_fit(
+    tmp_path: Path,
+) -> None:
     folder = write_tiny_folder(tmp_path)
     _, tokenizer = answering.load(folder / "model.onnx")
     assert tokenizer.folder == folder
-
-
-def test_tokenizer_of_a_larger_model_is_refused(tmp_path: Path) -> None:
-    folder = write_folder(write_tiny_folder(tmp_path), byte_level())
+    write_folder(folder, byte_level())  # of a larger model
     with pytest.raises(InputError, match="of one model"):
         answering.load(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,12 +29,12 @@ ROWS = (
     {"widgets"},
 )
 
-# The same inside `panel`: state, then marks, then what is made of them.
+# The same inside `panel`: state, then the frame, then what stands in it.
 PANEL_ROWS = (
     {"acting", "watched"},
     {"candidates", "wording"},
-    {"knobs", "marks"},
-    {"frame", "page_candidates", "page_engine"},
+    {"frame"},
+    {"page_candidates", "page_engine"},
     {"step", "small"},
 )
 
@@ -119,9 +120,7 @@ def test_imports_inside_the_panels_point_to_the_rows_above() -> None:
 
 
 def test_the_state_of_the_step_panel_knows_nothing_of_html() -> None:
-    drawing = {f"panel.{room}" for row in PANEL_ROWS[2:4] for room in row} - {
-        "panel.knobs"
-    }
+    drawing = {f"panel.{room}" for row in PANEL_ROWS[2:4] for room in row}
     knowing = {
         m for m in IMPORTS if m.startswith("panel.step.") and IMPORTS[m] & drawing
     }
@@ -163,3 +162,33 @@ def test_the_decode_loop_loads_no_engine() -> None:
         check=True,
     )
     assert answer.stdout == "[]\n"
+
+
+# --- how large it is, and how it begins -----------------------------------------------
+CORE = (
+    "arrays errors sampling kv_cache graph tokenizer model branch stepper model_files"
+)
+CORE_PLACES = {place for name in CORE.split() for place in (name, f"{name}.py")}
+MOST_LINES = {"the core": 2_500, "the package": 10_000}
+"""Lines that are not blank: the course rests on a package that one person can read."""
+
+
+def num_lines(files: Iterable[Path]) -> int:
+    texts = [file.read_text("utf-8").splitlines() for file in files]
+    return sum(bool(line.strip()) for lines in texts for line in lines)
+
+
+def test_the_package_stays_small() -> None:
+    every = [*(ROOT / PACKAGE).rglob("*.py")]
+    core = [f for f in every if f.relative_to(ROOT / PACKAGE).parts[0] in CORE_PLACES]
+    lines = {"the core": num_lines(core), "the package": num_lines(every)}
+    assert {n: k for n, k in lines.items() if k > MOST_LINES[n]} == {}
+
+
+def test_the_first_line_of_a_module_says_what_it_is() -> None:
+    offenders = []
+    for module, file in FILES.items():
+        doc = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
+        if not doc.partition("\n")[0].endswith("."):  # a phrase, and no question
+            offenders.append(module)
+    assert offenders == []

@@ -158,48 +158,29 @@ def refuse_to_lock(*_: object, **__: object) -> None:
 
 
 @pytest.mark.usefixtures("models")
-def test_a_read_only_folder_with_the_model_works(
+def test_a_read_only_folder_works_with_the_model_and_without_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = fetch("tiny")
     monkeypatch.setattr(FileLock, "acquire", refuse_to_lock)
     assert fetch("tiny") == find("tiny") == folder
     assert fetch_gguf("tiny").is_file()
-
-
-@pytest.mark.usefixtures("models")
-def test_a_read_only_folder_without_the_model_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(FileLock, "acquire", refuse_to_lock)
     with pytest.raises(InputError, match="read-only; set LLM_WALKTHROUGH_MODELS"):
-        fetch("tiny")
+        fetch("tiny-float32")
 
 
-def test_the_environment_names_the_models_folder(
+def test_models_lie_in_the_clone_or_at_home_or_where_the_environment_says(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert models_folder() == models
-    monkeypatch.setenv("LLM_WALKTHROUGH_MODELS", str(tmp_path / "hub"))
-    assert models_folder() == tmp_path / "hub"
-
-
-def test_without_a_clone_models_lie_in_the_users_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setattr(catalogue, "REPOSITORY_MODELS", tmp_path / "no-clone")
-    monkeypatch.delenv("LLM_WALKTHROUGH_MODELS", raising=False)
     assert models_folder().is_relative_to(Path.home())
     with pytest.raises(InputError, match=r"no catalogue\.toml"):
         find("smollm2")
-
-
-def test_an_installed_package_knows_its_catalogue(
-    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(catalogue, "REPOSITORY_MODELS", tmp_path / "no-clone")
     monkeypatch.setattr(catalogue, "INSTALLED_SHARE", models)
     assert [entry.name for entry in catalogue.entries()] == ["tiny-model"]
+    monkeypatch.setenv("LLM_WALKTHROUGH_MODELS", str(tmp_path / "hub"))
+    assert models_folder() == tmp_path / "hub"
 
 
 def test_the_catalogue_in_the_repository_has_the_default_model_first() -> None:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -16,12 +16,7 @@ from llm_walkthrough.errors import InputError
 from llm_walkthrough.machine import facts
 from llm_walkthrough.machine.judgements import Row, Severity
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import ModuleType
-
-    Replace = Callable[..., None]
-
+Replace = Callable[..., None]
 ROWS = [
     Row("Python", "CPython 3.12", "CPython 3.11 to 3.14"),
     Row("memory", "0.5 GB free", "1 GB free", Severity.PROBLEM, "Close programs."),
@@ -103,12 +98,8 @@ def test_a_full_disk_matters_only_where_the_model_is_not_known_to_be_there(
 
     monkeypatch.setattr(facts, "free_disk", lambda _: 0)
     for find, severity in ((broken, Severity.PROBLEM), (Path, Severity.OK)):
-        replace(
-            "llm_walkthrough.catalogue",
-            choices=choices,
-            find=find,
-            models_folder=lambda: Path("m"),
-        )
+        folder = {"models_folder": lambda: Path("m")}
+        replace("llm_walkthrough.catalogue", choices=choices, find=find, **folder)
         assert answer("disk").severity is severity
 
 
@@ -121,32 +112,22 @@ def test_packages_that_are_missing_cost_only_the_rows_that_need_them(
         "print(to_text(check()))"
     )
     root = Path(environment.__file__).parents[1]
-    bare = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program, str(root)],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-    )
-    rows = [line.split()[:2] for line in bare.stdout.splitlines() if line[0] != " "]
+    command = [sys.executable, "-I", "-S", "-c", program, str(root)]
+    text = subprocess.check_output(command, text=True, cwd=tmp_path)
+    rows = [line.split()[:2] for line in text.splitlines() if line[0] != " "]
     assert ["ok", "Python"] in rows
     assert ["problem", "memory"] in rows
     assert ["problem", "onnxruntime"] in rows
     assert len(rows) == len(environment.QUESTIONS)
 
 
-def test_devices_are_named_with_their_kind_and_provider(replace: Replace) -> None:
-    npu = SimpleNamespace(
-        ep_name="QNNExecutionProvider",
-        device=SimpleNamespace(type=SimpleNamespace(name="NPU")),
-    )
-    replace("onnxruntime", get_ep_devices=lambda: [npu])
-    assert answer("devices").found == "QNNExecutionProvider (NPU)"
-
-
-def test_an_onnxruntime_that_knows_no_devices_costs_only_that_row(
+def test_devices_are_named_with_kind_and_provider_if_onnxruntime_knows_any(
     replace: Replace,
 ) -> None:
+    kind = SimpleNamespace(type=SimpleNamespace(name="NPU"))
+    npu = SimpleNamespace(ep_name="QNNExecutionProvider", device=kind)
+    replace("onnxruntime", get_ep_devices=lambda: [npu])
+    assert answer("devices").found == "QNNExecutionProvider (NPU)"
     replace("onnxruntime", get_available_providers=lambda: ["CPUExecutionProvider"])
     assert answer("devices").severity is Severity.NOTE
     assert answer("providers").severity is Severity.OK

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from llm_walkthrough.grammar import (
     Grammar,
     json_schema,
     lark_grammar,
-    read_text,
     regular_expression,
 )
 
@@ -29,53 +27,34 @@ def test_equal_descriptions_are_equal_and_print_themselves() -> None:
     assert json_schema("true") == json_schema({})
 
 
-@pytest.mark.parametrize(
-    ("schema", "reason"),
-    [
-        ({"type": "integer", "minimum": 5, "maximum": 3}, "Unsatisfiable"),
-        ({"enum": []}, "Unsatisfiable"),
-        ({"type": "string", "minLength": 5, "maxLength": 2}, "Unsatisfiable"),
-        ("false", "Unsatisfiable"),
-        ("false\n", "Unsatisfiable"),
-        ({"type": "integr"}, "Invalid type: integr"),
-        ({"type": "array", "uniqueItems": True}, "uniqueItems"),
-        ({"$ref": "#/nowhere"}, "/nowhere"),
-        ({"type": "string", "pattern": "[a"}, "unclosed character class"),
-    ],
-)
-def test_a_schema_that_cannot_be_followed_is_refused_with_the_reason(
-    schema: dict[str, Any] | str, reason: str
-) -> None:
-    with pytest.raises(InputError) as refused:
-        json_schema(schema)
-    assert reason in str(refused.value)
-    assert "mend the schema" in str(refused.value)
-    assert "\n" not in str(refused.value)
+REFUSED: list[tuple[dict[str, Any] | str, str]] = [
+    ({"type": "integer", "minimum": 5, "maximum": 3}, "Unsatisfiable.*mend the schema"),
+    ({"enum": []}, "Unsatisfiable"),
+    ({"type": "string", "minLength": 5, "maxLength": 2}, "Unsatisfiable"),
+    ("false", "Unsatisfiable"),
+    ("false\n", "Unsatisfiable"),
+    ({"type": "integr"}, "Invalid type: integr"),
+    ({"type": "array", "uniqueItems": True}, "uniqueItems.*mend the schema"),
+    ({"$ref": "#/nowhere"}, "/nowhere"),
+    ({"type": "string", "pattern": "[a"}, "unclosed character class"),
+    ('{"type": ', "is not JSON"),
+    ("", "is not JSON"),
+    ("[1]", "must be an object or a boolean"),
+    ({"enum": {1, 2}}, "dictionaries, lists, strings"),
+]
 
 
-def test_what_is_no_schema_at_all_is_refused() -> None:
-    refusals: list[tuple[dict[str, Any] | str, str]] = [
-        ('{"type": ', "is not JSON"),
-        ("", "is not JSON"),
-        ("[1]", "must be an object or a boolean"),
-        ({"enum": {1, 2}}, "dictionaries, lists, strings"),
-    ]
-    for schema, said in refusals:
-        with pytest.raises(InputError, match=said):
+def test_a_schema_that_cannot_be_followed_is_refused_with_the_reason() -> None:
+    for schema, said in REFUSED:
+        with pytest.raises(InputError, match=f"^[^\n]*{said}[^\n]*$"):
             json_schema(schema)
 
 
-@pytest.mark.parametrize(
-    ("pattern", "reason"),
-    [("[", "unclosed character class"), ("(?!a)b", "look-around"), ("a{3", "")],
-)
-def test_a_pattern_that_makes_no_sense_is_refused(pattern: str, reason: str) -> None:
-    with pytest.raises(InputError, match="mend the expression") as refused:
-        regular_expression(pattern)
-    assert reason in str(refused.value)
-
-
-def test_a_lark_grammar_that_makes_no_sense_is_refused() -> None:
+def test_a_pattern_or_grammar_that_makes_no_sense_is_refused() -> None:
+    reasons = {"[": "unclosed character class", "(?!a)b": "look-around", "a{3": ""}
+    for pattern, reason in reasons.items():
+        with pytest.raises(InputError, match=f"{reason}.*mend the expression"):
+            regular_expression(pattern)
     for text in ("start: nobody", "no colon {{", ""):
         with pytest.raises(InputError, match="it needs a rule named start"):
             lark_grammar(text)
@@ -104,18 +83,3 @@ def test_without_llguidance_one_sentence_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "llguidance", None)
     with pytest.raises(InputError, match="pip install llguidance"):
         Grammar("regular expression", "a")
-
-
-def test_a_file_is_read_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
-    file = tmp_path / "schema.json"
-    for encoding in ("utf-8", "utf-8-sig"):
-        file.write_text('{"const": "ü"}', encoding=encoding)
-        assert read_text(file) == '{"const": "ü"}'
-
-
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    (tmp_path / "latin.json").write_bytes(b'"\xff"')
-    for name in ("missing.json", "latin.json", ""):
-        with pytest.raises(InputError, match="cannot be read as text") as refused:
-            read_text(tmp_path / name)
-        assert name in str(refused.value)

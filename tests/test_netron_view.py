@@ -63,14 +63,8 @@ def test_what_the_page_loads_is_there() -> None:
 
 
 def test_nothing_else_is_handed_out() -> None:
-    secrets = (
-        "/model.onnx.data",
-        "/../secret.json",
-        "/%2e%2e/secret.json",
-        "/server.py",
-    )
-    for path in secrets:
-        assert get(serve(GRAPH), path)[0].status == HTTPStatus.NOT_FOUND, path
+    for path in ("model.onnx.data", "../secret.json", "%2e%2e/s.json", "server.py"):
+        assert get(serve(GRAPH), f"/{path}")[0].status == HTTPStatus.NOT_FOUND, path
 
 
 def test_two_graphs_have_two_servers_and_one_graph_has_one() -> None:
@@ -85,17 +79,12 @@ def test_on_ones_own_machine_the_frame_shows_the_server_itself() -> None:
     assert f'<iframe title="netron" src="{view.address}"' in view._repr_html_()
 
 
-def test_behind_a_hub_the_frame_goes_through_the_proxy(
+def test_behind_a_hub_the_frame_goes_through_the_proxy_or_another_way_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     port = port_of(chain())
     monkeypatch.setattr(netron_view, "find_spec", lambda name: name)
     assert open_netron(chain(), HUB).address == f"/user/ann/proxy/{port}/"
-
-
-def test_a_hub_without_a_proxy_is_told_and_another_way_is_named(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
     monkeypatch.setattr(netron_view, "find_spec", lambda _name: None)
     view = open_netron(chain(), HUB)
     assert view.address is None
@@ -126,9 +115,6 @@ def test_a_part_has_the_nodes_ports_and_weights_that_belong_to_it() -> None:
     assert [weight.name for weight in graph.initializer] == ["w1"]
     assert [port.name for port in graph.input] == []
     assert [port.name for port in graph.output] == ["z"]
-
-
-def test_a_part_without_nodes_is_refused() -> None:
     with pytest.raises(InputError, match=r"'/layers\.7/'"):
         part_of(chain(), "/layers.7/")
 

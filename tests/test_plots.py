@@ -56,12 +56,9 @@ def plots() -> dict[str, Plot]:
     }
 
 
-def test_text_in_each_colour_stands_out_from_the_card() -> None:
+def test_each_colour_stands_out_from_the_card_and_no_series_needs_its_own() -> None:
     for colour in [INK, MUTED, HIGHLIGHT, *(c for c, _, _ in SERIES)]:
         assert contrast(numbers(CARD), numbers(colour)) >= READABLE, colour
-
-
-def test_no_two_series_differ_by_colour_alone() -> None:
     assert len({marker for _, marker, _ in SERIES}) == len(SERIES)
 
 
@@ -89,22 +86,13 @@ def test_the_same_numbers_give_the_same_picture(plots: dict[str, Plot]) -> None:
     assert filtered().svg == plots["filtered"].svg
 
 
-def test_a_character_without_a_shape_in_the_font_causes_no_warning() -> None:
+def test_no_character_causes_a_warning_or_is_taken_for_mathematics() -> None:
+    before = dict(mpl.rcParams)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert "🧘" in candidate_bars(["🧘"], [1.0]).svg
-
-
-def test_a_token_that_looks_like_mathematics_is_shown_as_it_is(
-    plots: dict[str, Plot],
-) -> None:
-    assert ">$x_1$<" in plots["candidates"].svg
-
-
-def test_drawing_leaves_matplotlib_as_it_was() -> None:
-    before = dict(mpl.rcParams)
-    assert cumulative_bar(["a"], [1.0], u=0.5).svg
-    assert dict(mpl.rcParams) == before
+        assert ">$x_1$<" in candidate_bars(["$x_1$"], [1.0]).svg
+    assert dict(mpl.rcParams) == before  # drawing leaves matplotlib as it was
 
 
 def test_drawing_does_not_start_pyplot() -> None:
@@ -145,16 +133,13 @@ def test_a_stack_is_told_with_its_sum(plots: dict[str, Plot]) -> None:
     assert "0.1 MB · 0.166 %" in plot.svg
 
 
-@pytest.mark.parametrize(
-    ("u", "told"),
-    [
+def test_the_bar_tells_on_which_token_u_falls() -> None:
+    for u, told in (
         (0.0, "falls on a, which lies from 0.000 to 0.500"),
         (0.5, "falls on b, which lies from 0.500 to 0.900"),
         (0.95, "falls on a token that is not named here"),
-    ],
-)
-def test_the_bar_tells_on_which_token_u_falls(u: float, told: str) -> None:
-    assert told in cumulative_bar(["a", "b"], [0.5, 0.4], u).text
+    ):
+        assert told in cumulative_bar(["a", "b"], [0.5, 0.4], u).text
 
 
 def test_columns_are_told_by_their_mean_and_the_three_highest() -> None:

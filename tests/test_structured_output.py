@@ -154,22 +154,16 @@ def test_a_branch_follows_the_grammar_from_where_it_was_forked() -> None:
     assert first[-1] == other[-1] == "}"
 
 
-def test_a_stretch_without_a_choice_is_one_run() -> None:
-    going = stepper(POSE)
+def test_a_stretch_without_a_choice_is_one_run_of_what_looking_would_draw() -> None:
+    going, looking = stepper(POSE), stepper(POSE)
     opening = [going.step() for _ in range(len('{"pose": "'))]
+    for step in opening:
+        assert looking.probabilities[step.token] == 1
+        assert looking.step().token == step.token
     assert [step.u for step in opening] == [None] * len(opening)
     assert len(going.unseen) == len(PROMPT) + len(opening)
     going.step()
     assert [len(run.tokens) for run in going.runs] == [len(PROMPT) + len(opening)]
-
-
-def test_forced_tokens_are_those_that_looking_at_the_logits_would_draw() -> None:
-    looking = stepper(POSE)
-    going = stepper(POSE)
-    for _ in range(10):
-        token = int(looking.probabilities.argmax())
-        assert looking.probabilities[token] == 1
-        assert looking.step().token == going.step().token == token
 
 
 def test_a_token_forced_by_hand_is_followed_if_the_grammar_allows_it() -> None:
@@ -207,23 +201,17 @@ def test_a_reason_is_given_exactly_for_what_is_masked() -> None:
                     assert left[token] > -np.inf
 
 
-@pytest.mark.parametrize(
-    ("grammar", "text", "token", "said"),
-    [
+def test_a_reason_says_what_is_in_the_way() -> None:
+    for grammar, text, token, said in (
         (DIGITS, "1", "x", "…1x is not allowed by the regular expression"),
         (DIGITS, "1", "<|im_end|>", "the text would end here"),
         (DIGITS, "12", "<|im_start|>", "a special token"),
         (DIGITS, "1234", "5", "only an end token may come"),
         (POSE, "", "a", "only { may come here"),
-    ],
-)
-def test_a_reason_says_what_is_in_the_way(
-    grammar: Grammar, text: str, token: str, said: str
-) -> None:
-    mask = masking(grammar)
-    written = VOCABULARY.tokenizer.library.token_to_id(token)
-    assert written is not None
-    assert said in str(mask.reason(written, after(text)))
+    ):
+        written = VOCABULARY.tokenizer.library.token_to_id(token)
+        assert written is not None
+        assert said in str(masking(grammar).reason(written, after(text)))
 
 
 def test_nothing_comes_after_the_end() -> None:
@@ -246,11 +234,6 @@ def test_the_text_is_complete_when_the_limit_is_reached(limit: int) -> None:
         assert masking(POSE, limit).is_complete(going.tokens), seed
 
 
-def test_a_limit_below_the_shortest_text_is_refused_at_once() -> None:
-    with pytest.raises(InputError, match=r"5 new tokens are too few .* takes 27;"):
-        masking(POSE, 5)
-
-
 def test_near_the_limit_a_token_is_masked_that_would_take_too_long() -> None:
     grammar = regular_expression("a|bcbcbcbcbcbc")
     mask = masking(grammar, 6)
@@ -258,6 +241,8 @@ def test_near_the_limit_a_token_is_masked_that_would_take_too_long() -> None:
     assert "the 6 tokens that are left" in str(mask.reason(ids("b")[0], PROMPT))
 
 
-def test_a_start_before_the_first_token_is_refused() -> None:
+def test_a_low_limit_and_a_start_before_the_first_token_are_refused_at_once() -> None:
+    with pytest.raises(InputError, match=r"5 new tokens are too few .* takes 27;"):
+        masking(POSE, 5)
     with pytest.raises(InputError, match="position 0 or later, got -1"):
         GrammarMask(DIGITS, VOCABULARY, -1)

@@ -22,7 +22,6 @@ from llm_walkthrough.views import (
     columns_table,
     ports_table,
     rows_table,
-    stages_table,
     token_chips,
     tokens_table,
 )
@@ -58,35 +57,24 @@ def shown(table: Table) -> list[str]:
     return repr(table).splitlines()[2:]
 
 
-def test_a_number_with_a_unit_is_still_a_number_and_a_name_of_digits_is_not() -> None:
-    sizes = Table(("size",), [("8 B",), ("1,200 B",), (None,)])
-    assert shown(sizes) == ["    8 B", "1,200 B", "      —"]
-    assert shown(Table(("token",), [(Code("1"),), (Code("365"),)])) == ["1", "365"]
-
-
-def test_values_are_written_for_people() -> None:
+def test_values_are_written_for_people_and_stand_straight() -> None:
     table = Table(("x",), [(True,), (False,), (None,), (0.123456,), (np.float32(2),)])
     assert " ".join(map(str.strip, shown(table))) == "yes no — 0.1235 2"
+    sizes = Table(("size",), [("8 B",), ("1,200 B",), (None,)])
+    assert shown(sizes) == ["    8 B", "1,200 B", "      —"]
+    # a name of digits is no number
+    assert shown(Table(("token",), [(Code("1"),), (Code("365"),)])) == ["1", "365"]
+    wide = Table(("token", "id"), [(Code("你好"), 1), (Code("ab"), 2)])
+    assert shown(wide) == ["你好    1", "ab      2"]
 
 
-def test_wide_characters_keep_the_columns_straight() -> None:
-    table = Table(("token", "id"), [(Code("你好"), 1), (Code("ab"), 2)])
-    assert shown(table) == ["你好    1", "ab      2"]
-
-
-def test_a_caption_stands_above_the_table() -> None:
+def test_a_table_is_its_caption_its_headings_and_its_rows_if_it_has_any() -> None:
     table = Table(("x",), [(1,)], caption="What & why")
-    assert repr(table).splitlines()[0] == "What & why"
+    assert repr(table).startswith("What & why\nx")
     assert table._repr_html_().index("What &amp; why") < table._repr_html_().index("<t")
-
-
-def test_a_table_without_rows_is_its_headings() -> None:
     table = Table(("name", "bytes"), [])
     assert repr(table) == "name  bytes\n────  ─────"
     assert table._repr_html_().count("<tr>") == 1
-
-
-def test_a_row_of_the_wrong_length_is_refused() -> None:
     with pytest.raises(ValueError, match="argument 2 is longer"):
         repr(Table(("one",), [(1, 2)]))
 
@@ -179,18 +167,6 @@ def test_candidates_are_ranked_and_removed_tokens_left_out(logits: np.ndarray) -
     assert len(candidates_table(Letters(), logits, count=2).rows) == 2
 
 
-def test_stages_keep_the_order_of_the_first_and_show_what_is_out(
-    logits: np.ndarray,
-) -> None:
-    only_d = np.where(np.arange(4) == 3, logits, np.float32(-np.inf))
-    table = stages_table(Letters(), {"model": logits, "filtered": only_d}, count=2)
-    assert table.columns == ("token", "model", "filtered")
-    assert [(row[0], row[2]) for row in table.rows] == [("b", "—"), ("d", "100.0 %")]
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (2_400_000, "2.40 MB")],
-)
-def test_bytes_are_told_in_the_unit_that_suits_them(count: int, text: str) -> None:
-    assert byte_count(count) == text
+def test_bytes_are_told_in_the_unit_that_suits_them() -> None:
+    told = [byte_count(count) for count in (0, 999, 1000, 2_400_000)]
+    assert told == ["0 B", "999 B", "1.00 kB", "2.40 MB"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from walking import END, PROMPT, tokenizer, toy
+from walking import END, PROMPT, Hostile, Reader, tokenizer, toy
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.sampling import Sampling, pick, process, softmax, uniform
@@ -23,13 +23,7 @@ from llm_walkthrough.widgets import (
 VIEW = "application/vnd.jupyter.widget-view+json"
 CONTEXT = np.array([0, 3], dtype=np.int64)
 LOGITS = np.array([3.0, 2.0, 1.5, 0.0, -1.0], dtype=np.float32)
-
-
-class Words:
-    """A vocabulary of five words, one of which would break a page if it were raw."""
-
-    def piece(self, token: int) -> str:
-        return ["back", "<side>", "mat", "belly", "cat"][token]
+TEXT = "a 🙏 <script>\u200f</style>"
 
 
 def model() -> Any:  # noqa: ANN401 - a toy with the little of a graph that is asked for
@@ -39,19 +33,19 @@ def model() -> Any:  # noqa: ANN401 - a toy with the little of a graph that is a
 
 
 def sampling_panel() -> SamplingPanel:
-    return SamplingPanel(Words(), LOGITS, CONTEXT)
+    return SamplingPanel(Hostile(), LOGITS, CONTEXT)
 
 
 def cache_panel() -> CachePanel:
-    return CachePanel(model(), tokenizer(), PROMPT)
+    return CachePanel(model(), Hostile(), PROMPT)
 
 
 def text_panel() -> TextPanel:
-    return TextPanel(tokenizer(), "a 🙏 <script>")
+    return TextPanel(tokenizer(), TEXT)
 
 
 def feed_panel() -> FeedPanel:
-    return FeedPanel(model(), tokenizer(), PROMPT)
+    return FeedPanel(model(), Hostile(), PROMPT)
 
 
 MAKERS: tuple[Callable[[], Board], ...] = (
@@ -63,10 +57,11 @@ MAKERS: tuple[Callable[[], Board], ...] = (
 STEPPED: tuple[Callable[[], Any], ...] = MAKERS[1:]
 
 
-def send(panel: Board, action: str, value: object = None) -> None:
+def send(panel: Board, action: str, value: object = None) -> Reader:
     """Do what the browser does when something is clicked, moved or awaited."""
     event = {"action": action, "value": value, "frame": panel.frame}
     panel._handle_custom_msg(event, [])  # noqa: SLF001 - as the library does
+    return Reader(panel.page)
 
 
 def stored(panel: Board) -> dict[str, Any]:
@@ -77,30 +72,61 @@ def stored(panel: Board) -> dict[str, Any]:
 @pytest.mark.parametrize("make", MAKERS)
 def test_each_event_redraws_once_also_one_that_fails(make: Callable[[], Board]) -> None:
     panel = make()
-    send(panel, "nonsense")
+    assert "✗ there is no action 'nonsense'" in send(panel, "nonsense").text
     assert panel.frame == 1
-    assert "✗ there is no action &#x27;nonsense&#x27;" in panel.page
-    send(panel, "reset")
+    assert send(panel, "reset").styled("lw-problem") == []
     assert panel.frame == 2
-    assert "lw-problem" not in panel.page
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_a_page_without_a_kernel_has_a_picture_beside_the_live_panel(
+def test_equal_panels_draw_equal_pages_and_a_small_picture_beside_them(
     make: Callable[[], Board],
 ) -> None:
-    data = stored(make())
+    first, second = make(), make()
+    assert first.page == second.page
+    assert stored(first)["text/html"] == stored(second)["text/html"]
+    for _ in range(100):
+        first._engine.act("step")  # noqa: SLF001 - without a page for each
+    data = stored(first)
     assert VIEW in data
     assert "Run this notebook in a kernel" in data["text/html"]
+    assert "class=" not in data["text/html"]
     assert "0x7" not in data["text/plain"]
     assert len(data["text/html"]) < 60_000
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_equal_panels_draw_equal_pages_and_pictures(make: Callable[[], Board]) -> None:
-    first, second = make(), make()
-    assert first.page == second.page
-    assert stored(first)["text/html"] == stored(second)["text/html"]
+def test_hostile_tokens_are_shown_as_text(make: Callable[[], Board]) -> None:
+    panel, text = make(), ""
+    for _ in range(10):
+        shown, picture = Reader(panel.page), stored(panel)["text/html"]
+        assert {"script", "style"}.isdisjoint(tag for tag, _ in shown.tags)
+        assert "<script>" not in picture
+        text += shown.text
+        assert "x" * 100 not in text + picture
+        send(panel, "roll" if make is sampling_panel else "step")
+    assert "<script>" in text
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_back_and_reset_are_off_until_something_is_done(
+    make: Callable[[], Board],
+) -> None:
+    panel = make()
+    done = "roll" if make is sampling_panel else "step"
+    for action, is_off in (("nonsense", True), (done, False)):
+        shown = send(panel, action)
+        for button in (*shown.actions("back"), *shown.actions("reset")):
+            assert ("aria-disabled" in button) is is_off
+
+
+@pytest.mark.parametrize("make", [cache_panel, text_panel])
+def test_only_a_running_panel_asks_for_the_next_step(make: Callable[[], Board]) -> None:
+    panel = make()
+    assert "data-tick" not in panel.page
+    shown = send(panel, "run")
+    assert "data-tick" in shown.tags[0][1]
+    assert len(shown.actions("stop")) == 1
 
 
 @pytest.mark.parametrize("make", STEPPED)
@@ -118,52 +144,31 @@ def test_a_step_that_cannot_be_made_raises_in_a_cell_and_the_others_are_shown() 
     panel = text_panel()
     with pytest.raises(InputError, match="all tokens were fed"):
         panel.step(99)
-    assert len(panel.fed) == len(tokenizer().encode("a 🙏 <script>"))
+    assert len(panel.fed) == len(tokenizer().encode(TEXT))
     assert f"token <b>{len(panel.fed)}</b>" in panel.page
 
 
-def test_sampling_begins_with_the_usual_settings() -> None:
+def test_a_cell_reads_where_the_knobs_stand_and_what_is_drawn() -> None:
     panel = sampling_panel()
-    assert panel.sampling == Sampling()
-    assert panel.seed == 0
+    assert (panel.sampling, panel.seed) == (Sampling(), 0)
     assert panel.u == uniform(0, position=2)
-
-
-def test_sampling_draws_what_the_functions_draw() -> None:
-    panel = sampling_panel()
     send(panel, "knob", {"name": "temperature", "value": 2})
-    send(panel, "knob", {"name": "seed", "value": 3})
+    send(panel, "u", 0.9)
     processors = Sampling(temperature=2).processors()
     probabilities = softmax(process(LOGITS, CONTEXT, processors))
-    assert panel.chosen == pick(probabilities, uniform(3, position=2))
-    send(panel, "u", 0.9)
-    assert panel.u == 0.9
-    assert panel.chosen == pick(probabilities, 0.9)
+    assert (panel.u, panel.chosen) == (0.9, pick(probabilities, 0.9))
 
 
-def test_the_race_holds_tokens_and_what_was_measured() -> None:
-    panel = cache_panel()
-    panel.step(3)
-    assert len(panel.tokens) == len(PROMPT) + 3
-    assert [one.cached.fed for one in panel.rounds] == [5, 1, 1]
-    assert [one.plain.fed for one in panel.rounds] == [5, 6, 7]
-
-
-def test_the_text_holds_what_each_token_did() -> None:
-    panel = text_panel()
-    panel.step(3)
-    assert [one.given for one in panel.fed] == ["a", " ", ""]
-    assert panel.fed[-1].pending == b"\xf0\x9f"
-
-
-def test_the_feed_is_the_dictionary_of_the_run_that_is_shown() -> None:
-    panel = feed_panel()
-    assert panel.feed["input_ids"].tolist() == [PROMPT.tolist()]
-    panel.step()
-    assert panel.feed["input_ids"].shape == (1, 1)
-    assert panel.feed["attention_mask"].shape == (1, 6)
-    send(panel, "back")
-    assert panel.feed["input_ids"].tolist() == [PROMPT.tolist()]
+def test_a_cell_reads_what_was_raced_spelled_and_fed() -> None:
+    race, text, feed = cache_panel(), text_panel(), feed_panel()
+    assert feed.feed["input_ids"].tolist() == [PROMPT.tolist()]
+    for panel in (race, text, feed):
+        panel.step(3)
+    assert len(race.tokens) == len(PROMPT) + 3
+    assert [one.plain.fed for one in race.rounds] == [5, 6, 7]
+    assert [one.given for one in text.fed] == ["a", " ", ""]
+    assert feed.feed["input_ids"].shape == (1, 1)
+    assert feed.feed["attention_mask"].shape == (1, 8)
 
 
 @pytest.mark.parametrize("make", MAKERS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +18,6 @@ from llm_walkthrough.model import open_model
 from llm_walkthrough.panel.step.saved_run import read
 from llm_walkthrough.tokenizer import open_tokenizer
 from llm_walkthrough.widgets import StepPanel
-
-VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class Panel(StepPanel):
@@ -153,11 +150,3 @@ def test_runs_and_pictures_are_written_to_files_from_a_cell(
     (tmp_path / "run.json").write_text("{}", "utf-8")
     with pytest.raises(InputError, match="this is not a saved run"):
         panel.replay(tmp_path / "run.json")
-
-
-def test_a_page_without_a_kernel_has_a_picture_and_no_address(panel: Panel) -> None:
-    bundle, _ = panel._repr_mimebundle_()
-    assert VIEW in bundle
-    assert "Step panel: toy-int4, step 0" in bundle["text/html"]
-    assert bundle["text/plain"].startswith("Step panel: toy-int4, step 0")
-    assert len(json.dumps(bundle)) < 60_000

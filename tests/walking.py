@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from dataclasses import dataclass
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,17 +14,40 @@ import numpy as np
 from tiny_tokenizer import byte_level, write_folder
 from toy_model import SharedToy, ToyModel
 
-from llm_walkthrough.arrays import LogitsRows, TokenIds
+from llm_walkthrough.arrays import Logits, LogitsRows, TokenIds
 from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.panel.candidates import Distribution
-from llm_walkthrough.panel.step.desk import Desk
-from llm_walkthrough.panel.step.walk import Walk
+from llm_walkthrough.panel.step.walk import Desk, Walk
 from llm_walkthrough.sampling import Sampling
 from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
 
 PROMPT = np.array([40, 41, 262, 43, 44])  # 262 is <|im_start|>
 END = 263
+HOSTILE = ("<script>", "</style>", "\"'&", "\u202eleft", "x" * 300)
 VOID = {"input", "br", "img", "meta", "circle", "path", "hr"}
+
+
+class Hostile:
+    """A vocabulary whose tokens would break a page if they were not escaped."""
+
+    def piece(self, token: int) -> str:
+        return HOSTILE[token % len(HOSTILE)]
+
+
+@dataclass(frozen=True)
+class Without:
+    """A processor that lets one token not come, and says why."""
+
+    token: int
+    label: str = "not that"
+
+    def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
+        changed = logits.copy()
+        changed[self.token] = -np.inf
+        return changed
+
+    def reason(self, token: int, _context: TokenIds, /) -> str | None:
+        return f"{token} is forbidden" if token == self.token else None
 
 
 class Interrupted(SharedToy):

@@ -8,27 +8,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from llm_walkthrough.command_line import commands, terminal
 from llm_walkthrough.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    AddCommand = Callable[..., argparse.ArgumentParser]
-    AddOption = Callable[..., argparse.Action]
+AddCommand = Callable[..., argparse.ArgumentParser]
+AddOption = Callable[..., argparse.Action]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run one command; returns the exit status, one of those in `commands`.
 
-    Args:
-        arguments: the words after the program's name, by default those of this process.
-
-    Returns:
-        The exit status, one of those in `commands`.
+    The `arguments` are the words after the program's name (default: of this process).
     """
     terminal.prepare_output()
     words = sys.argv[1:] if arguments is None else arguments
@@ -38,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"not known here: {' '.join(unknown)}")
     options.jupyter_arguments = unknown
     try:
-        status: int = options.run(options)
+        return int(options.run(options))
     except InputError as error:
         terminal.note(f"{parser.prog}: {error}")
         return commands.BAD_INPUT
@@ -46,7 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return commands.READER_GONE
     except KeyboardInterrupt:
         return commands.INTERRUPTED
-    return status
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -114,8 +106,7 @@ def _add_knobs(option: AddOption) -> None:
         in_words = f"default: {getattr(Sampling, knob.name)}; {knob.off} is off"
         if knob.greedy is not None:
             in_words += f", {knob.greedy} is greedy"
-        metavar = "N" if knob.kind is int else "X"
-        text = f"{knob.help} ({in_words})"
+        text, metavar = f"{knob.help} ({in_words})", "N" if knob.kind is int else "X"
         option(f"--{knob.label}", type=knob.kind, metavar=metavar, help=text)
 
 
@@ -124,8 +115,7 @@ def _add_models(add: AddCommand) -> None:
     command = add("models", help=text, description=text, allow_abbrev=False)
     add_action = command.add_subparsers(title="actions", required=True).add_parser
     text = "List the models that can be fetched, and whether they are there."
-    option = _add(add_action, "list", commands.list_models, text)
-    _add_json(option)
+    _add_json(_add(add_action, "list", commands.list_models, text))
     text = "Fetch and convert models; what is there already is left alone."
     option = _add(add_action, "fetch", commands.fetch_models, text)
     text = "which ones (default: the first of the list)"

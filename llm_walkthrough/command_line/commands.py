@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from argparse import Namespace
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -19,11 +20,8 @@ from llm_walkthrough.command_line import terminal
 from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-
     from llm_walkthrough.answer import Answer, Settings
     from llm_walkthrough.arrays import TokenIds
-    from llm_walkthrough.catalogue import Choice
     from llm_walkthrough.grammar import Grammar
     from llm_walkthrough.tokenizer import Tokenizer
 
@@ -31,8 +29,8 @@ if TYPE_CHECKING:
 OK, PROBLEM, BAD_INPUT, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+# defaults for JupyterLab: it asks nobody for news or updates, unless the user does
 JUPYTER_CONFIG = Path(__file__).parent / "jupyter"
-"""Defaults for JupyterLab: it asks nobody for news or updates, unless the user does."""
 
 
 def doctor(options: Namespace) -> int:
@@ -62,8 +60,7 @@ def lab(options: Namespace) -> int:
             f"JupyterLab cannot be loaded ({error}); run `python3 run.py`, or "
             '`pip install "llm-walkthrough[lab]"`'
         ) from error
-    others = os.environ.get("JUPYTER_CONFIG_PATH", "").split(os.pathsep)
-    folders = [*filter(None, others), str(JUPYTER_CONFIG)]
+    folders = filter(None, (os.environ.get("JUPYTER_CONFIG_PATH"), str(JUPYTER_CONFIG)))
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(folders)
     usual = {
         "ServerApp.ip": "127.0.0.1",
@@ -87,38 +84,44 @@ def list_models(options: Namespace) -> int:
 
     # the other names are shorter ones for the same variants
     listed = [one for name, one in choices().items() if name == one.folder.name]
+    records = [
+        {
+            "name": one.folder.name,
+            "title": one.entry.title,
+            "licence": one.entry.licence,
+            "parameters": one.entry.parameters,
+            "is_ready": one.is_ready,
+            "folder": str(one.folder),
+        }
+        for one in listed
+    ]
     if options.json:
-        _write([_model_record(choice) for choice in listed])
+        _write(records)
         return OK
-    for choice in listed:
-        entry, state = choice.entry, "ready" if choice.is_ready else "not fetched"
-        size = f"{entry.parameters / 1e6:.0f} M parameters"
-        _write(f"{choice.folder.name:<32}  {size}  {entry.licence}  {state}")
+    from llm_walkthrough.views import Table
+
+    rows = []
+    for one in listed:
+        size = f"{one.entry.parameters / 1e6:.0f} M"
+        state = "ready" if one.is_ready else "not fetched"
+        rows.append((one.folder.name, size, one.entry.licence, state))
+    _write(repr(Table(("model", "parameters", "licence", "state"), rows)))
     return OK
 
 
 def fetch_models(options: Namespace) -> int:
-    """Fetch and convert models; writes the folder of each.
-
-    Raises:
-        InputError: a name is not known, or as `catalogue.fetch`.
-    """
+    """Fetch models, and write the folder of each; errors as `catalogue.fetch`."""
     from llm_walkthrough.catalogue import entries, fetch
-    from llm_walkthrough.command_line.progress import progress
 
     for name in options.names or [entries()[0].name]:
-        with progress() as show:
+        with terminal.progress() as show:
             folder = fetch(name, show)
         _write(str(folder))
     return OK
 
 
 def show_folder(options: Namespace) -> int:
-    """Write where a model lies, or where all of them do.
-
-    Raises:
-        InputError: there is no such model, or it was not fetched yet.
-    """
+    """Write where a model lies, or where all of them do; errors as `catalogue.find`."""
     from llm_walkthrough.catalogue import find, models_folder
 
     _write(str(find(options.name) if "name" in options else models_folder()))
@@ -153,18 +156,6 @@ def ask(options: Namespace) -> int:
     return INTERRUPTED if answer.figures.stop_reason == answering.INTERRUPTED else OK
 
 
-def _model_record(choice: Choice) -> dict[str, Any]:
-    entry = choice.entry
-    return {
-        "name": choice.folder.name,
-        "title": entry.title,
-        "licence": entry.licence,
-        "parameters": entry.parameters,
-        "is_ready": choice.is_ready,
-        "folder": str(choice.folder),
-    }
-
-
 def _make(answer: Answer, *, shows: bool) -> None:
     """Make the answer; Ctrl-C ends it and keeps what there is."""
     try:
@@ -185,10 +176,8 @@ def _prompt_text(options: Namespace) -> str:
         )
     words: list[str] = options.prompt
     is_piped = sys.stdin is not None and not sys.stdin.isatty()
-    if words == ["-"] or (not words and is_piped):
-        text = terminal.read_input()
-    else:
-        text = " ".join(words)
+    reads = words == ["-"] or (not words and is_piped)
+    text = terminal.read_input() if reads else " ".join(words)
     if not text.strip():
         raise InputError(
             'the prompt is empty; ask something, as in llm-walkthrough ask "Why is the '
@@ -221,9 +210,13 @@ def _grammar(options: Namespace) -> Grammar | None:
     for name, text_or_path in given.items():
         if name == "regex":  # written in place; the others are files
             return readers[name](text_or_path)
-        text = grammar.read_text(text_or_path)
         try:
-            return readers[name](text)
+            return readers[name](text_or_path.read_text(encoding="utf-8-sig"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{text_or_path} cannot be read as text ({error}); name a file in "
+                "UTF-8 that holds the grammar"
+            ) from error
         except InputError as error:
             raise InputError(f"{text_or_path}: {error}") from error
     return None

@@ -1,8 +1,9 @@
-"""Text and Ctrl-C between a command and its terminal, pipe or file.
+"""Text, progress and Ctrl-C between a command and its terminal, pipe or file.
 
 Whatever stands at the other end: text goes out as UTF-8 and at once, a reader that went
 away and a full disk are told apart. Knows nothing of what is written.
 """
+# ruff: noqa: PLC0415 - rich is loaded when there is progress to be shown, not before
 
 from __future__ import annotations
 
@@ -12,13 +13,11 @@ import io
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from types import FrameType
 
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import FrameType
 
 _READER_GONE = (errno.EPIPE, errno.EINVAL)  # EINVAL: what Windows says instead
 
@@ -93,3 +92,23 @@ def first_ctrl_c(call: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str, float], None]]:
+    """Show progress on standard error while the block runs.
+
+    Gives what the work calls with its activity and the share of it, in 0 … 1. There is
+    a bar for each activity on a terminal, a line at each quarter of it elsewhere.
+    """
+    if not sys.stderr.isatty():  # a file would keep every frame of a bar
+        say = cache(note)  # a line that was written is not written again
+        yield lambda activity, share: say(f"{activity}: {int(share * 4) * 25} %")
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        add = cache(partial(bars.add_task, total=1.0))
+        yield lambda activity, share: bars.update(add(activity), completed=share)

@@ -9,7 +9,6 @@ how likely the end is.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,8 +30,7 @@ _ENDING = frozenset(b'"]}')
 _LATER = frozenset(b"[{(<-+")  # opens something, or begins a number that need not be
 
 
-@dataclass(frozen=True)
-class _Continuation:
+class _Continuation(NamedTuple):
     """Some tokens, and the state that they lead to."""
 
     tokens: Tokens
@@ -44,7 +42,7 @@ class _Continuation:
         for tokens in [forced] if forced else _choices(self.state, choices, free):
             state: GrammarState | None = self.state
             for token in tokens:
-                state = None if state is None else state.after(token)
+                state = state and state.after(token)
             if state is not None:
                 yield _Continuation((*self.tokens, *tokens), state)
 
@@ -85,8 +83,16 @@ class Spot(NamedTuple):
     ending: Tokens | None
 
     def ending_after(self, token: int, state: GrammarState, left: int) -> Tokens | None:
-        """Return an ending of at most `left` tokens from the state after `token`."""
-        ending = _rest_of_ending(state, self.ending, token)
+        """Return an ending of at most `left` tokens from the state after `token`.
+
+        It is what is left of the ending known before, if that fits.
+        """
+        known, ending = self.ending, None
+        if known is not None and known[:1] == (token,):
+            ending = known[1:]
+        elif known is not None:
+            rests = (known[count:] for count in range(min(len(known), SHARED) + 1))
+            ending = next(filter(state.is_completed_by, rests), None)
         if ending is None or len(ending) > left:
             ending = fast_completion(state, left)
         return ending
@@ -94,9 +100,8 @@ class Spot(NamedTuple):
     def can_end_after(self, token: int, left: int) -> bool:
         """Tell whether the text can be finished in `left` tokens, this one included."""
         state = self.state.after(token)
-        if state is None:
-            return False
-        return self.ending_after(token, state, left - 1) is not None
+        ending = None if state is None else self.ending_after(token, state, left - 1)
+        return ending is not None
 
 
 def _searched(state: GrammarState, max_tokens: int) -> Tokens | None:
@@ -115,18 +120,6 @@ def _searched(state: GrammarState, max_tokens: int) -> Tokens | None:
         if not by_length:
             break
     return None
-
-
-def _rest_of_ending(
-    state: GrammarState, ending: Tokens | None, token: int
-) -> Tokens | None:
-    """Return the ending known before `token`, or what is left of it, if it fits."""
-    if ending is None:
-        return None
-    if ending[:1] == (token,):
-        return ending[1:]
-    rests = (ending[count:] for count in range(min(len(ending), SHARED) + 1))
-    return next((rest for rest in rests if state.is_completed_by(rest)), None)
 
 
 def _choices(state: GrammarState, count: int, free: float) -> list[Tokens]:

@@ -29,19 +29,14 @@ class GrammarVocabulary:
 
     Two are equal if they are about the same tokenizer and the same graph's size.
 
-    Args:
-        tokenizer: the one that belongs to the model.
-        vocab: how many tokens the model's logits score.
-        end_tokens: ids by which the model ends its text, at least one.
-
     Raises:
         InputError: tokenizer and logits do not belong together, there is no end token,
             or llguidance is not installed.
     """
 
     tokenizer: Tokenizer
-    vocab: int
-    end_tokens: tuple[int, ...]
+    vocab: int  # tokens that the model's logits score
+    end_tokens: tuple[int, ...]  # ids by which the model ends its text, at least one
 
     def __post_init__(self) -> None:
         self.tokenizer.for_vocab(self.vocab)
@@ -77,14 +72,12 @@ class GrammarVocabulary:
             raise grammar.error(matcher.get_error())
         state = GrammarState(self, matcher)
         try:
-            can_begin = state.is_complete or bool(state.allowed.any())
+            if state.is_complete or state.allowed.any():
+                return state
         except InputError:
             if not matcher.get_error().startswith("NoExtension"):
                 raise
-            can_begin = False
-        if not can_begin:
-            raise grammar.error("no text satisfies it")
-        return state
+        raise grammar.error("no text satisfies it")
 
 
 class _Tokens:
@@ -111,19 +104,12 @@ class _Tokens:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GrammarState:
-    """Where some tokens have led to in a grammar.
-
-    Attributes:
-        vocabulary: the tokens.
-        matcher: llguidance's own state, which is copied before it moves.
-        pending: what is left of the tokens that were forced before.
-        is_ended: whether an end token has come.
-    """
+    """Where some tokens have led to in a grammar."""
 
     vocabulary: GrammarVocabulary
-    matcher: Any
-    pending: tuple[int, ...] = ()
-    is_ended: bool = False
+    matcher: Any  # llguidance's own state, which is copied before it moves
+    pending: tuple[int, ...] = ()  # what is left of the tokens that were forced before
+    is_ended: bool = False  # whether an end token has come
 
     @cached_property
     def is_complete(self) -> bool:
@@ -132,10 +118,7 @@ class GrammarState:
 
     @cached_property
     def forced(self) -> tuple[int, ...]:
-        """The tokens that must come next, as the tokenizer itself would write them.
-
-        None where there is a choice.
-        """
+        """Tokens that must come next, as the tokenizer writes them; () for a choice."""
         return self.pending or (() if self.is_ended else self._find_forced())
 
     def after(self, token: int) -> GrammarState | None:

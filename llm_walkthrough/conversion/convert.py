@@ -29,13 +29,11 @@ def convert(
     variant: Variant,
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Write the model folder `folder` from the file `gguf`.
+    """Write a llama decoder's model folder, also over one from an earlier conversion.
 
-    Args:
-        gguf: a llama decoder; for "int4" its matrices are Q4_1, its embedding Q8_0.
-        folder: made here; one that an earlier conversion made is replaced.
-        variant: "int4" keeps the codes of the file, "float32" writes plain numbers.
-        progress: hears the share that is done, in 0 … 1.
+    "int4" keeps the codes of the file, so that its matrices must be Q4_1 and its
+    embedding Q8_0; "float32" writes plain numbers. `progress` hears the share that is
+    done, in 0 … 1.
 
     Raises:
         InputError: if the file cannot be converted, if `folder` is something else
@@ -46,10 +44,8 @@ def convert(
         raise InputError(
             f"{folder} exists and no conversion made it; name a new folder or remove it"
         )
-    with (
-        storage.refusals_explained(folder.parent),
-        storage.scratch_folder(folder) as scratch,
-    ):
+    refusals = storage.refusals_explained(folder.parent)
+    with refusals, storage.scratch_folder(folder) as scratch:
         complete = scratch / "new"
         complete.mkdir()
         with OnnxWriter(complete) as onnx:
@@ -57,7 +53,6 @@ def convert(
             onnx.save()
         model_folder.write_tokenizer(model, complete)
         model_folder.write_genai_config(model, complete)
-        files = sorted(complete.iterdir())
         record = {
             "version": VERSION,
             "variant": variant,
@@ -65,7 +60,7 @@ def convert(
             "gguf_sha256": storage.sha256(gguf),
             "name": model.field("general.name"),
             "licence": model.field("general.license"),
-            "bytes": {file.name: file.stat().st_size for file in files},
+            "bytes": {f.name: f.stat().st_size for f in sorted(complete.iterdir())},
         }
         model_folder.write_json(complete / RECORD_FILE, record)
         if folder.exists():  # a folder that is not empty cannot be renamed onto

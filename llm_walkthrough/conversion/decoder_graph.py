@@ -24,18 +24,12 @@ from llm_walkthrough.conversion.onnx_writer import OnnxWriter
 if TYPE_CHECKING:
     from jaxtyping import Float64
 
+# what the attention of every layer is given besides vectors and cache
 ATTENTION_INPUTS = ["seqlens_k", "total_sequence_length", "cos_cache", "sin_cache"]
-"""What the attention of every layer is given besides vectors and cache."""
 
 
 class DecoderGraph:
-    """Writes the decoder, layer by layer.
-
-    Args:
-        model: where sizes and weights come from.
-        onnx: where nodes and weights go.
-        kit: how the big matrices are written.
-    """
+    """Writes the decoder, layer by layer, the big matrices as the kit does."""
 
     def __init__(self, model: GgufModel, onnx: OnnxWriter, kit: Kit) -> None:
         self._model, self._onnx, self._kit = model, onnx, kit
@@ -89,21 +83,17 @@ class DecoderGraph:
         last = onnx.node("Sub", [ones, "one"], f"{base}/Sub")
         dims = onnx.node("Shape", [mask], f"{base}/Shape")
         width = onnx.node("Gather", [dims, "width_axis"], f"{base}/Gather", axis=0)
+        int32 = TensorProto.INT32
         for wide, name in ((last, "seqlens_k"), (width, "total_sequence_length")):
-            onnx.node(
-                "Cast", [wide], f"{base}/{name}/Cast", [name], to=TensorProto.INT32
-            )
+            onnx.node("Cast", [wide], f"{base}/{name}/Cast", [name], to=int32)
 
     def _write_layer(self, layer: int, stream: str, change: str) -> tuple[str, str]:
         """One layer: the residual stream, and what is still to be added to it."""
-        node, tensor = f"/model/layers.{layer}", f"blk.{layer}"
-        normed, stream = self._norm(
-            f"{node}/input_layernorm", f"{tensor}.attn_norm", stream, change
-        )
+        name, tensor = f"/model/layers.{layer}", f"blk.{layer}"
+        before, after = f"{name}/input_layernorm", f"{name}/post_attention_layernorm"
+        normed, stream = self._norm(before, f"{tensor}.attn_norm", stream, change)
         change = self._attention(layer, normed)
-        normed, stream = self._norm(
-            f"{node}/post_attention_layernorm", f"{tensor}.ffn_norm", stream, change
-        )
+        normed, stream = self._norm(after, f"{tensor}.ffn_norm", stream, change)
         return stream, self._mlp(layer, normed)
 
     def _norm(

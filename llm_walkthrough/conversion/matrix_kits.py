@@ -1,9 +1,11 @@
 """Kits that write the big matrices of a decoder as ONNX nodes.
 
-Two kits with the same three methods: `Float32Kit` writes plain products, `Int4Kit`
-keeps the 4-bit and 8-bit codes of the file. Knows nothing of layers and attention.
+Two kits: `Float32Kit` writes plain products, `Int4Kit` keeps the 4-bit and 8-bit codes
+of the file. In both `embed` looks up the tokens' rows of the embedding, `linear`
+multiplies by stacked matrices, and `head` turns vectors into the output `logits`; the
+first two return their output's name. Knows nothing of layers and attention.
 
-How a Q4_1 weight w = d * q + m, q in 0 … 15 (module `quantised`), is kept exactly:
+How a Q4_1 weight w = d * q + m, q in 0 … 15 (module `gguf_model`), is kept exactly:
 the fast 4-bit operator, MatMulNBits, computes with d * (q - 8). What is left, m + 8d,
 is the same for all 32 weights of a block, so it multiplies the sum of the block's
 inputs:
@@ -17,77 +19,61 @@ GatherBlockQuantized are described in onnxruntime's ContribOperators.md.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llm_walkthrough.conversion.gguf_model import GgufModel
+from llm_walkthrough.conversion.gguf_model import BLOCK, GgufModel
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
-from llm_walkthrough.conversion.quantised import BLOCK
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32, Shaped
+    from jaxtyping import Shaped
 
 EMBEDDING = "/model/embed_tokens"
 HEAD = "/lm_head"
 INT8_INPUTS = 4  # accuracy_level of MatMulNBits: inputs rounded to int8, block by block
 
 
-class Kit(ABC):
-    """How the big matrices of one variant are written."""
-
+class _Kit:
     def __init__(self, model: GgufModel, onnx: OnnxWriter) -> None:
         self._model, self._onnx = model, onnx
 
-    @abstractmethod
-    def embed(self, token_ids: str) -> str:
-        """Look up the tokens' rows of the embedding; returns the output's name."""
 
-    @abstractmethod
-    def linear(self, name: str, vectors: str, tensors: Sequence[str]) -> str:
-        """Multiply by the stacked matrices `tensors`; returns the output's name."""
-
-    @abstractmethod
-    def head(self, vectors: str) -> None:
-        """Turn vectors into the output `logits`."""
-
-
-class Float32Kit(Kit):
+class Float32Kit(_Kit):
     """Every weight as float32; a head that shares the embedding shares its bytes."""
 
     def embed(self, token_ids: str) -> str:
         """Gather float32 rows."""
-        rows = self._weight(EMBEDDING, self._model.dense("token_embd.weight"))
+        rows = self._weight(EMBEDDING, ["token_embd.weight"])
         return self._onnx.node("Gather", [rows, token_ids], f"{EMBEDDING}/Gather")
 
     def linear(self, name: str, vectors: str, tensors: Sequence[str]) -> str:
         """Multiply by the rows of the matrices as they lie, hence transB."""
-        rows = np.concatenate([self._model.dense(tensor) for tensor in tensors])
-        weight = self._weight(name, rows)
+        weight = self._weight(name, tensors)
         return self._onnx.node("Gemm", [vectors, weight], f"{name}/Gemm", transB=1)
 
     def head(self, vectors: str) -> None:
         """Multiply by the embedding's rows, or by the head's if there are any."""
         rows = f"{EMBEDDING}/weight"
         if self._model.has_own_head:
-            rows = self._weight(HEAD, self._model.dense("output.weight"))
+            rows = self._weight(HEAD, ["output.weight"])
         name, outputs = f"{HEAD}/MatMul", ["logits"]
         self._onnx.node("FusedMatMul", [vectors, rows], name, outputs, transB=1)
 
-    def _weight(self, name: str, rows: Float32[np.ndarray, "outputs inputs"]) -> str:
+    def _weight(self, name: str, tensors: Sequence[str]) -> str:
+        rows = np.concatenate([self._model.dense(tensor) for tensor in tensors])
         return self._onnx.weight(f"{name}/weight", rows)
 
 
-class Int4Kit(Kit):
+class Int4Kit(_Kit):
     """The codes of the file, bit for bit: Q4_1 in the layers, Q8_0 at both ends."""
 
     def embed(self, token_ids: str) -> str:
         """Gather rows of codes and turn them into float32."""
-        matrix = self._model.q8("token_embd.weight")
-        codes = matrix.codes.reshape(len(matrix.codes), -1)  # [vocab, hidden]
-        rows, scales = self._weights(EMBEDDING, codes, matrix.scales)
+        codes, scale_rows = self._model.q8("token_embd.weight")
+        flat = codes.reshape(len(codes), -1)  # [vocab, hidden]
+        rows, scales = self._weights(EMBEDDING, flat, scale_rows)
         return self._onnx.node(
             "GatherBlockQuantized",
             [rows, token_ids, scales],
@@ -109,9 +95,8 @@ class Int4Kit(Kit):
         split = onnx.constant(f"{blocks}_blocks", np.array([-1, blocks, BLOCK]))
         last_axis = onnx.constant("last_axis", np.array([-1]))
         blocked = onnx.node("Reshape", [vectors, split], f"{base}/Reshape")
-        sums = onnx.node(  # of each block of 32 inputs: [tokens, blocks]
-            "ReduceSum", [blocked, last_axis], f"{base}/ReduceSum", keepdims=0
-        )
+        axes, reduce = [blocked, last_axis], f"{base}/ReduceSum"
+        sums = onnx.node("ReduceSum", axes, reduce, keepdims=0)  # [tokens, blocks]
         inputs = [sums, offset_rows, product]
         return onnx.node("Gemm", inputs, f"{name}/block_offsets/Gemm", transB=1)
 
@@ -119,8 +104,7 @@ class Int4Kit(Kit):
         """Multiply by the embedding's own codes, or by the head's if there are any."""
         dims = (self._model.vocab, self._model.hidden // BLOCK, BLOCK)
         if self._model.has_own_head:
-            matrix = self._model.q8("output.weight")
-            weights = self._weights(HEAD, matrix.codes, matrix.scales)
+            weights = self._weights(HEAD, *self._model.q8("output.weight"))
         else:
             codes = self._onnx.same_bytes(f"{HEAD}/codes", f"{EMBEDDING}/codes", dims)
             weights = [codes, f"{EMBEDDING}/scales"]
@@ -149,3 +133,6 @@ class Int4Kit(Kit):
             block_size=BLOCK,
             accuracy_level=INT8_INPUTS,
         )
+
+
+Kit = Float32Kit | Int4Kit

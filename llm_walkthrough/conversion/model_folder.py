@@ -10,6 +10,7 @@ Knows nothing of weights and nodes.
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,11 @@ from llm_walkthrough.conversion.gguf_model import GgufModel
 from llm_walkthrough.conversion.onnx_writer import GRAPH_FILE
 from llm_walkthrough.errors import InputError
 
-SPLITTING = "smollm"
-"""Name in a GGUF file of the one way to split text that is written here."""
-
+SPLITTING = "smollm"  # what a GGUF file calls the one way to split text written here
+# control tokens that end an answer, even where the metadata names only one of them
 END_TEXTS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>")
-"""Control tokens that end an answer, even where the metadata names only one of them."""
-
+# names of the special tokens on the Hugging Face hub, and in a GGUF file
 ROLES = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
-"""Names of the special tokens on the Hugging Face hub, and in a GGUF file."""
 
 
 def write_tokenizer(model: GgufModel, folder: Path) -> None:
@@ -52,11 +50,8 @@ def write_tokenizer(model: GgufModel, folder: Path) -> None:
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, byte_level])
     tokenizer.decoder = decoders.ByteLevel()
-    special = [
-        AddedToken(text, special=True, normalized=False)
-        for text in _control_tokens(model)
-    ]
-    tokenizer.add_special_tokens(special)
+    special = partial(AddedToken, special=True, normalized=False)
+    tokenizer.add_special_tokens(list(map(special, _control_tokens(model))))
     tokenizer.save(str(folder / "tokenizer.json"))
     named = {
         f"{role}_token": tokens[token_id]
@@ -128,21 +123,17 @@ def write_genai_config(model: GgufModel, folder: Path) -> None:
 
 def _control_tokens(model: GgufModel) -> dict[str, int]:
     """The special tokens and their ids, lowest id first."""
-    tokens = model.field("tokenizer.ggml.tokens")
+    tokens = enumerate(model.field("tokenizer.ggml.tokens"))
     kinds = model.field("tokenizer.ggml.token_type")
-    return {
-        text: token_id
-        for token_id, (text, kind) in enumerate(zip(tokens, kinds, strict=True))
-        if kind == TokenType.CONTROL
-    }
+    return {text: token for token, text in tokens if kinds[token] == TokenType.CONTROL}
 
 
 def _end_tokens(model: GgufModel) -> list[int]:
     """Ids that end an answer; the one that the metadata names comes first."""
     named = model.field("tokenizer.ggml.eos_token_id")
     known = _control_tokens(model)
-    also = [known[text] for text in known if text in END_TEXTS]
-    return [named, *(token_id for token_id in also if token_id != named)]
+    ends = [known[text] for text in known if text in END_TEXTS]
+    return [named, *(token for token in ends if token != named)]
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 GRAPH_FILE = "model.onnx"
 DATA_FILE = "model.onnx.data"
 
-MICROSOFT = "com.microsoft"
-"""Domain of the operators that onnxruntime adds to those of the ONNX standard."""
-
+MICROSOFT = "com.microsoft"  # whose operators onnxruntime adds to the standard ones
 MICROSOFT_OPERATORS = {
     "GatherBlockQuantized",
     "GroupQueryAttention",
@@ -39,12 +37,9 @@ CACHE_LINE = 64  # bytes
 
 
 class OnnxWriter(AbstractContextManager["OnnxWriter"]):
-    """A model under construction in a folder; `save` completes it.
+    """A model under construction in a folder that exists; `save` completes it.
 
     Used in a `with` statement, which closes the data file.
-
-    Args:
-        folder: where the two files go; it exists.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -116,12 +111,9 @@ class OnnxWriter(AbstractContextManager["OnnxWriter"]):
 
     def save(self) -> None:
         """Write the graph file; the model is then complete."""
+        weights = list(self._initializers.values())
         graph = helper.make_graph(
-            self._nodes,
-            "decoder",
-            self._inputs,
-            self._outputs,
-            initializer=list(self._initializers.values()),
+            self._nodes, "decoder", self._inputs, self._outputs, weights
         )
         model = helper.make_model(
             graph,

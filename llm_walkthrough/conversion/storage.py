@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from filelock import FileLock, Timeout
 
 from llm_walkthrough.errors import InputError
 
-SCRATCH = ".{name}.{process}.partial"
-LOCK_FILE = ".lock"
+SCRATCH = ".partial"  # at the end of a name
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -34,41 +33,30 @@ def sha256(path: Path) -> str:
 @contextmanager
 def scratch_folder(target: Path) -> Iterator[Path]:
     """A new folder beside `target`, in which to make it; removed at the end."""
-    name = SCRATCH.format(name=target.name, process=os.getpid())
-    scratch = target.with_name(name)
-    shutil.rmtree(scratch, ignore_errors=True)  # of a dead process with our number
-    scratch.mkdir(parents=True)
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left in `folder`; call it under `exclusive`."""
-    for scratch in folder.glob(SCRATCH.format(name="*", process="*")):
-        shutil.rmtree(scratch, ignore_errors=True)
+    near, prefix = target.parent, f".{target.name}."
+    near.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(SCRATCH, prefix, near, ignore_cleanup_errors=True) as path:
+        yield Path(path)
 
 
 @contextmanager
 def exclusive(folder: Path, tell: Callable[[], None]) -> Iterator[None]:
-    """Let one process at a time work in `folder`, which is made if needed.
+    """Let one process at a time work in `folder`, cleared of what dead ones left.
 
-    Args:
-        folder: holds the lock file; the system frees the lock of a killed process.
-        tell: called once if another process must be waited for.
+    The folder is made if needed, and the system frees the lock of a killed process;
+    `tell` is called once if another process must be waited for.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK_FILE)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        tell()
-        lock.acquire()
-    try:
+    with refusals_explained(folder), ExitStack() as releases:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            releases.enter_context(lock.acquire(blocking=False))
+        except Timeout:
+            tell()
+            releases.enter_context(lock)
+        for scratch in folder.glob(f".*.*{SCRATCH}"):
+            shutil.rmtree(scratch, ignore_errors=True)
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager
@@ -78,19 +66,14 @@ def refusals_explained(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in FULL:
-            raise InputError(full_disk(folder)) from error
+            free = shutil.disk_usage(folder).free / 1e6
+            raise InputError(
+                f"the disk of {folder} is full ({free:.0f} MB free); free 1 GB, or set "
+                "LLM_WALKTHROUGH_MODELS to a folder elsewhere, and start again"
+            ) from error
         if error.errno in FORBIDDEN:
             raise InputError(
                 f"{folder} is read-only; set LLM_WALKTHROUGH_MODELS to a folder that "
                 "you may write, or have the model put there"
             ) from error
         raise
-
-
-def full_disk(folder: Path) -> str:
-    """What to say when nothing more fits into `folder`."""
-    free = shutil.disk_usage(folder).free / 1e6
-    return (
-        f"the disk of {folder} is full ({free:.0f} MB free); free 1 GB, or set "
-        "LLM_WALKTHROUGH_MODELS to a folder elsewhere, and start again"
-    )

@@ -14,12 +14,9 @@ import platform
 import shutil
 import sys
 import sysconfig
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 _ARCHITECTURES = {
     "amd64": "x64",
@@ -56,8 +53,7 @@ class Cores:
     physical: int | None
     logical: int
     usable: int
-    quota: float | None
-    """Cores' worth of time that a container grants, None without such a limit."""
+    quota: float | None  # cores' worth of time that a container grants; None: no limit
 
 
 @dataclass(frozen=True)
@@ -78,11 +74,10 @@ def interpreter_architecture() -> str:
 def architecture_of(build: str, machine: str, *, bits: int) -> str:
     """Name the architecture of a Python.
 
-    Args:
-        build: `sysconfig.get_platform()`, such as "win-amd64"; it says what was built,
-            while `platform.machine()` may describe the host of an emulated Python.
-        machine: `platform.machine()`; decides for "universal2", which holds two.
-        bits: of a pointer; 32 on a 64-bit Linux is a Python without wheels.
+    `build` is `sysconfig.get_platform()`, such as "win-amd64": `machine`, which is
+    `platform.machine()`, may describe the host of an emulated Python, but decides for
+    "universal2", which holds two. A pointer of 32 `bits` on a 64-bit Linux is a Python
+    without wheels.
     """
     name = build.rpartition("-")[2].lower()
     name = machine.lower() if name.startswith("universal") else name
@@ -127,8 +122,8 @@ def instruction_sets() -> tuple[str, ...]:
         has = ctypes.WinDLL("kernel32").IsProcessorFeaturePresent
         return tuple(name for name, (*_, n) in _INSTRUCTIONS.items() if n and has(n))
     if sys.platform == "darwin":
-        known = [(name, entry) for name, (_, entry, _) in _INSTRUCTIONS.items()]
-        return tuple(name for name, entry in known if entry and _sysctl_number(entry))
+        known = {name: entry for name, (_, entry, _) in _INSTRUCTIONS.items() if entry}
+        return tuple(name for name in known if _sysctl_number(known[name]))
     cpuinfo = _cpuinfo()
     flags = cpuinfo.get("flags", cpuinfo.get("Features", "")).split()
     return tuple(name for name, (flag, *_) in _INSTRUCTIONS.items() if flag in flags)
@@ -164,8 +159,7 @@ def place(variables: Mapping[str, str] = os.environ) -> str:
 
 
 # --- container limits ---------------------------------------------------------------
-_CGROUPS = Path("/sys/fs/cgroup")
-_MEMBERSHIP = Path("/proc/self/cgroup")
+_CGROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def cpu_quota(root: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> float | None:
@@ -183,10 +177,8 @@ def memory_limit(
     total: int, root: Path = _CGROUPS, membership: Path = _MEMBERSHIP
 ) -> int | None:
     """Read how many bytes the container may use, None if that is all of `total`."""
-    texts = [
-        *_limits("", "memory.max", root, membership),
-        *_limits("memory", "memory.limit_in_bytes", root, membership),
-    ]
+    texts = [*_limits("", "memory.max", root, membership)]
+    texts += _limits("memory", "memory.limit_in_bytes", root, membership)
     limits = [int(text) for text in texts if text.isdecimal()]
     # version 1 writes a huge number for "no limit"
     return min((limit for limit in limits if limit < total), default=None)

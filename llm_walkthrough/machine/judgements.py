@@ -6,36 +6,32 @@ nothing of how facts are found (`facts`, `environment`) or of how rows are shown
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llm_walkthrough.machine.facts import Cores, Memory
 from llm_walkthrough.machine.pythons import NEWEST, OLDEST
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
-
+if TYPE_CHECKING:  # rows tell that packages are missing: this one, for instance
     from packaging.requirements import Requirement
-
-    from llm_walkthrough.machine.facts import Cores, Memory
 
 GB = 10**9
 FEWEST_CORES = 2
 INSTALL = "Run `python3 run.py doctor`, which installs what is missing first."
 
+# what int4 weights are fast with; the keys are what onnxruntime is built for
 FAST_INSTRUCTIONS = {"x64": "AVX2", "Arm64": "dotprod"}
-"""What int4 weights are fast with; the keys are what onnxruntime is built for."""
 
 
 class Severity(StrEnum):
     """How much a row matters."""
 
     OK = "ok"
-    NOTE = "note"
-    """Works, but slower or with less than there could be."""
-    PROBLEM = "problem"
-    """Something will not work."""
+    NOTE = "note"  # works, but slower or with less than there could be
+    PROBLEM = "problem"  # something will not work
 
 
 OK, NOTE, PROBLEM = Severity
@@ -49,8 +45,7 @@ class Row:
     found: str
     wanted: str = ""
     severity: Severity = OK
-    way_out: str = ""
-    """One sentence that says what to do, empty where nothing is to be done."""
+    way_out: str = ""  # one sentence, empty where nothing is to be done
 
     @property
     def is_ok(self) -> bool:
@@ -62,9 +57,9 @@ def judge_python(implementation: str, version: tuple[int, int]) -> Row:
     """Is this a Python that the packages are built for?"""
     found = f"{implementation} {version[0]}.{version[1]}"
     wanted = f"CPython {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
-    severity = PROBLEM
-    if implementation == "CPython" and version >= OLDEST:
-        severity = OK if version <= NEWEST else NOTE  # wheels may come any day
+    is_known = implementation == "CPython" and version >= OLDEST
+    # for a newer one wheels may come any day
+    severity = PROBLEM if not is_known else OK if version <= NEWEST else NOTE
     way_out = "Install such a Python from python.org and start run.py with it."
     return _row("Python", found, wanted, severity, way_out)
 
@@ -72,10 +67,8 @@ def judge_python(implementation: str, version: tuple[int, int]) -> Row:
 def judge_architecture(system: str, interpreter: str, host: str) -> Row:
     """Does this Python run on the processor itself, and is onnxruntime built for it?
 
-    Args:
-        system: `platform.system()`: "Linux", "Windows" or "Darwin" (macOS).
-        interpreter: what Python was built for, as `facts` names it.
-        host: what the processor is.
+    `system` is "Linux", "Windows" or "Darwin" (macOS); `interpreter` is what Python was
+    built for, `host` what the processor is, as `facts` names them.
     """
     name, native = "architecture", f"a Python built for {host}"
     if interpreter not in FAST_INSTRUCTIONS:
@@ -86,12 +79,12 @@ def judge_architecture(system: str, interpreter: str, host: str) -> Row:
         return Row(name, interpreter, "Arm64", PROBLEM, way_out)
     if interpreter == host:
         return Row(name, interpreter, native)
-    severity = NOTE
-    way_out = f"Emulation is slow: install a Python, or take a container, for {host}."
+    found = f"{interpreter}, emulated on {host}"
     if system == "Darwin":
-        severity = PROBLEM
         way_out = "onnxruntime is not built for Rosetta: install a Python for arm64."
-    return Row(name, f"{interpreter}, emulated on {host}", native, severity, way_out)
+        return Row(name, found, native, PROBLEM, way_out)
+    way_out = f"Emulation is slow: install a Python, or take a container, for {host}."
+    return Row(name, found, native, NOTE, way_out)
 
 
 def judge_instructions(architecture: str, found: Sequence[str]) -> Row:
@@ -134,12 +127,7 @@ def judge_disk(folder: Path, free: int, *, is_model_there: bool) -> Row:
 def judge_packages(
     requirements: Iterable[Requirement], installed: Mapping[str, str | None]
 ) -> Row:
-    """Is every package there, in a version that is new enough?
-
-    Args:
-        requirements: such as `Requirement("numpy>=2.3")`.
-        installed: name of each required package to its version, None if missing.
-    """
+    """Is every package there (`installed`: its version, None if not) and new enough?"""
     wrong = [
         one
         for one in requirements
@@ -156,10 +144,7 @@ def judge_packages(
 def judge_onnxruntime(version: str, folder: Path, packages: Sequence[str]) -> Row:
     """Is there one onnxruntime, and where is its native library?
 
-    Args:
-        version: as the loaded module tells it.
-        folder: where that module was loaded from.
-        packages: all that install a module of this name, such as "onnxruntime-gpu".
+    The `packages` are all that install a module of this name, like "onnxruntime-gpu".
     """
     found, wanted = f"{version} in {folder}", "one package that is called onnxruntime"
     severity = OK if len(packages) <= 1 else NOTE  # none: built from source
@@ -183,11 +168,7 @@ def judge_jupyterlab(version: str | None) -> Row:
 
 
 def judge_place(service: str) -> Row:
-    """Will what a learner makes here still be here tomorrow?
-
-    Args:
-        service: that runs this Python, "" on a machine of one's own.
-    """
+    """Will what a learner makes here still be here tomorrow? "": one's own machine."""
     forgets = service in ("Binder", "Google Colab", "Kaggle")
     way_out = "Download what you want to keep: files vanish with the session."
     found = service or "your own machine"

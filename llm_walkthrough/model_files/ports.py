@@ -36,23 +36,17 @@ _NAMED = 3  # how many unknown inputs an error names
 
 @dataclass(frozen=True)
 class Port:
-    """One input or output of the graph.
+    """One input or output of the graph."""
 
-    Attributes:
-        name: the name to feed or fetch it by.
-        dtype: the numpy name of its element type, such as "int64" or "float16".
-        shape: its axes; a number where it is fixed, a name where it may vary.
-        role: what it is for: "token ids", "attention mask", "position ids",
-            "cache branch", "past key", "past value", "present key", "present value",
-            "logits" or "unknown".
-        layer: the layer it belongs to, for a port of the cache.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
+    name: str  # to feed or fetch it by
+    dtype: str  # the numpy name of its element type, such as "int64" or "float16"
+    shape: tuple[
+        int | str, ...
+    ]  # a number for a fixed axis, a name for one that varies
+    # "token ids", "attention mask", "position ids", "cache branch", "past key", "past
+    # value", "present key", "present value", "logits" or "unknown"
     role: str
-    layer: int | None = None
+    layer: int | None = None  # to which a port of the cache belongs
 
 
 def read_ports(values: Iterable[onnx.ValueInfoProto]) -> tuple[Port, ...]:

@@ -4,11 +4,11 @@ Nothing in this folder knows a widget library. A click on the step panel goes th
 
 1. `panel.js` sends the action and its value; `widgets.Board` hears them,
 2. `acting` finds the action in its table and does it whole or not at all,
-3. the action stands in `step/walk`, or in `knobs` if a knob was turned: it makes the
-   next moment of the one before, and moves the stepper through `step/branches`,
+3. the action stands in `step/walk`, or in `candidates` if a knob was turned: it makes
+   the next moment of the one before, and moves the stepper through `step/branches`,
 4. `candidates` follows the draw of the next token through all processors,
-5. `step/page` draws the new moment with `frame`, `marks`, `page_candidates` and
-   `page_engine`; `panel.js` patches the page that is shown into it.
+5. `step/page` draws the new moment with `frame`, `page_candidates` and `page_engine`;
+   `panel.js` patches the page that is shown into it.
 
 Which file to open: a number about each candidate is found in `candidates` and shown in
 `page_candidates`; one about a run or the cache, `watched` and `page_engine`; a button

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar
 
 from llm_walkthrough.errors import InputError
@@ -31,8 +31,7 @@ class Notice:
 class Moment:
     """What a panel holds; never changes, each action makes the next."""
 
-    # what there is to say of the last action
-    notice: Notice = field(default_factory=Notice)
+    notice: Notice = Notice()  # what there is to say of the last action
     running: bool = False  # whether steps go on by themselves
 
 
@@ -40,14 +39,13 @@ Now = TypeVar("Now", bound=Moment)
 
 
 class Acting(Generic[Now]):
-    """A moment and the actions on it, one at a time.
+    """A moment and the actions on it, one at a time."""
 
-    Args:
-        first: the moment to begin with.
-        lock: whoever holds it keeps page and cells out (default: a new one).
-    """
-
-    def __init__(self, first: Now, lock: threading.RLock | None = None) -> None:
+    def __init__(
+        self,
+        first: Now,  # the moment to begin with
+        lock: threading.RLock | None = None,  # keeps page and cells out; None: its own
+    ) -> None:
         self.lock = threading.RLock() if lock is None else lock
         self._first = self._now = first
         self._actions = self.actions()
@@ -65,8 +63,8 @@ class Acting(Generic[Now]):
     def actions(self) -> Mapping[str, Callable[[Now, Any], Now]]:
         """Return what can be done, by name: from a moment and a value to the next."""
         return {
-            "reset": lambda _now, _value: self._first,
-            "stop": lambda now, _value: replace(now, running=False),
+            "reset": lambda _now, _: self._first,
+            "stop": lambda now, _: replace(now, running=False),
         }
 
     def settle(self) -> None:
@@ -120,9 +118,9 @@ class Stepping(Acting[Now]):
         """Return what can be done; a page that runs asks for a "tick" at a time."""
         return {
             **super().actions(),
-            "step": lambda now, _value: self.stepped(now),
-            "run": lambda now, _value: replace(now, running=True),
-            "tick": lambda now, _value: self.ticked(now) if now.running else self._now,
+            "step": lambda now, _: self.stepped(now),
+            "run": lambda now, _: replace(now, running=True),
+            "tick": lambda now, _: self.ticked(now) if now.running else self._now,
         }
 
     def stepped(self, now: Now) -> Now:

@@ -1,20 +1,25 @@
-"""The candidates for the next token, and how each fares from processor to processor.
+"""The candidates for the next token, and the knobs that reshape them.
 
-Pure numpy on a draw that is made already: moving a knob never runs a model. Knows ids
-only, and nothing of how a candidate is shown.
+How each candidate fares from processor to processor is pure numpy on a draw that is
+made already, so no knob ever runs a model; `sampling.KNOBS` says which settings have
+one. Knows ids only, and nothing of how a candidate is shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
 
 from llm_walkthrough.arrays import Logits, Probabilities
+from llm_walkthrough.panel.acting import Acting, Moment
 from llm_walkthrough.panel.watched import Score, scores
-from llm_walkthrough.sampling import Processor, TopK, softmax
+from llm_walkthrough.sampling import Processor, Sampling, TopK, softmax, uniform
 from llm_walkthrough.stepper import Draw
 
 SHOWN = 12
@@ -25,6 +30,8 @@ SURVIVORS = 6
 
 ON_THE_BAR = 40
 """Tokens that are laid end to end; those after them share the rest of the bar."""
+
+_BELOW_ONE = math.nextafter(1, 0)  # the right end of the bar can be drawn, too
 
 
 @dataclass(frozen=True)
@@ -148,3 +155,70 @@ def _candidate(token: int, score: Score, draw: Draw, now: Probabilities) -> Cand
 def _stage(processor: Processor, row: Logits) -> Stage:
     kind = type(processor).__name__
     return Stage(kind, label(processor), int(np.count_nonzero(row > -np.inf)))
+
+
+# --- the knobs --------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class Knobs(Moment):
+    """Where the knobs stand."""
+
+    # how logits become probabilities
+    sampling: Sampling = field(default_factory=Sampling)
+    seed: int = 0  # which luck
+    looked_at: int | None = None  # the stage that is shown, None for the last
+
+
+Turned = TypeVar("Turned", bound=Knobs)
+
+
+class Turning(Acting[Turned]):
+    """A moment with knobs; settings that leave no token to be drawn are refused."""
+
+    def actions(self) -> Mapping[str, Callable[[Turned, Any], Turned]]:
+        """Return what can be done."""
+        return {
+            **super().actions(),
+            "knob": lambda now, value: self.possible(turned(now, value)),
+            "stage": lambda now, number: replace(now, looked_at=int(number)),
+            "u": lambda now, u: self.with_u(now, _BELOW_ONE if u == 1 else float(u)),
+            "roll": lambda now, _: self.with_u(now, random.random()),  # noqa: S311 - luck, not secrecy
+            "unroll": lambda now, _: self.with_u(now, None),
+        }
+
+    def with_u(self, now: Turned, u: float | None) -> Turned:
+        """Return the moment in which `u` draws, None: the seed's number.
+
+        Raises:
+            InputError: `u` is not at least 0 and below 1.
+        """
+        raise NotImplementedError
+
+    def distribution(self, now: Turned) -> Distribution:
+        """Return what may come next.
+
+        Raises:
+            InputError: the knobs leave no token.
+        """
+        raise NotImplementedError
+
+    def possible(self, now: Turned) -> Turned:
+        """Return the moment as it is.
+
+        Raises:
+            InputError: its knobs leave no token.
+        """
+        self.distribution(now)
+        return now
+
+
+def turned(now: Turned, value: Mapping[str, Any]) -> Turned:
+    """Return the moment with one knob turned, by its "name" to a "value".
+
+    Raises:
+        InputError: there is no such knob, or it does not go that far.
+    """
+    name, number = str(value["name"]), float(value["value"])
+    if name == "seed":
+        uniform(int(number), 0)  # refuses a seed that cannot be used
+        return replace(now, seed=int(number))
+    return replace(now, sampling=now.sampling.turned(name, number), looked_at=None)

@@ -7,17 +7,15 @@ A new number of each candidate is a field of `candidates.Candidate`, and a cell 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
-from llm_walkthrough.panel.candidates import SHOWN, Candidate, Distribution, label
-from llm_walkthrough.panel.knobs import Knobs
-from llm_walkthrough.panel.marks import attributes, button, chip, slider
+from llm_walkthrough.panel.candidates import SHOWN, Candidate, Distribution, Knobs
+from llm_walkthrough.panel.frame import button, chip, element, slider
 from llm_walkthrough.panel.wording import cut, percent, shortened
 from llm_walkthrough.plots import Plot, candidate_bars, cumulative_bar
-from llm_walkthrough.sampling import KNOBS, Processor, uniform
+from llm_walkthrough.sampling import KNOBS, uniform
 from llm_walkthrough.views import Vocabulary
 
 _PLOTTED, _PLOTTED_ON_BAR = 10, 60  # candidates in the picture without a kernel
@@ -27,21 +25,26 @@ _HIDDEN_BAR = '<div class="lw-u-row lw-invisible"></div><div class="lw-line"></d
 
 
 def candidates_section(
-    found: Distribution,
+    found: Distribution | None,
     knobs: Knobs,
     vocabulary: Vocabulary,
     *,
-    can_take: bool,  # a click on a candidate appends it
-    instead: str = "",  # what is drawn while the numbers are hidden
+    can_take: bool = False,  # a click on a candidate appends it
+    instead: str = "",  # what is drawn where there are no numbers, or they are hidden
 ) -> str:
     """Draw what may come next, the bar on which `u` falls, and the knobs."""
-    own_u = found.draw.u != uniform(knobs.seed, found.position)
+    drawn = instead
+    if found and instead:
+        drawn = f"{_stages(found, is_hidden=True)}{instead}{_HIDDEN_BAR}"
+    elif found:
+        own_u = found.draw.u != uniform(knobs.seed, found.position)
+        drawn = (
+            f"{_stages(found)}{_table(found, vocabulary, can_take=can_take)}"
+            f"{_bar(found, vocabulary, own_u=own_u)}"
+        )
     return (
         '<section class="lw-candidates"><h4>What may come next</h4>'
-        f"{_stages(found, is_hidden=bool(instead))}"
-        f"{instead or _table(found, vocabulary, can_take=can_take)}"
-        f"{_HIDDEN_BAR if instead else _bar(found, vocabulary, own_u=own_u)}"
-        f"{sliders(knobs)}</section>"
+        f"{drawn}{sliders(knobs)}</section>"
     )
 
 
@@ -67,38 +70,38 @@ def _knob(
 
 def take_button(token: int, piece: str, position: int, name: str, tip: str) -> str:
     """Write a candidate that is taken by a click, as long as this is its position."""
-    named = attributes(
-        {
-            "class": "lw-take",
-            "tabindex": "-1",
-            "data-item": "candidates",
-            "data-action": "take",
-            "data-value": f'{{"token": {token}, "position": {position}}}',
-            "aria-label": name,
-            "data-tip": tip,
-        }
+    return element(
+        "button",
+        chip(piece),
+        type="button",
+        class_="lw-take",
+        tabindex=-1,
+        data_item="candidates",
+        data_action="take",
+        data_value=f'{{"token": {token}, "position": {position}}}',
+        aria_label=name,
+        data_tip=tip,
     )
-    return f'<button type="button"{named}>{chip(piece)}</button>'
 
 
 # --- the processors ----------------------------------------------------------------
-def _stages(found: Distribution, *, is_hidden: bool) -> str:
+def _stages(found: Distribution, *, is_hidden: bool = False) -> str:
     """Draw the row of processors, each with the number of tokens that it leaves."""
     model = ("the model", len(found.draw.probabilities))
     stages = [model, *((stage.label, stage.survivors) for stage in found.stages)]
     items = []
     for number, (words, left) in enumerate(stages, start=-1):
-        named = attributes(
-            {
-                "class": "lw-stage",
-                "data-action": "stage",
-                "data-value": number,
-                "aria-pressed": number == found.looked_at,
-                "title": "show the probabilities after this",
-            }
+        stage = element(
+            "button",
+            f"{html.escape(words)} <b>{left:,}</b>",
+            type="button",
+            class_="lw-stage",
+            data_action="stage",
+            data_value=number,
+            aria_pressed=number == found.looked_at,
+            title="show the probabilities after this",
         )
-        shown = f"{html.escape(words)} <b>{left:,}</b>"
-        items.append(f'<li><button type="button"{named}>{shown}</button></li>')
+        items.append(f"<li>{stage}</li>")
     style = "lw-stages lw-invisible" if is_hidden else "lw-stages"
     return f'<ol class="{style}" aria-label="Processors">{"".join(items)}</ol>'
 
@@ -113,9 +116,8 @@ def _table(found: Distribution, vocabulary: Vocabulary, *, can_take: bool) -> st
     ]
     empty = '<tr class="lw-none"><td colspan="9">&nbsp;</td></tr>'
     rows += [empty] * (SHOWN - len(rows))
-    shown = "now"
-    if found.looked_at < len(found.stages) - 1:
-        seen = found.looked_at
+    seen, shown = found.looked_at, "now"
+    if seen < len(found.stages) - 1:
         shown = "model" if seen < 0 else f"after {found.stages[seen].label}"
     return (
         '<table class="lw-table"><thead><tr>'
@@ -173,8 +175,8 @@ def _outcome(found: Distribution, row: Candidate) -> str:
     reason = (
         row.reason or f"{stage.label} leaves {stage.survivors:,} tokens, not this one"
     )
-    named = attributes({"class": "lw-flag", "data-tip": reason, "title": reason})
-    return f"<span{named}>{html.escape(stage.label)}</span>"
+    words = html.escape(stage.label)
+    return element("span", words, class_="lw-flag", data_tip=reason, title=reason)
 
 
 def _piece(
@@ -192,9 +194,8 @@ def _piece(
     if can_take:
         name = f"take {piece}, {tip}"
         return take_button(row.token, piece, found.position, name, tip)
-    named = attributes({"tabindex": "-1", "data-item": "candidates", "data-tip": tip})
-    hidden = f'<span class="lw-sr">, {html.escape(tip)}</span>'
-    return f"<span{named}>{chip(piece)}{hidden}</span>"
+    inside = f'{chip(piece)}<span class="lw-sr">, {html.escape(tip)}</span>'
+    return element("span", inside, tabindex=-1, data_item="candidates", data_tip=tip)
 
 
 # --- the bar -----------------------------------------------------------------------
@@ -202,27 +203,20 @@ def _bar(found: Distribution, vocabulary: Vocabulary, *, own_u: bool) -> str:
     """Draw the tokens end to end, and `u` on them."""
     u, drawn = found.draw.u, cut(vocabulary.piece(found.draw.token))
     pieces = [(vocabulary.piece(token), share) for token, share in found.bar]
-    hit = [token == found.draw.token for token, _ in found.bar]
-    segments = "".join(map(_segment, pieces, hit))
+    segments = ""
+    for (token, _), (piece, share) in zip(found.bar, pieces, strict=True):
+        text = shortened(piece) if share >= _WIDE_ENOUGH else ""
+        style = "lw-seg lw-hit" if token == found.draw.token else "lw-seg"
+        tip = f"{piece} {percent(share)} %"
+        segments += _segment(style, tip, share, f"<bdi>{text}</bdi>")
     if found.rest > 0:
         others = np.count_nonzero(found.draw.probabilities) - len(pieces)
-        named = attributes(
-            {"class": "lw-seg lw-rest", "data-tip": f"{others:,} other tokens"}
-        )
-        segments += f'<span{named} style="width:{100 * found.rest:.3f}%"></span>'
+        segments += _segment("lw-seg lw-rest", f"{others:,} other tokens", found.rest)
     words = ", ".join(f"{piece} {percent(share)} %" for piece, share in pieces[:5])
     says = f"u = {u:.3f} picks {drawn}"
     if found.is_greedy:
         says = f"greedy: {drawn} is the likeliest, u is not looked at"
-    moved = slider(
-        "u",
-        "u, the random number",
-        u,
-        (0, 1, "any"),
-        says,
-        action="u",
-        style="lw-u-slider",
-    )
+    moved = slider("u", "u, the random number", u, (0, 1, "any"), says, action="u")
     roll = button("roll", "Roll u", "draw another random number")
     of_seed = "the number that belongs to seed and position"
     unroll = button("unroll", "Seed’s u", of_seed, is_off=not own_u)
@@ -237,20 +231,12 @@ def _bar(found: Distribution, vocabulary: Vocabulary, *, own_u: bool) -> str:
     )
 
 
-def _segment(lined_up: tuple[str, float], hit: object) -> str:
-    piece, share = lined_up
-    text = shortened(piece) if share >= _WIDE_ENOUGH else ""
-    style = "lw-seg lw-hit" if hit else "lw-seg"
-    named = attributes({"class": style, "data-tip": f"{piece} {percent(share)} %"})
-    return f'<span{named} style="width:{100 * share:.3f}%"><bdi>{text}</bdi></span>'
+def _segment(style: str, tip: str, share: float, inside: str = "") -> str:
+    width = f"width:{100 * share:.3f}%"
+    return element("span", inside, class_=style, data_tip=tip, style=width)
 
 
 # --- the picture without a kernel --------------------------------------------------
-def settings(processors: Sequence[Processor], seed: int) -> str:
-    """Name the settings that a picture was drawn with."""
-    return ", ".join([*map(label, processors), f"seed {seed}"])
-
-
 def plots(found: Distribution, vocabulary: Vocabulary) -> tuple[Plot, Plot]:
     """Draw the candidates before and after, and the bar on which `u` falls."""
 

@@ -12,7 +12,7 @@ _NARROW = 140  # positions; with more of them a line between two would hide them
 _PIECES = 3
 
 
-def cache_map(facts: CacheFacts, prompt_length: int, written: int) -> str:
+def cache_section(facts: CacheFacts, prompt_length: int, written: int) -> str:
     """Draw a cache: the prompt, what was made, and what the last run has written."""
     old = facts.length - written
     parts = {
@@ -35,6 +35,7 @@ def cache_map(facts: CacheFacts, prompt_length: int, written: int) -> str:
     )
     used = 100 * facts.length / facts.capacity
     return (
+        '<section class="lw-cache"><h4>KV cache</h4>'
         f'<div class="lw-map{narrow}" role="img" aria-label="{words}" '
         f'style="--layers:{facts.layers}">{columns}</div>'
         '<div class="lw-legend">'
@@ -47,7 +48,7 @@ def cache_map(facts: CacheFacts, prompt_length: int, written: int) -> str:
         '<div class="lw-fill" aria-hidden="true">'
         f'<i style="width:{used:.2f}%"></i></div>'
         f'<p class="lw-mono lw-soft">at {facts.capacity:,} tokens: '
-        f"{byte_count(facts.capacity * facts.row_bytes)}</p>"
+        f"{byte_count(facts.capacity * facts.row_bytes)}</p></section>"
     )
 
 
@@ -92,7 +93,5 @@ def _change(
         return " ".join(pieces) + (f" … and {more} more" if more > 0 else "")
     if before is None:
         return "the first run"
-    grown = [
-        new - was for new, was in zip(array.shape, before, strict=True) if new != was
-    ]
+    grown = [a - b for a, b in zip(array.shape, before, strict=True) if a != b]
     return f"{grown[0]:+,} wide" if grown else "the same shape"

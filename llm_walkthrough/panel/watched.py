@@ -147,14 +147,14 @@ def scores(logits: Logits, tokens: Sequence[int]) -> list[Score]:
 
 def summary(arrays: Mapping[str, np.ndarray]) -> tuple[FedArray, ...]:
     """Return names, types, shapes and sizes of a feed, without its numbers."""
-    kinds = ((_short(name), (a.dtype, a.shape)) for name, a in arrays.items())
+    kinds = ((_shared_name(name), (a.dtype, a.shape)) for name, a in arrays.items())
     return tuple(
         FedArray(name, dtype.name, shape, count, count * dtype.itemsize * prod(shape))
         for (name, (dtype, shape)), count in folded(kinds).items()
     )
 
 
-def _short(name: str) -> str:
+def _shared_name(name: str) -> str:
     """Return a name without the layer, and without saying key or value."""
     parts = without_layer(name).replace("{layer}", "*").split(".")
     return ".".join(part for part in parts if part not in {"key", "value"})

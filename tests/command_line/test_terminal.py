@@ -7,15 +7,11 @@ import io
 import signal
 import sys
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import pytest
 
 from llm_walkthrough.command_line import terminal
 from llm_walkthrough.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Broken(io.StringIO):
@@ -46,15 +42,12 @@ def test_reader_that_went_away_is_a_broken_pipe_on_every_system(
         terminal.write("text")
 
 
-def test_full_disk_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_told_as_such_and_a_note_that_nobody_can_read_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sys, "stdout", Broken(errno.ENOSPC))
     with pytest.raises(InputError, match=r"cannot be written \(no such luck\)"):
         terminal.write("text")
-
-
-def test_note_that_nobody_can_read_does_no_harm(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
     monkeypatch.setattr(sys, "stderr", Broken(errno.EPIPE))
     terminal.note("line")
 
@@ -80,27 +73,19 @@ def test_output_that_was_closed_before_the_start_goes_nowhere(
     terminal.note("line")
 
 
-@pytest.mark.parametrize(
-    ("typed", "read"),
-    [
-        ("Hé\n", "Hé"),
-        ("Hé\r\n", "Hé"),
-        ("\ufeffa\n\nb\n\n", "a\n\nb\n"),
-        ("", ""),
-    ],
-)
-def test_input_is_read_less_one_line_end(
-    monkeypatch: pytest.MonkeyPatch, typed: str, read: str
-) -> None:
-    stream = io.TextIOWrapper(io.BytesIO(typed.encode()), encoding="ascii")
-    monkeypatch.setattr(sys, "stdin", stream)
-    assert terminal.read_input() == read
+def test_input_is_read_less_one_line_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    byte_order_mark = "\ufeffa\n\nb\n\n"
+    read = {"Hé\n": "Hé", "Hé\r\n": "Hé", byte_order_mark: "a\n\nb\n", "": ""}
+    for typed, expected in read.items():
+        stream = io.TextIOWrapper(io.BytesIO(typed.encode()), encoding="ascii")
+        monkeypatch.setattr(sys, "stdin", stream)
+        assert terminal.read_input() == expected
 
 
 def test_first_ctrl_c_calls_and_the_second_interrupts() -> None:
     calls: list[str] = []
     before = signal.getsignal(signal.SIGINT)
-    with terminal.first_ctrl_c(ctrl_c_noted_in(calls)):
+    with terminal.first_ctrl_c(lambda: calls.append("stop")):
         signal.raise_signal(signal.SIGINT)
         assert calls == ["stop"]
         with pytest.raises(KeyboardInterrupt):
@@ -109,5 +94,28 @@ def test_first_ctrl_c_calls_and_the_second_interrupts() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def ctrl_c_noted_in(calls: list[str]) -> Callable[[], None]:
-    return lambda: calls.append("stop")
+def test_pipe_gets_one_line_for_each_quarter_of_an_activity(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with terminal.progress() as show:
+        for percent in range(0, 101, 5):
+            show("converting", percent / 100)
+    quarters = (0, 25, 50, 75, 100)
+    lines = "".join(f"converting: {n} %\n" for n in quarters)
+    assert capsys.readouterr() == ("", lines)
+
+
+def test_terminal_gets_one_bar_for_each_activity(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    with terminal.progress() as show:
+        for share in (0.0, 0.5, 1.0):
+            show("fetching", share)
+        show("converting", 0.1)
+    last_frame = screen.getvalue().rpartition("fetching")[2]
+    assert last_frame.count("converting") == 1
+    assert "%" not in last_frame

@@ -58,12 +58,8 @@ def test_an_end_is_found_from_the_middle_of_a_text() -> None:
     assert state.is_completed_by(tokens)
 
 
-def test_a_complete_text_needs_nothing() -> None:
-    state = VOCABULARY.start(regular_expression("a*"))
-    assert completion(state, 0) == ()
-
-
-def test_nothing_is_found_within_a_limit_that_is_too_low() -> None:
+def test_a_complete_text_needs_nothing_and_a_low_limit_leaves_nothing() -> None:
+    assert completion(VOCABULARY.start(regular_expression("a*")), 0) == ()
     state = VOCABULARY.start(regular_expression("x{9}"))
     assert completion(state, 8) is None
     assert completion(state, 9) is not None

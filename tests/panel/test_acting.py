@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -85,37 +84,9 @@ def test_any_exception_is_said_in_a_sentence(
     assert counter.now.notice.text.startswith(said)
 
 
-def test_a_page_that_cannot_be_drawn_is_told_of(counter: Counter) -> None:
-    assert counter.drawn(lambda: "a page") == "a page"
-    assert counter.drawn(lambda: str(1 / 0)) is None
-    assert counter.now.notice.text.startswith("ZeroDivisionError: division by zero; ru")
-
-
 def test_a_run_goes_on_with_each_tick_until_it_is_stopped(counter: Counter) -> None:
     for action in ("run", "tick", "tick", "stop", "tick"):
         counter.act(action)
     assert counter.now.count == 2
     counter.act("reset")
     assert counter.now == Count()
-
-
-def test_actions_of_two_threads_come_one_after_the_other() -> None:
-    inside, free = threading.Event(), threading.Event()
-
-    class Slow(Counter):
-        def stepped(self, now: Count) -> Count:
-            inside.set()
-            free.wait(10)
-            return replace(now, count=now.count + 1)
-
-    one = Slow(Count())
-    threads = [
-        threading.Thread(target=one.act, args=args) for args in (("step",), ("add", 10))
-    ]
-    threads[0].start()
-    assert inside.wait(10)
-    threads[1].start()
-    free.set()
-    for thread in threads:
-        thread.join(10)
-    assert one.now.count == 11

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from walking import Without
 
 from llm_walkthrough.arrays import Logits, TokenIds
 from llm_walkthrough.errors import InputError
@@ -12,9 +13,11 @@ from llm_walkthrough.panel.candidates import (
     ON_THE_BAR,
     SHOWN,
     Distribution,
+    Knobs,
     distribution,
     highest,
     label,
+    turned,
 )
 from llm_walkthrough.sampling import (
     MinP,
@@ -33,21 +36,6 @@ from llm_walkthrough.stepper import Draw
 
 LOGITS = np.log(np.array([0.5, 0.25, 0.15, 0.1], np.float32))
 CONTEXT = np.array([1])
-
-
-@dataclass(frozen=True)
-class NotTwo:
-    """Lets token 2 not come, and says why."""
-
-    label: str = "no two"
-
-    def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
-        changed = logits.copy()
-        changed[2] = -np.inf
-        return changed
-
-    def reason(self, token: int, _context: TokenIds, /) -> str | None:
-        return f"{token} is two" if token == 2 else None
 
 
 def followed(
@@ -133,10 +121,10 @@ def test_where_a_mask_lets_only_unlikely_tokens_come_they_are_listed_too() -> No
 
 
 def test_a_processor_that_can_explain_gives_its_name_and_its_reason() -> None:
-    found = followed(LOGITS, CONTEXT, (NotTwo(), TopK(3)), 0)
-    assert [stage.label for stage in found.stages] == ["no two", "top-k 3"]
+    found = followed(LOGITS, CONTEXT, (Without(2), TopK(3)), 0)
+    assert [stage.label for stage in found.stages] == ["not that", "top-k 3"]
     reasons = {row.token: row.reason for row in found.rows}
-    assert reasons == {0: None, 1: None, 2: "2 is two", 3: None}
+    assert reasons == {0: None, 1: None, 2: "2 is forbidden", 3: None}
 
 
 def test_greedy_decoding_is_told() -> None:
@@ -147,7 +135,7 @@ def test_greedy_decoding_is_told() -> None:
 
 
 def test_a_processor_is_named_by_its_label_or_its_class() -> None:
-    assert (label(TopK(40)), label(NotTwo())) == ("top-k 40", "no two")
+    assert (label(TopK(40)), label(Without(2))) == ("top-k 40", "not that")
     assert label(lambda logits, _context: logits) == "function"
 
 
@@ -166,3 +154,18 @@ def test_a_logit_that_is_no_number_is_named_whatever_the_filters_make_of_it(
     logits[2] = wrong
     with pytest.raises(InputError, match=f"must be a number or -inf, got {wrong}"):
         followed(logits, CONTEXT, processors, 0.5)
+
+
+@pytest.mark.parametrize("begun", [Sampling(), Sampling(1, 0, 1, 0, 1)])
+def test_a_knob_turns_to_the_very_number_also_from_a_whole_one(begun: Sampling) -> None:
+    def turn(name: str, value: float) -> Sampling:
+        return turned(Knobs(sampling=begun), {"name": name, "value": value}).sampling
+
+    assert turn("top_p", 0.05) == replace(begun, top_p=0.05)
+    assert turn("repetition_penalty", 1.5).repetition_penalty == 1.5
+    assert repr(turn("top_k", 7.0).top_k) == "7"
+
+
+def test_a_knob_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(InputError, match="there is no knob 'heat'; there are"):
+        turned(Knobs(), {"name": "heat", "value": 1})

@@ -1,52 +1,65 @@
 from __future__ import annotations
 
 import pytest
-from walking import Reader
+from walking import HOSTILE, Reader
 
-from llm_walkthrough.panel.acting import Notice
+from llm_walkthrough.panel.acting import Moment, Notice
 from llm_walkthrough.panel.frame import (
     SCRIPT,
     STYLE,
-    back,
+    button,
+    chip,
+    control,
+    element,
     export,
     framed,
-    head,
-    notice,
     picture,
-    reset,
     run_or_stop,
-    step,
+    select,
+    slider,
 )
 from llm_walkthrough.views import Chips, Passage
 
 
 def test_the_head_has_all_buttons_with_their_keys_and_says_where_one_is() -> None:
-    buttons = (back("b", can_go=True), step("s", can_go=True))
-    shown = Reader(head(buttons, "step <b>3</b>", [reset("r", can_go=False)]))
+    buttons = (control("back", "b"), control("step", "s"))
+    others = [control("reset", "r", is_on=False)]
+    panel = framed(
+        Moment(), title="p", where="step <b>3</b>", buttons=buttons, others=others
+    )
+    shown = Reader(panel)
     named = [a for tag, a in shown.tags if tag == "button"]
     assert [a["data-action"] for a in named] == ["back", "step", "reset"]
     assert [a.get("data-key") for a in named] == ["ArrowLeft", "ArrowRight", None]
+    # what is off can still be reached
     assert [a.get("aria-disabled") for a in named] == [None, None, "true"]
+    assert not any("disabled" in a for a in named)
     assert named[2]["title"] == "r"
-    assert shown.text.endswith("step 3")
+    assert shown.text == "◀ Back←Step ▶→Resetstep 3"
 
 
 def test_run_becomes_stop_and_stop_is_never_off() -> None:
-    (run,) = Reader(run_or_stop("r", is_running=False, can_go=False)).actions("run")
-    (stop,) = Reader(run_or_stop("r", is_running=True, can_go=False)).actions("stop")
+    (run,) = Reader(run_or_stop(Moment(), "r", is_on=False)).actions("run")
+    now = Moment(running=True)
+    (stop,) = Reader(run_or_stop(now, "r", is_on=False)).actions("stop")
     assert (run.get("aria-disabled"), stop.get("aria-disabled")) == ("true", None)
 
 
 @pytest.mark.parametrize("tick", [0, 250])
-def test_a_frame_names_its_panel(tick: int) -> None:
-    ((_, named),) = Reader(framed("", title="a “panel”", tick=tick)).tags
-    assert named["aria-label"] == "a “panel”"
-    assert named["data-tick"] == str(tick)
+def test_a_frame_names_its_panel_and_asks_for_steps_of_a_run(tick: int) -> None:
+    for is_running, asked in ((True, str(tick)), (False, None)):
+        panel = framed(Moment(running=is_running), title="a “panel”", tick=tick)
+        _, named = Reader(panel).tags[0]
+        assert named["aria-label"] == "a “panel”"
+        assert named.get("data-tick") == asked
 
 
-def test_a_notice_is_text_and_keeps_its_place_when_there_is_none() -> None:
-    assert Reader(notice(Notice("<b>", "problem"))).text == "✗ <b>"
-    assert len(Reader(notice(Notice())).styled("lw-notice")) == 1
+def test_a_notice_is_text_and_a_hint_stands_in_its_place_where_there_is_none() -> None:
+    moments = (Moment(), Moment(notice=Notice("<b>", "problem")))
+    shown = [Reader(framed(now, title="p", hint="Step <i>")) for now in moments]
+    assert [one.text for one in shown] == ["Step <i>", "✗ <b>"]
+    assert len(shown[0].styled("lw-hint")) == len(shown[1].styled("lw-problem")) == 1
+    assert len(Reader(framed(Moment(), title="p")).styled("lw-notice")) == 1
 
 
 def test_an_exported_page_is_a_whole_file_with_its_own_look() -> None:
@@ -68,3 +81,29 @@ def test_a_picture_joins_views_and_says_how_to_get_the_live_panel() -> None:
     assert Reader(shown).text.startswith("firstonetwo")
     assert "Run this notebook in a kernel" in shown
     assert words == "first\none\n\ntwo"
+
+
+def test_a_slider_tells_its_name_and_its_value_in_words() -> None:
+    (named,) = Reader(slider("k", "top-k", 0, (0, 9, 1), "off")).actions("knob")
+    assert (named["aria-label"], named["aria-valuetext"]) == ("top-k", "off")
+    assert (named["min"], named["max"], named["value"]) == ("0", "9", "0")
+
+
+def test_everything_from_outside_is_shown_as_text() -> None:
+    for words in HOSTILE:
+        for page in (
+            button("step", words, words),
+            slider("k", words, 0, (0, 9, 1), words),
+            chip(words),
+            select("limit", words, (words, "b"), words),
+            element("i", "", title=words),
+        ):
+            assert {tag for tag, _ in Reader(page).tags} <= {
+                *("button", "input", "bdi", "select", "option", "i")
+            }
+
+
+def test_the_chosen_option_is_marked() -> None:
+    page = Reader(select("speed", "how fast", ("a", "b"), "b"))
+    options = ["selected" in named for tag, named in page.tags if tag == "option"]
+    assert options == [False, True]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from walking import Reader, numbers, tokenizer
 
-from llm_walkthrough.panel.page_engine import cache_map, feed_table
+from llm_walkthrough.panel.page_engine import cache_section, feed_table
 from llm_walkthrough.panel.watched import CacheFacts, FedArray, Feed
 
 FACTS = CacheFacts(
@@ -13,7 +13,7 @@ FACTS = CacheFacts(
 def test_the_map_is_as_wide_as_the_cache_and_the_bytes_are_those_of_the_formula() -> (
     None
 ):
-    page = Reader(cache_map(FACTS, prompt_length=41, written=1))
+    page = Reader(cache_section(FACTS, prompt_length=41, written=1))
     for style, width in (("prompt", 41), ("made", 10), ("new", 1)):
         (part,) = [a for a in page.styled(f"lw-c-{style}") if a.get("style")]
         assert numbers(str(part["style"]))[0] == width

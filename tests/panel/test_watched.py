@@ -54,7 +54,7 @@ def test_the_first_token_of_a_chunk_is_scored_by_the_last_row_of_the_one_before(
     assert sorted(seen.scores) == [1, 2, 3]  # 4 came alone, in a run of one token
 
 
-def test_a_run_on_another_way_is_not_scored_by_the_row_of_the_run_before() -> None:
+def test_a_run_on_another_branch_is_not_scored_by_the_row_of_the_run_before() -> None:
     seen, fresh = Watched(toy()), Watched(toy())
     seen.run(PROMPT[1:4], seen.new_cache())
     for one in (seen, fresh):

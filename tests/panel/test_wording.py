@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import pytest
 from walking import tokenizer
 
 from llm_walkthrough.panel.watched import Score
-from llm_walkthrough.panel.wording import replayed, verdict
+from llm_walkthrough.panel.wording import (
+    LONGEST,
+    percent,
+    quoted,
+    replayed,
+    shortened,
+    verdict,
+)
 
 LIKELY, RARE = Score(-0.5, 1), Score(-9.0, 1234)
 
@@ -30,3 +38,23 @@ def test_the_first_difference_is_named_and_all_are_counted() -> None:
     assert "(2 such steps): another machine or variant rounds the logits" in said
     assert "another grammar leaves other tokens" in said
     assert "The saved tokens were taken." in said
+
+
+def test_a_long_token_is_cut_where_it_is_shown() -> None:
+    assert shortened("x" * 300) == "x" * (LONGEST - 1) + "…"
+    assert shortened("x" * LONGEST) == "x" * LONGEST
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [(0, "0"), (1, "100.0"), (0.4026, "40.3"), (0.00456, "0.46"), (1e-7, "<0.01")],
+)
+def test_percents_have_as_many_figures_as_can_be_read(
+    probability: float, text: str
+) -> None:
+    assert percent(probability) == text
+
+
+def test_a_token_in_a_sentence_keeps_its_direction_to_itself_and_is_cut() -> None:
+    assert quoted("\u05d0") == "\u2068\u05d0\u2069"
+    assert len(quoted("x" * 300)) == LONGEST + 2

@@ -15,8 +15,7 @@ from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.panel import frame
-from llm_walkthrough.panel.acting import Moment, Notice, Stepping
-from llm_walkthrough.panel.marks import chip
+from llm_walkthrough.panel.acting import Moment, Stepping
 from llm_walkthrough.panel.page_engine import feed_table
 from llm_walkthrough.panel.watched import FedModel, Feed, summary
 from llm_walkthrough.panel.wording import cut, quoted
@@ -27,17 +26,11 @@ _FEW = 6  # numbers of an array that are written out
 
 @dataclass(frozen=True)
 class FedRun:
-    """One run of the graph.
+    """One run of the graph."""
 
-    Attributes:
-        start: how many tokens the cache held before it.
-        feed: what it was fed.
-        chosen: the likeliest token after the last one that was fed.
-    """
-
-    start: int
-    feed: Feed
-    chosen: int
+    start: int  # how many tokens the cache held before it
+    feed: Feed  # what it was fed
+    chosen: int  # the likeliest token after the last one that was fed
 
     @property
     def num_new(self) -> int:
@@ -58,19 +51,12 @@ class FedRun:
 
 @dataclass(frozen=True, kw_only=True)
 class FedRuns(Moment):
-    """Which run is looked at.
+    """Which run is looked at."""
 
-    Attributes:
-        cache: holds all tokens that were fed.
-        vocab: how many tokens the logits score.
-        runs: those that were made, in order.
-        num_shown: the run that is looked at is the last of so many, at least 1.
-    """
-
-    cache: KVCache
-    vocab: int
-    runs: tuple[FedRun, ...] = ()
-    num_shown: int = 1
+    cache: KVCache  # holds all tokens that were fed
+    vocab: int  # how many tokens the logits score
+    runs: tuple[FedRun, ...] = ()  # those that were made, in order
+    num_shown: int = 1  # the run that is looked at is the last of so many, at least 1
 
     @property
     def shown(self) -> tuple[FedRun, ...]:
@@ -127,9 +113,8 @@ class Feeding(Stepping[FedRuns]):
             )
         arrays = summary(self._model.feed(tokens, cache))
         rows, longer = self._model.run(tokens, cache)
-        feed = Feed(tuple(tokens.tolist()), arrays)
         chosen = int(rows[-1].argmax())  # a row for each token; the last one counts
-        run = FedRun(cache.length, feed, chosen)
+        run = FedRun(cache.length, Feed(tuple(tokens.tolist()), arrays), chosen)
         return replace(now, cache=longer, runs=(*now.runs, run))
 
 
@@ -144,37 +129,38 @@ def page(now: FedRuns, vocabulary: Vocabulary) -> str:
     """Draw the run that is looked at."""
     run, can_go_back = now.shown[-1], now.num_shown > 1
     before = now.shown[-2].feed if can_go_back else None
-    buttons = (
-        frame.back("look at the run before", can_go=can_go_back),
-        frame.step("make the next run, and look at it", can_go=True),
-        frame.reset("back to the first run", can_go=can_go_back),
-    )
-    where = f"run <b>{now.num_shown}</b>: {now.kind}"
-    said = now.notice if now.notice.text else _hint(now, vocabulary)
     return frame.framed(
-        f"{frame.head(buttons, where)}{frame.notice(said)}"
-        '<div class="lw-grid lw-halves"><div><section class="lw-feed lw-tall">'
-        f"<h4>The dictionary of run {now.num_shown}</h4>"
-        f"{feed_table(run.feed, before, vocabulary)}{_contents(run)}</section></div>"
-        f"<div>{_lengths(run, longest=now.runs[-1].stop)}"
-        '<section><h4>What comes out</h4><p><span class="lw-mono">'
-        f"logits [1, {run.num_new}, {now.vocab}]</span></p>"
-        '<p class="lw-one">Highest in the last row, and fed next: '
-        f"{chip(vocabulary.piece(run.chosen))}</p></section></div></div>",
+        now,
         title="What is fed to the graph",
+        where=f"run <b>{now.num_shown}</b>: {now.kind}",
+        buttons=(
+            frame.control("back", "look at the run before", is_on=can_go_back),
+            frame.control("step", "make the next run, and look at it"),
+            frame.control("reset", "back to the first run", is_on=can_go_back),
+        ),
+        hint=_hint(now, vocabulary),
+        inside=(
+            '<div class="lw-grid lw-halves"><div><section class="lw-feed lw-tall">'
+            f"<h4>The dictionary of run {now.num_shown}</h4>"
+            f"{feed_table(run.feed, before, vocabulary)}{_contents(run)}</section>"
+            f"</div><div>{_lengths(run, longest=now.runs[-1].stop)}"
+            '<section><h4>What comes out</h4><p><span class="lw-mono">'
+            f"logits [1, {run.num_new}, {now.vocab}]</span></p>"
+            '<p class="lw-one">Highest in the last row, and fed next: '
+            f"{frame.chip(vocabulary.piece(run.chosen))}</p></section></div></div>"
+        ),
     )
 
 
-def _hint(now: FedRuns, vocabulary: Vocabulary) -> Notice:
+def _hint(now: FedRuns, vocabulary: Vocabulary) -> str:
     """Say what is special about this run."""
-    words = "All of the prompt is new, and the past of every layer has length 0."
-    if now.num_shown > 1:
-        piece = quoted(vocabulary.piece(now.shown[-1].feed.tokens[0]))
-        words = (
-            f"One token is new: {piece}, the likeliest of the run before; the past "
-            "holds all others."
-        )
-    return Notice(words, "hint")
+    if now.num_shown == 1:
+        return "All of the prompt is new, and the past of every layer has length 0."
+    piece = quoted(vocabulary.piece(now.shown[-1].feed.tokens[0]))
+    return (
+        f"One token is new: {piece}, the likeliest of the run before; the past holds "
+        "all others."
+    )
 
 
 def _contents(run: FedRun) -> str:

@@ -17,10 +17,9 @@ from llm_walkthrough.errors import InputError
 from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.acting import Moment, Notice, Stepping
-from llm_walkthrough.panel.marks import SHOWN_OF_MADE, attributes, earlier
-from llm_walkthrough.panel.page_engine import cache_map
+from llm_walkthrough.panel.page_engine import cache_section
 from llm_walkthrough.panel.watched import cache_facts
-from llm_walkthrough.panel.wording import cut, quoted, shortened
+from llm_walkthrough.panel.wording import cut, quoted
 from llm_walkthrough.stepper import LanguageModel
 from llm_walkthrough.views import Chips, Table, Vocabulary
 
@@ -29,30 +28,19 @@ _LAST = 60  # tokens in the picture without a kernel
 
 @dataclass(frozen=True)
 class Lap:
-    """One run of the graph.
+    """One run of the graph."""
 
-    Attributes:
-        fed: how many tokens went through it.
-        seconds: how long it took.
-        chosen: the likeliest token after the last of them.
-    """
-
-    fed: int
-    seconds: float
-    chosen: int
+    fed: int  # how many tokens went through it
+    seconds: float  # how long it took
+    chosen: int  # the likeliest token after the last of them
 
 
 @dataclass(frozen=True)
 class Round:
-    """One token, made in both ways.
+    """One token, made in both ways."""
 
-    Attributes:
-        cached: with the cache, which was fed the unseen tokens only.
-        plain: without one, which was fed all tokens.
-    """
-
-    cached: Lap
-    plain: Lap
+    cached: Lap  # with the cache, which was fed the unseen tokens only
+    plain: Lap  # without one, which was fed all tokens
 
     @property
     def is_same(self) -> bool:
@@ -62,17 +50,11 @@ class Round:
 
 @dataclass(frozen=True, kw_only=True)
 class Raced(Moment):
-    """How far the race is.
+    """How far the race is."""
 
-    Attributes:
-        prompt: the token ids that it began with.
-        cache: holds all tokens but the one that was chosen last.
-        rounds: what was measured, in order.
-    """
-
-    prompt: tuple[int, ...]
-    cache: KVCache
-    rounds: tuple[Round, ...] = ()
+    prompt: tuple[int, ...]  # the token ids that it began with
+    cache: KVCache  # holds all tokens but the one that was chosen last
+    rounds: tuple[Round, ...] = ()  # what was measured, in order
 
     @property
     def tokens(self) -> TokenIds:
@@ -133,31 +115,30 @@ class Race(Stepping[Raced]):
 def page(now: Raced, vocabulary: Vocabulary) -> str:
     """Draw the work of both ways as bars, the tokens, and a map of the cache."""
     rounds = now.rounds
-    buttons = (
-        frame.step("make one token in both ways", can_go=True),
-        frame.run_or_stop(
-            "make token after token", is_running=now.running, can_go=True
-        ),
-        frame.reset("back to the prompt, with an empty cache", can_go=len(rounds) > 0),
-    )
-    where = f"step <b>{len(rounds)}</b> · cache length <b>{now.cache.length:,}</b>"
-    said = now.notice if now.notice.text else _hint(now, vocabulary)
     facts, written = cache_facts(now.cache), rounds[-1].cached.fed if rounds else 0
+    again = "back to the prompt, with an empty cache"
     return frame.framed(
-        f"{frame.head(buttons, where)}{frame.notice(said)}"
-        f'<div class="lw-grid"><div>{_work(rounds)}{_tokens(rounds, vocabulary)}</div>'
-        '<div><section class="lw-cache"><h4>KV cache</h4>'
-        f"{cache_map(facts, len(now.prompt), written)}</section></div></div>",
+        now,
         title="With and without a cache",
-        tick=0 if now.running else None,
+        where=f"step <b>{len(rounds)}</b> · cache length <b>{now.cache.length:,}</b>",
+        buttons=(
+            frame.control("step", "make one token in both ways"),
+            frame.run_or_stop(now, "make token after token"),
+            frame.control("reset", again, is_on=len(rounds) > 0),
+        ),
+        hint=_hint(now, vocabulary),
+        tick=0,
+        inside=(
+            f'<div class="lw-grid"><div>{_work(rounds)}{_tokens(rounds, vocabulary)}'
+            f"</div><div>{cache_section(facts, len(now.prompt), written)}</div></div>"
+        ),
     )
 
 
-def _hint(now: Raced, vocabulary: Vocabulary) -> Notice:
-    """Say what the last step showed."""
+def _hint(now: Raced, vocabulary: Vocabulary) -> Notice | str:
+    """Say what the last step showed; where both ways differ, that is news."""
     if not now.rounds:
-        words = f"Step feeds the {len(now.prompt):,} tokens of the prompt, both ways."
-        return Notice(words, "hint")
+        return f"Step feeds the {len(now.prompt):,} tokens of the prompt, both ways."
     last = now.rounds[-1]
     cached, plain = (
         quoted(vocabulary.piece(lap.chosen)) for lap in (last.cached, last.plain)
@@ -167,12 +148,9 @@ def _hint(now: Raced, vocabulary: Vocabulary) -> Notice:
             f"With the cache {cached} was likeliest, without it {plain}: rounding "
             "decided between the two; both ways go on with the first."
         )
-    words = (
-        f"Both chose {cached}: {last.cached.fed} token fed against {last.plain.fed}."
-    )
     if len(now.rounds) == 1:
-        words = f"Both chose {cached}, and had the same work: the cache was empty."
-    return Notice(words, "hint")
+        return f"Both chose {cached}, and had the same work: the cache was empty."
+    return f"Both chose {cached}: {last.cached.fed} token fed against {last.plain.fed}."
 
 
 def _sums(rounds: Sequence[Round]) -> list[tuple[str, str, int, float]]:
@@ -229,20 +207,17 @@ def _meter(share: float, words: str) -> str:
 
 def _tokens(rounds: Sequence[Round], vocabulary: Vocabulary) -> str:
     """Draw a chip for each token that was made, and whether both ways agree."""
-    first = max(0, len(rounds) - SHOWN_OF_MADE)
-    chips = [earlier(first)] if first else []
-    chips += [
-        _chip(one, n, vocabulary) for n, one in enumerate(rounds[first:], first + 1)
-    ]
-    chips.append(
-        '<li><span class="lw-chip lw-next" aria-label="the next token">?</span>'
+    first = max(0, len(rounds) - frame.SHOWN_OF_MADE)
+    chips = (
+        *frame.earlier(first),
+        *(_chip(one, n, vocabulary) for n, one in enumerate(rounds[first:], first + 1)),
+        frame.NEXT_CHIP,
     )
     same = sum(one.is_same for one in rounds)
     counted = f": the same in {same} of {len(rounds)}" if rounds else ""
     return (
         f"<section><h4>Tokens, chosen both ways{counted}</h4>"
-        '<ol class="lw-chips lw-short" data-follow tabindex="0" '
-        f'aria-label="Tokens that were made">{"</li>".join(chips)}</li></ol></section>'
+        f"{frame.chip_list('Tokens that were made', chips, is_short=True)}</section>"
     )
 
 
@@ -253,9 +228,8 @@ def _chip(one: Round, number: int, vocabulary: Vocabulary) -> str:
         other = quoted(vocabulary.piece(one.plain.chosen))
         words = f"step {number}: without the cache {other}"
         sign, style = " ≠", "lw-held"
-    named = attributes({"class": f"lw-chip {style}", "data-tip": words})
-    hidden = f'<span class="lw-sr"> {html.escape(words)}</span>'
-    return f"<li><span{named}><bdi>{shortened(piece)}</bdi>{sign}{hidden}</span>"
+    behind = f'{sign}<span class="lw-sr"> {html.escape(words)}</span>'
+    return frame.still_chip(piece, style, behind, data_tip=words)
 
 
 # --- the picture without a kernel --------------------------------------------------

@@ -9,11 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from llm_walkthrough.arrays import Logits, TokenIds
-from llm_walkthrough.panel import frame
-from llm_walkthrough.panel.acting import Notice
-from llm_walkthrough.panel.candidates import Distribution, distribution
-from llm_walkthrough.panel.knobs import Knobs, Turning
-from llm_walkthrough.panel.page_candidates import candidates_section, plots, settings
+from llm_walkthrough.panel import candidates, frame
+from llm_walkthrough.panel.page_candidates import candidates_section, plots
 from llm_walkthrough.panel.wording import percent, quoted
 from llm_walkthrough.sampling import Sampling, uniform
 from llm_walkthrough.stepper import Draw
@@ -21,22 +18,17 @@ from llm_walkthrough.views import Passage, Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reshaped(Knobs):
-    """Where the knobs stand, and what they make of the logits.
+class Reshaped(candidates.Knobs):
+    """Where the knobs stand, and what they make of the logits."""
 
-    Attributes:
-        logits: the model's own [vocab] float32.
-        context: all tokens so far [sequence] int64, for the repetition penalty; the
-            token that is drawn stands behind them.
-        own_u: the number in [0, 1) that draws, None for the seed's.
-    """
-
-    logits: Logits = field(repr=False, compare=False)
+    logits: Logits = field(repr=False, compare=False)  # the model's own [vocab] float32
+    # all tokens so far [sequence] int64, for the repetition penalty; the token that is
+    # drawn stands behind them
     context: TokenIds = field(repr=False, compare=False)
-    own_u: float | None = None
+    own_u: float | None = None  # the number in [0, 1) that draws, None for the seed's
 
     @cached_property
-    def found(self) -> Distribution:
+    def found(self) -> candidates.Distribution:
         """What the knobs make of the logits.
 
         Raises:
@@ -46,7 +38,7 @@ class Reshaped(Knobs):
         u = uniform(self.seed, position) if own is None else own
         processors = self.sampling.processors()
         draw = Draw.of(self.logits, self.context, processors, u)
-        return distribution(draw, self.looked_at)
+        return candidates.distribution(draw, self.looked_at)
 
     @property
     def is_moved(self) -> bool:
@@ -55,7 +47,7 @@ class Reshaped(Knobs):
         return knobs != (Sampling(), 0, None, None)
 
 
-class Reshaping(Turning[Reshaped]):
+class Reshaping(candidates.Turning[Reshaped]):
     """One row of logits under knobs.
 
     Raises:
@@ -69,7 +61,7 @@ class Reshaping(Turning[Reshaped]):
         """Return the moment in which `u` draws, None: the seed's number."""
         return self.possible(replace(now, own_u=u))
 
-    def distribution(self, now: Reshaped) -> Distribution:
+    def distribution(self, now: Reshaped) -> candidates.Distribution:
         """Return what the knobs of a moment make of the logits."""
         return now.found
 
@@ -79,31 +71,32 @@ def page(now: Reshaped, vocabulary: Vocabulary) -> str:
     """Draw the candidates before and after, the bar with `u`, and the knobs."""
     vocab = len(now.found.draw.probabilities)
     left = now.found.stages[-1].survivors if now.found.stages else vocab
-    where = f"<b>{left:,}</b> of {vocab:,} tokens can be drawn"
-    again = frame.reset("the usual settings, seed 0 and its u", can_go=now.is_moved)
-    said = now.notice if now.notice.text else _hint(now.found, vocabulary)
-    section = candidates_section(now.found, now, vocabulary, can_take=False)
+    again = "the usual settings, seed 0 and its u"
+    section = candidates_section(now.found, now, vocabulary)
     return frame.framed(
-        f"{frame.head([again], where)}{frame.notice(said)}"
-        f'<div class="lw-alone">{section}</div>',
+        now,
         title="The knobs of sampling",
+        where=f"<b>{left:,}</b> of {vocab:,} tokens can be drawn",
+        buttons=(frame.control("reset", again, is_on=now.is_moved),),
+        hint=_hint(now.found, vocabulary),
+        inside=f'<div class="lw-alone">{section}</div>',
     )
 
 
-def _hint(found: Distribution, vocabulary: Vocabulary) -> Notice:
+def _hint(found: candidates.Distribution, vocabulary: Vocabulary) -> str:
     """Say what becomes of the token that the model finds likeliest."""
     likeliest = found.rows[0]
     before, after = likeliest.score.probability, found.share(likeliest.token)
     piece = quoted(vocabulary.piece(likeliest.token))
-    return Notice(
+    return (
         f"{piece} has {percent(before)} % in the model and {percent(after)} % after "
-        "all processors. Click a processor to see the probabilities right after it.",
-        "hint",
+        "all processors. Click a processor to see the probabilities right after it."
     )
 
 
 # --- the picture without a kernel --------------------------------------------------
 def twin(now: Reshaped, vocabulary: Vocabulary) -> tuple[str, str]:
     """Return settings, candidates and bar as HTML and in words."""
-    where = Passage(settings(now.sampling.processors(), now.seed), "Settings")
-    return frame.picture(where, *plots(now.found, vocabulary))
+    stages = [*map(candidates.label, now.sampling.processors()), f"seed {now.seed}"]
+    settings = Passage(", ".join(stages), "Settings")
+    return frame.picture(settings, *plots(now.found, vocabulary))

@@ -64,8 +64,7 @@ class NamedBranch:
 
     name: str  # "A", "B", …
     tokens: Tokens  # those that were made
-    # the number of the branch from which it parts, None for the first
-    parent: int | None
+    parent: int | None  # the number of the one from which it parts, None for the first
     fork: int  # how many tokens it has in common with that one
     # of all its tokens together, natural logarithm; None if one of them was made
     # elsewhere
@@ -74,14 +73,10 @@ class NamedBranch:
 
 
 class Branches:
-    """The branches of one stepper.
-
-    Attributes:
-        stepper: may also be used by others; new branches get a name when they are seen.
-    """
+    """The branches of one stepper, of which new ones get a name when they are seen."""
 
     def __init__(self, stepper: Stepper) -> None:
-        self.stepper = stepper
+        self.stepper = stepper  # may also be used by others
         self._notes = Notes()
         self._names: list[str] = []
         self._left = ""  # the name of the one that was gone back from
@@ -224,7 +219,8 @@ def named_branches(
         shared = [common(branch.tokens, tokens) for branch in found]
         fork = max(shared, default=0)
         parent = shared.index(fork) if shared else None
-        together = _log_probability(notes.along(tokens))
+        known = [one.score.log_probability for one in notes.along(tokens) if one]
+        together = sum(known) if len(known) == len(tokens) else None
         found.append(NamedBranch(name, tokens, parent, fork, together, name == home))
     return tuple(found)
 
@@ -244,8 +240,3 @@ def nth_name(number: int) -> str:
     """Name the branches A to Z, then A1 to Z1, and so on."""
     turn, letter = divmod(number, 26)
     return chr(ord("A") + letter) + (str(turn) if turn else "")
-
-
-def _log_probability(made: Sequence[Made | None]) -> float | None:
-    known = [one.score.log_probability for one in made if one is not None]
-    return sum(known) if len(known) == len(made) else None

@@ -13,19 +13,12 @@ from functools import lru_cache
 from itertools import takewhile
 from statistics import median
 
-from llm_walkthrough.branch import Run
-from llm_walkthrough.panel import frame, marks
-from llm_walkthrough.panel.acting import Notice
+from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.candidates import Distribution
-from llm_walkthrough.panel.page_candidates import (
-    candidates_section,
-    plots,
-    sliders,
-    take_button,
-)
-from llm_walkthrough.panel.page_engine import cache_map, feed_table
+from llm_walkthrough.panel.page_candidates import candidates_section, plots, take_button
+from llm_walkthrough.panel.page_engine import cache_section, feed_table
 from llm_walkthrough.panel.step.branches import Made, NamedBranch
-from llm_walkthrough.panel.step.desk import DELAYS, LIMITS, Guesses, Snapshot
+from llm_walkthrough.panel.step.walk import DELAYS, LIMITS, Desk, Guesses, Snapshot
 from llm_walkthrough.panel.watched import Score
 from llm_walkthrough.panel.wording import percent, quoted
 from llm_walkthrough.tokenizer import TextStream, Tokenizer
@@ -44,108 +37,94 @@ _LAST = 60  # tokens in the picture without a kernel
 
 def page(shot: Snapshot, tokenizer: Tokenizer) -> str:
     """Draw the whole panel; the times last, as drawing is a part of them."""
-    above = (
-        f"{_head(shot)}{frame.notice(_said(shot, tokenizer))}"
-        f"{tokens_section(shot, tokenizer)}"
-        f'<div class="lw-grid"><div>{_candidates(shot, tokenizer)}</div>'
-        f"<div>{_cache(shot)}{_feed(shot, tokenizer)}"
-        f"{branches_section(shot, tokenizer)}</div></div>"
-    )
     return frame.framed(
-        f"{above}{foot(shot)}",
+        shot.desk,
         title=f"Step through {shot.title}",
+        where=(
+            f"step <b>{len(shot.made)}</b> · context <b>{len(shot.tokens):,}</b> of "
+            f"{shot.cache.capacity:,} · {html.escape(shot.title)}"
+        ),
+        buttons=_buttons(shot.desk, can_go_back=len(shot.made) > 0),
+        others=_other_buttons(shot.desk),
+        hint=_hint(shot, tokenizer),
         is_large=shot.desk.is_large,
-        tick=DELAYS[shot.desk.speed] if shot.desk.running else None,
+        tick=DELAYS[shot.desk.speed],
+        inside=(
+            f"{tokens_section(shot, tokenizer)}"
+            f'<div class="lw-grid"><div>{_candidates(shot, tokenizer)}</div>'
+            f"<div>{_cache_and_feed(shot, tokenizer)}"
+            f"{branches_section(shot, tokenizer)}</div></div>{foot(shot)}"
+        ),
     )
 
 
 def twin(shot: Snapshot, tokenizer: Tokenizer) -> tuple[str, str]:
-    """Return the picture for a page without a kernel, as HTML and in words.
-
-    Such a page strips style sheets and scripts.
-    """
+    """Return the picture for a page without a kernel, as HTML and in words."""
     pieces = [tokenizer.piece(token) for token in shot.tokens[-_LAST:]]
     title = (
         f"Step panel: {shot.title}, step {len(shot.made)}, context "
         f"{len(shot.tokens)} of {shot.cache.capacity:,}"
     )
-    chips = Chips(pieces, title)
     pictures = plots(shot.distribution, tokenizer) if shot.distribution else ()
-    drawn = "".join(picture._repr_html_() for picture in (chips, *pictures))
-    words = [repr(chips), *(picture.text for picture in pictures)]
-    return f"{drawn}{frame.footnote()}", "\n".join(words)
+    return frame.picture(Chips(pieces, title), *pictures, between="\n")
 
 
 # --- the head ----------------------------------------------------------------------
-def _head(shot: Snapshot) -> str:
-    desk, can_go_back = shot.desk, len(shot.made) > 0
-    buttons = (
-        frame.back("take the last step back", can_go=can_go_back),
-        frame.step("take the token that is drawn", can_go=True),
-        frame.run_or_stop(
-            "make steps until the end or the limit",
-            is_running=desk.running,
-            can_go=True,
-        ),
-        marks.select("limit", "how far a run goes", tuple(LIMITS), desk.limit),
-        marks.select("speed", "how fast a run goes", tuple(DELAYS), desk.speed),
-        frame.reset("back to the prompt; forgets all branches", can_go=can_go_back),
+def _buttons(desk: Desk, *, can_go_back: bool) -> Sequence[str]:
+    again = "back to the prompt; forgets all branches"
+    return (
+        frame.control("back", "take the last step back", is_on=can_go_back),
+        frame.control("step", "take the token that is drawn"),
+        frame.run_or_stop(desk, "make steps until the end or the limit"),
+        frame.select("limit", "how far a run goes", LIMITS, desk.limit),
+        frame.select("speed", "how fast a run goes", DELAYS, desk.speed),
+        frame.control("reset", again, is_on=can_go_back),
     )
-    others = (
-        marks.button(
-            "guessing",
-            "Guess first",
-            "name the token before you see the numbers",
-            is_pressed=desk.is_guessing,
-        ),
-        marks.button(
+
+
+def _other_buttons(desk: Desk) -> Sequence[str]:
+    guess = "name the token before you see the numbers"
+    return (
+        frame.button("guessing", "Guess first", guess, is_pressed=desk.is_guessing),
+        frame.button(
             "large", "Large type", "for a projector", is_pressed=desk.is_large
         ),
-        marks.button("save", "Save run", "write this run to a small file"),
+        frame.button("save", "Save run", "write this run to a small file"),
         _OPEN,
-        marks.button(
+        frame.button(
             "export", "Save page", "write the panel as it is now to an HTML file"
         ),
     )
-    where = (
-        f"step <b>{len(shot.made)}</b> · context <b>{len(shot.tokens):,}</b> of "
-        f"{shot.cache.capacity:,} · {html.escape(shot.title)}"
-    )
-    return frame.head(buttons, where, others)
 
 
-def _said(shot: Snapshot, tokenizer: Tokenizer) -> Notice:
-    """Return what there is to say, and else what the next step would do."""
-    desk, found = shot.desk, shot.distribution
-    if desk.notice.text or found is None:
-        return desk.notice
+def _hint(shot: Snapshot, tokenizer: Tokenizer) -> str:
+    """Say what the next step would do."""
+    found = shot.distribution
+    if found is None:
+        return ""
     if len(shot.tokens) >= shot.cache.capacity:
-        return Notice("The context is full: Back takes steps back.", "hint")
-    if desk.is_guessing:
-        return Notice("Guess first: choose the token that you expect to come.", "hint")
+        return "The context is full: Back takes steps back."
+    if shot.desk.is_guessing:
+        return "Guess first: choose the token that you expect to come."
     draw = found.draw
     drawn, share = quoted(tokenizer.piece(draw.token)), found.share(draw.token)
     how = f"u = {draw.u:.3f} picks {drawn} ({percent(share)} %)"
     if found.is_greedy:
         how = f"{drawn} is the likeliest"
-    return Notice(
+    return (
         f"Next: {how}. Step appends it, runs the graph on it, and the cache grows by "
-        "one slot.",
-        "hint",
+        "one slot."
     )
 
 
 # --- what may come next ------------------------------------------------------------
 def _candidates(shot: Snapshot, tokenizer: Tokenizer) -> str:
-    found, desk = shot.distribution, shot.desk
+    found, desk, instead = shot.distribution, shot.desk, ""
     if found is None:
-        return (
-            '<section class="lw-candidates"><h4>What may come next</h4>'
-            f'<p class="lw-nothing">Nothing: {html.escape(shot.why_none)}</p>'
-            f"{sliders(desk)}</section>"
-        )
-    table = _guess_table(found, desk.guesses, tokenizer) if desk.is_guessing else ""
-    return candidates_section(found, desk, tokenizer, can_take=True, instead=table)
+        instead = f'<p class="lw-nothing">Nothing: {html.escape(shot.why_none)}</p>'
+    elif desk.is_guessing:
+        instead = _guess_table(found, desk.guesses, tokenizer)
+    return candidates_section(found, desk, tokenizer, can_take=True, instead=instead)
 
 
 def _guess_table(found: Distribution, score: Guesses, tokenizer: Tokenizer) -> str:
@@ -172,48 +151,41 @@ def _guess_table(found: Distribution, score: Guesses, tokenizer: Tokenizer) -> s
 def tokens_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
     """Draw one chip per token, those that were taken back, and the text."""
     start, tokens = shot.prompt_length, shot.tokens
-    first, cut = (
-        max(0, start - marks.SHOWN_OF_PROMPT),
-        max(0, len(shot.made) - marks.SHOWN_OF_MADE),
-    )
+    first = max(0, start - frame.SHOWN_OF_PROMPT)
+    cut = max(0, len(shot.made) - frame.SHOWN_OF_MADE)
     text = streamed(tokenizer, tokens[start + cut :])
-    chips = [marks.earlier(first)] if first else []
-    chips += [
-        _prompt_chip(tokenizer, place, tokens[place], shot.read.get(place))
-        for place in range(first, start)
-    ]
-    chips += [marks.earlier(cut)] if cut else []
-    held_from = len(shot.made) - text.num_held
-    chips += [
-        _made_chip(
-            tokenizer,
-            start + i,
-            (tokens[start + i], shot.made[i]),
-            kept=i,
-            is_held=i >= held_from,
-        )
-        for i in range(cut, len(shot.made))
-    ]
-    chips.append(
-        '<li><span class="lw-chip lw-next" aria-label="the next token">?</span>'
+    made = [*enumerate(zip(tokens[start:], shot.made, strict=True))]
+    held_from = len(made) - text.num_held
+    chips = (
+        *frame.earlier(first),
+        *(
+            _prompt_chip(tokenizer, place, tokens[place], shot.read.get(place))
+            for place in range(first, start)
+        ),
+        *frame.earlier(cut),
+        *(
+            _made_chip(tokenizer, start, i, known, is_held=i >= held_from)
+            for i, known in made[cut:]
+        ),
+        frame.NEXT_CHIP,
+        *(
+            frame.future_chip(tokenizer.piece(token))
+            for token in shot.future[: frame.SHOWN_OF_FUTURE]
+        ),
     )
-    chips += [
-        marks.future_chip(t, tokenizer) for t in shot.future[: marks.SHOWN_OF_FUTURE]
-    ]
     return (
         '<section class="lw-tokens"><h4>Tokens</h4>'
-        '<ol class="lw-chips" data-follow aria-label="Tokens">'
-        f"{'</li>'.join(chips)}</li></ol>{marks.text_box(text)}</section>"
+        f"{frame.chip_list('Tokens', chips)}{frame.text_box(text)}</section>"
     )
 
 
-def streamed(tokenizer: Tokenizer, tokens: Sequence[int]) -> marks.StreamedText:
+def streamed(tokenizer: Tokenizer, tokens: Sequence[int]) -> frame.StreamedText:
     """Spell the tokens; what is not yet a character is held back."""
     stream, parts, num_held = TextStream(tokenizer), [], 0
     for token in tokens:
         parts.append(stream.feed(token))
         num_held = num_held + 1 if stream.pending else 0
-    return marks.StreamedText("".join(parts), stream.pending, num_held)
+    return frame.StreamedText("".join(parts), stream.pending, num_held)
 
 
 @lru_cache(maxsize=2048)  # from step to step all chips but one are the same
@@ -222,30 +194,29 @@ def _prompt_chip(
 ) -> str:
     style = "lw-special" if token in tokenizer.special_tokens else "lw-prompt"
     words = f"prompt, position {position} · {_likely(token, score)}"
-    return marks.token_chip(tokenizer.piece(token), style, words)
+    return frame.token_chip(tokenizer.piece(token), style, words)
 
 
 @lru_cache(maxsize=2048)  # likewise
 def _made_chip(
     tokenizer: Tokenizer,
-    position: int,
-    known: tuple[int, Made | None],
+    start: int,  # the length of the prompt
+    kept: int,  # tokens after it that stay at a click
+    known: tuple[int, Made | None],  # the token, and what is known of it
     *,
-    kept: int,  # tokens after the prompt that stay at a click
     is_held: bool,
 ) -> str:
     token, made = known
     score = made.score if made else None
-    words = f"position {position} · {_likely(token, score)}"
+    words = f"position {start + kept} · {_likely(token, score)}"
     if made is not None:
         u = "" if made.u is None else f", u = {made.u:.3f}"
         words += f" · {_HOW[made.how]}{u}"
-    if is_held:
-        words += " · held back: not yet a character"
+    words += " · held back: not yet a character" if is_held else ""
     words += " · click: go back to here"
     style = "lw-made lw-held" if is_held else "lw-made"
     width = round(100 * score.probability) if score else 0
-    return marks.token_chip(tokenizer.piece(token), style, words, kept, width)
+    return frame.token_chip(tokenizer.piece(token), style, words, kept, width)
 
 
 def _likely(token: int, score: Score | None) -> str:
@@ -255,18 +226,14 @@ def _likely(token: int, score: Score | None) -> str:
 
 
 # --- cache, feed, branches ---------------------------------------------------------
-def _cache(shot: Snapshot) -> str:
-    written = len(shot.feeds[-1].tokens) if shot.feeds else 0
-    drawn = cache_map(shot.cache, shot.prompt_length, written)
-    return f'<section class="lw-cache"><h4>KV cache</h4>{drawn}</section>'
-
-
-def _feed(shot: Snapshot, tokenizer: Tokenizer) -> str:
-    table = ""
+def _cache_and_feed(shot: Snapshot, tokenizer: Tokenizer) -> str:
+    """Draw what the last run has written, and what it was fed, if there was one."""
+    table, written = "", 0
     if shot.feeds:
-        before = shot.feeds[0] if len(shot.feeds) > 1 else None
-        table = feed_table(shot.feeds[-1], before, tokenizer)
+        last, before = shot.feeds[-1], shot.feeds[0] if len(shot.feeds) > 1 else None
+        table, written = feed_table(last, before, tokenizer), len(last.tokens)
     return (
+        f"{cache_section(shot.cache, shot.prompt_length, written)}"
         '<section class="lw-feed"><h4>Fed to the graph in this run</h4>'
         f"{table}</section>"
     )
@@ -292,52 +259,43 @@ def _tree(branches: Sequence[NamedBranch], here: int) -> str:
     def y(number: int) -> int:
         return _HEIGHT * number + _HEIGHT // 2
 
-    drawn = []
+    drawn = ""
     for number, branch in enumerate(branches):
-        start, end = x(branch.fork), x(len(branch.tokens))
+        start, end, row = x(branch.fork), x(len(branch.tokens)), y(number)
         style = "lw-on" if branch.is_active else "lw-off"
-        line = f"M{start} {y(number)}H{end}"
+        line = f"M{start} {row}H{end}"
         if branch.parent is not None:
-            line = f"M{start} {y(branch.parent)}V{y(number)}H{end}"
-        drawn.append(
-            f'<path class="{style}" d="{line}"/><circle class="{style}" cx="{end}" '
-            f'cy="{y(number)}" r="3.5"/>'
-        )
+            line = f"M{start} {y(branch.parent)}V{row}H{end}"
+        drawn += f'<path class="{style}" d="{line}"/>'
+        drawn += f'<circle class="{style}" cx="{end}" cy="{row}" r="3.5"/>'
         if branch.is_active:
-            drawn.append(
-                f'<circle class="lw-here" cx="{x(here)}" cy="{y(number)}" r="4.5"/>'
-            )
+            drawn += f'<circle class="lw-here" cx="{x(here)}" cy="{row}" r="4.5"/>'
     count = len(branches)
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT * count}" '
-        f'style="height:{count * 1.8:.1f}em" aria-hidden="true">{"".join(drawn)}</svg>'
+        f'style="height:{count * 1.8:.1f}em" aria-hidden="true">{drawn}</svg>'
     )
 
 
 def _branch(branch: NamedBranch, tokenizer: Tokenizer) -> str:
-    shown = branch.tokens[branch.fork : branch.fork + _TAIL]  # 1 character or more each
-    tail = visible(tokenizer.decode(shown, show_special=True))
+    end = branch.tokens[branch.fork : branch.fork + _TAIL]  # 1 character or more each
+    tail = visible(tokenizer.decode(end, show_special=True))
     words = tail if len(tail) <= _TAIL else f"{tail[:_TAIL]}…"
     known, count = branch.log_probability, len(branch.tokens)
     log_p = told = "not known" if known is None else f"{known:.2f}"
     if known:  # totals of branches of different lengths do not compare
-        log_p, told = (
-            f"{log_p} · {known / count:.2f}",
-            f"{log_p}, {known / count:.2f} per token",
-        )
-    named = marks.attributes(
-        {
-            "class": "lw-branch",
-            "data-action": "switch",
-            "data-value": f'"{branch.name}"',
-            "aria-pressed": branch.is_active,
-            "data-tip": f"{count} tokens, log p {told}: {words}",
-        }
-    )
-    return (
-        f'<button type="button"{named}><b>{branch.name}</b>'
-        f'<bdi>{html.escape(words)}</bdi><span><i class="lw-sr">log p </i>{log_p}'
-        "</span></button>"
+        each = f"{known / count:.2f}"
+        log_p, told = f"{log_p} · {each}", f"{log_p}, {each} per token"
+    numbers = f'<span><i class="lw-sr">log p </i>{log_p}</span>'
+    return frame.element(
+        "button",
+        f"<b>{branch.name}</b><bdi>{html.escape(words)}</bdi>{numbers}",
+        type="button",
+        class_="lw-branch",
+        data_action="switch",
+        data_value=f'"{branch.name}"',
+        aria_pressed=branch.is_active,
+        data_tip=f"{count} tokens, log p {told}: {words}",
     )
 
 
@@ -345,24 +303,20 @@ def _branch(branch: NamedBranch, tokenizer: Tokenizer) -> str:
 def foot(shot: Snapshot) -> str:
     """Write the times: of this step, of reading and of writing."""
     words = []
-    if shot.runs:
+    if runs := shot.runs:
         seconds = shot.rest()
         rest = "–" if seconds is None else f"{1000 * seconds:.1f} ms"
-        words.append(f"model <b>{1000 * shot.runs[-1].seconds:.1f} ms</b>")
-        words.append(f"everything else <b>{rest}</b>")
-        words += _speeds(shot.runs, shot.prompt_length)
+        read = [*takewhile(lambda run: run.stop <= shot.prompt_length, runs)]
+        count, reading = sum(len(r.tokens) for r in read), sum(r.seconds for r in read)
+        newest = [run for run in runs[-_NEWEST:] if run.start >= shot.prompt_length]
+        steps = [run.seconds for run in newest if len(run.tokens) == 1]
+        rate = f"{1 / median(steps):,.0f}" if steps else "–"
+        words = [
+            f"model <b>{1000 * runs[-1].seconds:.1f} ms</b>",
+            f"everything else <b>{rest}</b>",
+            f"prefill {count} tokens, <b>{count / reading:,.0f} tokens/s</b>",
+            f"decode <b>{rate} tokens/s</b>",
+        ]
     spans = "".join(f"<span>{word}</span>" for word in words)
     keys = "→ step · ← back · ↑↓ candidates · Enter takes · Tab to all the rest"
     return f'<div class="lw-foot"><p>{spans}</p><p class="lw-keys">{keys}</p></div>'
-
-
-def _speeds(runs: Sequence[Run], prompt_length: int) -> tuple[str, str]:
-    read = [*takewhile(lambda run: run.stop <= prompt_length, runs)]
-    count, seconds = sum(len(run.tokens) for run in read), sum(r.seconds for r in read)
-    newest = [run for run in runs[-_NEWEST:] if run.start >= prompt_length]
-    steps = [run.seconds for run in newest if len(run.tokens) == 1]
-    rate = f"{1 / median(steps):,.0f}" if steps else "–"
-    return (
-        f"prefill {count} tokens, <b>{count / seconds:,.0f} tokens/s</b>",
-        f"decode <b>{rate} tokens/s</b>",
-    )

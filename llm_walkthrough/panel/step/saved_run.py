@@ -39,8 +39,7 @@ class SavedRun:
     model: str  # what the panel called it
     prompt: tuple[int, ...]  # the ids that it began with
     steps: tuple[SavedStep, ...]  # the tokens that were made
-    # of prompt and tokens, for people, and to tell one vocabulary from another
-    text: str
+    text: str  # of prompt and tokens, for people, and to tell vocabularies apart
 
 
 def written(run: SavedRun) -> str:

@@ -1,49 +1,85 @@
-"""The state behind the step panel: a stepper, a desk, and the actions on both.
+"""The state of the step panel: a stepper, a desk, the actions on both, and a snapshot.
 
 Every action either succeeds or leaves all as it was. The engine, `acting`, does them
-one at a time and says why one fails; `knobs` has those that turn a knob. Knows nothing
-of HTML or of widgets.
+one at a time and says why one fails; `candidates` has those that turn a knob. Knows
+nothing of HTML or of widgets.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from llm_walkthrough.arrays import TokenIds
+from llm_walkthrough.branch import Run
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.panel import watched
 from llm_walkthrough.panel.acting import Notice, Stepping
-from llm_walkthrough.panel.candidates import Distribution, distribution
-from llm_walkthrough.panel.knobs import Turning
-from llm_walkthrough.panel.step.branches import Branches, How, Made
-from llm_walkthrough.panel.step.desk import DELAYS, LIMITS, Desk, Guesses, Snapshot
+from llm_walkthrough.panel.candidates import Distribution, Knobs, Turning, distribution
+from llm_walkthrough.panel.step.branches import Branches, How, Made, NamedBranch
 from llm_walkthrough.panel.step.saved_run import SavedRun, SavedStep, read
-from llm_walkthrough.panel.watched import FedModel, Score, Watched, cache_facts, scores
 from llm_walkthrough.panel.wording import replayed, verdict
 from llm_walkthrough.sampling import Processor, Sampling, uniform
 from llm_walkthrough.stepper import EndTokens, Stepper
 from llm_walkthrough.tokenizer import Tokenizer
 
+DELAYS = {"slow": 1000, "to read along": 250, "fast": 0}
+"""Milliseconds between two steps of a run, by the name of the speed."""
+
+LIMITS = {"to the end": None, "5 tokens": 5, "10 tokens": 10, "50 tokens": 50}
+"""How far a run goes."""
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """How the guesses went."""
+
+    made: int = 0  # how many were made
+    right: int = 0  # how often the guessed token was the one that came
+    by_the_model: int = 0  # how often the model's likeliest one came
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk(Knobs):
+    """What the learner has set; never changes, each action makes the next."""
+
+    speed: str = "to read along"  # a name of `DELAYS`
+    limit: str = "to the end"  # a name of `LIMITS`
+    remaining: int | None = None  # the steps that a run has left, None for no limit
+    is_guessing: bool = False  # the learner names a token before the next one is shown
+    guesses: Guesses = Guesses()  # how those went
+    is_large: bool = False  # large type, for a projector
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that a picture of one moment needs, taken in one go."""
+
+    title: str  # the model, as the panel calls it
+    desk: Desk  # what the learner has set
+    tokens: tuple[int, ...]  # all of the active branch, the prompt first
+    prompt_length: int  # how many of them are the prompt
+    read: Mapping[int, watched.Score]  # position to score, for tokens of the prompt
+    made: tuple[Made | None, ...]  # what is known of each token after the prompt
+    future: tuple[int, ...]  # was taken back, and not yet replaced by other tokens
+    branches: tuple[NamedBranch, ...]  # as they are drawn
+    distribution: Distribution | None  # what may come next; None if nothing can
+    why_none: str  # the reason for that
+    cache: watched.CacheFacts  # its size
+    feeds: tuple[watched.Feed, ...]  # of the last two of `runs`, the newer one last
+    runs: tuple[Run, ...]  # of the graph, on the active branch
+    # asked when all but the times is drawn: the seconds of the last step until then,
+    # those of the model left out; None if no step was made
+    rest: Callable[[], float | None]
+
 
 class Walk(Turning[Desk], Stepping[Desk]):
     """A stepper, what a learner has set beside it, and all that can be done with both.
-
-    Args:
-        model: runs tokens against a cache, and tells what it feeds.
-        tokenizer: the one that belongs to the model.
-        prompt: token ids [sequence] int64 to begin with.
-        desk: the settings to begin with.
-        title: what the model is called.
-        end_tokens: a run ends after one of these.
-        processors: what comes before those of the settings, such as a grammar.
-
-    Attributes:
-        tokenizer: as given; ids for which only the graph has a place have no text.
 
     Raises:
         InputError: as `Stepper`, the tokenizer does not belong to the model, or no
@@ -52,23 +88,25 @@ class Walk(Turning[Desk], Stepping[Desk]):
 
     def __init__(  # noqa: PLR0913 - all but four have a default
         self,
-        model: FedModel,
-        tokenizer: Tokenizer,
-        prompt: TokenIds,
-        desk: Desk,
+        model: watched.FedModel,  # runs tokens against a cache, and tells what it feeds
+        tokenizer: Tokenizer,  # the one that belongs to the model
+        prompt: TokenIds,  # ids [sequence] int64 to begin with
+        desk: Desk,  # the settings to begin with
         *,
-        title: str = "",
-        end_tokens: Sequence[int] = (),
+        title: str = "",  # what the model is called
+        end_tokens: Sequence[int] = (),  # a run ends after one of these
+        # what comes before those of the settings, such as a grammar
         processors: Sequence[Processor] = (),
     ) -> None:
+        # ids for which only the graph has a place have no text
         self.tokenizer = tokenizer.for_vocab(model.vocab)
         self.title = title
         self._is_end = EndTokens(tuple(end_tokens))
         self._first_processors = tuple(processors)
-        self._model = Watched(model)
+        self._model = watched.Watched(model)
         self._branches = Branches(Stepper(self._model, prompt))
-        self._step_seconds: float | None = None  # of the last step, without its page
-        self._step_rest: float | None = None  # of both, without the model
+        self._step_began: float | None = None  # by `perf_counter`; None: no step yet
+        self._step_rest: float | None = None  # seconds to its page, without the model
         super().__init__(desk, self.stepper.lock)
         self.possible(desk)
 
@@ -88,7 +126,6 @@ class Walk(Turning[Desk], Stepping[Desk]):
         Raises:
             InputError: the model cannot be run.
         """
-        began = time.perf_counter()
         with self.lock:
             stepper, found, why_none = self.stepper, None, ""
             try:
@@ -105,10 +142,10 @@ class Walk(Turning[Desk], Stepping[Desk]):
                 *self._branches.look(),
                 found,
                 why_none,
-                cache_facts(stepper.cache),
+                watched.cache_facts(stepper.cache),
                 tuple(map(self._model.feed_of, runs[-2:])),
                 runs,
-                lambda: self._rest_of_step(began),
+                self._rest_of_step,
             )
 
     def saved(self) -> SavedRun:
@@ -136,23 +173,26 @@ class Walk(Turning[Desk], Stepping[Desk]):
         """Return what can be done, beside what every panel with knobs and steps can."""
         return {
             **super().actions(),
-            "run": lambda now, _value: replace(
+            "run": lambda now, _: replace(
                 now, running=True, remaining=LIMITS[now.limit]
             ),
             "take": self._taken,
-            "back": self._back,
-            "back_to": self._back_to,
-            "switch": self._switch,
-            "reset": self._reset,
+            "back": lambda now, n: self._gone(now, self._branches.back, int(n or 1)),
+            "back_to": lambda now, n: self._gone(now, self._branches.back_to, int(n)),
+            "switch": lambda now, name: self._gone(now, self._branches.switch, name),
+            # forgets every branch, and the learner's own numbers
+            "reset": lambda now, _: replace(
+                self._gone(now, self._branches.reset), guesses=Guesses()
+            ),
             "save": self._checked_for_saving,
-            "export": lambda now, _value: now,  # the widget hands the page over
+            "export": lambda now, _: now,  # the widget hands the page over
             "load": lambda now, text: self._replayed(now, read(str(text))),
             "speed": lambda now, name: replace(now, speed=_one_of(DELAYS, name)),
             "limit": lambda now, name: replace(now, limit=_one_of(LIMITS, name)),
-            "guessing": lambda now, _value: replace(
+            "guessing": lambda now, _: replace(
                 now, is_guessing=not now.is_guessing, running=False
             ),
-            "large": lambda now, _value: replace(now, is_large=not now.is_large),
+            "large": lambda now, _: replace(now, is_large=not now.is_large),
         }
 
     def stepped(self, now: Desk) -> Desk:
@@ -206,34 +246,19 @@ class Walk(Turning[Desk], Stepping[Desk]):
             return self._appended(now, token, "chosen")
         found, so_far = self.distribution(now), now.guesses
         drawn, favourite = found.draw.token, found.rows[0].token
-        words = verdict(
-            (drawn, self._score(drawn, found)),
-            (token, self._score(token, found)),
-            self.tokenizer,
-        )
+        came, said = ((one, self._score(one, found)) for one in (drawn, token))
         guesses = Guesses(
             so_far.made + 1,
             so_far.right + (token == drawn),
             so_far.by_the_model + (favourite == drawn),
         )
+        words = verdict(came, said, self.tokenizer)
         return replace(self.stepped(now), guesses=guesses, notice=Notice(words))
 
-    def _back(self, now: Desk, steps: object) -> Desk:
-        self._branches.back(int(str(steps or 1)))
+    def _gone(self, now: Desk, go: Callable[..., None], *where: object) -> Desk:
+        """Go elsewhere, which ends a run."""
+        go(*where)
         return replace(now, running=False)
-
-    def _back_to(self, now: Desk, kept: object) -> Desk:
-        self._branches.back_to(int(str(kept)))
-        return replace(now, running=False)
-
-    def _switch(self, now: Desk, name: object) -> Desk:
-        self._branches.switch(str(name))
-        return replace(now, running=False)
-
-    def _reset(self, now: Desk, _value: object) -> Desk:
-        """Go back to the prompt; forget every branch, and the learner's own numbers."""
-        self._branches.reset()
-        return replace(now, running=False, guesses=Guesses())
 
     def _checked_for_saving(self, now: Desk, _value: object) -> Desk:
         self.saved()  # says why it cannot be saved; the widget hands it over
@@ -288,32 +313,26 @@ class Walk(Turning[Desk], Stepping[Desk]):
     def _appended(self, now: Desk, token: int, how: How) -> Desk:
         began = time.perf_counter()
         found = self.distribution(now)
-        made = Made(
-            self._score(token, found),
-            how,
-            None if how == "chosen" else found.draw.u,
-            now.sampling,
-            now.seed,
-        )
+        u = None if how == "chosen" else found.draw.u
+        made = Made(self._score(token, found), how, u, now.sampling, now.seed)
         self._branches.append(token if how == "chosen" else None, made)
-        self._step_seconds, self._step_rest = time.perf_counter() - began, None
+        self._step_began, self._step_rest = began, None
         return now
 
-    def _rest_of_step(self, began: float) -> float | None:
+    def _rest_of_step(self) -> float | None:
         """Return `rest` of a snapshot; what the first page after a step gets stays."""
-        if self._step_rest is None and self._step_seconds is not None:
-            whole = self._step_seconds + time.perf_counter() - began
+        if self._step_rest is None and self._step_began is not None:
+            whole = time.perf_counter() - self._step_began
             self._step_rest = whole - self.stepper.runs[-1].seconds
         return self._step_rest
 
     def _hand_over(self, desk: Desk) -> None:
-        processors = _processors(desk.sampling)
-        self.stepper.processors = (*self._first_processors, *processors)
+        self.stepper.processors = (*self._first_processors, *_processors(desk.sampling))
         self.stepper.seed = desk.seed
 
-    def _score(self, token: int, found: Distribution) -> Score:
+    def _score(self, token: int, found: Distribution) -> watched.Score:
         listed = {row.token: row.score for row in found.rows}
-        return listed.get(token) or scores(found.draw.rows[0], [token])[0]
+        return listed.get(token) or watched.scores(found.draw.rows[0], [token])[0]
 
     def _prompt(self) -> tuple[int, ...]:
         return tuple(self.stepper.tokens[: self.stepper.prompt_length].tolist())

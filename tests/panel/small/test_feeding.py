@@ -91,7 +91,6 @@ def test_what_is_new_since_the_run_before_is_marked_and_what_comes_out() -> None
     now = feeding(1)
     text = drawn(now).text
     assert "run 2: decode" in text
-    assert "past_key_values.* ×4" in text
     assert "float32 [1, 2, 5, 2]+5 wide" in text
     piece = tokenizer().piece(now.shown[-1].chosen)
     assert f"Highest in the last row, and fed next: {piece}" in text

@@ -33,13 +33,6 @@ def drawn(text: str, steps: int = 0) -> Reader:
     return Reader(page(spelling(text, steps), tokenizer()))
 
 
-def to_the_end(one: Spelling) -> Spelled:
-    one.act("run")
-    while one.now.running:
-        one.act("tick")
-    return one.now
-
-
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("style", [tokenizer, mistral_style])
 def test_the_stream_ends_with_the_whole_text_and_never_takes_back_what_it_showed(
@@ -84,9 +77,11 @@ def test_back_and_a_click_on_a_chip_take_tokens_back_and_end_a_run() -> None:
     for action in ("run", "tick", "tick", "back"):
         one.do(action)
     assert (one.now.num_fed, one.now.running) == (1, False)
-    now = to_the_end(one)
-    places = Reader(page(now, tokenizer())).actions("back_to")
-    assert [a["data-value"] for a in places] == [*map(str, range(len(now.tokens)))]
+    one.act("run")
+    while one.now.running:
+        one.act("tick")
+    places = Reader(page(one.now, tokenizer())).actions("back_to")
+    assert [a["data-value"] for a in places] == [*map(str, range(len(one.now.tokens)))]
     one.do("back_to", 1)
     assert one.now.num_fed == 1
     for action in ("back_to", "back", "back"):  # to where it has not been

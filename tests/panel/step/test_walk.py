@@ -99,9 +99,9 @@ class Wandering(RuleBasedStateMachine):
     @rule(knob=st.sampled_from(KNOBS), share=st.integers(0, 4))
     def turn(self, knob: Knob, share: int) -> None:
         low, high, _ = knob.slider
-        runs, stepper = self.one.num_runs, self.one.stepper
+        runs, stepper = self.model.num_runs, self.one.stepper
         turn(self.one, knob.name, low + (high - low) * share / 4)
-        assert (self.one.now.notice.text, self.one.num_runs) == ("", runs)
+        assert (self.one.now.notice.text, self.model.num_runs) == ("", runs)
         processors = self.one.now.sampling.processors()
         assert stepper.processors == processors
         processed = process(stepper.logits, stepper.tokens, processors)
@@ -484,11 +484,7 @@ def test_a_run_of_another_prompt_is_not_opened_under_a_grammar() -> None:
         ("speed", "warp", "'warp' is not one of slow"),
         ("limit", "12", "'12' is not one of to the end"),
         ("take", None, "TypeError"),
-        (
-            "take",
-            {"token": 5, "position": 5},
-            "belonged to the step before, so",
-        ),
+        ("take", {"token": 5, "position": 5}, "belonged to the step before, so"),
         ("take", {"token": 999, "position": 7}, "999"),
         ("load", "{}", "this is not a saved run"),
         ("fly", None, "there is no action 'fly'"),
