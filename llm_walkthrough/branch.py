@@ -28,33 +28,22 @@ KEPT_LOGITS = 64
 
 @dataclass(frozen=True)
 class Step:
-    """One token that was appended.
+    """One token that was appended."""
 
-    Attributes:
-        position: its place among all tokens, counted from 0.
-        token: its id.
-        u: the number in [0, 1) that drew it; None if it was forced, by hand or because
-            a processor left no other.
-    """
-
-    position: int
-    token: int
+    position: int  # its place among all tokens, counted from 0
+    token: int  # its id
+    # the number in [0, 1) that drew it; None if it was forced, by hand or because a
+    # processor left no other
     u: float | None
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run of the graph; only itself is equal to it.
+    """One run of the graph; only itself is equal to it."""
 
-    Attributes:
-        start: how many tokens the cache held before it.
-        tokens: the ids that were fed, [sequence] int64.
-        seconds: how long it took.
-    """
-
-    start: int
-    tokens: TokenIds
-    seconds: float
+    start: int  # how many tokens the cache held before it
+    tokens: TokenIds  # the ids that were fed, [sequence] int64
+    seconds: float  # how long it took
 
     @property
     def stop(self) -> int:

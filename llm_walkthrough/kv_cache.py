@@ -26,12 +26,9 @@ from llm_walkthrough.errors import InputError, StaleCacheError
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a cache, taken out so that they can be put back bit for bit.
+    """Some rows of a cache, taken out so that they can be put back bit for bit."""
 
-    Attributes:
-        arrays: cache input name to keys or values [1, kv_heads, rows, head_dim].
-    """
-
+    # cache input name to keys or values [1, kv_heads, rows, head_dim]
     arrays: Mapping[str, KeyOrValue]
 
     @property

@@ -5,9 +5,9 @@ argument alone; softmax makes probabilities of what is left; one number `u` in [
 picks the token. `KNOBS` holds what there is to know of each processor's number. Pure
 numpy: this file knows nothing of models, caches or text.
 
-References differ on two points. Here temperature comes before the filters (llama.cpp
-filters first), and top-k keeps exactly k tokens, the lowest id first among equals
-(others keep all equals).
+Implementations differ on two points. Here temperature comes before the filters
+(llama.cpp filters first), and top-k keeps exactly k tokens, of equals those with the
+lowest ids (others keep all equals).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Processor(Protocol):
 
 
 class _KnobProcessor:
-    """A processor with one number, of which its row in `KNOBS` tells more.
+    """A processor with one number; its row in `KNOBS` says which numbers are allowed.
 
     Raises:
         InputError: the number is out of the range that the row allows.
@@ -173,7 +173,7 @@ class MinP(_KnobProcessor):
 
 @dataclass(frozen=True)
 class Knob:
-    """One setting of `Sampling`: all that is said of its number, anywhere.
+    """Everything there is to know about one setting of `Sampling`.
 
     From it follow an option of the command line, a slider, the words for a number and
     the refusal of a wrong one.
@@ -205,7 +205,7 @@ class Knob:
         return words.get(number, self._digits(number))
 
     def marked(self, number: float) -> str:
-        """Write a number behind what it is, in little space: "top-k 40"."""
+        """Write the name and the number in a few characters: "top-k 40"."""
         return f"{self.mark or self.label} {self._digits(number)}"
 
     def _digits(self, number: float) -> str:
@@ -419,7 +419,7 @@ def uniform(seed: int, position: int) -> float:
     """Return the number in [0, 1) that belongs to this seed and position.
 
     `default_rng((seed, position)).random()`: it does not depend on what was drawn
-    before, so going back and stepping again meets the same luck.
+    before, so going back and stepping again draws with the same number.
 
     Raises:
         InputError: the seed is negative.

@@ -2,8 +2,8 @@
 
 Feed every token that the cache has not seen, look at the last row of logits, choose a
 token, append it. The first time the unseen tokens are the prompt (prefill), afterwards
-the one token that was chosen (decode); a second chat turn is the same line again. Knows
-token ids only: not text, not ONNX, not how anything is shown.
+the one token that was chosen (decode); a second chat turn is fed by the same code.
+Knows token ids only: not text, not ONNX, not how anything is shown.
 """
 
 from __future__ import annotations
@@ -68,23 +68,14 @@ class EndTokens:
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """All that decides the next token, and the token.
+    """All that decides the next token, and the token."""
 
-    Attributes:
-        context: all tokens so far, [sequence] int64.
-        processors: what reshaped the logits, in order.
-        u: the number in [0, 1) that draws.
-        rows: the model's own logits, then those after each processor; [vocab] float32.
-        probabilities: after the last processor, [vocab] float64.
-        token: the id that `u` draws from them.
-    """
-
-    context: TokenIds
-    processors: tuple[Processor, ...]
-    u: float
-    rows: tuple[Logits, ...]
-    probabilities: Probabilities
-    token: int
+    context: TokenIds  # all tokens so far, [sequence] int64
+    processors: tuple[Processor, ...]  # what reshaped the logits, in order
+    u: float  # the number in [0, 1) that draws
+    rows: tuple[Logits, ...]  # [vocab] float32: the model's, then after each processor
+    probabilities: Probabilities  # after the last processor, [vocab] float64
+    token: int  # the id that `u` draws from them
 
     @classmethod
     def of(
@@ -119,14 +110,14 @@ class Stepper:
     """Decodes token by token, and can go back, choose differently and branch.
 
     Every public method holds one lock, so a cell may call it while a panel runs, and
-    returns values that never change afterwards. Who holds `lock` may call several with
-    nothing in between.
+    returns values that never change afterwards. Hold `lock` yourself to make several
+    calls with nothing in between.
 
     Args:
         model: runs tokens against a cache.
         prompt: token ids [sequence] int64 to begin with, at least one.
         processors: what reshapes the logits before a token is drawn; none means the
-            model's own distribution. May be set anew at any time.
+            model's own distribution. They may be replaced at any time.
         seed: decides, together with the position, the number that draws a token.
         cache: an empty cache of the model (default: `model.new_cache()`).
 
@@ -239,7 +230,7 @@ class Stepper:
             return self._u_of(self._branch)
 
     def set_u(self, u: float | None) -> None:
-        """Set the number that draws the next token; None gives the seed's back.
+        """Set the number that draws the next token; None restores the seed's own.
 
         Raises:
             InputError: `u` is not at least 0 and below 1.
@@ -394,9 +385,9 @@ class Stepper:
 
     @property
     def _branch(self) -> Branch:
-        """The active branch, all its rows in the cache, whatever others wrote there."""
+        """The active branch, with the rows that other branches overwrote put back."""
         with self.lock:
-            # one part at a time, each whole in the buffer before it leaves `kept`
+            # part by part: an interrupt leaves each in the buffer or still in `kept`
             while (branch := self._branches[self._active]).kept:
                 self._protect_others(branch.cache.length)
                 self._branches[self._active] = branch.with_rows()
@@ -470,10 +461,7 @@ class Stepper:
         return uniform(self.seed, position) if own is None else own
 
     def _protect_others(self, start: int) -> None:
-        """Take the rows of other branches out, before those from `start` are written.
-
-        The active branch has none there.
-        """
+        """Copy the rows of other branches from `start` on: they will be overwritten."""
         self._branches = [branch.without_rows(start) for branch in self._branches]
 
     def _require_room(self, count: int) -> None:

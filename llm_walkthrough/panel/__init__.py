@@ -4,16 +4,20 @@ Nothing in this folder knows a widget library. A click on the step panel goes th
 
 1. `panel.js` sends the action and its value; `widgets.Board` hears them,
 2. `acting` finds the action in its table and does it whole or not at all,
-3. the action stands in `step/walk`, or in `candidates` if a knob was turned: it makes
-   the next moment of the one before, and moves the stepper through `step/branches`,
-4. `candidates` follows the draw of the next token through all processors,
-5. `step/page` draws the new moment with `frame`, `page_candidates` and `page_engine`;
-   `panel.js` patches the page that is shown into it.
+3. the action is a function in `step/walk`, or in `candidates` if a knob was turned: it
+   makes the next moment from the one before, and moves the stepper by way of
+   `step/branches`; the stepper runs the model behind `watched`, which notes the run,
+4. `Board` then asks `step/walk` for a snapshot, for which `candidates` follows the draw
+   of the next token through all processors,
+5. `step/page` draws the snapshot with `frame`, `page_candidates` and `page_engine`;
+   `panel.js` patches the page on the screen.
 
-Which file to open: a number about each candidate is found in `candidates` and shown in
-`page_candidates`; one about a run or the cache, `watched` and `page_engine`; a button
-and its action, `step/page` and `step/walk`; words and how numbers are written,
-`wording`; colours and sizes, `panel.css`. A setting of sampling needs no file here: its
-slider and its stage follow `sampling.KNOBS`. A small panel is one file in `small/`.
+Which file to open: a number about each candidate is a field of `candidates.Candidate`,
+one about all of them a field of `Distribution`, and both are shown in `page_candidates`
+(in the sampling panel, too); one about a run or the cache, `watched` and
+`page_engine`; a button and its action, `step/page` and `step/walk`; words and how
+numbers are written, `wording`; colours and sizes, `panel.css`. A setting of sampling
+needs no file here: its slider and its stage follow `sampling.KNOBS`. A small panel is
+one file in `small/`.
 State files know nothing of HTML; `step/` and `small/` know nothing of each other.
 """

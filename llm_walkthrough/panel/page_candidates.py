@@ -1,7 +1,8 @@
 """The candidates as a table, the bar on which `u` falls, and the knobs as sliders.
 
 A new number of each candidate is a field of `candidates.Candidate`, and a cell in
-`_row` under a heading in `_table`. Sliders and stages follow `sampling.KNOBS`.
+`_row` under a heading in `_table`. Stages follow `sampling.KNOBS`; sliders, too, in the
+order of the fields of `Sampling`.
 """
 
 from __future__ import annotations

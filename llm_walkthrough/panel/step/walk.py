@@ -227,12 +227,12 @@ class Walk(Turning[Desk], Stepping[Desk]):
 
         The stepper takes this very draw if a step comes next.
         """
-        self._hand_over(now)
+        self._settings_to_stepper(now)
         return distribution(self.stepper.draw, now.looked_at)
 
     def settle(self) -> None:
         """Let a cell that steps find the settings of the desk."""
-        self._hand_over(self.now)
+        self._settings_to_stepper(self.now)
 
     def _taken(self, now: Desk, value: Mapping[str, Any]) -> Desk:
         """Take the token that was clicked, or guess it."""
@@ -326,7 +326,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
             self._step_rest = whole - self.stepper.runs[-1].seconds
         return self._step_rest
 
-    def _hand_over(self, desk: Desk) -> None:
+    def _settings_to_stepper(self, desk: Desk) -> None:
         self.stepper.processors = (*self._first_processors, *_processors(desk.sampling))
         self.stepper.seed = desk.seed
 
