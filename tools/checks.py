@@ -60,8 +60,9 @@ def run_check(command: Sequence[str]) -> str:
         report = Path(folder, "report.xml")
         counting = [f"--junitxml={report}"] if command[0] == "pytest" else []
         line = [sys.executable, "-m", *command, *counting]
+        others = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}  # run.py's
         status = subprocess.call(  # noqa: S603 - the checks that are listed above
-            line, stdin=subprocess.DEVNULL, cwd=ROOT
+            line, stdin=subprocess.DEVNULL, cwd=ROOT, env=others
         )
         skipped = count_skips(report) if report.exists() else 0
     if status:

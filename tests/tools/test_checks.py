@@ -28,6 +28,19 @@ def test_a_skip_is_a_failure_under_ci_alone(
     assert bool(fault) == bool(found)
 
 
+def test_a_check_does_not_see_the_path_by_which_run_py_starts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lesson = tmp_path / "test_lesson.py"
+    lesson.write_text(
+        "import os\ndef test_a(): assert 'PYTHONPATH' not in os.environ\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert (
+        checks.run_check(["pytest", "-q", f"--rootdir={tmp_path}", str(lesson)]) == ""
+    )
+
+
 def test_every_check_is_run_and_one_that_is_red_fails_the_whole(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
