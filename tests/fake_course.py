@@ -100,6 +100,12 @@ def create_command(name):
     return SimpleNamespace(parse_args=lambda words: parsed)
 """
 
+INDEX = """\
+from types import SimpleNamespace
+
+PyPI = SimpleNamespace(simple_url="its own")
+"""
+
 CLI = """\
 import json, os, sys
 from pathlib import Path
@@ -133,8 +139,9 @@ class Course:
         for name in FILES:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, folder / name)
-        (folder / "fake_pip" / "_internal").mkdir(parents=True)
+        (folder / "fake_pip" / "_internal" / "models").mkdir(parents=True)
         self.write("fake_pip/_internal/commands.py", OPTIONS)
+        self.write("fake_pip/_internal/models/index.py", INDEX)
         self.write("fake_pip/__init__.py", "")
         self.write("fake_pip/__main__.py", TOOL)
         self.write("start.py", START)
