@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Protocol
 
@@ -154,6 +155,7 @@ def summary(arrays: Mapping[str, np.ndarray]) -> tuple[FedArray, ...]:
     )
 
 
+@lru_cache(maxsize=1024)  # asked for every name in every run
 def _shared_name(name: str) -> str:
     """Return a name without the layer, and without saying key or value."""
     parts = without_layer(name).replace("{layer}", "*").split(".")
