@@ -177,8 +177,13 @@ class Walk(Turning[Desk], Stepping[Desk]):
                 now, running=True, remaining=LIMITS[now.limit]
             ),
             "take": self._taken,
-            "back": lambda now, n: self._gone(now, self._branches.back, int(n or 1)),
-            "back_to": lambda now, n: self._gone(now, self._branches.back_to, int(n)),
+            # by way of `str`, so that 2.5 steps are refused and not cut to 2
+            "back": lambda now, n: self._gone(
+                now, self._branches.back, int(str(n or 1))
+            ),
+            "back_to": lambda now, n: self._gone(
+                now, self._branches.back_to, int(str(n))
+            ),
             "switch": lambda now, name: self._gone(now, self._branches.switch, name),
             # forgets every branch, and the learner's own numbers
             "reset": lambda now, _: replace(

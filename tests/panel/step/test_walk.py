@@ -474,6 +474,8 @@ def test_a_run_of_another_prompt_is_not_opened_under_a_grammar() -> None:
     ("action", "value", "words"),
     [
         ("back", 99, "between 1 and 2 steps can be taken back, not 99"),
+        ("back", 1.5, "ValueError"),
+        ("back_to", 0.5, "ValueError"),
         ("switch", "Q", "there is no branch 'Q'"),
         ("knob", {"name": "heat", "value": 1}, "there is no knob 'heat'"),
         ("knob", {"name": "top_p", "value": 7}, "top-p must be between"),
