@@ -16,7 +16,7 @@ from llm_walkthrough.conversion.convert import Variant
 from llm_walkthrough.model import Model
 from llm_walkthrough.tokenizer import Tokenizer
 
-REQUEST = "Give me a short yoga routine against lower back pain."
+REQUEST = "Give me a short yoga routine for lower back pain."
 """What the thread through all notebooks asks for."""
 
 

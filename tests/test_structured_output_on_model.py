@@ -67,7 +67,7 @@ SCHEMAS = {
     ),
 }
 REQUESTS = (
-    "Give me a short yoga routine against lower back pain, as JSON.",
+    "Give me a short yoga routine for lower back pain, as JSON.",
     "日本語で答えてください。ヨガのポーズは? 🙂",
 )
 

@@ -401,7 +401,7 @@ def test_a_chat_goes_through_the_template_of_the_folder(tmp_path: Path) -> None:
 
 # --- the default model --------------------------------------------------------------
 REAL_TEXTS = (
-    "Give me a short yoga routine against lower back pain.",
+    "Give me a short yoga routine for lower back pain.",
     "def f(x):\n    return {'a': x ** 2}  # comment\n\n\n\tend",
     "In 2024, 1,234.56 € — “quoted”… naïve café, Straße, e\u0301",
     "🙂🙃👨‍👩‍👧🧑🏽‍🚀🇩🇪 and then text",

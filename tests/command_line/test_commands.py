@@ -25,7 +25,7 @@ from llm_walkthrough.tokenizer import TextStream
 
 Ask = Callable[..., dict[str, Any]]
 Capture = pytest.CaptureFixture[str]
-QUESTION = "Give me a short yoga routine against lower back pain."
+QUESTION = "Give me a short yoga routine for lower back pain."
 CLI = [sys.executable, "-m", "llm_walkthrough.command_line.cli"]
 FIGURES = re.compile(
     r"prompt \d+ tokens, [\d.]+ tokens/s; answer \d+ tokens, [\d.]+ tokens/s; "

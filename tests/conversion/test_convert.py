@@ -36,7 +36,7 @@ TEXTS = [
     "12 * 12 = 144, 13 * 13 = 169, 14 * 14 =",
 ]
 QUESTIONS = [
-    "Give me a short yoga routine against lower back pain.",
+    "Give me a short yoga routine for lower back pain.",
     "What is the capital of France?",
     "Write a haiku about autumn.",
     "Explain gravity to a five-year-old.",

@@ -16,7 +16,7 @@ from llm_walkthrough.conversion.convert import convert
 from llm_walkthrough.errors import InputError
 
 TEXTS = [
-    "Give me a short yoga routine against lower back pain.",
+    "Give me a short yoga routine for lower back pain.",
     "In 2024 there were 1,234,567 cats; x=12ab34 and 3.14159.",
     "  two  spaces,\ttabs\n\n\nand newlines \n at the end  ",
     "don't we'll I'M they'd HE'S",
