@@ -22,7 +22,7 @@ from llm_walkthrough.panel.watched import Score, scores
 from llm_walkthrough.sampling import Processor, Sampling, TopK, softmax, uniform
 from llm_walkthrough.stepper import Draw
 
-SHOWN = 12
+SHOWN = 8
 """Candidates that are listed."""
 
 SURVIVORS = 6
