@@ -20,7 +20,7 @@ from llm_walkthrough.panel.wording import shortened
 
 _LONG = 110  # characters of a sentence that may be scrolled, and so takes the focus
 _LIVE = "Run this notebook in a kernel to step through it; this is a picture of it."
-_ARROWS = {"ArrowRight": "→", "ArrowLeft": "←"}
+_KEYS = {"ArrowRight": "→", "ArrowLeft": "←", "Enter": "↵"}
 
 _CONTROLS = {  # by the action: text, key, further classes
     "back": ("◀ Back", "ArrowLeft", ""),
@@ -51,7 +51,7 @@ def framed(  # noqa: PLR0913 - all but two have a default
     where: str = "",  # HTML: where the learner stands; without it there is no head
     buttons: Sequence[str] = (),
     more: Sequence[str] = (),  # what is seldom pressed, behind one more button
-    above: str = "",  # HTML: stands between the head and the notice
+    above: str = "",  # HTML: between head and notice, such as a `text_field`
     hint: Notice | str = "",  # stands there if nothing is to be said of the action
     is_large: bool = False,
     tick: int | None = None,  # milliseconds until a run asks for the next step
@@ -159,7 +159,7 @@ def button(  # noqa: PLR0913 - all but three have a default
     style: str = "",  # further classes
 ) -> str:
     """Write a button."""
-    shown = f"<kbd>{_ARROWS[key]}</kbd>" if key else ""
+    shown = f"<kbd>{_KEYS[key]}</kbd>" if key else ""
     return element(
         "button",
         f"{html.escape(text)}{shown}",
@@ -171,6 +171,20 @@ def button(  # noqa: PLR0913 - all but three have a default
         aria_pressed=is_pressed,
         aria_disabled=is_off or None,
     )
+
+
+def text_field(
+    action: str,  # what is sent with the text, by Enter and by the button
+    text: str,  # what stands on the button
+    name: str,  # what it does, likewise
+    placeholder: str,  # what can be written
+    beside: str = "",  # HTML between the field and the button
+) -> str:
+    """Write a field for a text of one's own; what is typed in it survives a redraw."""
+    named = {"data_action": action, "aria_label": placeholder}
+    field = element("textarea", "", rows=1, placeholder=placeholder, **named)
+    sends = button(action, text, name, key="Enter")
+    return f'<div class="lw-ask">{field}{beside}{sends}</div>'
 
 
 def slider(  # noqa: PLR0913 - likewise

@@ -18,7 +18,14 @@ from llm_walkthrough.panel.candidates import Distribution
 from llm_walkthrough.panel.page_candidates import candidates_section, plots, take_button
 from llm_walkthrough.panel.page_engine import cache_section, feed_table
 from llm_walkthrough.panel.step.branches import Made, NamedBranch
-from llm_walkthrough.panel.step.walk import DELAYS, LIMITS, Desk, Guesses, Snapshot
+from llm_walkthrough.panel.step.walk import (
+    ASKS,
+    DELAYS,
+    LIMITS,
+    Desk,
+    Guesses,
+    Snapshot,
+)
 from llm_walkthrough.panel.watched import Score
 from llm_walkthrough.panel.wording import percent, quoted
 from llm_walkthrough.tokenizer import TextStream, Tokenizer
@@ -27,6 +34,9 @@ from llm_walkthrough.views import Chips, visible
 _OPEN = (
     '<label class="lw-button lw-file">Open run<input type="file" accept=".json" '
     'data-action="load" aria-label="open a saved run"></label>'
+)
+_ASKED = dict(
+    zip(ASKS, ("Ask something else …", "Begin a text, or paste one …"), strict=True)
 )
 _HOW = {"drawn": "drawn", "own u": "drawn with your u", "chosen": "your choice"}
 _SCALE = (
@@ -51,7 +61,7 @@ def page(shot: Snapshot, tokenizer: Tokenizer) -> str:
         ),
         buttons=_buttons(shot.desk, can_go_back=len(shot.made) > 0),
         more=_more(shot.desk),
-        above=tokens_section(shot, tokenizer),
+        above=f"{_ask(shot.desk)}{tokens_section(shot, tokenizer)}",
         hint=_hint(shot, tokenizer),
         is_large=shot.desk.is_large,
         tick=DELAYS[shot.desk.speed],
@@ -104,6 +114,13 @@ def _more(desk: Desk) -> Sequence[str]:
 def _choice(action: str, label: str, options: Iterable[str], chosen: str) -> str:
     chooser = frame.select(action, label, options, chosen)
     return f'<label class="lw-choice">{label} {chooser}</label>'
+
+
+def _ask(desk: Desk) -> str:
+    """Write the box that gives the panel another prompt."""
+    kind = frame.select("ask_as", "what you write", ASKS, desk.asks)
+    name = "begin anew with it; forgets all branches"
+    return frame.text_field("ask", "Ask", name, _ASKED[desk.asks], kind)
 
 
 def _hint(shot: Snapshot, tokenizer: Tokenizer) -> str:
