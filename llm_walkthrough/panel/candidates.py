@@ -25,7 +25,7 @@ from llm_walkthrough.stepper import Draw
 SHOWN = 8
 """Candidates that are listed."""
 
-SURVIVORS = 6
+SURVIVORS = 4
 """Of these, so many are the likeliest in the end, however unlikely before."""
 
 ON_THE_BAR = 40
