@@ -26,8 +26,7 @@ INTERRUPTED = "interrupted"
 SENTENCE_END = "end of a sentence near the limit"
 
 _CLOSING = r"""["'”’»)\]*]*"""  # a quotation, a bracket, bold type
-# two letters and a full stop, also a Chinese one: the "2." of a list has no letter, and
-# "e.g." has one
+# two letters before a full stop: neither the "2." of a list nor "e.g." is a sentence
 _SENTENCE = re.compile(rf"[^\W\d_]{{2}}{_CLOSING}[.!?\u3002\uff01\uff1f]{_CLOSING}\s*$")
 
 

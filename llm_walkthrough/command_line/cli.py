@@ -86,8 +86,8 @@ def _add_ask_options(option: AddOption) -> None:
     text = "end the answer before this text; may be given several times"
     option("--stop", action="append", dest="stop_texts", metavar="TEXT", help=text)
     most = (
-        "the most tokens to make; in the last quarter of them the end of a sentence "
-        "ends an answer without grammar (default: 256)"
+        "the most tokens to make; without a grammar, an answer ends with a sentence "
+        "in the last quarter of them (default: 256)"
     )
     for name, kind, metavar, text in (
         ("system", str, "TEXT", "what the model is told to be"),
