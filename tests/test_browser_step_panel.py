@@ -72,7 +72,8 @@ SHOWN = """\
 IN_VIEW = """\
 (panel) => {
   let view = panel.parentElement;
-  while (!/auto|scroll/.test(getComputedStyle(view).overflowY)) view = view.parentElement;
+  const scrolls = (node) => /auto|scroll/.test(getComputedStyle(node).overflowY);
+  while (!scrolls(view)) view = view.parentElement;
   const outer = view.getBoundingClientRect();
   const isSeen = (node) => {
     const { top, bottom, left, right } = node.getBoundingClientRect();
