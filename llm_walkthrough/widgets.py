@@ -20,8 +20,9 @@ from llm_walkthrough.arrays import Logits, TokenIds
 from llm_walkthrough.panel.board import Board
 from llm_walkthrough.panel.frame import SCRIPT, STYLE, export
 from llm_walkthrough.panel.small import feeding, race, reshaping, spelling
-from llm_walkthrough.panel.step.board import StepBoard
+from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.saved_run import written
+from llm_walkthrough.panel.step.walk import Desk, Walk
 from llm_walkthrough.sampling import Processor, Sampling
 from llm_walkthrough.stepper import Stepper
 from llm_walkthrough.tokenizer import Tokenizer
@@ -42,7 +43,7 @@ class Panel(anywidget.AnyWidget):
 
     def __init__(self, board: Board) -> None:
         self.board = board
-        super().__init__(page=board.page)
+        super().__init__(**board.state())
         self.on_msg(self._heard)
 
     def redraw(self) -> None:
@@ -72,7 +73,8 @@ class Panel(anywidget.AnyWidget):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Add to the live widget what a page without a kernel shows instead."""
         live, metadata = super()._repr_mimebundle_(**settings) or ({}, {})
-        shown, words = self.board.picture()
+        board = self.board
+        shown, words = board.picture(board.engine.snapshot(), board.vocabulary)
         return {**live, "text/html": shown, "text/plain": words}, metadata
 
 
@@ -103,17 +105,16 @@ class StepPanel(Panel):
         processors: Sequence[Processor] = (),
         title: str | None = None,
     ) -> None:
-        board = StepBoard(
+        self.walk = Walk(
             model,
             tokenizer,
             prompt,
-            sampling=sampling,
-            seed=seed,
+            Desk(sampling=sampling or Sampling(), seed=seed),
+            title=model.graph.path.parent.name if title is None else title,
+            end_tokens=model.graph.end_tokens,
             processors=processors,
-            title=title,
         )
-        self.walk = board.walk
-        super().__init__(board)
+        super().__init__(Board(self.walk, page, twin, self.walk.tokenizer))
 
     @property
     def stepper(self) -> Stepper:

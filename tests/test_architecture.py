@@ -124,7 +124,7 @@ def test_the_state_of_the_step_panel_knows_nothing_of_html() -> None:
     knowing = {
         m for m in IMPORTS if m.startswith("panel.step.") and IMPORTS[m] & drawing
     }
-    assert knowing == {"panel.step.page", "panel.step.board"}
+    assert knowing == {"panel.step.page"}
 
 
 def test_the_package_itself_imports_nothing() -> None:

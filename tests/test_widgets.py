@@ -172,7 +172,7 @@ def test_a_cell_reads_what_was_raced_spelled_and_fed() -> None:
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize("when", ["file", "drawn"])
+@pytest.mark.parametrize("when", ["redraw", "_drawn"])
 def test_an_interrupt_outside_of_an_action_ends_a_run_and_the_page_is_answered(
     make: Callable[[], Panel], when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,13 +163,19 @@ def step(options: Namespace) -> int:
     from threading import Thread
 
     from llm_walkthrough.classroom import REQUEST
+    from llm_walkthrough.panel.board import Board
     from llm_walkthrough.panel.server import BoardServer
-    from llm_walkthrough.panel.step.board import StepBoard
+    from llm_walkthrough.panel.step.page import page, twin
+    from llm_walkthrough.panel.step.walk import Desk, Walk
 
     text = _prompt_text(options) if options.prompt else REQUEST
     settings = _settings(options)
     loaded = _loaded(options, text)
-    board = StepBoard(*loaded, sampling=settings.sampling, seed=settings.seed)
+    desk = Desk(sampling=settings.sampling, seed=settings.seed)
+    graph = loaded[0].graph
+    title = graph.path.parent.name
+    walk = Walk(*loaded, desk, title=title, end_tokens=graph.end_tokens)
+    board = Board(walk, page, twin, walk.tokenizer)
     with BoardServer(board, **_given(options, "port")) as server:
         terminal.write(f"The step panel is at {server.address}\n")
         terminal.note("Open this address if no browser does; Ctrl-C ends the program.")

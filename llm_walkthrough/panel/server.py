@@ -1,7 +1,7 @@
 """A board in the browser, without a notebook: a server for this machine alone.
 
-Its address has a word that nobody can guess, and a page of another site cannot ask in
-its name. Knows nothing of what the board shows.
+Its address has a word that nobody can guess, and no page of another site can ask in its
+name. Knows nothing of what the board shows.
 """
 
 from __future__ import annotations
@@ -10,41 +10,31 @@ import json
 import secrets
 import socketserver
 import sys
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel.board import Board
-from llm_walkthrough.panel.frame import SCRIPT, STYLE
 
 LOOPBACK = "127.0.0.1"
 LARGEST = 2**24
 """Bytes of an event; a saved run of a whole context has fewer than a tenth of them."""
 
-_FOLDER = Path(__file__).parent
-_FILES = {
-    "": ("text/html", (_FOLDER / "alone.html").read_text(encoding="utf-8")),
-    "alone.js": ("text/javascript", (_FOLDER / "alone.js").read_text(encoding="utf-8")),
-    "panel.js": ("text/javascript", SCRIPT),
-    "panel.css": ("text/css", STYLE),
-}
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": (
-        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",  # the address is a key
-    "X-Content-Type-Options": "nosniff",
+_KINDS = {
+    "alone.html": "text/html",
+    "alone.js": "text/javascript",
+    "panel.css": "text/css",
+    "panel.js": "text/javascript",
 }
 
 
 class BoardServer(socketserver.ThreadingTCPServer):
-    """Serves one board; `serve_forever` until it is interrupted.
+    """Serves one board; call `serve_forever`.
 
     Raises:
-        InputError: the port is taken, or none at all.
+        InputError: the port is taken, or there is none of that number.
     """
 
     daemon_threads = True
@@ -56,19 +46,9 @@ class BoardServer(socketserver.ThreadingTCPServer):
             super().__init__((LOOPBACK, port), _Answer)
         except (OSError, OverflowError) as error:
             raise InputError(
-                f"port {port} cannot be used ({error}); name another one, or none for "
-                "one that is free"
+                f"port {port} cannot be used ({error}); name another one, or none"
             ) from error
-
-    @property
-    def address(self) -> str:
-        """What a browser opens."""
-        return f"http://{LOOPBACK}:{self.server_address[1]}/{self.word}/"
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of a page that went away."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
+        self.address = f"http://{LOOPBACK}:{self.server_address[1]}/{self.word}/"
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -77,22 +57,37 @@ class _Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # one connection for all events
     server: BoardServer
 
+    def handle(self) -> None:
+        with suppress(ConnectionError):
+            super().handle()  # until the page goes away
+
+    def parse_request(self) -> bool:
+        """Read what is asked for, and refuse strangers."""
+        if not super().parse_request():
+            return False
+        port, word = self.server.server_address[1], f"/{self.server.word}/"
+        # a name of another site can lead here, too
+        ours = {f"{name}:{port}" for name in (LOOPBACK, "localhost")}
+        is_ours = self.headers.get("Host") in ours
+        if is_ours and self.path.startswith(word):
+            self.path = self.path.removeprefix(word)
+            return True
+        self.send_error(HTTPStatus.NOT_FOUND if is_ours else HTTPStatus.FORBIDDEN)
+        return False
+
     def do_GET(self) -> None:
-        """Give the page, one of its files, or what the board holds now."""
-        place = self._place()
-        if place == "state":
+        name = self.path or "alone.html"
+        if name == "state":
             self._give("application/json", json.dumps(self.server.board.state()))
-        elif place in _FILES:
-            self._give(*_FILES[place])
-        elif place is not None:
+        elif name in _KINDS:
+            text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+            self._give(_KINDS[name], text)
+        else:
             self.send_error(HTTPStatus.NOT_FOUND)
 
     def do_POST(self) -> None:
-        """Hand an event to the board, and give what it holds then."""
-        place, length = self._place(), self.headers.get("Content-Length", "")
-        if place is None:
-            return
-        if place != "event":
+        length, board = self.headers.get("Content-Length", ""), self.server.board
+        if self.path != "event":
             self.send_error(HTTPStatus.NOT_FOUND)
         elif not length.isdecimal():
             self.send_error(HTTPStatus.LENGTH_REQUIRED)
@@ -102,37 +97,19 @@ class _Answer(BaseHTTPRequestHandler):
             try:
                 event = dict(json.loads(self.rfile.read(int(length))))
             except (TypeError, ValueError, RecursionError):
-                self.send_error(HTTPStatus.BAD_REQUEST, "not an object in JSON")
+                self.send_error(HTTPStatus.BAD_REQUEST)
                 return
-            board = self.server.board
             with board.lock:
-                file = board.hear(event)
-                answer = json.dumps({**board.state(), "file": file})
-            self._give("application/json", answer)
-
-    def _place(self) -> str | None:
-        """Return what is asked for behind the word; strangers get an error."""
-        host, _, port = self.headers.get("Host", "").rpartition(":")
-        word = f"/{self.server.word}/"
-        # a name of another site may lead here, but says so
-        if host not in {LOOPBACK, "localhost"} or port != str(
-            self.server.server_address[1]
-        ):
-            self.send_error(HTTPStatus.FORBIDDEN)
-        elif not self.path.startswith(word):
-            self.send_error(HTTPStatus.NOT_FOUND)
-        else:
-            return self.path.removeprefix(word)
-        return None
+                answer = {"file": board.hear(event), **board.state()}
+            self._give("application/json", json.dumps(answer))
 
     def _give(self, kind: str, text: str) -> None:
         content = text.encode()
         self.send_response(HTTPStatus.OK)
-        headers = {"Content-Type": f"{kind}; charset=utf-8", **_HEADERS}
-        for name, value in {**headers, "Content-Length": str(len(content))}.items():
-            self.send_header(name, value)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
 
     def log_message(self, *_given: object) -> None:
-        """Keep the terminal quiet."""
+        pass  # the terminal stays quiet

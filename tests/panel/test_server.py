@@ -7,18 +7,18 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import pytest
 from playwright.sync_api import Browser, expect
-from walking import END, PROMPT, made, tokenizer, toy
+from walking import PROMPT, made, tokenizer, walk
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.panel.board import Board
 from llm_walkthrough.panel.server import LARGEST, LOOPBACK, BoardServer
-from llm_walkthrough.panel.step.board import StepBoard
+from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.saved_run import read
+from llm_walkthrough.panel.step.walk import Walk
 
 Look = Literal["light", "dark"]
 PRESS = 90  # milliseconds between down and up, as people press
@@ -27,9 +27,7 @@ STEP = b'{"action": "step"}'
 
 @contextmanager
 def serving() -> Iterator[BoardServer]:
-    model: Any = toy()
-    model.graph = SimpleNamespace(path=Path("toy", "model.onnx"), end_tokens=(END,))
-    with BoardServer(StepBoard(model, tokenizer(), PROMPT)) as server:
+    with BoardServer(Board(walk(), page, twin, tokenizer())) as server:
         thread = threading.Thread(target=server.serve_forever, args=[0.05])
         thread.start()
         try:
@@ -71,8 +69,9 @@ def answer(
 
 def held(server: BoardServer) -> list[int]:
     """The tokens that were made behind the page."""
-    assert isinstance(server.board, StepBoard)
-    return made(server.board.walk)
+    engine = server.board.engine
+    assert isinstance(engine, Walk)
+    return made(engine)
 
 
 def test_an_event_is_answered_with_the_page_its_frame_and_who_was_heard(
