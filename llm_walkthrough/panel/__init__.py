@@ -2,7 +2,8 @@
 
 Nothing in this folder knows a widget library. A click on the step panel goes this way:
 
-1. `panel.js` sends the action and its value; `widgets.Board` hears them,
+1. `panel.js` sends the action and its value; `board.Board` hears them by way of
+   `widgets`, or of `server` where the panel stands in the browser alone,
 2. `acting` finds the action in its table and does it whole or not at all,
 3. the action is a function in `step/walk`, or in `candidates` if a knob was turned: it
    makes the next moment from the one before, and moves the stepper by way of
@@ -18,6 +19,6 @@ one about all of them a field of `Distribution`, and both are shown in `page_can
 `page_engine`; a button and its action, `step/page` and `step/walk`; words and how
 numbers are written, `wording`; colours and sizes, `panel.css`. A setting of sampling
 needs no file here: its slider and its stage follow `sampling.KNOBS`. A small panel is
-one file in `small/`.
+one file in `small/`; a tab beside the candidates is one row at the end of `step/page`.
 State files know nothing of HTML; `step/` and `small/` know nothing of each other.
 """
