@@ -49,7 +49,7 @@ DARK = {  # what each colour of the look becomes on a dark page
     "#d5dbe2": "#434c57",  # edge and grid, as the style file has them
     "#e3e7ec": "#2b323a",
 }
-_SCHEMES = (  # a picture follows its <img>; without this, what the system prefers
+_SCHEMES = (  # JupyterLab sets the scheme of its page; an exported page does not
     "[data-jp-theme-light=true] .lw-plot{color-scheme:light}"
     "[data-jp-theme-light=false] .lw-plot{color-scheme:dark}"
 )
@@ -82,7 +82,7 @@ class Plot:
         source = f'src="data:image/svg+xml;base64,{picture}"'
         style = 'class="lw-plot" style="max-width:100%;border-radius:6px"'
         image = f'<img alt="{html.escape(self.text)}" {style} {source}>'
-        schemes = f"<style>{_SCHEMES}</style>"  # removed from a page without trust
+        schemes = f"<style>{_SCHEMES}</style>"
         return f'<figure style="margin:.5em 0">{schemes}{image}</figure>'
 
     def __repr__(self) -> str:

@@ -88,23 +88,25 @@ def test_no_colour_is_without_its_counterpart_on_the_other_page(
 
 @pytest.mark.browser
 @pytest.mark.parametrize("system", ["light", "dark"])
-def test_a_picture_follows_the_theme_of_the_page_and_without_trust_the_system(
+def test_a_picture_follows_the_page_or_the_system_where_the_page_says_nothing(
     chromium: Browser, plots: dict[str, Plot], system: Literal["light", "dark"]
 ) -> None:
     shown = plots["cumulative"]._repr_html_()
-    untrusted = re.sub("<style>.*?</style>", "", shown)
-    for content, is_light, scheme in (
-        (shown, "true", "light"),
-        (shown, "false", "dark"),
-        (untrusted, "false", system),
+    sanitised = re.sub("<style>.*?</style>", "", shown)  # as without trust
+    for content, body, scheme in (
+        (shown, "data-jp-theme-light=true", "light"),
+        (shown, "data-jp-theme-light=false", "dark"),
+        (sanitised, "style=color-scheme:light", "light"),  # as JupyterLab has it
+        (sanitised, "style=color-scheme:dark", "dark"),
+        (sanitised, "", system),
     ):
         page = chromium.new_page(color_scheme=system)
-        page.set_content(f"<body data-jp-theme-light={is_light}>{content}")
+        page.set_content(f"<body {body}>{content}")
         card = CARD if scheme == "light" else DARK[CARD]
         picture = Image.open(io.BytesIO(page.locator("img").screenshot()))
         middle_of_the_foot = (picture.width // 2, picture.height - 3)
         pixel = picture.convert("RGB").getpixel(middle_of_the_foot)
-        assert pixel == tuple(numbers(card)), (is_light, system)
+        assert pixel == tuple(numbers(card)), (body, system)
         page.close()
 
 
