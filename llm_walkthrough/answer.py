@@ -106,7 +106,7 @@ class Answer:
         self._is_interrupted = False
         self._token_times: list[float] = []
         capacity = _capacity(model, len(prompt), settings.max_new_tokens)
-        processors = settings.sampling.processors()
+        processors = settings.sampling.processors(len(prompt))
         self._mask: GrammarMask | None = None
         if settings.grammar is not None:
             ends = model.graph.end_tokens

@@ -55,6 +55,20 @@ def test_greedy_answer_has_the_tokens_of_the_stepper(loaded: Loaded) -> None:
     assert answer.new_tokens.tolist() == by_hand
 
 
+def test_penalty_leaves_the_words_of_the_prompt_alone(loaded: Loaded) -> None:
+    model, _ = loaded
+    harsh = Sampling(temperature=0, repetition_penalty=10)
+    answer = answered(loaded, Settings(harsh, max_new_tokens=20))
+    made = {}
+    for start in (0, len(answer.prompt)):
+        processors = harsh.processors(start)
+        stepper = Stepper(model, answer.prompt, processors=processors)
+        for _ in answer.new_tokens:
+            stepper.step()
+        made[start] = stepper.new_tokens.tolist()
+    assert answer.new_tokens.tolist() == made[len(answer.prompt)] != made[0]
+
+
 def test_same_seed_repeats_an_answer_as_no_other_does(loaded: Loaded) -> None:
     answers = [answered(loaded, Settings(LEVEL, seed)) for seed in (3, 3, 2)]
     first, again, other = (answer.text for answer in answers)
