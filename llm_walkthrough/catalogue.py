@@ -31,6 +31,8 @@ MODELS_VARIABLE = "LLM_WALKTHROUGH_MODELS"
 REPOSITORY_MODELS = Path(__file__).resolve().parent.parent / "models"
 INSTALLED_SHARE = Path(sys.prefix, "share", "llm-walkthrough")
 USER_MODELS = Path.home() / ".cache" / "llm-walkthrough" / "models"
+INTRODUCED = USER_MODELS.parent / "introduced"
+"""A file that is there once `ask` has said what its default model is."""
 CATALOGUE = "catalogue.toml"
 
 

@@ -40,7 +40,8 @@ class Lesson:
 def open_lesson(variant: Variant = "int4") -> Lesson:
     """Open the default model.
 
-    "int4" is small and fast, "float32" gives the same tokens on every processor.
+    "int4" is small and fast; the likeliest token of "float32" is the same on every
+    processor, unless two are all but equal.
 
     Raises:
         InputError: the model is not there, or not whole; says which command to run.

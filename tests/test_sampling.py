@@ -354,10 +354,10 @@ def test_the_usual_settings_are_applied_in_the_order_of_the_design() -> None:
     )
 
 
-def test_the_defaults_are_those_that_read_well() -> None:
+def test_the_defaults_are_those_that_make_most_sense() -> None:
     assert Sampling().processors() == (
         RepetitionPenalty(1.1),
-        Temperature(0.8),
+        Temperature(0.3),
         TopK(40),
         TopP(0.9),
     )
