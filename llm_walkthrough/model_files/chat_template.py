@@ -1,8 +1,8 @@
 """The form in which a chat model was trained to read a conversation.
 
-A chat template is a jinja2 program that comes with the model; it is run in a sandbox,
-since it was written by somebody else. Knows nothing of tokens: the text that it gives
-names special tokens such as `<|im_end|>`, and `tokenizer` turns them into ids.
+A chat template is a jinja2 program that comes with the model. Since somebody else wrote
+it, it runs in a sandbox, and in a process of its own. Knows nothing of tokens: the text
+that it gives names special tokens such as `<|im_end|>`; `tokenizer` makes ids of them.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
 from llm_walkthrough.model_files.model_config import read_json
+from llm_walkthrough.trial import TrialError, tried
 
 Message = Mapping[str, str]
 """One turn of a conversation: `{"role": "user", "content": "Hello"}`."""
+
+MOST_CHARACTERS = 10_000_000  # of a conversation: more than any context holds
 
 
 @dataclass(frozen=True)
@@ -62,26 +65,39 @@ class ChatTemplate:
                 these messages or reaches outside its sandbox.
         """
         _check_messages(messages)
+        names = {"add_generation_prompt": add_generation_prompt, **self.special_texts}
         try:
-            return _compiled(self.program).render(
-                messages=messages,
-                add_generation_prompt=add_generation_prompt,
-                # templates ask `tools is not none`, which an undefined name would pass
-                tools=None,
-                documents=None,
-                **self.special_texts,
-            )
-        except SecurityError as error:
+            return tried(rendered, self.program, messages, names)
+        except (InputError, TrialError) as error:
             raise InputError(
-                f"the chat template in {self.origin} reaches outside its sandbox "
-                f"({error}), so it was stopped: do not trust this model folder, or "
-                "encode your text without the template"
+                f"the chat template in {self.origin} {error}, so it was stopped: do "
+                "not trust this model folder, or encode your text without the template"
             ) from error
-        except Exception as error:  # it is a program, and may raise anything
+        except (TypeError, ValueError, RecursionError) as error:
             raise InputError(
                 f"the chat template in {self.origin} cannot write these messages: "
                 f"{error}; change them, or encode your text without the template"
             ) from error
+
+
+def rendered(
+    program: str, messages: Sequence[Message], names: Mapping[str, object]
+) -> str:
+    """Run a template, with no bounds but those of its sandbox.
+
+    Raises:
+        InputError: it reaches outside that sandbox, or writes without measure.
+        Exception: whatever the template comes upon.
+    """
+    # templates ask `tools is not none`, which an undefined name would pass
+    template, none = _compiled(program), {"tools": None, "documents": None}
+    try:
+        text = template.render(messages=messages, **none, **names)
+    except SecurityError as error:
+        raise InputError(f"reaches outside its sandbox ({error})") from error
+    if len(text) > MOST_CHARACTERS:
+        raise InputError(f"writes more than {MOST_CHARACTERS:,} characters")
+    return text
 
 
 def read_chat_template(folder: Path) -> ChatTemplate | None:
