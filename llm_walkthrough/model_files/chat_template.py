@@ -21,9 +21,9 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from llm_walkthrough.errors import FETCH_AGAIN, InputError
-from llm_walkthrough.model_files.model_config import read_json
-from llm_walkthrough.trial import TrialError, tried
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.small_file import is_file, read_json, read_text
+from llm_walkthrough.guards.trial import TrialError, tried
 
 Message = Mapping[str, str]
 """One turn of a conversation: `{"role": "user", "content": "Hello"}`."""
@@ -110,21 +110,15 @@ def read_chat_template(folder: Path) -> ChatTemplate | None:
         InputError: a file that cannot be read, or no template named "default".
     """
     config_file = folder / "tokenizer_config.json"
-    config = read_json(config_file) if config_file.is_file() else {}
+    config = read_json(config_file) if is_file(config_file) else {}
     special_texts = {
         name: text
         for name, value in config.items()
         if name.endswith("_token") and (text := _special_text(value)) is not None
     }
     template_file = folder / "chat_template.jinja"
-    if template_file.is_file():
-        try:
-            program = template_file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{template_file} cannot be read ({error}); {FETCH_AGAIN}"
-            ) from error
-        return ChatTemplate(program, template_file, special_texts)
+    if is_file(template_file):
+        return ChatTemplate(read_text(template_file), template_file, special_texts)
     default = _default_program(config.get("chat_template"), config_file)
     return ChatTemplate(default, config_file, special_texts) if default else None
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_walkthrough import trial
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards import trial
 from llm_walkthrough.model_files.chat_template import (
     ChatTemplate,
     Message,

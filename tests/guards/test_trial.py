@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from llm_walkthrough import trial
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.trial import TrialError, tried
+from llm_walkthrough.guards import trial
+from llm_walkthrough.guards.trial import TrialError, tried
 
 
 # The process for trials imports the package, and functions that stand in the open.

@@ -30,7 +30,7 @@ _GLANCE = 0.05  # seconds between two looks at the process; most trials are shor
 PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from llm_walkthrough.trial import serve
+from llm_walkthrough.guards.trial import serve
 serve(sys.stdin, sys.stdout)
 """
 
@@ -112,7 +112,7 @@ class Process:
     def _started(self) -> subprocess.Popen[str]:
         running = self._running if self._owner == os.getpid() else None
         if running is None or running.poll() is not None:
-            root = str(Path(__file__).parent.parent)
+            root = str(Path(__file__).parents[2])
             self._running = running = subprocess.Popen(  # noqa: S603 - ourselves
                 [sys.executable, "-I", "-c", self._program, root],
                 stdin=subprocess.PIPE,
