@@ -8,6 +8,7 @@ with many tokens or with one. Knows nothing of text, nor what the logits are use
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -170,8 +171,14 @@ class Model:
 
     def _zeros(self, length: int) -> dict[str, KeyOrValue]:
         shape = (1, self.graph.kv_heads, length, self.graph.head_dim)  # one text
-        dtype = self.graph.cache_dtype
-        return {port.name: np.zeros(shape, dtype) for port in self.graph.past}
+        dtype = np.dtype(self.graph.cache_dtype)
+        size = math.prod(shape) * dtype.itemsize
+        # From the system itself, page by page: numpy asks for pages of 2 MB, and what a
+        # cache gives back `malloc` would keep.
+        return {
+            port.name: np.ndarray(shape, dtype, mmap.mmap(-1, max(1, size)))
+            for port in self.graph.past
+        }
 
     def _checked_capacity(self, capacity: int | None) -> int:
         longest = self.graph.context_length

@@ -244,5 +244,7 @@ def _vocabulary() -> tuple[Tokenizer, range]:
     first = tokenizer.get_vocab_size()
     tokenizer.add_tokens([*HOSTILE])
     with TemporaryDirectory() as folder:
-        opened = open_tokenizer(tiny_tokenizer.write_folder(Path(folder), tokenizer))
+        chat = {"chat_template": tiny_tokenizer.CHATML}
+        written = tiny_tokenizer.write_folder(Path(folder), tokenizer, **chat)
+        opened = open_tokenizer(written)
     return opened, range(first, first + len(HOSTILE))

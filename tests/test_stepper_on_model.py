@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import psutil
 import pytest
 
 from llm_walkthrough.arrays import Logits, TokenIds
@@ -173,3 +174,21 @@ def test_a_long_prompt_in_chunks_goes_on_like_one_pass(
     in_chunks = [step.token for step in stepper.run(32)]
     assert {len(run.tokens) for run in stepper.runs[:15]} == {CHUNK}
     assert in_chunks == at_once
+
+
+def test_a_cache_costs_the_rows_that_are_written_and_gives_them_back(
+    int4: Model, prompt: TokenIds
+) -> None:
+    def megabytes() -> float:
+        return float(psutil.Process().memory_full_info().uss) / 1e6
+
+    _ = sampled(int4, prompt).logits  # what the first run takes stays
+    before, costs = megabytes(), []
+    for _ in range(4):
+        stepper = sampled(int4, prompt)  # beside the one that it replaces
+        _ = stepper.logits
+        costs.append(megabytes() - before)
+    arrays = int4.new_shared_cache().buffer.whole.values()
+    whole = sum(array.nbytes / 1e6 for array in arrays)
+    assert whole > 300
+    assert max(costs) < 60

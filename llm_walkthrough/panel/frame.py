@@ -19,7 +19,7 @@ from llm_walkthrough.panel.wording import shortened
 
 _LONG = 110  # characters of a sentence that may be scrolled, and so takes the focus
 _LIVE = "Run this notebook in a kernel to step through it; this is a picture of it."
-_ARROWS = {"ArrowRight": "→", "ArrowLeft": "←"}
+_KEYS = {"ArrowRight": "→", "ArrowLeft": "←", "Enter": "↵"}
 
 _CONTROLS = {  # by the action: text, key, further classes
     "back": ("◀ Back", "ArrowLeft", ""),
@@ -48,6 +48,7 @@ def framed(  # noqa: PLR0913 - all but two have a default
     buttons: Sequence[str] = (),
     others: Sequence[str] = (),  # a second group of buttons
     hint: Notice | str = "",  # stands there if nothing is to be said of the action
+    ask: str = "",  # HTML: where a text of one's own is written
     is_large: bool = False,
     tick: int | None = None,  # milliseconds until a run asks for the next step
     inside: str = "",  # HTML; written last, so that it can tell the time until then
@@ -62,7 +63,7 @@ def framed(  # noqa: PLR0913 - all but two have a default
         said = Notice(said, "hint")
     return element(
         "div",
-        f"{head if where else ''}{_notice(said)}{inside}",
+        f"{head if where else ''}{ask}{_notice(said)}{inside}",
         class_="lw-panel lw-large" if is_large else "lw-panel",
         role="group",
         aria_label=title,
@@ -150,7 +151,7 @@ def button(  # noqa: PLR0913 - all but three have a default
     style: str = "",  # further classes
 ) -> str:
     """Write a button."""
-    shown = f"<kbd>{_ARROWS[key]}</kbd>" if key else ""
+    shown = f"<kbd>{_KEYS[key]}</kbd>" if key else ""
     return element(
         "button",
         f"{html.escape(text)}{shown}",
@@ -162,6 +163,20 @@ def button(  # noqa: PLR0913 - all but three have a default
         aria_pressed=is_pressed,
         aria_disabled=is_off or None,
     )
+
+
+def text_field(
+    action: str,  # what is sent with the text, by Enter and by the button
+    text: str,  # what stands on the button
+    name: str,  # what it does, likewise
+    placeholder: str,  # what can be written
+    beside: str = "",  # HTML between the field and the button
+) -> str:
+    """Write a field for a text of one's own; what is typed in it survives a redraw."""
+    named = {"data_action": action, "aria_label": placeholder}
+    field = element("textarea", "", rows=1, placeholder=placeholder, **named)
+    sends = button(action, text, name, key="Enter")
+    return f'<div class="lw-ask">{field}{beside}{sends}</div>'
 
 
 def slider(  # noqa: PLR0913 - likewise

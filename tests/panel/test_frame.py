@@ -17,6 +17,7 @@ from llm_walkthrough.panel.frame import (
     run_or_stop,
     select,
     slider,
+    text_field,
 )
 from llm_walkthrough.views import Chips, Passage
 
@@ -36,6 +37,15 @@ def test_the_head_has_all_buttons_with_their_keys_and_says_where_one_is() -> Non
     assert not any("disabled" in a for a in named)
     assert named[2]["title"] == "r"
     assert shown.text == "◀ Back←Step ▶→Resetstep 3"
+
+
+def test_a_field_and_its_button_send_the_same_action_and_say_what_it_is_for() -> None:
+    shown = Reader(text_field("ask", "Ask", "begin anew", 'say "it"', "<i>or</i>"))
+    field, sends = shown.actions("ask")
+    assert field["placeholder"] == field["aria-label"] == 'say "it"'
+    assert (sends["title"], shown.text) == ("begin anew", "orAsk↵")
+    panel = framed(Moment(), title="p", where="w", ask="<p>box</p>", hint="h")
+    assert Reader(panel).text == "wboxh"
 
 
 def test_run_becomes_stop_and_stop_is_never_off() -> None:

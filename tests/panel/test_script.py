@@ -298,6 +298,7 @@ def test_tab_reaches_every_control_once_and_each_list_as_one(bare: Bare) -> None
     assert walked_with_tab(bare.page) == [
         *("back", "step", "run", "limit", "speed", "reset"),
         *("guessing", "large", "save", "load", "export"),
+        *("ask", "ask_as", "ask"),  # the field, what it holds, the button
         *("back_to", "DIV"),  # the newest chip, and the text, which can be scrolled
         *("stage",) * 5,
         *("take", "u", "roll", "unroll"),
@@ -352,6 +353,90 @@ def test_unmodified_keys_stay_in_the_panel_and_those_that_lead_out_do_not(
         bare.page.keyboard.press(key)
     left = ["Escape", "Tab", "Enter", "Control", "s"]
     assert bare.page.evaluate("() => bare.keys") == left
+
+
+# --- a text of one's own --------------------------------------------------------------
+
+
+def test_what_is_typed_stays_in_its_field_over_redraws_and_goes_nowhere_else(
+    bare: Bare,
+) -> None:
+    field = bare.panel.locator("textarea")
+    field.click()
+    for place, key in enumerate("ab 0Mj"):
+        bare.page.keyboard.press(key)
+        bare.act("step" if place % 2 else "roll")
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowUp", "ArrowRight", "Shift+Enter", "x"):
+        bare.page.keyboard.press(key)
+    bare.act("back")
+    expect(field).to_be_focused()
+    assert field.input_value() == "a\nxb 0Mj"
+    assert bare.page.evaluate("() => bare.keys") == []
+    assert bare.sent() == []
+    bare.panel.evaluate("(panel) => panel.querySelector('.lw-ask').remove()")
+    bare.redraw()  # in a field that is made anew, too
+    assert field.input_value() == "a\nxb 0Mj"
+
+
+@pytest.mark.parametrize("way", ["Enter", "Control+Enter", "button"])
+def test_a_text_is_sent_once_and_the_keys_are_then_the_panels(
+    bare: Bare, way: str
+) -> None:
+    bare.press("step", 2)
+    bare.action("speed").select_option("fast")
+    bare.press_run()
+    field = bare.panel.locator("textarea")
+    field.fill("the a")
+    if way == "button":
+        bare.panel.locator("button[data-action=ask]").click(delay=PRESS)
+    else:
+        field.focus()
+        for key in (*way.split("+"), "Enter"):  # held: the second one is a repeat
+            bare.page.keyboard.down(key)
+        for key in ("Enter", "Control"):
+            bare.page.keyboard.up(key)
+    bare.settle()
+    expect(bare.action("run")).to_be_visible()
+    asked = [event for event in bare.sent() if event["action"] == "ask"]
+    assert [event["value"] for event in asked] == ["the a"]
+    assert bare.steps() == 0
+    prompt = bare.kernel.walk.tokenizer.decode(bare.kernel.stepper.tokens)
+    assert "the a" in prompt
+    if way != "button":
+        expect(bare.action("step")).to_be_focused()
+        bare.page.keyboard.press("ArrowRight")
+        bare.settle()
+        assert bare.steps() == 1
+
+
+def test_a_text_that_is_refused_stays_to_be_mended(bare: Bare) -> None:
+    field = bare.panel.locator("textarea")
+    bare.action("ask_as").select_option("a text to continue")
+    field.fill("a" * 500)
+    field.press("Enter")
+    bare.settle()
+    expect(bare.panel.locator(".lw-problem")).to_contain_text("that is 500 tokens")
+    expect(field).to_be_focused()
+    bare.page.keyboard.type("the")  # what was sent is selected
+    assert field.input_value() == "the"
+    field.press("Enter")
+    bare.settle()
+    expect(bare.panel.locator(".lw-problem")).to_have_count(0)
+    assert bare.kernel.walk.tokenizer.decode(bare.kernel.stepper.tokens) == "the"
+
+
+def test_an_enter_that_ends_a_composition_sends_nothing(bare: Bare) -> None:
+    field = bare.panel.locator("textarea")
+    field.fill("の")
+    for init in ("{isComposing: true}", "{keyCode: 229}"):
+        field.evaluate(
+            "(node) => node.dispatchEvent(new KeyboardEvent('keydown',"
+            f" {{key: 'Enter', bubbles: true, cancelable: true, ...{init}}}))"
+        )
+    assert bare.sent() == []
+    field.press("Enter")
+    bare.settle()
+    assert len(bare.sent()) == 1
 
 
 # --- sliders --------------------------------------------------------------------------

@@ -18,7 +18,14 @@ from llm_walkthrough.panel.candidates import Distribution
 from llm_walkthrough.panel.page_candidates import candidates_section, plots, take_button
 from llm_walkthrough.panel.page_engine import cache_section, feed_table
 from llm_walkthrough.panel.step.branches import Made, NamedBranch
-from llm_walkthrough.panel.step.walk import DELAYS, LIMITS, Desk, Guesses, Snapshot
+from llm_walkthrough.panel.step.walk import (
+    ASKS,
+    DELAYS,
+    LIMITS,
+    Desk,
+    Guesses,
+    Snapshot,
+)
 from llm_walkthrough.panel.watched import Score
 from llm_walkthrough.panel.wording import percent, quoted
 from llm_walkthrough.tokenizer import TextStream, Tokenizer
@@ -27,6 +34,9 @@ from llm_walkthrough.views import Chips, visible
 _OPEN = (
     '<label class="lw-button lw-file">Open run<input type="file" accept=".json" '
     'data-action="load" aria-label="open a saved run"></label>'
+)
+_ASKED = dict(
+    zip(ASKS, ("Ask something else …", "Begin a text, or paste one …"), strict=True)
 )
 _HOW = {"drawn": "drawn", "own u": "drawn with your u", "chosen": "your choice"}
 _WIDTH, _HEIGHT = 80, 24  # of the tree, and of a branch in it, in its own units
@@ -47,6 +57,7 @@ def page(shot: Snapshot, tokenizer: Tokenizer) -> str:
         buttons=_buttons(shot.desk, can_go_back=len(shot.made) > 0),
         others=_other_buttons(shot.desk),
         hint=_hint(shot, tokenizer),
+        ask=_ask(shot.desk),
         is_large=shot.desk.is_large,
         tick=DELAYS[shot.desk.speed],
         inside=(
@@ -95,6 +106,13 @@ def _other_buttons(desk: Desk) -> Sequence[str]:
             "export", "Save page", "write the panel as it is now to an HTML file"
         ),
     )
+
+
+def _ask(desk: Desk) -> str:
+    """Write the box that gives the panel another prompt."""
+    kind = frame.select("ask_as", "what you write", ASKS, desk.asks)
+    name = "begin anew with it; forgets all branches"
+    return frame.text_field("ask", "Ask", name, _ASKED[desk.asks], kind)
 
 
 def _hint(shot: Snapshot, tokenizer: Tokenizer) -> str:
