@@ -83,7 +83,7 @@ class Grammar:
 @lru_cache(maxsize=64)
 def _tried(kind: Kind, text: str) -> str:
     # llguidance 1.9.1 crashes on integers near -2**63, and takes its process along
-    return tried(compiled_text, kind, text)
+    return tried(f"{__name__}:compiled_text", kind, text)
 
 
 def compiled_text(kind: Kind, text: str) -> str:

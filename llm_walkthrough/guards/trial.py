@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
@@ -39,11 +39,11 @@ class TrialError(RuntimeError):
     """A trial without a result; the message goes on from "it", as in "it crashes"."""
 
 
-def tried(function: Callable[..., str], *arguments: object) -> str:
-    """Return `function(*arguments)`, worked out in the process for trials.
+def tried(function: str, *arguments: object) -> str:
+    """Return what a function makes of some arguments in the process for trials.
 
-    The function stands at the top level of a module; its arguments are made of what
-    JSON can write.
+    It is named as in "package.module:function", so that its module need not be loaded
+    here; the arguments are made of what JSON can write, and it returns a text.
 
     Raises:
         InputError: the function has raised it.
@@ -51,9 +51,8 @@ def tried(function: Callable[..., str], *arguments: object) -> str:
         TrialError: it was stopped at a limit, or has crashed.
     """
     if not sys.executable:  # Python inside another program, such as a browser
-        return function(*arguments)
-    request = [function.__module__, function.__qualname__, arguments]
-    answer = PROCESS.asked(json.dumps(request))
+        return _called(function, arguments)
+    answer = PROCESS.asked(json.dumps([function, arguments]))
     if "refused" in answer:
         raise InputError(answer["refused"])
     if "failed" in answer:
@@ -64,16 +63,20 @@ def tried(function: Callable[..., str], *arguments: object) -> str:
 def serve(requests: IO[str], answers: IO[str]) -> None:
     """Answer requests, one on each line, until there are no more; in the process."""
     for request in requests:
-        module, name, arguments = json.loads(request)
         try:
-            function = getattr(import_module(module), name)
-            answer = {"returned": function(*arguments)}
+            answer = {"returned": _called(*json.loads(request))}
         except InputError as error:
             answer = {"refused": str(error)}
         except Exception as error:  # noqa: BLE001 - a stranger's program raises anything
             answer = {"failed": str(error) or type(error).__name__}
         answers.write(f"{json.dumps(answer)}\n")
         answers.flush()
+
+
+def _called(function: str, arguments: Iterable[object]) -> str:
+    module, _, name = function.partition(":")
+    returned: str = getattr(import_module(module), name)(*arguments)
+    return returned
 
 
 class Process:

@@ -7,19 +7,9 @@ that it gives names special tokens such as `<|im_end|>`; `tokenizer` makes ids o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import NoReturn
-
-from jinja2 import Environment, Template, nodes
-from jinja2.exceptions import SecurityError, TemplateError
-from jinja2.ext import Extension
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import is_file, read_json, read_text
@@ -28,7 +18,7 @@ from llm_walkthrough.guards.trial import TrialError, tried
 Message = Mapping[str, str]
 """One turn of a conversation: `{"role": "user", "content": "Hello"}`."""
 
-MOST_CHARACTERS = 10_000_000  # of a conversation: more than any context holds
+_RENDERED = "llm_walkthrough.guards.template:rendered"
 
 
 @dataclass(frozen=True)
@@ -67,7 +57,7 @@ class ChatTemplate:
         _check_messages(messages)
         names = {"add_generation_prompt": add_generation_prompt, **self.special_texts}
         try:
-            return tried(rendered, self.program, messages, names)
+            return tried(_RENDERED, self.program, messages, names)
         except (InputError, TrialError) as error:
             raise InputError(
                 f"the chat template in {self.origin} {error}, so it was stopped: do "
@@ -78,26 +68,6 @@ class ChatTemplate:
                 f"the chat template in {self.origin} cannot write these messages: "
                 f"{error}; change them, or encode your text without the template"
             ) from error
-
-
-def rendered(
-    program: str, messages: Sequence[Message], names: Mapping[str, object]
-) -> str:
-    """Run a template, with no bounds but those of its sandbox.
-
-    Raises:
-        InputError: it reaches outside that sandbox, or writes without measure.
-        Exception: whatever the template comes upon.
-    """
-    # templates ask `tools is not none`, which an undefined name would pass
-    template, none = _compiled(program), {"tools": None, "documents": None}
-    try:
-        text = template.render(messages=messages, **none, **names)
-    except SecurityError as error:
-        raise InputError(f"reaches outside its sandbox ({error})") from error
-    if len(text) > MOST_CHARACTERS:
-        raise InputError(f"writes more than {MOST_CHARACTERS:,} characters")
-    return text
 
 
 def read_chat_template(folder: Path) -> ChatTemplate | None:
@@ -156,42 +126,3 @@ def _check_messages(messages: Sequence[Message]) -> None:
                     f'message {number} must have a text under "{name}", as in '
                     f'{{"role": "user", "content": "Hello"}}, got {message!r:.60}'
                 )
-
-
-class _GenerationBlock(Extension):
-    """`{% generation %}` marks what to train on; for inference it has no effect."""
-
-    def __init__(self, environment: Environment) -> None:
-        super().__init__(environment)
-        self.tags = {"generation"}
-
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-@lru_cache(maxsize=8)
-def _compiled(program: str) -> Template:
-    # The settings and names that templates on the Hugging Face hub are written for.
-    sandbox = ImmutableSandboxedEnvironment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=["jinja2.ext.loopcontrols", _GenerationBlock],
-    )
-    sandbox.filters["tojson"] = _to_json  # jinja2's own is for HTML
-    sandbox.globals["raise_exception"] = _raise_exception
-    sandbox.globals["strftime_now"] = _strftime_now
-    return sandbox.from_string(program)
-
-
-def _to_json(value: object, indent: int | None = None) -> str:
-    # jinja2's own filter writes "<" as "\u003c", which the model has never seen.
-    return json.dumps(value, ensure_ascii=False, indent=indent)
-
-
-def _raise_exception(message: str) -> NoReturn:
-    raise TemplateError(message)
-
-
-def _strftime_now(form: str) -> str:
-    return datetime.now().astimezone().strftime(form)

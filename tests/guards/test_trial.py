@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,20 +33,22 @@ def answered(text: str, action: str = "") -> str:
     return f"{os.getpid()} {text}"
 
 
+ANSWERED = f"{Path(__file__).stem}:answered"
+
+
 @pytest.fixture
 def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[trial.Process]:
     """Let trials find this module, in a process that no other test uses."""
     here = str(Path(__file__).parent)
     own = trial.Process(f"import sys; sys.path.insert(0, {here!r}){trial.PROGRAM}")
     monkeypatch.setattr(trial, "PROCESS", own)
-    monkeypatch.setattr(answered, "__module__", Path(__file__).stem)
     yield own
     own.end()
 
 
 @pytest.mark.usefixtures("process")
 def test_one_other_process_answers_all_trials() -> None:
-    first, second = tried(answered, "a\nb"), tried(answered, "é\ud800")
+    first, second = tried(ANSWERED, "a\nb"), tried(ANSWERED, "é\ud800")
     assert [first.split(" ")[1], second.split(" ")[1]] == ["a\nb", "é\ud800"]
     pids = {int(answer.split(" ")[0]) for answer in (first, second)}
     assert len(pids - {os.getpid()}) == 1
@@ -55,11 +57,11 @@ def test_one_other_process_answers_all_trials() -> None:
 @pytest.mark.usefixtures("process")
 def test_what_the_program_raises_comes_back() -> None:
     with pytest.raises(InputError, match=r"^not that$"):
-        tried(answered, "not that", "refuse")
+        tried(ANSWERED, "not that", "refuse")
     with pytest.raises(ValueError, match="nothing there") as raised:
-        tried(answered, "nothing there", "fail")
+        tried(ANSWERED, "nothing there", "fail")
     assert not isinstance(raised.value, InputError)
-    assert tried(answered, "alive").endswith(" alive")
+    assert tried(ANSWERED, "alive").endswith(" alive")
 
 
 @pytest.mark.usefixtures("process")
@@ -72,8 +74,8 @@ def test_a_program_without_measure_ends_its_own_process(
 ) -> None:
     monkeypatch.setattr(trial, "MOST_SECONDS", 0.3 if action == "spin" else 60.0)
     with pytest.raises(TrialError, match=reason):
-        tried(answered, "", action)
-    assert tried(answered, "next").endswith(" next")
+        tried(ANSWERED, "", action)
+    assert tried(ANSWERED, "next").endswith(" next")
 
 
 @pytest.mark.usefixtures("process")
@@ -81,8 +83,8 @@ def test_an_interrupted_trial_leaves_nothing_to_the_next_one() -> None:
     interrupt = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     interrupt.start()
     with pytest.raises(KeyboardInterrupt):
-        tried(answered, "lost", "spin")
-    assert tried(answered, "next").endswith(" next")
+        tried(ANSWERED, "lost", "spin")
+    assert tried(ANSWERED, "next").endswith(" next")
 
 
 @pytest.mark.usefixtures("process")
@@ -90,7 +92,7 @@ def test_threads_get_their_own_answers() -> None:
     found: dict[int, str] = {}
 
     def ask(number: int) -> None:
-        found[number] = tried(answered, str(number))
+        found[number] = tried(ANSWERED, str(number))
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -106,5 +108,4 @@ def test_where_there_are_no_processes_the_function_is_called_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sys.executable", "")
-    call: Callable[..., str] = answered
-    assert tried(call, "here") == f"{os.getpid()} here"
+    assert tried(f"{__name__}:answered", "here") == f"{os.getpid()} here"
