@@ -74,20 +74,17 @@ def trouble(
             if known.get(name) != stamps[name] and sha256(folder / name) != sha:
                 return f"{name} is damaged"
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        return f"{RECORD_FILE} cannot be read ({type(error).__name__})"
+        return f"{RECORD_FILE} is of no use ({type(error).__name__}: {error})"
     if _verified(folder) != stamps:
         _note(folder, stamps)
     return ""
 
 
 def _stamps(folder: Path, hashes: dict[str, str]) -> dict[str, list[object]]:
-    """Return bytes, time in nanoseconds, and wanted hash of the files that are there."""
-    found = {
-        name: (folder / name).stat() for name in hashes if (folder / name).is_file()
-    }
-    return {
-        name: [it.st_size, it.st_mtime_ns, hashes[name]] for name, it in found.items()
-    }
+    """Return bytes, time in nanoseconds and wanted hash of the files that are there."""
+    there = [name for name in hashes if (folder / name).is_file()]
+    found = [(name, (folder / name).stat()) for name in there]
+    return {name: [it.st_size, it.st_mtime_ns, hashes[name]] for name, it in found}
 
 
 def _verified(folder: Path) -> dict[str, Any]:
