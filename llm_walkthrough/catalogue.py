@@ -100,7 +100,7 @@ def entries() -> list[Entry]:
             try:
                 tables = tomllib.loads(read_text(path))["model"]
                 return [Entry(**table) for table in tables]
-            except (LookupError, TypeError, ValueError) as error:
+            except (LookupError, TypeError, ValueError, RecursionError) as error:
                 reason = f"{type(error).__name__}: {error}"
                 raise InputError(
                     f"{path} is damaged ({reason}); take it again from the repository"

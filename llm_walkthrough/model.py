@@ -203,7 +203,7 @@ class Model:
                 f"of memory, got {total / 1e9:,.1f} GB; ask for fewer tokens"
             )
         # so little that a row does not fit is left to the system to refuse
-        return capacity or max(1, min(longest, total // row))
+        return capacity or max(1, min(longest, total // max(1, row)))
 
     def _require_sound(self, rows: LogitsRows, count: int) -> None:
         """Make sure that there is a row for each token, and that the last one is sound.

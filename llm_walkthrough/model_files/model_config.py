@@ -15,6 +15,7 @@ from typing import Any, TypeGuard
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import is_file, read_json
 
+MOST = 2**31 - 1  # of anything that a model has: layers, heads, tokens of its context
 _FILES = ("genai_config.json", "config.json", "generation_config.json")
 
 
@@ -30,9 +31,19 @@ class ModelConfig:
     settings: tuple[dict[str, Any], ...]
 
     def number(self, *keys: str) -> int | None:
-        """Return the first whole number above 0 that stands under one of these keys."""
+        """Return the first whole number above 0 that stands under one of these keys.
+
+        Raises:
+            InputError: it is so large that nothing can have that size.
+        """
         found = (setting.get(key) for setting in self.settings for key in keys)
-        return next((value for value in found if _is_whole(value) and value > 0), None)
+        size = next((one for one in found if _is_whole(one) and one > 0), None)
+        if size is not None and size > MOST:
+            raise InputError(
+                f"{' or '.join(keys)} must be at most {MOST:,}, got {size!r:.20}; mend it "
+                f"in {' or '.join(_FILES)}"
+            )
+        return size
 
     def text(self, key: str) -> str | None:
         """Return the first text that stands under this key."""

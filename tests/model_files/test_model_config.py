@@ -92,3 +92,10 @@ def test_a_file_that_holds_no_object_is_named(tmp_path: Path) -> None:
     (tmp_path / "generation_config.json").write_text("[1]")
     with pytest.raises(InputError, match=r"generation_config\.json should hold.* list"):
         read_model_config(tmp_path)
+
+
+def test_a_size_that_nothing_can_have_is_refused() -> None:
+    for size in (2**31, 10**400):
+        config = ModelConfig(({"n_positions": size},))
+        with pytest.raises(InputError, match=r"n_ctx or n_positions must be at most"):
+            config.number("n_ctx", "n_positions")
