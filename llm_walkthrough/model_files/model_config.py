@@ -40,8 +40,8 @@ class ModelConfig:
         size = next((one for one in found if _is_whole(one) and one > 0), None)
         if size is not None and size > MOST:
             raise InputError(
-                f"{' or '.join(keys)} must be at most {MOST:,}, got {size!r:.20}; mend it "
-                f"in {' or '.join(_FILES)}"
+                f"{' or '.join(keys)} must be at most {MOST:,}, got {size!r:.20}; mend "
+                f"it in {' or '.join(_FILES)}"
             )
         return size
 
