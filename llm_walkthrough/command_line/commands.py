@@ -122,6 +122,35 @@ def fetch_models(options: Namespace) -> int:
     return OK
 
 
+def check_models(options: Namespace) -> int:
+    """Read every byte of the models that are there; PROBLEM if one is damaged.
+
+    Raises:
+        InputError: there is no model of a name that was given, or none at all.
+    """
+    from llm_walkthrough.catalogue import choices, models_folder
+    from llm_walkthrough.views import Table
+
+    known = choices()
+    names = options.names or [n for n, one in known.items() if n == one.folder.name]
+    if unknown := [name for name in names if name not in known]:
+        raise InputError(
+            f"the catalogue has no model {unknown[0]}; choose one of {', '.join(known)}"
+        )
+    folders = {known[name].folder: known[name] for name in names}
+    found = {f.name: one.trouble(anew=True) for f, one in folders.items() if f.exists()}
+    if not found:
+        raise InputError(
+            f"none of these models is in {models_folder()}; run "
+            "`llm-walkthrough models fetch`"
+        )
+    rows = [(name, wrong or "every file is as it was") for name, wrong in found.items()]
+    _write(repr(Table(("model", "state"), rows)))
+    for name in (name for name, wrong in found.items() if wrong):
+        terminal.note(f"run `llm-walkthrough models fetch {name}`")
+    return PROBLEM if any(found.values()) else OK
+
+
 def show_folder(options: Namespace) -> int:
     """Write where a model lies, or where all of them do; errors as `catalogue.find`."""
     from llm_walkthrough.catalogue import find, models_folder
