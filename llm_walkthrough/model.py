@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from llm_walkthrough.kv_cache import (
     SharedCache,
     checked_tokens,
 )
+from llm_walkthrough.machine.facts import memory
 from llm_walkthrough.model_files.ports import Port
 
 _FATAL_ONLY = 4  # onnxruntime's log severity; what is an error is raised as well
@@ -52,13 +54,16 @@ class Model:
         return self.graph.vocab
 
     def new_cache(self, capacity: int | None = None) -> KVCache:
-        """Return an empty cache for `capacity` tokens (default: the whole context).
+        """Return an empty cache for `capacity` tokens.
+
+        The default is the whole context, or as much of it as this machine could hold.
 
         It is a shared buffer where the graph can write into one, else arrays that grow.
         The system hands out a buffer's memory only as rows are written.
 
         Raises:
-            InputError: the capacity is not between 1 and the context length.
+            InputError: the capacity is not between 1 and the context length, or would
+                take more memory than the machine has.
         """
         if self.graph.can_share_buffers:
             return self.new_shared_cache(capacity)
@@ -144,6 +149,8 @@ class Model:
         try:
             logits, *present = self.session.run(names, feed)
         except Exception as error:  # see _refused
+            if not _is_onnxruntimes(error):
+                raise
             raise _refused(self.graph, "run", error) from error
         past = (port.name for port in self.graph.past)
         longer = replace(cache, held=dict(zip(past, present, strict=True)))
@@ -166,6 +173,8 @@ class Model:
         try:
             buffer.run(small, self._logits.name, logits)
         except Exception as error:  # see _refused
+            if not _is_onnxruntimes(error):
+                raise
             raise _refused(self.graph, "run", error) from error
         return logits, longer
 
@@ -187,7 +196,14 @@ class Model:
                 f"the capacity must be between 1 and the context of {longest:,}, got "
                 f"{capacity:,}; leave it out for the whole context"
             )
-        return longest if capacity is None else capacity
+        row, total = self.graph.cache_bytes_per_token, memory().total
+        if capacity is not None and capacity * row > total:
+            raise InputError(
+                f"a cache for {capacity:,} tokens takes {capacity * row / 1e9:,.1f} GB "
+                f"of memory, got {total / 1e9:,.1f} GB; ask for fewer tokens"
+            )
+        # so little that a row does not fit is left to the system to refuse
+        return capacity or max(1, min(longest, total // max(1, row)))
 
     def _require_sound(self, rows: LogitsRows, count: int) -> None:
         """Make sure that there is a row for each token, and that the last one is sound.
@@ -278,13 +294,20 @@ def open_model(folder: Path, *, threads: int | None = None) -> Model:
 def _refused(graph: Graph, doing: str, error: Exception) -> InputError:
     """Make one sentence of what onnxruntime raised.
 
-    It has eleven exceptions with no base of their own, and messages of several lines.
+    It has fifteen exceptions with no base of their own, and messages of several lines.
     """
     reason = " ".join(str(error).split())
     return InputError(
         f"onnxruntime {ort.__version__} cannot {doing} {graph.path} ({reason}); "
         f"{FETCH_AGAIN}"
     )
+
+
+def _is_onnxruntimes(error: Exception) -> bool:
+    """Tell its own errors from those of a signal handler that ran meanwhile."""
+    frames = traceback.walk_tb(error.__traceback__)
+    innermost = [frame.f_globals.get("__name__", "") for frame, _ in frames][-1]
+    return str(innermost).startswith("onnxruntime")
 
 
 def _fed(port: Port, unseen: TokenIds, past: int) -> np.ndarray:

@@ -19,6 +19,7 @@ import tokenizers
 
 from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
+from llm_walkthrough.guards.small_file import is_file, read_text
 from llm_walkthrough.model_files.chat_template import (
     ChatTemplate,
     Message,
@@ -38,13 +39,13 @@ def open_tokenizer(folder: Path) -> Tokenizer:
         InputError: a file is missing, broken, or of a style that is not read here.
     """
     file = folder / "tokenizer.json"
-    if not file.is_file():
+    if not is_file(file):
         raise InputError(
             f"no tokenizer.json in {folder}; fetch the model again, or name a folder "
             "that has one"
         )
     try:
-        library = tokenizers.Tokenizer.from_str(file.read_text(encoding="utf-8"))
+        library = tokenizers.Tokenizer.from_str(read_text(file))
         style = token_text(library.decoder)
     except Exception as error:  # the library raises no narrower class
         raise InputError(
@@ -146,13 +147,12 @@ class Tokenizer:
     def piece(self, token: int) -> str:
         """Show one token such that nothing in it is invisible, see `token_text.shown`.
 
-        A special token is shown as it is, an id that the vocabulary skips as
-        "<no text 7>".
+        An id that the vocabulary skips is shown as "<no text 7>".
         """
         written = self.written(token)
-        if token in self.special_tokens:
-            return written
-        return shown(self.style.token_bytes(written)) or f"<no text {token}>"
+        is_special = token in self.special_tokens  # which is no disguise of its bytes
+        spelled = written.encode() if is_special else self.style.token_bytes(written)
+        return shown(spelled) or f"<no text {token}>"
 
     def written(self, token: int) -> str:
         """Give the token as the vocabulary writes it ("Ġthe"); "" for a skipped id."""

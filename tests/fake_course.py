@@ -107,7 +107,7 @@ PyPI = SimpleNamespace(simple_url="its own")
 """
 
 CLI = """\
-import json, os, sys
+import hashlib, json, os, sys
 from pathlib import Path
 
 words = sys.argv[1:]
@@ -116,7 +116,8 @@ if words[:2] == ["models", "fetch"]:
         folder = Path(os.environ.get("LLM_WALKTHROUGH_MODELS", "models"), name)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "model.onnx").write_text("a graph")
-        record = {"version": VERSION, "bytes": {"model.onnx": 7}}
+        sha = hashlib.sha256(b"a graph").hexdigest()
+        record = {"version": VERSION, "sha256": {"model.onnx": sha}}
         (folder / "conversion.json").write_text(json.dumps(record))
     sys.exit()
 print("the command line has", words)

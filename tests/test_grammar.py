@@ -60,6 +60,42 @@ def test_a_pattern_or_grammar_that_makes_no_sense_is_refused() -> None:
             lark_grammar(text)
 
 
+SMALLEST = -(2**63)  # of 64 bits, at which llguidance 1.9.1 crashes
+
+
+def test_a_grammar_that_crashes_the_library_crashes_nothing_else() -> None:
+    crashing: list[dict[str, Any]] = [
+        {"const": SMALLEST},
+        {"enum": ["a", SMALLEST + 1]},
+        {"anyOf": [{"type": "null"}, {"const": {"a": [SMALLEST]}}]},
+    ]
+    for schema in crashing:
+        with pytest.raises(
+            InputError, match=r"compiling it crashes\); mend the schema"
+        ):
+            json_schema(schema)
+    assert json_schema({"const": SMALLEST + 1000}).kind == "JSON schema"
+
+
+def test_a_grammar_that_never_ends_is_refused() -> None:
+    for text in ("start: /a*/ start", "start: /(ab)+/ rest\nrest: /(ab)*/ rest"):
+        with pytest.raises(InputError, match=r"forces more than 4,096 bytes in a row"):
+            lark_grammar(text)
+
+
+def test_a_description_without_measure_is_refused() -> None:
+    with pytest.raises(InputError, match="it has more than 1,000,000 characters"):
+        regular_expression("a" * 1_000_001)
+    for deep in ('{"a": ' * 100_000, '{"not": ' * 500 + "{}" + "}" * 500):
+        with pytest.raises(InputError, match="recursion"):
+            json_schema(deep)
+    nested: dict[str, Any] = {}
+    for _ in range(100_000):
+        nested = {"not": nested}
+    with pytest.raises(InputError, match="recursion"):
+        json_schema(nested)
+
+
 def test_a_grammar_made_by_hand_is_checked_as_well() -> None:
     for text in ("{", "[1]"):
         with pytest.raises(InputError, match="mend the schema"):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -392,6 +392,43 @@ def test_logits_that_are_no_numbers_are_refused(tmp_path: Path, value: float) ->
             model.run(np.array([5]), past)
         rows, _ = model.run(np.array([3]), past)
         np.testing.assert_allclose(rows, forward([1, 2, 3])[2:], atol=1e-5, rtol=0)
+
+
+class Installed(NamedTuple):
+    """Memory as psutil tells it."""
+
+    total: int
+    available: int
+
+
+def test_a_context_that_no_machine_can_hold_becomes_one_that_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_model(tmp_path, Layout(config="config.json"))
+    context = 2 * 10**9
+    config = {**hf_config(), "max_position_embeddings": context}
+    write_config(folder / "config.json", config)
+    model = open_model(folder, threads=1)
+    with pytest.raises(InputError, match=r"2,000,000,000 tokens takes .* GB"):
+        model.new_cache(context)
+    row = model.graph.cache_bytes_per_token
+    monkeypatch.setattr("psutil.virtual_memory", lambda: Installed(9 * row, 0))
+    assert model.new_shared_cache().capacity == 9
+    assert model.new_grown_cache().capacity == 9
+
+
+def test_an_error_that_is_not_onnxruntimes_is_left_as_it_is(
+    grouped: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise TimeoutError("a signal handler of somebody's")
+
+    for empty in caches(grouped):
+        with monkeypatch.context() as patched:
+            for name in ("run", "run_with_iobinding"):
+                patched.setattr(grouped.session, name, interrupted)
+            with pytest.raises(TimeoutError, match="somebody"):
+                grouped.run(TOKENS, empty)
 
 
 @pytest.mark.parametrize("wrong", [{"head_dim": 8}, {"num_key_value_heads": 4}])

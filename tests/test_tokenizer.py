@@ -99,6 +99,13 @@ def test_encode_ignores_a_length_that_the_file_asks_for(tmp_path: Path) -> None:
     assert len(tokenizer.encode("a")) == 1
 
 
+def test_a_special_token_shows_its_control_signs_as_numbers(tmp_path: Path) -> None:
+    library = tiny_tokenizer.byte_level()
+    library.add_special_tokens(["<\x1b\u202e end\n>"])
+    tokenizer = open_tokenizer(tiny_tokenizer.write_folder(tmp_path, library))
+    assert tokenizer.piece(tokenizer.vocab - 1) == "<<0x1B><U+202E>␣end⏎>"
+
+
 def test_decode_shows_special_tokens_only_when_asked(tmp_path: Path) -> None:
     tokenizer = opened(tmp_path, "byte-level")
     ids = tokenizer.encode("a<|im_end|>")

@@ -141,6 +141,10 @@ def _add_models(add: AddCommand) -> None:
     option = _add(add_action, "fetch", commands.fetch_models, text)
     text = "which ones (default: the first of the list)"
     option("names", nargs="*", default=[], metavar="NAME", help=text)
+    text = "Compare the files of models with the hashes that were noted for them."
+    option = _add(add_action, "check", commands.check_models, text)
+    text = "which ones (default: all that are there)"
+    option("names", nargs="*", default=[], metavar="NAME", help=text)
     text = "Print the folder of a model, or without a name that of all models."
     option = _add(add_action, "where", commands.show_folder, text)
     option("name", nargs="?", metavar="NAME", help="a model that is listed")

@@ -122,6 +122,35 @@ def fetch_models(options: Namespace) -> int:
     return OK
 
 
+def check_models(options: Namespace) -> int:
+    """Read every byte of the models that are there; PROBLEM if one is damaged.
+
+    Raises:
+        InputError: there is no model of a name that was given, or none at all.
+    """
+    from llm_walkthrough.catalogue import choices, models_folder
+    from llm_walkthrough.views import Table
+
+    known = choices()
+    names = options.names or [n for n, one in known.items() if n == one.folder.name]
+    if unknown := [name for name in names if name not in known]:
+        raise InputError(
+            f"the catalogue has no model {unknown[0]}; choose one of {', '.join(known)}"
+        )
+    folders = {known[name].folder: known[name] for name in names}
+    found = {f.name: one.trouble(anew=True) for f, one in folders.items() if f.exists()}
+    if not found:
+        raise InputError(
+            f"none of these models is in {models_folder()}; run "
+            "`llm-walkthrough models fetch`"
+        )
+    rows = [(name, wrong or "every file is as it was") for name, wrong in found.items()]
+    _write(repr(Table(("model", "state"), rows)))
+    for name in (name for name, wrong in found.items() if wrong):
+        terminal.note(f"run `llm-walkthrough models fetch {name}`")
+    return PROBLEM if any(found.values()) else OK
+
+
 def show_folder(options: Namespace) -> int:
     """Write where a model lies, or where all of them do; errors as `catalogue.find`."""
     from llm_walkthrough.catalogue import find, models_folder
@@ -153,6 +182,23 @@ def ask(options: Namespace) -> int:
         terminal.note(str(answer.figures))
         answer.require_whole()
     return INTERRUPTED if answer.figures.stop_reason == answering.INTERRUPTED else OK
+
+
+def _introduce() -> None:
+    """Tell once on each machine what the default model is, and what it is not."""
+    from llm_walkthrough.catalogue import INTRODUCED, entries
+
+    if INTRODUCED.exists():
+        return
+    model = entries()[0]
+    terminal.note(
+        f"{model.title} answers: a toy with {model.parameters / 1e6:.0f} million "
+        "parameters, fluent and often wrong. For another model see `llm-walkthrough "
+        "models list` and `llm-walkthrough models fetch NAME`."
+    )
+    with contextlib.suppress(OSError):  # where nothing can be kept, it is told again
+        INTRODUCED.parent.mkdir(parents=True, exist_ok=True)
+        INTRODUCED.touch()
 
 
 def step(options: Namespace) -> int:
@@ -199,23 +245,6 @@ def _loaded(options: Namespace, text: str) -> tuple[Model, Tokenizer, TokenIds]:
     if not options.raw:
         text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))
     return model, tokenizer, tokenizer.encode(text)
-
-
-def _introduce() -> None:
-    """Tell once on each machine what the default model is, and what it is not."""
-    from llm_walkthrough.catalogue import INTRODUCED, entries
-
-    if INTRODUCED.exists():
-        return
-    model = entries()[0]
-    terminal.note(
-        f"{model.title} answers: a toy with {model.parameters / 1e6:.0f} million "
-        "parameters, fluent and often wrong. For another model see `llm-walkthrough "
-        "models list` and `llm-walkthrough models fetch NAME`."
-    )
-    with contextlib.suppress(OSError):  # where nothing can be kept, it is told again
-        INTRODUCED.parent.mkdir(parents=True, exist_ok=True)
-        INTRODUCED.touch()
 
 
 def _make(answer: Answer, *, shows: bool) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from types import FrameType
 
-from llm_walkthrough.errors import InputError
+from llm_walkthrough.errors import InputError, harmless
 
 _READER_GONE = (errno.EPIPE, errno.EINVAL)  # EINVAL: what Windows says instead
 
@@ -36,14 +36,14 @@ def prepare_output() -> None:
 
 
 def write(text: str) -> None:
-    """Write to standard output, at once.
+    """Write to standard output, at once; on a terminal, no sign in it is an order.
 
     Raises:
         BrokenPipeError: nobody reads any more.
         InputError: standard output cannot be written.
     """
     try:
-        sys.stdout.write(text)
+        sys.stdout.write(harmless(text) if sys.stdout.isatty() else text)
         sys.stdout.flush()
     except OSError as error:
         # what still waits in standard output must vanish, or Python cannot end
@@ -60,7 +60,7 @@ def write(text: str) -> None:
 def note(line: str) -> None:
     """Write a line to standard error, which nobody needs to read."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(f"{harmless(line)}\n")
         sys.stderr.flush()
 
 
@@ -68,8 +68,10 @@ def read_input() -> str:
     """Read standard input to its end, less the line end that `echo` adds.
 
     Raises:
-        InputError: it is not UTF-8.
+        InputError: it is closed or not UTF-8.
     """
+    if sys.stdin is None:
+        raise InputError("standard input is closed; write the prompt as an argument")
     try:
         text = sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:

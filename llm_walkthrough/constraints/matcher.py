@@ -7,7 +7,7 @@ going on gives another one, so that going back costs nothing. Knows nothing of l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -16,10 +16,15 @@ import numpy as np
 
 from llm_walkthrough.arrays import TokenMask
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.grammar import Grammar, llguidance
+from llm_walkthrough.grammar import (
+    MOST_FORCED,
+    Grammar,
+    llguidance,
+    never_ends,
+    require_an_end,
+)
 from llm_walkthrough.tokenizer import Tokenizer
 
-MOST_FORCED = 4096  # tokens in a row; a grammar that forces more will never end
 _ANCHOR = "\n"  # what follows it is in the middle of a text
 
 
@@ -70,7 +75,7 @@ class GrammarVocabulary:
         matcher = llguidance().LLMatcher(self.library, grammar.compiled, log_level=0)
         if matcher.is_error():
             raise grammar.error(matcher.get_error())
-        state = GrammarState(self, matcher)
+        state = GrammarState(self, matcher, grammar.byte_matcher())
         try:
             if state.is_complete or state.allowed.any():
                 return state
@@ -108,6 +113,9 @@ class GrammarState:
 
     vocabulary: GrammarVocabulary
     matcher: Any  # llguidance's own state, which is copied before it moves
+    byte_matcher: (
+        Any  # the same with a token for each byte, or None: see `forced_bytes`
+    )
     pending: tuple[int, ...] = ()  # what is left of the tokens that were forced before
     is_ended: bool = False  # whether an end token has come
 
@@ -124,13 +132,16 @@ class GrammarState:
     def after(self, token: int) -> GrammarState | None:
         """Return the state after one more token; None if it may not come here."""
         if token in self.vocabulary.end_tokens:
-            ended = GrammarState(self.vocabulary, self.matcher, is_ended=True)
+            ended = replace(self, pending=(), is_ended=True)
             return ended if self.is_complete else None
         matcher = None if self.is_ended else self.matcher.deep_copy()
         if matcher is None or matcher.try_consume_tokens([token]) != 1:
             return None
         pending = self.forced[1:] if self.forced[:1] == (token,) else ()
-        return GrammarState(self.vocabulary, matcher, pending)
+        by_bytes = self.byte_matcher and self.byte_matcher.deep_copy()
+        if by_bytes:
+            by_bytes.try_consume_tokens(list(self.vocabulary.spelled[token]))
+        return GrammarState(self.vocabulary, matcher, by_bytes, pending)
 
     def is_completed_by(self, tokens: tuple[int, ...]) -> bool:
         """Tell whether these tokens may come, and the text is complete after them."""
@@ -171,13 +182,12 @@ class GrammarState:
     def _find_forced(self) -> tuple[int, ...]:
         if self.matcher.is_stopped():  # nothing can be added: it ends, or never will
             return self.vocabulary.end_tokens[:1] if self.is_complete else ()
+        if self.byte_matcher:
+            require_an_end(self.byte_matcher)
         tokens = tuple(self.matcher.compute_ff_tokens())
         self._require_sound()
         if len(tokens) > MOST_FORCED:
-            raise InputError(
-                f"the grammar forces more than {MOST_FORCED:,} tokens in a row; mend "
-                "the rule that never ends"
-            )
+            raise never_ends("tokens")
         # another spelling of the same bytes would be another text to the model
         is_sound = self.matcher.validate_tokens(list(tokens)) == len(tokens)
         return tokens if is_sound else ()

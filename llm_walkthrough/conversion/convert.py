@@ -15,7 +15,7 @@ from llm_walkthrough.conversion.decoder_graph import DecoderGraph
 from llm_walkthrough.conversion.gguf_model import GgufModel
 from llm_walkthrough.conversion.matrix_kits import Float32Kit, Int4Kit, Kit
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
-from llm_walkthrough.conversion.record import RECORD_FILE, VERSION
+from llm_walkthrough.conversion.record import RECORD_FILE, sha256, write_record
 from llm_walkthrough.errors import InputError
 
 Variant = Literal["int4", "float32"]
@@ -53,16 +53,14 @@ def convert(
             onnx.save()
         model_folder.write_tokenizer(model, complete)
         model_folder.write_genai_config(model, complete)
-        record = {
-            "version": VERSION,
-            "variant": variant,
-            "gguf": gguf.name,
-            "gguf_sha256": storage.sha256(gguf),
-            "name": model.field("general.name"),
-            "licence": model.field("general.license"),
-            "bytes": {f.name: f.stat().st_size for f in sorted(complete.iterdir())},
-        }
-        model_folder.write_json(complete / RECORD_FILE, record)
+        write_record(
+            complete,
+            variant=variant,
+            gguf=gguf.name,
+            gguf_sha256=sha256(gguf),
+            name=model.field("general.name"),
+            licence=model.field("general.license"),
+        )
         if folder.exists():  # a folder that is not empty cannot be renamed onto
             folder.rename(scratch / "old")
         complete.rename(folder)

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from llm_walkthrough.conversion.storage import scratch_folder, sha256
+from llm_walkthrough.conversion.record import sha256
+from llm_walkthrough.conversion.storage import scratch_folder
 from llm_walkthrough.errors import InputError
 
 Progress = Callable[[float], None]

@@ -14,15 +14,18 @@ model, which turns (0, 32), (1, 33), … of a head of 64. Knows nothing of ONNX.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeGuard
 
 import gguf
 import numpy as np
 
+from llm_walkthrough.conversion.gguf_header import require_counts
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.small_file import is_file
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Shaped, UInt8
@@ -35,7 +38,11 @@ READABLE = ("F32", "F16", "Q8_0", "Q4_1")  # tensor types
 ATTENTION = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output")
 MLP = ("ffn_norm", "ffn_gate", "ffn_up", "ffn_down")
 # what the gguf library raises, depending on where a damaged file breaks off
-UNREADABLE = (ValueError, LookupError, OverflowError, MemoryError, struct.error)
+UNREADABLE = (
+    *(ValueError, LookupError, TypeError, AttributeError),
+    *(OverflowError, MemoryError, struct.error),
+)
+MOST_COUNTED = 2**20  # layers, heads, columns, or tokens of a context; none has more
 
 
 class Q4Matrix(NamedTuple):
@@ -79,11 +86,14 @@ class GgufModel:
         self.hidden = self._count("embedding_length")
         self.num_heads = self._count("attention.head_count")
         self.kv_heads = self._count("attention.head_count_kv")
+        self._require_whole("embedding_length", self.hidden, self.num_heads)
+        self._require_whole("attention.head_count", self.num_heads, self.kv_heads)
         self.head_dim = self.hidden // self.num_heads
-        self.vocab = len(self.field("tokenizer.ggml.tokens") or ())
+        self.tokens = self.texts("tokenizer.ggml.tokens")
+        self.vocab = len(self.tokens)
         self.context_length = self._count("context_length")
-        self.rope_theta = float(self.field("llama.rope.freq_base") or 10_000.0)
-        self.norm_epsilon = self.field("llama.attention.layer_norm_rms_epsilon")
+        self.rope_theta = self._positive("llama.rope.freq_base", 10_000.0)
+        self.norm_epsilon = self._positive("llama.attention.layer_norm_rms_epsilon")
         self.has_own_head = "output.weight" in self._tensors  # else the embedding's
         # a stretched or partial rotary embedding would need other nodes
         self._require_plain("llama.attention.key_length", None, self.head_dim)
@@ -93,7 +103,32 @@ class GgufModel:
 
     def field(self, key: str) -> Metadata:
         """What the metadata says under `key`; None if nothing."""
-        return self._fields[key].contents() if key in self._fields else None
+        try:
+            return self._fields[key].contents() if key in self._fields else None
+        except UNREADABLE as error:  # such as a text that is not UTF-8
+            raise self._wrong(key, "readable", error) from error
+
+    def texts(self, key: str) -> list[str]:
+        """Return the list of texts under `key`.
+
+        Raises:
+            InputError: there is something else, or nothing.
+        """
+        found = self.field(key)
+        if isinstance(found, list) and found and isinstance(found[0], str):
+            return found  # all items of a list are of one type
+        raise self._wrong(key, "a list of texts", found)
+
+    def token(self, key: str) -> int | None:
+        """Return the token id under `key`; None if there is none.
+
+        Raises:
+            InputError: there is something else.
+        """
+        found = self.field(key)
+        if found is None or (_is_whole(found) and 0 <= found < self.vocab):
+            return found
+        raise self._wrong(key, f"a token id below {self.vocab:,}", found)
 
     def dense(self, name: str) -> Float32[np.ndarray, "..."]:
         """Tensor `name` in float32: exact; d * q + m of Q4_1 is rounded once."""
@@ -143,13 +178,32 @@ class GgufModel:
 
     def _count(self, key: str) -> int:
         number = self.field(f"llama.{key}")
-        if not isinstance(number, int) or number < 1:
-            raise InputError(
-                f"{self.path.name}: llama.{key} must be a number above 0, got {number}"
-            )
-        return number
+        if _is_whole(number) and 1 <= number <= MOST_COUNTED:
+            return int(number)
+        wanted = f"a whole number from 1 to {MOST_COUNTED:,}"
+        raise self._wrong(f"llama.{key}", wanted, number)
+
+    def _positive(self, key: str, default: float | None = None) -> float:
+        number = default if key not in self._fields else self.field(key)
+        if isinstance(number, float) and 0 < number < math.inf:
+            return number
+        raise self._wrong(key, "a number above 0", number)
+
+    def _require_whole(self, key: str, number: int, parts: int) -> None:
+        if number % parts:
+            raise self._wrong(f"llama.{key}", f"a multiple of {parts:,}", number)
+
+    def _wrong(self, key: str, wanted: str, found: object) -> InputError:
+        return InputError(
+            f"{self.path.name}: {key} must be {wanted}, got {found!r:.60}; fetch the "
+            "file again, or take another one"
+        )
 
     def _check_tensors(self) -> None:
+        if self.num_layers > len(self._tensors):
+            raise self._wrong(
+                "llama.block_count", "fewer than there are tensors", self.num_layers
+            )
         wanted = {"token_embd.weight", "output_norm.weight"} | {
             f"blk.{layer}.{name}.weight"
             for layer in range(self.num_layers)
@@ -165,6 +219,26 @@ class GgufModel:
                     f"{self.path.name}: tensor {name} is quantised as {kind}; only "
                     f"{', '.join(READABLE)} can be converted"
                 )
+            shape, dims = self._shape(name), self._tensors[name].shape.tolist()
+            if shape != tuple(reversed(dims)):
+                raise self._wrong(f"the shape of tensor {name}", str(shape), dims)
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape that a tensor must have, (rows, columns) or (columns,)."""
+        kind = name.removesuffix(".weight").rpartition(".")[2]
+        layer, shape = name.partition(kind)[0], (self.hidden,)
+        if kind in ("token_embd", "output"):
+            return (self.vocab, *shape)
+        if kind.startswith("ffn_") and kind != "ffn_norm":
+            inner = int(self._tensors[f"{layer}ffn_gate.weight"].shape[-1])
+            return (self.hidden, inner) if kind == "ffn_down" else (inner, *shape)
+        if kind in ("attn_k", "attn_v"):
+            return (self.kv_heads * self.head_dim, *shape)
+        return shape * (2 if kind in ("attn_q", "attn_output") else 1)
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _float16(
@@ -174,11 +248,12 @@ def _float16(
 
 
 def _open(path: Path) -> gguf.GGUFReader:
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"there is no file {path}; name a GGUF file")
     try:
+        require_counts(path)
         return gguf.GGUFReader(path)
-    except UNREADABLE as error:
+    except (OSError, *UNREADABLE) as error:
         raise InputError(
             f"{path} is not a complete GGUF file ({error}); fetch it again"
         ) from error

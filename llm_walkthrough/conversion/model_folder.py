@@ -42,10 +42,16 @@ def write_tokenizer(model: GgufModel, folder: Path) -> None:
             f"{model.path.name}: its tokenizer splits text as {splitting!r}; only "
             f"byte-level BPE with {SPLITTING!r} can be converted"
         )
-    tokens = model.field("tokenizer.ggml.tokens")
-    merges = [tuple(pair.split(" ")) for pair in model.field("tokenizer.ggml.merges")]
-    vocabulary = {token: token_id for token_id, token in enumerate(tokens)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    pairs = (text.partition(" ") for text in model.texts("tokenizer.ggml.merges"))
+    merges = [(left, right) for left, _, right in pairs]
+    vocabulary = {token: token_id for token_id, token in enumerate(model.tokens)}
+    try:
+        tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    except Exception as error:  # the library raises no narrower class
+        raise InputError(
+            f"{model.path.name}: its merges do not fit its tokens ({error}); fetch the "
+            "file again, or take another one"
+        ) from error
     digits = pre_tokenizers.Digits(individual_digits=True)
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, byte_level])
@@ -54,9 +60,9 @@ def write_tokenizer(model: GgufModel, folder: Path) -> None:
     tokenizer.add_special_tokens(list(map(special, _control_tokens(model))))
     tokenizer.save(str(folder / "tokenizer.json"))
     named = {
-        f"{role}_token": tokens[token_id]
+        f"{role}_token": model.tokens[token_id]
         for role, key in ROLES.items()
-        if (token_id := model.field(f"tokenizer.ggml.{key}_token_id")) is not None
+        if (token_id := model.token(f"tokenizer.ggml.{key}_token_id")) is not None
     }
     config = {
         "tokenizer_class": "GPT2Tokenizer",
@@ -100,9 +106,9 @@ def write_genai_config(model: GgufModel, folder: Path) -> None:
             "type": "llama",
             "vocab_size": model.vocab,
             "context_length": model.context_length,
-            "bos_token_id": model.field("tokenizer.ggml.bos_token_id"),
+            "bos_token_id": model.token("tokenizer.ggml.bos_token_id"),
             "eos_token_id": ends,
-            "pad_token_id": model.field("tokenizer.ggml.padding_token_id") or ends[0],
+            "pad_token_id": model.token("tokenizer.ggml.padding_token_id") or ends[0],
             "decoder": decoder,
         },
         "search": {
@@ -123,17 +129,27 @@ def write_genai_config(model: GgufModel, folder: Path) -> None:
 
 def _control_tokens(model: GgufModel) -> dict[str, int]:
     """The special tokens and their ids, lowest id first."""
-    tokens = enumerate(model.field("tokenizer.ggml.tokens"))
     kinds = model.field("tokenizer.ggml.token_type")
-    return {text: token for token, text in tokens if kinds[token] == TokenType.CONTROL}
+    if not isinstance(kinds, list) or len(kinds) != model.vocab:
+        raise InputError(
+            f"{model.path.name}: tokenizer.ggml.token_type must be a list of "
+            f"{model.vocab:,} numbers, one for each token; fetch the file again"
+        )
+    found = zip(model.tokens, enumerate(kinds), strict=True)
+    return {text: token for text, (token, kind) in found if kind == TokenType.CONTROL}
 
 
 def _end_tokens(model: GgufModel) -> list[int]:
     """Ids that end an answer; the one that the metadata names comes first."""
-    named = model.field("tokenizer.ggml.eos_token_id")
+    named = model.token("tokenizer.ggml.eos_token_id")
     known = _control_tokens(model)
-    ends = [known[text] for text in known if text in END_TEXTS]
-    return [named, *(token for token in ends if token != named)]
+    ends = [named, *(known[text] for text in known if text in END_TEXTS)]
+    unique = [*dict.fromkeys(token for token in ends if token is not None)]
+    if not unique:
+        raise InputError(
+            f"{model.path.name}: no token ends an answer; take another one"
+        )
+    return unique
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

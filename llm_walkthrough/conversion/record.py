@@ -1,4 +1,4 @@
-"""The record that a conversion leaves in its model folder, and whether all is there.
+"""The record that a conversion leaves in its model folder, and what differs from it.
 
 Standard library only, and read by `run.py` before anything is installed. Knows nothing
 of how a model is converted.
@@ -6,26 +6,106 @@ of how a model is converted.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 VERSION = 1
 """Raised when a converted folder changes, so that older ones are made again."""
 
 RECORD_FILE = "conversion.json"
+VERIFIED_FILE = "verified.json"
+"""Size, time and hash of each file when that hash was last found right."""
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_record(folder: Path, **facts: object) -> None:
+    """Write the record of a folder in which all is complete, with every file's hash."""
+    files = [file for file in sorted(folder.iterdir()) if file.name != RECORD_FILE]
+    hashes = {file.name: sha256(file) for file in files}
+    record = {"version": VERSION, **facts, "sha256": hashes}
+    text = json.dumps(record, indent=2, ensure_ascii=False)
+    (folder / RECORD_FILE).write_text(text + "\n", encoding="utf-8")
+    _note(folder, _stamps(folder, hashes))
 
 
 def is_whole(folder: Path, **wanted: str) -> bool:
-    """Is `folder` complete, and made by this version of the converter?
+    """Is `folder` complete and undamaged, and made by this version of the converter?
 
     Args:
         folder: a model folder, which need not be there.
         wanted: what its record must say besides, such as `gguf_sha256="…"`.
     """
+    return not trouble(folder, wanted)
+
+
+def trouble(
+    folder: Path,
+    wanted: Mapping[str, str] = MappingProxyType({}),
+    *,
+    anew: bool = False,
+) -> str:
+    """Say what is wrong with a folder, as in "model.onnx is damaged"; "" for nothing.
+
+    The hash of a file is worked out when its size or its time has changed since it was
+    last found right, or `anew`; that takes a second for 500 MB. `wanted` is as in
+    `is_whole`.
+    """
     try:
-        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-        found = {name: (folder / name).stat().st_size for name in record["bytes"]}
-        wanted_record = {**record, **wanted, "version": VERSION, "bytes": found}
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return bool(record == wanted_record)
+        record = _read(folder / RECORD_FILE)
+        if {**record, **wanted, "version": VERSION} != record:
+            return "it was made from another file or by another version"
+        hashes = record["sha256"]
+        stamps = _stamps(folder, hashes)
+        for name, sha in hashes.items():
+            if name not in stamps:
+                return f"{name} is missing"
+            known = {} if anew else _verified(folder)
+            if known.get(name) != stamps[name] and sha256(folder / name) != sha:
+                return f"{name} is damaged"
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        return f"{RECORD_FILE} is of no use ({type(error).__name__}: {error})"
+    if _verified(folder) != stamps:
+        _note(folder, stamps)
+    return ""
+
+
+def _stamps(folder: Path, hashes: dict[str, str]) -> dict[str, list[object]]:
+    """Return bytes, time in nanoseconds and wanted hash of the files that are there."""
+    there = [name for name in hashes if (folder / name).is_file()]
+    found = [(name, (folder / name).stat()) for name in there]
+    return {name: [it.st_size, it.st_mtime_ns, hashes[name]] for name, it in found}
+
+
+def _verified(folder: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError, TypeError):
+        return _read(folder / VERIFIED_FILE)
+    return {}
+
+
+def _note(folder: Path, stamps: dict[str, list[object]]) -> None:
+    """Keep what was found right; where nobody may write, it is found again."""
+    scratch = folder / f"{VERIFIED_FILE}.{os.getpid()}"
+    with suppress(OSError):
+        scratch.write_text(json.dumps(stamps), encoding="utf-8")
+        scratch.replace(folder / VERIFIED_FILE)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError as error:  # too many "["
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(content, dict):
+        raise TypeError("it holds no object")
+    return content

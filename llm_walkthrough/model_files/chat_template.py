@@ -1,31 +1,24 @@
 """The form in which a chat model was trained to read a conversation.
 
-A chat template is a jinja2 program that comes with the model; it is run in a sandbox,
-since it was written by somebody else. Knows nothing of tokens: the text that it gives
-names special tokens such as `<|im_end|>`, and `tokenizer` turns them into ids.
+A chat template is a jinja2 program that comes with the model. Since somebody else wrote
+it, it runs in a sandbox, and in a process of its own. Knows nothing of tokens: the text
+that it gives names special tokens such as `<|im_end|>`; `tokenizer` makes ids of them.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import NoReturn
 
-from jinja2 import Environment, Template, nodes
-from jinja2.exceptions import SecurityError, TemplateError
-from jinja2.ext import Extension
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-from llm_walkthrough.errors import FETCH_AGAIN, InputError
-from llm_walkthrough.model_files.model_config import read_json
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.small_file import is_file, read_json, read_text
+from llm_walkthrough.guards.trial import TrialError, tried
 
 Message = Mapping[str, str]
 """One turn of a conversation: `{"role": "user", "content": "Hello"}`."""
+
+_RENDERED = "llm_walkthrough.guards.template:rendered"
 
 
 @dataclass(frozen=True)
@@ -62,22 +55,15 @@ class ChatTemplate:
                 these messages or reaches outside its sandbox.
         """
         _check_messages(messages)
+        names = {"add_generation_prompt": add_generation_prompt, **self.special_texts}
         try:
-            return _compiled(self.program).render(
-                messages=messages,
-                add_generation_prompt=add_generation_prompt,
-                # templates ask `tools is not none`, which an undefined name would pass
-                tools=None,
-                documents=None,
-                **self.special_texts,
-            )
-        except SecurityError as error:
+            return tried(_RENDERED, self.program, messages, names)
+        except (InputError, TrialError) as error:
             raise InputError(
-                f"the chat template in {self.origin} reaches outside its sandbox "
-                f"({error}), so it was stopped: do not trust this model folder, or "
-                "encode your text without the template"
+                f"the chat template in {self.origin} {error}, so it was stopped: do "
+                "not trust this model folder, or encode your text without the template"
             ) from error
-        except Exception as error:  # it is a program, and may raise anything
+        except (TypeError, ValueError, RecursionError) as error:
             raise InputError(
                 f"the chat template in {self.origin} cannot write these messages: "
                 f"{error}; change them, or encode your text without the template"
@@ -94,21 +80,15 @@ def read_chat_template(folder: Path) -> ChatTemplate | None:
         InputError: a file that cannot be read, or no template named "default".
     """
     config_file = folder / "tokenizer_config.json"
-    config = read_json(config_file) if config_file.is_file() else {}
+    config = read_json(config_file) if is_file(config_file) else {}
     special_texts = {
         name: text
         for name, value in config.items()
         if name.endswith("_token") and (text := _special_text(value)) is not None
     }
     template_file = folder / "chat_template.jinja"
-    if template_file.is_file():
-        try:
-            program = template_file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{template_file} cannot be read ({error}); {FETCH_AGAIN}"
-            ) from error
-        return ChatTemplate(program, template_file, special_texts)
+    if is_file(template_file):
+        return ChatTemplate(read_text(template_file), template_file, special_texts)
     default = _default_program(config.get("chat_template"), config_file)
     return ChatTemplate(default, config_file, special_texts) if default else None
 
@@ -146,42 +126,3 @@ def _check_messages(messages: Sequence[Message]) -> None:
                     f'message {number} must have a text under "{name}", as in '
                     f'{{"role": "user", "content": "Hello"}}, got {message!r:.60}'
                 )
-
-
-class _GenerationBlock(Extension):
-    """`{% generation %}` marks what to train on; for inference it has no effect."""
-
-    def __init__(self, environment: Environment) -> None:
-        super().__init__(environment)
-        self.tags = {"generation"}
-
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-@lru_cache(maxsize=8)
-def _compiled(program: str) -> Template:
-    # The settings and names that templates on the Hugging Face hub are written for.
-    sandbox = ImmutableSandboxedEnvironment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=["jinja2.ext.loopcontrols", _GenerationBlock],
-    )
-    sandbox.filters["tojson"] = _to_json  # jinja2's own is for HTML
-    sandbox.globals["raise_exception"] = _raise_exception
-    sandbox.globals["strftime_now"] = _strftime_now
-    return sandbox.from_string(program)
-
-
-def _to_json(value: object, indent: int | None = None) -> str:
-    # jinja2's own filter writes "<" as "\u003c", which the model has never seen.
-    return json.dumps(value, ensure_ascii=False, indent=indent)
-
-
-def _raise_exception(message: str) -> NoReturn:
-    raise TemplateError(message)
-
-
-def _strftime_now(form: str) -> str:
-    return datetime.now().astimezone().strftime(form)

@@ -7,14 +7,15 @@ what the graph leaves open.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from llm_walkthrough.errors import FETCH_AGAIN, InputError
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.small_file import is_file, read_json
 
+MOST = 2**31 - 1  # of anything that a model has: layers, heads, tokens of its context
 _FILES = ("genai_config.json", "config.json", "generation_config.json")
 
 
@@ -30,9 +31,19 @@ class ModelConfig:
     settings: tuple[dict[str, Any], ...]
 
     def number(self, *keys: str) -> int | None:
-        """Return the first whole number above 0 that stands under one of these keys."""
+        """Return the first whole number above 0 that stands under one of these keys.
+
+        Raises:
+            InputError: it is so large that nothing can have that size.
+        """
         found = (setting.get(key) for setting in self.settings for key in keys)
-        return next((value for value in found if _is_whole(value) and value > 0), None)
+        size = next((one for one in found if _is_whole(one) and one > 0), None)
+        if size is not None and size > MOST:
+            raise InputError(
+                f"{' or '.join(keys)} must be at most {MOST:,}, got {size!r:.20}; mend "
+                f"it in {' or '.join(_FILES)}"
+            )
+        return size
 
     def text(self, key: str) -> str | None:
         """Return the first text that stands under this key."""
@@ -64,34 +75,14 @@ def read_model_config(path: Path) -> ModelConfig:
     Raises:
         InputError: a file is not JSON, or holds no JSON object.
     """
-    folder = path.parent if path.is_file() else path
+    folder = path.parent if is_file(path) else path
     top = folder.parent if folder.name == "onnx" else folder
     return ModelConfig(tuple(_settings([top / "onnx", top])))
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """Read a file that holds one JSON object.
-
-    Raises:
-        InputError: it cannot be read, is not JSON, or holds anything else.
-    """
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:  # too many "[" recurse
-        raise InputError(
-            f"{file} is not valid JSON ({error}); {FETCH_AGAIN}"
-        ) from error
-    if not isinstance(config, dict):
-        raise InputError(
-            f"{file} should hold a JSON object, not a {type(config).__name__}; "
-            f"{FETCH_AGAIN}"
-        )
-    return config
-
-
 def _settings(folders: list[Path]) -> Iterator[dict[str, Any]]:
     for file in (folder / name for folder in folders for name in _FILES):
-        if file.is_file():
+        if is_file(file):
             config = read_json(file)
             # genai_config.json nests what config.json has at the top
             model = _nested(config, "model")

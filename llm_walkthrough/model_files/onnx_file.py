@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
+from llm_walkthrough.guards.small_file import is_file
 
 
 def find_onnx_file(path: Path, named: str | None = None) -> Path:
@@ -26,7 +27,7 @@ def find_onnx_file(path: Path, named: str | None = None) -> Path:
     Raises:
         InputError: there is none, or there are several and none is meant.
     """
-    if path.is_file():
+    if is_file(path):
         return path
     if not path.is_dir():
         raise InputError(
@@ -34,9 +35,9 @@ def find_onnx_file(path: Path, named: str | None = None) -> Path:
         )
     meant = named or "model.onnx"
     for usual in (path / meant, path / "model.onnx", path / "onnx" / "model.onnx"):
-        if usual.is_file():
+        if is_file(usual):
             return usual
-    found = sorted([*path.glob("*.onnx"), *path.glob("onnx/*.onnx")])
+    found = sorted(filter(is_file, [*path.glob("*.onnx"), *path.glob("onnx/*.onnx")]))
     if len(found) != 1:
         names = ", ".join(file.relative_to(path).as_posix() for file in found)
         raise InputError(
@@ -88,7 +89,7 @@ def require_whole(file: Path, graph: onnx.GraphProto) -> None:
             raise InputError(f"{file} has a damaged name {name!r}; {FETCH_AGAIN}")
     for location, size in _bytes_needed(file, graph).items():
         weights = file.parent / location
-        if not weights.is_file():
+        if not is_file(weights):
             raise InputError(
                 f"{weights} with the weights of {file.name} is missing; {FETCH_AGAIN}"
             )

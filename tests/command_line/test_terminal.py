@@ -27,10 +27,32 @@ class Broken(io.StringIO):
 
 def test_text_is_written_and_flushed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[str] = []
-    stream = SimpleNamespace(write=heard.append, flush=lambda: heard.append("flushed"))
+    stream = SimpleNamespace(
+        write=heard.append, flush=lambda: heard.append("flushed"), isatty=lambda: False
+    )
     monkeypatch.setattr(sys, "stdout", stream)
     terminal.write("Hé🙂")
     assert heard == ["Hé🙂", "flushed"]
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_only_on_a_terminal_what_would_be_an_order_is_shown_instead(
+    monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool
+) -> None:
+    stream, errors = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: is_terminal)
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", errors)
+    terminal.write("a\x1b[31mb\n")
+    terminal.note("\x1b[2J")
+    assert stream.getvalue() == ("a<0x1B>[31mb\n" if is_terminal else "a\x1b[31mb\n")
+    assert errors.getvalue() == "<0x1B>[2J\n"
+
+
+def test_input_that_is_closed_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InputError, match="standard input is closed"):
+        terminal.read_input()
 
 
 @pytest.mark.parametrize("error", [errno.EPIPE, errno.EINVAL])

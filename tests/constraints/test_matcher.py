@@ -159,3 +159,15 @@ def test_json_is_written_on_one_line_as_python_does(
     state = vocabulary.start(json_schema(schema))
     assert along(state, b'{"a": 1, "b": [2, 3]}').is_complete
     assert state.after(vocabulary.spelled.index(b"\n")) is None
+
+
+@pytest.mark.parametrize(
+    "rest", ["/a+/ rest", "/(ab)*/ rest", '"b" more\nmore: /a*/ more']
+)
+def test_a_rule_that_never_ends_is_refused_before_it_is_followed(
+    vocabulary: GrammarVocabulary, rest: str
+) -> None:
+    grammar = lark_grammar(f'start: "a" rest | "b"\nrest: {rest}')
+    state = along(vocabulary.start(grammar), b"a")
+    with pytest.raises(InputError, match="mend the rule that never ends"):
+        _ = state.allowed

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from functools import cache
@@ -16,9 +17,9 @@ from tiny_gguf import write_tiny_gguf
 from tokenizers import Tokenizer
 
 from llm_walkthrough.catalogue import fetch_gguf, find
+from llm_walkthrough.conversion import record
 from llm_walkthrough.conversion.convert import convert
-from llm_walkthrough.conversion.record import is_whole
-from llm_walkthrough.conversion.storage import sha256
+from llm_walkthrough.conversion.record import is_whole, sha256, trouble
 from llm_walkthrough.errors import InputError
 
 TEXTS = [
@@ -182,7 +183,7 @@ def tiny(tmp_path: Path) -> Path:
     return write_tiny_gguf(tmp_path / "tiny.gguf")
 
 
-def test_a_whole_folder_is_known_by_its_file_and_its_sizes(
+def test_a_whole_folder_is_known_by_its_source_and_its_hashes(
     tiny: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "model"
@@ -196,10 +197,57 @@ def test_a_whole_folder_is_known_by_its_file_and_its_sizes(
         "genai_config.json",
     ):
         content = (folder / file).read_bytes()
-        (folder / file).write_bytes(content[:-1])
-        assert not is_whole(folder)
+        for damaged in (content[:-1], content[:-1] + bytes([content[-1] ^ 1])):
+            (folder / file).write_bytes(damaged)
+            assert trouble(folder) == f"{file} is damaged"
         (folder / file).write_bytes(content)
+        assert is_whole(folder)
+        (folder / file).rename(tmp_path / file)
+        assert trouble(folder) == f"{file} is missing"
+        (tmp_path / file).rename(folder / file)
+
+
+def test_a_hash_is_worked_out_once_for_each_size_and_time(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    convert(tiny, folder, variant="int4")
+    read: list[str] = []
+
+    def noted(file: Path) -> str:
+        read.append(file.name)
+        return sha256(file)
+
+    monkeypatch.setattr(record, "sha256", noted)
     assert is_whole(folder)
+    assert read == []
+    weights = folder / "model.onnx.data"
+    before = weights.stat()
+    content = bytearray(weights.read_bytes())
+    content[5_000] ^= 1
+    weights.write_bytes(content)
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert is_whole(folder)  # nothing tells but the content
+    assert trouble(folder, anew=True) == "model.onnx.data is damaged"
+    os.utime(weights)
+    read.clear()
+    assert trouble(folder) == "model.onnx.data is damaged"
+    assert read == ["model.onnx.data"]
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "[" * 100_000, '{"version": 1}', "{", "null"]
+)
+def test_a_damaged_record_is_told_as_such(
+    tiny: Path, tmp_path: Path, content: str
+) -> None:
+    folder = tmp_path / "model"
+    convert(tiny, folder, variant="int4")
+    (folder / "conversion.json").write_text(content)
+    assert "conversion.json is of no use" in trouble(folder)
+    convert(tiny, folder, variant="int4")
+    (folder / "verified.json").write_text(content)
+    assert trouble(folder) == ""
 
 
 def test_an_earlier_conversion_is_replaced(tiny: Path, tmp_path: Path) -> None:

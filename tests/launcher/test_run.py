@@ -6,6 +6,7 @@ a second; `fake_course` says what is real in it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ import run
 from launcher.places import FLOAT32, INT4
 from llm_walkthrough.conversion.record import VERSION
 
+GRAPH = hashlib.sha256(b"a graph").hexdigest()
 on_posix = pytest.mark.skipif(os.name == "nt", reason="signals and flock are POSIX")
 
 
@@ -133,9 +135,10 @@ def test_models_may_stand_elsewhere_in_a_folder_that_is_only_read(
 @pytest.mark.parametrize(
     "damage",
     [
-        {"version": 0, "bytes": {"model.onnx": 7}},  # by another converter
-        {"version": VERSION, "bytes": {"model.onnx": 8}},  # cut short
-        {"version": VERSION, "bytes": {"gone": 7}},
+        {"version": 0, "sha256": {"model.onnx": GRAPH}},  # by another converter
+        {"version": VERSION, "sha256": {"model.onnx": "0" * 64}},  # damaged
+        {"version": VERSION, "sha256": {"gone": GRAPH}},
+        {"version": VERSION},
         [],
     ],
 )
@@ -145,7 +148,7 @@ def test_a_model_that_is_old_or_incomplete_is_fetched_again(
     record = ready.folder / "models" / INT4 / "conversion.json"
     record.write_text(json.dumps(damage), encoding="utf-8")
     ready.run("ask")
-    whole = {"version": VERSION, "bytes": {"model.onnx": 7}}
+    whole = {"version": VERSION, "sha256": {"model.onnx": GRAPH}}
     assert json.loads(record.read_text("utf-8")) == whole
 
 

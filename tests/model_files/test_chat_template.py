@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards import trial
 from llm_walkthrough.model_files.chat_template import (
     ChatTemplate,
     Message,
@@ -115,6 +116,30 @@ def test_a_template_that_reaches_outside_its_sandbox_is_stopped(
 @pytest.mark.parametrize(
     ("program", "reason"),
     [
+        ("{{ ([0] * 1000000000) | length }}", "needs more than 1 GB"),
+        ("{{ messages | tojson(indent=10**9) }}", "needs more than 1 GB"),
+        ("{{ 'a' * 20000000 }}", "writes more than 10,000,000 characters"),
+        (
+            "{% for i in range(99999) %}{{ range(99999) | sum }}{% endfor %}",
+            "takes more",
+        ),
+    ],
+)
+def test_a_template_without_measure_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, reason: str
+) -> None:
+    monkeypatch.setattr(trial, "MOST_SECONDS", 0.3 if "takes" in reason else 60.0)
+    with pytest.raises(InputError, match=f"{reason}.*so it was stopped"):
+        rendered(tmp_path, program)
+    assert rendered(tmp_path, "alive") == "alive"
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("{% break %}", "outside loop"),
+        ("{{ " + "(" * 20_000 + ")" * 20_000 + " }}", "recursion"),
+        ("{% if a %}" * 5_000 + "{% endif %}" * 5_000, "recursion"),
         ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
         ("{% if %}", "Expected an expression"),
         ("{{ none + 'text' }}", "NoneType"),

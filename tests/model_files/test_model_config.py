@@ -82,7 +82,9 @@ def test_an_end_token_that_is_no_id_is_named(value: object) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
 def test_a_file_that_is_no_json_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "config.json").write_bytes(content)
-    with pytest.raises(InputError, match=r"config\.json is not valid JSON"):
+    with pytest.raises(
+        InputError, match=r"config\.json (is not valid JSON|cannot be read)"
+    ):
         read_model_config(tmp_path)
 
 
@@ -90,3 +92,10 @@ def test_a_file_that_holds_no_object_is_named(tmp_path: Path) -> None:
     (tmp_path / "generation_config.json").write_text("[1]")
     with pytest.raises(InputError, match=r"generation_config\.json should hold.* list"):
         read_model_config(tmp_path)
+
+
+def test_a_size_that_nothing_can_have_is_refused() -> None:
+    for size in (2**31, 10**400):
+        config = ModelConfig(({"n_positions": size},))
+        with pytest.raises(InputError, match=r"n_ctx or n_positions must be at most"):
+            config.number("n_ctx", "n_positions")

@@ -71,7 +71,7 @@ def read(text: str) -> SavedRun:
     """
     try:
         record = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _refused(f"it is not JSON ({error})") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise _refused(f'its "format" is not "{FORMAT}"')
@@ -83,7 +83,7 @@ def read(text: str) -> SavedRun:
         ]
         prompt = tuple(map(_whole, record["prompt"]))
         return SavedRun(str(record["model"]), prompt, tuple(steps), str(record["text"]))
-    except (InputError, KeyError, IndexError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise _refused(f"it is not whole ({reason})") from error
 

@@ -1,0 +1,1 @@
+"""Guards in front of what strangers wrote: their files, their programs, their signs."""

@@ -1,0 +1,63 @@
+"""Small files of a model folder as text or JSON, or else refused in one sentence.
+
+A folder may come from anybody: what is read here is a file and no pipe, has a size that
+such a file can have, and is nested no deeper than Python can follow. Knows nothing of
+what stands in a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from llm_walkthrough.errors import FETCH_AGAIN, InputError
+
+MOST_BYTES = 256_000_000  # the largest tokenizers take some 40 MB
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file, and no folder, pipe or device; never raises.
+
+    Unlike `Path.is_file` it also has an answer for names that no system would take.
+    """
+    return os.path.isfile(path)  # noqa: PTH113 - as said above
+
+
+def read_text(file: Path) -> str:
+    """Read a file in UTF-8.
+
+    Raises:
+        InputError: it is no file, too large or not UTF-8, or cannot be read.
+    """
+    why: object = "it is no file"
+    if is_file(file):
+        try:
+            if (size := file.stat().st_size) <= MOST_BYTES:
+                return file.read_text(encoding="utf-8")
+            why = f"{size:,} bytes are more than such a file has"
+        except (OSError, ValueError) as error:
+            why = error
+    raise InputError(f"{file} cannot be read ({why}); {FETCH_AGAIN}")
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Raises:
+        InputError: it cannot be read, is not JSON, or holds anything else.
+    """
+    text = read_text(file)
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:  # too many "[" recurse
+        raise InputError(
+            f"{file} is not valid JSON ({error}); {FETCH_AGAIN}"
+        ) from error
+    if not isinstance(config, dict):
+        raise InputError(
+            f"{file} should hold a JSON object, not a {type(config).__name__}; "
+            f"{FETCH_AGAIN}"
+        )
+    return config
