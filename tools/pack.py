@@ -91,6 +91,7 @@ def copy_course(folder: Path, leave_out: Path) -> None:
         "*.gguf",
         "*.whl",
         "__pycache__",
+        "my_course",
         "smollm2-*",
         PACK_NAME,
     )

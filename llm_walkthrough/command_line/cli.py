@@ -52,7 +52,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     option = _add(add, "ask", commands.ask, "Answer one prompt, word by word.")
     if "ask" in words[:1]:  # numpy comes with the knobs; the other commands need none
         _add_ask_options(option)
-    text = "Open JupyterLab on the notebooks; further options go to JupyterLab."
+    text = "Open your copy of the course; further options go to JupyterLab."
     _add(add, "lab", commands.lab, text)
     _add_models(add)
     text = "Tell whether this machine is ready, and what to do if not."
