@@ -191,6 +191,11 @@ class Bare:
             self.action(action).first.click(delay=PRESS)
         self.settle()
 
+    def more(self, action: str) -> None:
+        """Press a button of the menu."""
+        self.panel.locator(".lw-more summary").click(delay=PRESS)
+        self.action(action).click(delay=PRESS)
+
     def press_run(self) -> None:
         """Press Run, and wait for the first answer only."""
         self.action("run").click(delay=PRESS)
@@ -244,5 +249,7 @@ def _vocabulary() -> tuple[Tokenizer, range]:
     first = tokenizer.get_vocab_size()
     tokenizer.add_tokens([*HOSTILE])
     with TemporaryDirectory() as folder:
-        opened = open_tokenizer(tiny_tokenizer.write_folder(Path(folder), tokenizer))
+        chat = {"chat_template": tiny_tokenizer.CHATML}
+        written = tiny_tokenizer.write_folder(Path(folder), tokenizer, **chat)
+        opened = open_tokenizer(written)
     return opened, range(first, first + len(HOSTILE))

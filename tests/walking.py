@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiny_tokenizer import byte_level, write_folder
+from tiny_tokenizer import CHATML, byte_level, write_folder
 from toy_model import SharedToy, ToyModel
 
 from llm_walkthrough.arrays import Logits, LogitsRows, TokenIds
@@ -65,7 +65,8 @@ class Interrupted(SharedToy):
 @cache
 def tokenizer() -> Tokenizer:
     with tempfile.TemporaryDirectory() as folder:
-        return open_tokenizer(write_folder(Path(folder), byte_level()))
+        written = write_folder(Path(folder), byte_level(), chat_template=CHATML)
+        return open_tokenizer(written)
 
 
 def toy(kind: type[ToyModel] = SharedToy, capacity: int = 400) -> ToyModel:

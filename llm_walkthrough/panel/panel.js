@@ -12,7 +12,8 @@ function patch(old, fresh) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
   for (const name of old.getAttributeNames()) {
-    if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+    // what the learner has opened stays open
+    if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
   }
   let there = old.firstChild;
   for (let node = fresh.firstChild; node; ) {
@@ -90,6 +91,8 @@ function render({ model, el }) {
   let isGone = false;
   let pressed = null; // the slider under the pointer
   const moved = new Map(); // slider to its newest value, not sent yet
+  const typed = new Map(); // action to the text in its field
+  let asked = 0; // the message that has sent the last of those
 
   function send(action, value) {
     if (isGone) return; // while a file was read
@@ -138,6 +141,7 @@ function render({ model, el }) {
     rove();
     if (hadFocus && !root.contains(document.activeElement)) panel.focus({ preventScroll: true });
     if (followed() !== before) follow();
+    leaveField();
     showTip();
     clearTimeout(tick);
     if (panel.dataset.tick !== undefined) {
@@ -157,6 +161,25 @@ function render({ model, el }) {
     for (const list of panel.querySelectorAll("select")) {
       list.value = list.querySelector("[selected]")?.value ?? list.value;
     }
+    for (const field of panel.querySelectorAll("textarea")) {
+      const text = typed.get(field.dataset.action) ?? "";
+      if (field.value !== text) field.value = text;
+    }
+  }
+
+  function submit(field) {
+    field.select(); // what is typed next replaces it
+    send(field.dataset.action, field.value);
+    asked = sent;
+  }
+  // A text that was taken leaves the keys to the panel; a refused one can be mended.
+  function leaveField() {
+    const [whose, number] = model.get("heard");
+    if (!asked || whose !== view || number < asked) return;
+    asked = 0;
+    const isInField = panel.contains(document.activeElement) && document.activeElement.matches("textarea");
+    if (!isInField || panel.querySelector(".lw-problem")) return;
+    panel.querySelector("[data-key=ArrowRight]")?.focus({ preventScroll: true });
   }
 
   // Keep the newest token in sight, unless the learner reads elsewhere.
@@ -176,9 +199,9 @@ function render({ model, el }) {
     return [...panel.querySelectorAll(`[data-item="${list}"]`)];
   }
   function rove() {
-    for (const list of ["candidates", "chips"]) {
+    for (const list of ["candidates", "chips", "tabs"]) {
       const all = items(list);
-      const one = all.find((node) => node === document.activeElement);
+      const one = all.find((node) => node === document.activeElement || node.ariaSelected === "true");
       const usual = one ?? (list === "chips" ? all.at(-1) : all[0]);
       for (const node of all) {
         const index = node === usual ? 0 : -1;
@@ -194,8 +217,26 @@ function render({ model, el }) {
     rove();
   }
 
+  // The tabs are a ring, and the one with the focus is open.
+  function turn(by) {
+    const all = items("tabs");
+    const next = all.at((all.indexOf(document.activeElement) + by) % all.length);
+    next.focus();
+    press(next);
+  }
+
+  function closeMenu(keepsFocus) {
+    const menu = panel.querySelector(".lw-more[open]");
+    if (!menu) return false;
+    if (keepsFocus) menu.querySelector("summary").focus();
+    menu.open = false;
+    return true;
+  }
+
   function press(node) {
     if (!node || node.getAttribute("aria-disabled") === "true") return;
+    const field = node.closest(".lw-ask")?.querySelector("textarea");
+    if (field) return submit(field);
     const { action, value } = node.dataset;
     send(action, value === undefined ? null : JSON.parse(value));
   }
@@ -222,7 +263,8 @@ function render({ model, el }) {
 
   root.addEventListener("click", (event) => {
     const node = event.target.closest("[data-action]");
-    if (node && !node.matches("input, select")) press(node);
+    if (node && !node.matches("input, select, textarea")) press(node);
+    if (node?.matches(".lw-more button")) closeMenu(true);
   });
   root.addEventListener("mousedown", (event) => {
     // a click on a chip leaves the focus where it is, so that the keys stay the same
@@ -230,11 +272,16 @@ function render({ model, el }) {
   });
   root.addEventListener("pointerdown", (event) => {
     pressed = event.target.closest("input[type=range]");
+    if (!event.target.closest(".lw-more")) closeMenu();
+  });
+  root.addEventListener("focusout", ({ relatedTarget }) => {
+    if (relatedTarget && !relatedTarget.closest(".lw-more")) closeMenu();
   });
   const release = () => (pressed = null);
   window.addEventListener("pointerup", release);
   window.addEventListener("pointercancel", release);
   root.addEventListener("input", (event) => {
+    if (event.target.matches("textarea")) typed.set(event.target.dataset.action, event.target.value);
     if (event.target.type !== "range") return;
     moved.set(event.target, Number(event.target.value));
     sendMoved();
@@ -252,13 +299,23 @@ function render({ model, el }) {
 
   root.addEventListener("keydown", (event) => {
     const { key, target } = event;
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (key === "Tab" || key === "Escape" || (key === "Enter" && event.shiftKey)) return;
+    const isTyped = target.matches("textarea"); // where Shift+Enter begins a line
+    if (key === "Escape" && closeMenu(true)) event.stopPropagation();
+    if ((event.ctrlKey || event.metaKey || event.altKey) && !(isTyped && key === "Enter")) return;
+    if (key === "Tab" || key === "Escape" || (key === "Enter" && event.shiftKey && !isTyped)) return;
     event.stopPropagation(); // or the notebook takes it: "b" inserts a cell
     const isStale = event.repeat && sent > heard;
+    if (isTyped) {
+      // 229: the Enter that ends a composition, which Safari no longer calls one
+      if (key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+      event.preventDefault();
+      if (!event.repeat) submit(target);
+      return;
+    }
     if (target.matches("input, select")) return;
     const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 1, ArrowUp: -1 }[key];
     if (by && target.matches('[data-item="chips"]')) move("chips", by);
+    else if (by && target.matches('[data-item="tabs"]')) isStale || turn(by);
     else if (key === "ArrowDown" || key === "ArrowUp") move("candidates", by);
     else if (by) isStale || press(panel.querySelector(`[data-key="${key}"]`));
     else if (!isStale) return; // Enter and space press what has the focus

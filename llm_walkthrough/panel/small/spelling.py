@@ -76,15 +76,15 @@ class Spelling(Stepping[Spelled]):
     """
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
-        tokens = tokenizer.encode(text).tolist()
-        if not tokens:
-            raise InputError(f"the text {text!r} has no tokens; give a longer one")
-        super().__init__(Spelled(fed=tuple(_all_steps(tokenizer, tokens))))
+        self._tokenizer = tokenizer
+        super().__init__(_begun(tokenizer, text))
 
     def actions(self) -> Mapping[str, Callable[[Spelled, Any], Spelled]]:
-        """Return what can be done; going back ends a run."""
+        """Return what can be done; going back, or another text, ends a run."""
         return {
             **super().actions(),
+            "spell": lambda _now, text: _begun(self._tokenizer, str(text)),
+            "reset": lambda now, _: replace(now, num_fed=0, running=False),
             "back": lambda now, _: _back_to(now, now.num_fed - 1),
             "back_to": lambda now, place: _back_to(now, int(place)),
         }
@@ -100,6 +100,13 @@ class Spelling(Stepping[Spelled]):
         num_fed = now.num_fed + 1
         is_running = now.running and num_fed < len(now.fed)
         return replace(now, num_fed=num_fed, running=is_running)
+
+
+def _begun(tokenizer: Tokenizer, text: str) -> Spelled:
+    tokens = tokenizer.encode(text).tolist()
+    if not tokens:
+        raise InputError(f"the text {text!r} has no tokens; give a longer one")
+    return Spelled(fed=tuple(_all_steps(tokenizer, tokens)))
 
 
 def _back_to(now: Spelled, num_fed: int) -> Spelled:
@@ -139,6 +146,12 @@ def page(now: Spelled, _tokenizer: Tokenizer) -> str:
             frame.control("reset", "back to the first token", is_on=can_go_back),
         ),
         hint=_hint(now),
+        above=frame.text_field(
+            "spell",
+            "Spell",
+            "begin anew with it",
+            "Write or paste a text of your own …",
+        ),
         tick=_SPEED,
         inside=(
             f"{_tokens(now)}"

@@ -8,7 +8,8 @@ nothing of HTML or of widgets.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -34,6 +35,9 @@ DELAYS = {"slow": 1000, "to read along": 250, "fast": 0}
 LIMITS = {"to the end": None, "5 tokens": 5, "10 tokens": 10, "50 tokens": 50}
 """How far a run goes."""
 
+ASKS = ("a question", "a text to continue")
+"""What a new prompt can be: put into the chat template, or taken as it is."""
+
 
 @dataclass(frozen=True)
 class Guesses:
@@ -51,9 +55,13 @@ class Desk(Knobs):
     speed: str = "to read along"  # a name of `DELAYS`
     limit: str = "to the end"  # a name of `LIMITS`
     remaining: int | None = None  # the steps that a run has left, None for no limit
+    asks: str = ASKS[0]  # one of them
     is_guessing: bool = False  # the learner names a token before the next one is shown
     guesses: Guesses = Guesses()  # how those went
     is_large: bool = False  # large type, for a projector
+    # the tab that is open, by its name; kept here, so that it outlives a reload of the
+    # page, and only that tab is drawn
+    side: str = ""
 
 
 @dataclass(frozen=True)
@@ -189,6 +197,8 @@ class Walk(Turning[Desk], Stepping[Desk]):
             "reset": lambda now, _: replace(
                 self._gone(now, self._branches.reset), guesses=Guesses()
             ),
+            "ask": lambda now, text: self._asked(now, str(text)),
+            "ask_as": lambda now, name: replace(now, asks=_one_of(ASKS, name)),
             "save": self._checked_for_saving,
             "export": lambda now, _: now,  # the widget hands the page over
             "load": lambda now, text: self._replayed(now, read(str(text))),
@@ -198,6 +208,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
                 now, is_guessing=not now.is_guessing, running=False
             ),
             "large": lambda now, _: replace(now, is_large=not now.is_large),
+            "side": lambda now, name: replace(now, side=str(name)),
         }
 
     def stepped(self, now: Desk) -> Desk:
@@ -265,6 +276,46 @@ class Walk(Turning[Desk], Stepping[Desk]):
         go(*where)
         return replace(now, running=False)
 
+    def _asked(self, now: Desk, text: str) -> Desk:
+        """Begin with another prompt, at the same settings; forgets every branch."""
+        if not text.strip():
+            raise InputError("nothing was asked yet: write something into the box")
+        if self._first_processors:
+            raise InputError(
+                "the grammar or processor of this panel belongs to its own prompt; ask "
+                "in a panel without"
+            )
+        if now.asks == ASKS[0]:
+            if self.tokenizer.template is None:
+                raise InputError(
+                    f"{self.title} has no chat template, so it takes no questions; "
+                    f"choose “{ASKS[1]}”"
+                )
+            text = self.tokenizer.chat([{"role": "user", "content": text}])
+        prompt, capacity = self.tokenizer.encode(text), self.stepper.cache.capacity
+        if len(prompt) >= capacity:
+            raise InputError(
+                f"that is {len(prompt):,} tokens, but the context holds {capacity:,} "
+                "with the answer; shorten it"
+            )
+        with self._another_prompt(prompt):
+            _ = self.stepper.logits
+        self._step_began = self._step_rest = None
+        return replace(now, running=False, guesses=Guesses())
+
+    @contextmanager
+    def _another_prompt(self, prompt: TokenIds) -> Iterator[None]:
+        """Begin with a new stepper; if something fails, go on with the old one."""
+        before = self._branches, self._model.scores
+        try:
+            stepper = Stepper(self._model, prompt)
+            stepper.lock = self.lock  # whoever waits for it waits for the new one, too
+            self._branches, self._model.scores = Branches(stepper), {}
+            yield
+        except BaseException:
+            self._branches, self._model.scores = before
+            raise
+
     def _checked_for_saving(self, now: Desk, _value: object) -> Desk:
         self.saved()  # says why it cannot be saved; the widget hands it over
         return now
@@ -282,15 +333,8 @@ class Walk(Turning[Desk], Stepping[Desk]):
                 "this run begins with another prompt, and the grammar or processor of "
                 "this panel belongs to its own; open the run in a panel without"
             )
-        before = self._branches, self._model.scores
-        try:
-            stepper = Stepper(self._model, np.array(run.prompt, np.int64))
-            stepper.lock = self.lock  # whoever waits for it waits for the new one, too
-            self._branches, self._model.scores = Branches(stepper), {}
+        with self._another_prompt(np.array(run.prompt, np.int64)):
             now, differences = self._steps_again(now, run.steps)
-        except BaseException:
-            self._branches, self._model.scores = before
-            raise
         words = replayed(differences, len(tokens), self.tokenizer)
         return replace(now, running=False, notice=Notice(words))
 

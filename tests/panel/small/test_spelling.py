@@ -90,6 +90,21 @@ def test_back_and_a_click_on_a_chip_take_tokens_back_and_end_a_run() -> None:
     assert one.now.notice.text.startswith("0 steps were made")
 
 
+def test_another_text_begins_anew_and_reset_goes_back_to_its_first_token() -> None:
+    one = Spelling(tokenizer(), "a the the")
+    for action in ("step", "run", "tick"):
+        one.do(action)
+    one.act("spell", "🙏!")
+    assert (one.now.num_fed, one.now.running, one.now.notice.text) == (0, False, "")
+    for action in ("step", "step", "step", "step", "reset", "step"):
+        one.do(action)
+    assert one.now.tokens == tokenizer().encode("🙏!").tolist()
+    assert one.now.held[0].pending == b"\xf0\x9f"
+    one.act("spell", "")
+    assert one.now.notice.text.startswith("the text '' has no tokens")
+    assert one.now.num_fed == 1
+
+
 def test_a_step_behind_the_last_token_is_refused_and_its_button_off() -> None:
     with pytest.raises(InputError, match="all tokens were fed; press Back or Reset"):
         spelling("ab", 3)

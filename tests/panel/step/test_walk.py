@@ -16,6 +16,7 @@ from walking import (
     PROMPT,
     Interrupted,
     Reader,
+    Without,
     made,
     now,
     steps,
@@ -29,10 +30,11 @@ from llm_walkthrough.arrays import LogitsRows, TokenIds
 from llm_walkthrough.constraints.matcher import GrammarVocabulary
 from llm_walkthrough.grammar import regular_expression
 from llm_walkthrough.kv_cache import KVCache
+from llm_walkthrough.panel.candidates import SHOWN
 from llm_walkthrough.panel.step.branches import Made, is_within
 from llm_walkthrough.panel.step.page import page
 from llm_walkthrough.panel.step.saved_run import written
-from llm_walkthrough.panel.step.walk import Walk
+from llm_walkthrough.panel.step.walk import ASKS, Walk
 from llm_walkthrough.sampling import KNOBS, Knob, Sampling, process, softmax, uniform
 from llm_walkthrough.stepper import Stepper
 from llm_walkthrough.structured_output import GrammarMask
@@ -76,7 +78,7 @@ class Wandering(RuleBasedStateMachine):
         self.one.act("step")
         assert made(self.one)[-1] == expected
 
-    @rule(rank=st.integers(0, 11))
+    @rule(rank=st.integers(0, SHOWN - 1))
     def take(self, rank: int) -> None:
         token = take(self.one, rank)
         drawn = self.one.now.is_guessing and self.one.now.guesses.made
@@ -133,7 +135,11 @@ class Wandering(RuleBasedStateMachine):
         self.one.act("tick")
         assert len(made(self.one)) <= count + ticks
 
-    @rule(bad=st.sampled_from([("back", 99), ("u", 2), ("take", None), ("fly", 1)]))
+    @rule(
+        bad=st.sampled_from(
+            [("back", 99), ("u", 2), ("take", None), ("fly", 1), ("ask", " ")]
+        )
+    )
     def ask_for_the_impossible(self, bad: tuple[str, object]) -> None:
         before = state(self.one)
         self.one.act(*bad)
@@ -166,6 +172,14 @@ class Wandering(RuleBasedStateMachine):
             assert (after.tokens, after.made) == (before.tokens, before.made)
             assert self.one.now.notice.text.endswith(": the same tokens.")
             self.ends.clear()
+
+    @rule(kind=st.sampled_from(ASKS), text=st.sampled_from(["the", "a the a"]))
+    def ask(self, kind: str, text: str) -> None:
+        before = self.one.now
+        self.one.act("ask_as", kind)
+        self.one.act("ask", text)
+        assert (made(self.one), self.one.now.sampling) == ([], before.sampling)
+        self.ends.clear()
 
     @rule()
     def reset(self) -> None:
@@ -286,13 +300,13 @@ def test_a_run_ends_where_nothing_can_follow_and_says_so(
     assert words in one.now.notice.text
 
 
-@pytest.mark.parametrize("action", ["back", "reset", "load"])
+@pytest.mark.parametrize("action", ["back", "reset", "load", "ask"])
 def test_going_elsewhere_ends_a_run(action: str) -> None:
     one = walk()
     steps(one, 3)
     saved = written(one.saved())
     one.act("run")
-    one.act(action, saved if action == "load" else None)
+    one.act(action, {"load": saved, "ask": "the"}.get(action))
     count = len(made(one))
     one.act("tick")
     assert not one.now.running
@@ -354,6 +368,117 @@ def test_whoever_wants_to_guess_stops_the_run() -> None:
     before = made(one)
     one.act("tick")
     assert made(one) == before
+
+
+# --- asking -----------------------------------------------------------------------
+
+
+def spelled(one: Walk) -> str:
+    return tokenizer().decode(one.stepper.tokens, show_special=True)
+
+
+def test_a_question_is_put_into_the_template_and_a_text_is_taken_as_it_is() -> None:
+    one = walk()
+    one.act("ask", " the a ")
+    assert spelled(one) == tokenizer().chat([{"role": "user", "content": " the a "}])
+    one.act("ask_as", "a text to continue")
+    one.act("ask", " the a ")
+    assert spelled(one) == " the a "
+
+
+def test_another_prompt_begins_as_a_new_panel_would_with_the_same_settings() -> None:
+    one = walk(seed=3)
+    one.act("guessing")
+    take(one, 0)
+    one.act("u", 0.5)
+    steps(one, 2)
+    one.act("back")
+    one.act("guessing")
+    turn(one, "temperature", 1.5)
+    one.act("ask", "the")
+    asked = one.snapshot()
+    assert (asked.made, asked.future, asked.desk.notice.text) == ((), (), "")
+    assert len(asked.branches) == 1
+    assert (asked.desk.guesses.made, asked.rest()) == (0, None)
+    steps(one, 6)
+    one.act("reset")
+    assert one.stepper.position == asked.prompt_length
+    steps(one, 6)
+    processors = one.now.sampling.processors()
+    prompt = np.array(asked.tokens)
+    plain = Stepper(toy(), prompt, processors=processors, seed=3)
+    assert made(one) == [step.token for step in plain.run(6)]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "settings", "words"),
+    [
+        (" \n", "a question", {}, "nothing was asked yet"),
+        ("a" * 400, "a text to continue", {}, "that is 400 tokens, but the context"),
+        ("a\ud800", "a question", {}, "half a character"),
+        ("the", "a question", {"template": None}, "toy has no chat template"),
+        (
+            "the",
+            "a question",
+            {"processors": [Without(9)]},
+            "belongs to its own prompt",
+        ),
+    ],
+)
+def test_what_cannot_be_asked_is_said_and_the_run_before_it_stays(
+    text: str, kind: str, settings: dict[str, Any], words: str
+) -> None:
+    one = walk(processors=settings.pop("processors", ()))
+    one.tokenizer = replace(one.tokenizer, **settings)
+    steps(one, 3)
+    one.act("ask_as", kind)
+    one.act("run")
+    before = state(one)
+    one.act("ask", text)
+    assert (state(one), one.now.running) == (before, False)
+    assert words in one.now.notice.text
+
+
+def test_a_prompt_whose_run_is_interrupted_leaves_the_run_before_it() -> None:
+    model = Interrupted(vocab=264)
+    one = walk(model)
+    steps(one, 3)
+    before = state(one)
+    model.is_time = True
+    one.act("ask", "the")
+    assert state(one) == before
+    assert one.now.notice.text.startswith("Interrupted")
+    steps(one, 1)
+    assert len(made(one)) == 4
+
+
+def test_a_cell_may_keep_the_stepper_of_an_earlier_question() -> None:
+    one = walk()
+    steps(one, 3)
+    kept, tokens = one.stepper, made(one)
+    one.act("ask", "the")
+    steps(one, 5)
+    kept.step()
+    kept.undo(1)
+    assert kept.new_tokens.tolist() == tokens
+    stops = tuple(run.stop for run in one.stepper.runs)
+    logits = replayed(tuple(one.stepper.tokens.tolist()), stops, 264)
+    np.testing.assert_array_equal(one.stepper.logits, logits)
+
+
+def test_a_run_that_was_saved_is_opened_after_another_question() -> None:
+    one = walk()
+    steps(one, 4)
+    saved, tokens = written(one.saved()), one.stepper.tokens.tolist()
+    one.act("ask", "the")
+    steps(one, 2)
+    other = written(one.saved())
+    for run, length in ((saved, 4), (other, 2)):
+        one.act("load", run)
+        assert (len(made(one)), one.now.notice.kind) == (length, "news")
+        one.act("reset")
+    one.act("load", saved)
+    assert one.stepper.tokens.tolist() == tokens
 
 
 # --- sharing ----------------------------------------------------------------------
