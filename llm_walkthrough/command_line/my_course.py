@@ -68,8 +68,7 @@ def bring_up_to_date(course: Path, notebooks: Path) -> dict[str, str]:
             if [*versions][-1:] == [version] and os.path.lexists(course / name):
                 continue
             versions[version] = versions.pop(version, _work(content))  # the last one
-            places = _places(course / name)
-            place = next(p for p in places if _is_ours(p, versions))
+            place = next(p for p in _places(course / name) if _is_ours(p, versions))
             is_notebook = file.suffix == ".ipynb"
             _write(place, _as_saved_by_jupyterlab(content) if is_notebook else content)
             if place.name != file.name:
@@ -87,9 +86,8 @@ def _places(copy: Path) -> Iterator[Path]:
 
 def _is_ours(place: Path, versions: dict[str, str]) -> bool:
     """Whether nothing of the learner's is at a place."""
-    if not os.path.lexists(place):
-        return True
-    return place.is_file() and _work(place.read_bytes()) in versions.values()
+    is_ours = place.is_file() and _work(place.read_bytes()) in versions.values()
+    return is_ours or not os.path.lexists(place)
 
 
 def _work(content: bytes) -> str:
