@@ -26,6 +26,6 @@ def is_whole(folder: Path, **wanted: str) -> bool:
         record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
         found = {name: (folder / name).stat().st_size for name in record["bytes"]}
         wanted_record = {**record, **wanted, "version": VERSION, "bytes": found}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
     return bool(record == wanted_record)
