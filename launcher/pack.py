@@ -66,9 +66,8 @@ def whole_wheels(folder: Path) -> list[Path]:
     sums, is_in_use = {SUMS: ""}, folder / "course" == ROOT and read_stamp()
     with contextlib.suppress(OSError, ValueError):  # what is not read is missing
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-        sums = {
-            name: sha256 for sha256, name in (line.split("  ", 1) for line in lines)
-        }
+        pairs = [line.split("  ", 1) for line in lines]
+        sums = {name: sha256 for sha256, name in pairs}
     for name in sorted(files_in(folder) | sums.keys()):
         path = folder / name
         if not (is_in_use and name.startswith("course/")) and (
@@ -102,7 +101,7 @@ def files_in(folder: Path) -> set[str]:
 
 def with_file(wheel: Path) -> tuple[str, str]:
     """Tell which pin a wheel is, and that pin with the wheel's full name."""
-    name, version = wheel.name.split("-")[:2]
+    name, version = f"{wheel.name}-".split("-")[:2]
     name = re.sub(r"[-_.]+", "-", name).lower()
     return f"{name}=={version}", f"{name} @ {wheel.as_uri()}"
 

@@ -31,7 +31,6 @@ NETWORK = (
     "proxy, PIP_CERT your organisation's certificate file), or set up from a folder "
     "that `python3 run.py pack FOLDER` wrote on another computer."
 )
-ROOM_TO_SPEAK = 10**7  # bytes
 CAUSES = {
     r"No space left on device|not enough space on the disk|Disk quota|"
     r"No usable temporary directory": DISK_FULL,
@@ -120,7 +119,7 @@ def explain(said: str) -> str:
     for pattern, sentence in CAUSES.items():
         if re.search(pattern, said):
             return sentence
-    if shutil.disk_usage(str(existing(VENV))).free < ROOM_TO_SPEAK:
+    if shutil.disk_usage(str(existing(VENV))).free < 10**7:
         return DISK_FULL  # too full for a tool to say so
     return (
         "the set-up failed, for the reason above; README.md lists the platforms and "

@@ -87,13 +87,19 @@ def entries() -> list[Entry]:
     """The models of the catalogue, the default first.
 
     Raises:
-        InputError: if there is no catalogue where this package was installed.
+        InputError: there is no catalogue where this package was installed, or it is
+            damaged.
     """
     for folder in (REPOSITORY_MODELS, INSTALLED_SHARE):
         path = folder / CATALOGUE
         if path.is_file():
-            tables = tomllib.loads(path.read_text(encoding="utf-8"))["model"]
-            return [Entry(**table) for table in tables]
+            try:
+                tables = tomllib.loads(path.read_text(encoding="utf-8"))["model"]
+                return [Entry(**table) for table in tables]
+            except (OSError, ValueError, LookupError, TypeError) as error:
+                raise InputError(
+                    f"{path} is damaged ({error!r}); get it, or the course, again"
+                ) from error
     raise InputError(
         f"there is no {CATALOGUE} in {REPOSITORY_MODELS}; install the package from a "
         "clone of its repository, or name the folder of a model"
