@@ -8,8 +8,10 @@ from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import nbformat
 import pytest
-from playwright.sync_api import Browser
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from playwright.sync_api import Browser, Page, expect
 from tiny_graph import (
     HEAD_DIM,
     KV_HEADS,
@@ -23,8 +25,10 @@ from tiny_graph import (
 )
 from wcag import READABLE, contrast, numbers
 
+from benchmarks.lab import Lab
 from llm_walkthrough.graph import read_graph
 from llm_walkthrough.overview import Overview, Part, overview
+from tools.notebooks import KERNEL
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -121,3 +125,19 @@ def test_no_word_of_a_large_model_runs_out_of_its_box(
     page.set_content(overview(large).svg)
     assert page.evaluate(BEYOND) == []
     page.close()
+
+
+@pytest.mark.browser
+def test_a_click_on_a_box_opens_its_notebook_without_trust(
+    drawing: Overview, lab: Lab, page: Page
+) -> None:
+    stored = new_output("display_data", {"text/html": drawing._repr_html_()})
+    cells = [new_code_cell("overview(graph)", outputs=[stored])]
+    book = new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
+    nbformat.write(book, lab.root / "notebooks" / "drawing.ipynb")
+    page.goto(lab.url("notebooks/drawing.ipynb"))
+    seal = page.locator(".jp-StatusItem-trust svg")
+    expect(seal).to_have_attribute("data-icon", "ui-components:not-trusted")
+    page.get_by_title("KV cache: 04_kv_cache").click()
+    tabs = page.locator(".lm-DockPanel-tabBar .lm-TabBar-tab")
+    expect(tabs).to_have_text(["drawing.ipynb", "04_kv_cache.ipynb"])

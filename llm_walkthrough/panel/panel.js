@@ -247,6 +247,8 @@ function render({ model, el }) {
     const node = hovered ?? (focused ? document.activeElement : null);
     tip.textContent = node ? node.dataset.tip || node.getAttribute("aria-label") : "";
     if (!node) return;
+    const side = node.closest(".lw-side"); // its tips leave the candidates in sight
+    tip.style.maxWidth = side ? `${side.clientWidth - 8}px` : "";
     const [box, around] = [node, root].map((one) => one.getBoundingClientRect());
     let left = box.left - around.left;
     let top = box.top - around.top - tip.offsetHeight - 6;
@@ -274,8 +276,8 @@ function render({ model, el }) {
     pressed = event.target.closest("input[type=range]");
     if (!event.target.closest(".lw-more")) closeMenu();
   });
-  root.addEventListener("focusout", ({ relatedTarget }) => {
-    if (relatedTarget && !relatedTarget.closest(".lw-more")) closeMenu();
+  root.addEventListener("focusout", ({ target, relatedTarget: next }) => {
+    if (next && target.closest(".lw-more") && !next.closest(".lw-more")) closeMenu();
   });
   const release = () => (pressed = null);
   window.addEventListener("pointerup", release);

@@ -772,12 +772,12 @@ def test_the_arrows_go_round_the_tabs_and_open_them_and_the_open_one_is_remember
 BOXES = """\
 (panel) => {
   const all = (what) => [...panel.querySelectorAll(what)].map((node) => {
-    const { top, bottom, left, right, height } = node.getBoundingClientRect();
+    const { top, bottom, left, right } = node.getBoundingClientRect();
     const seen = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
-    return { top, bottom, left, right, height, isSeen: node.contains(seen) };
+    return { top, bottom, left, right, isSeen: node.contains(seen) };
   });
   return {
-    buttons: all(".lw-head .lw-button").filter((one) => one.height),
+    buttons: all(".lw-head > div > .lw-button, .lw-head summary"),
     candidates: all(".lw-take"),
     u: all(".lw-line"),
     knobs: all("input[data-action=knob]"),
@@ -888,7 +888,9 @@ COVERED = """\
   const root = box(document.querySelector(".lw-root"));
   const lies = (other) => tip.left < other.right && other.left < tip.right
     && tip.top < other.bottom && other.top < tip.bottom;
-  const all = ".lw-table tbody tr, .lw-guess li, .lw-branch";
+  // beside the candidates there may be branches, which are not compared with them
+  const branches = document.querySelector(".lw-branch:hover") ? ", .lw-branch" : "";
+  const all = `.lw-table tbody tr, .lw-guess li${branches}`;
   const rows = [...document.querySelectorAll(all)];
   return {
     covered: rows.filter((row) => lies(box(row))).length,

@@ -56,8 +56,8 @@ def page(shot: Snapshot, tokenizer: Tokenizer) -> str:
         title=f"Step through {shot.title}",
         where=(
             f'<span class="lw-title">{html.escape(shot.title)} · </span>'
-            f"step <b>{len(shot.made)}</b> · context <b>{len(shot.tokens):,}</b> of "
-            f"{shot.cache.capacity:,}"
+            f"step <b>{len(shot.made)}</b> · context <b>{len(shot.tokens):,}</b>"
+            f'<span class="lw-of"> of {shot.cache.capacity:,}</span>'
         ),
         buttons=_buttons(shot.desk, can_go_back=len(shot.made) > 0),
         more=_more(shot.desk),
@@ -198,8 +198,9 @@ def tokens_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
         ),
     )
     words = _end_of_prompt(tokenizer, tokens[first:start])
+    count = "token" if start == 1 else "tokens"
     return (
-        f'<details class="lw-fold"><summary><span>Prompt, {start:,} tokens: '
+        f'<details class="lw-fold"><summary><span>Prompt, {start:,} {count}: '
         f"<bdi>{html.escape(words)}</bdi></span>{_SCALE}</summary>"
         f"{frame.chip_list('Tokens of the prompt', prompt, is_short=True)}</details>"
         f'<div class="lw-tokens">{frame.chip_list("Tokens", chips)}</div>'
@@ -209,8 +210,8 @@ def tokens_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
 @lru_cache(maxsize=2)  # it stays from step to step
 def _end_of_prompt(tokenizer: Tokenizer, tokens: tuple[int, ...]) -> str:
     """Write the last words of a prompt in one line; a question stands at its end."""
-    lines = tokenizer.decode(tokens).splitlines()
-    text = " ⏎ ".join(filter(None, map(str.strip, lines)))
+    text = tokenizer.decode(tokens) or tokenizer.decode(tokens, show_special=True)
+    text = " ⏎ ".join(filter(None, map(str.strip, text.splitlines())))
     return text if len(text) <= _TAIL else f"…{text[-_TAIL:]}"
 
 
