@@ -68,11 +68,10 @@ def whole_wheels(folder: Path) -> list[Path]:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
         pairs = [line.split("  ", 1) for line in lines]
         sums = {name: sha256 for sha256, name in pairs}
-    for name in sorted(files_in(folder) | sums.keys()):
-        path = folder / name
-        if not (is_in_use and name.startswith("course/")) and (
-            not path.is_file() or file_digest(path) != sums.get(name)
-        ):
+    found = files_in(folder)
+    for name in sorted(found | sums.keys()):
+        is_whole = name in found and file_digest(folder / name) == sums.get(name)
+        if not is_whole and not (is_in_use and name.startswith("course/")):
             raise Stop(
                 f"{name} in the pack {folder} is damaged, missing or not part of it: "
                 f"copy the pack again, into a new folder."
@@ -82,11 +81,14 @@ def whole_wheels(folder: Path) -> list[Path]:
 
 def require_fit(folder: Path) -> None:
     """Stop unless the pack was made for such a computer and such pins."""
-    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    facts = {}
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
+        facts = dict(json.loads((folder / FACTS).read_text(encoding="utf-8")))
     for name, here in pack_facts().items():
-        if facts[name] != here:
+        there = facts.get(name)
+        if there != here:
             raise Stop(
-                f"the pack in {folder} is for {name} {facts[name]}, here it is {here}: "
+                f"the pack in {folder} is for {name} {there}, here it is {here}: "
                 f"write one here with `python3 run.py pack FOLDER`, or move that one "
                 f"away to use the network."
             )
@@ -107,5 +109,5 @@ def with_file(wheel: Path) -> tuple[str, str]:
 
 
 def file_digest(path: Path) -> str:
-    """Hash a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Hash a file; nothing for what only looks like one."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

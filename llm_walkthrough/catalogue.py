@@ -84,6 +84,9 @@ def models_folder() -> Path:
     return REPOSITORY_MODELS if is_clone else USER_MODELS
 
 
+DAMAGE = (OSError, ValueError, LookupError, TypeError, RecursionError)
+
+
 def entries() -> list[Entry]:
     """The models of the catalogue, the default first.
 
@@ -97,7 +100,7 @@ def entries() -> list[Entry]:
             try:
                 tables = tomllib.loads(path.read_text(encoding="utf-8"))["model"]
                 return [Entry(**table) for table in tables]
-            except (OSError, ValueError, LookupError, TypeError) as error:
+            except DAMAGE as error:
                 raise InputError(
                     f"{path} is damaged ({error!r}); get it, or the course, again"
                 ) from error
