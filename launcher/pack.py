@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 PACK_NAME = "llm-walkthrough-pack"
 FACTS, SUMS = "pack.json", "SHA256SUMS"
 # what systems and Python leave behind is neither written nor checked
-UNLISTED = re.compile(r"(^|/)(\.|__pycache__/|Thumbs\.db$|desktop\.ini$)")
+UNLISTED = re.compile(
+    r"(^|/)(\.venv/|__pycache__/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$)"
+)
 
 
 def pack_facts() -> dict[str, Any]:

@@ -144,6 +144,7 @@ DAMAGED = [
     ("wheels/NUMPY-9.WHL", b"foreign"),
     ("wheels/deep/er.txt", b"foreign"),
     ("pip.conf", b"foreign"),
+    ("wheels/.hidden.html", b"foreign"),
     ("README.txt", b""),
     ("course/pyproject.toml", b"[project]"),
     ("course/tools/pack.py", None),
