@@ -43,9 +43,10 @@ def read_stamp() -> dict[str, Any]:
     """Read what the last set-up noted; empty if it did not get that far."""
     try:
         stamp = json.loads(STAMP.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return stamp if isinstance(stamp, dict) else {}
+    is_ours = isinstance(stamp, dict) and isinstance(stamp.get("version", []), list)
+    return stamp if is_ours else {}
 
 
 def write_stamp(stamp: dict[str, Any]) -> None:
@@ -66,7 +67,7 @@ def is_sound(stamp: dict[str, Any]) -> bool:
         stamp.get("root") == str(ROOT)
         and isinstance(stamp.get("installed"), dict)
         and PYTHON.exists()
-        and os.access(real, os.F_OK)
+        and os.path.exists(base)  # noqa: PTH110 - Path refuses what can be no path
         and os.path.realpath(base) == real
     )
 

@@ -93,7 +93,8 @@ def entries() -> list[Entry]:
     """The models of the catalogue, the default first.
 
     Raises:
-        InputError: if there is no catalogue where this package was installed.
+        InputError: there is no catalogue where this package was installed, or it is
+            damaged.
     """
     for folder in (REPOSITORY_MODELS, INSTALLED_SHARE):
         path = folder / CATALOGUE

@@ -49,10 +49,6 @@ DARK = {  # what each colour of the look becomes on a dark page
     "#d5dbe2": "#434c57",  # edge and grid, as the style file has them
     "#e3e7ec": "#2b323a",
 }
-_SCHEMES = (  # JupyterLab sets the scheme of its page; an exported page does not
-    "[data-jp-theme-light=true] .lw-plot{color-scheme:light}"
-    "[data-jp-theme-light=false] .lw-plot{color-scheme:dark}"
-)
 _WIDTH = 7.2  # inches; 691 pixels on a page
 _BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
 _styled = matplotlib.style.context("llm_walkthrough.plots")
@@ -80,10 +76,9 @@ class Plot:
     def _repr_html_(self) -> str:
         picture = base64.b64encode(self.svg.encode()).decode()
         source = f'src="data:image/svg+xml;base64,{picture}"'
-        style = 'class="lw-plot" style="max-width:100%;border-radius:6px"'
+        style = 'style="max-width:100%;border-radius:6px"'
         image = f'<img alt="{html.escape(self.text)}" {style} {source}>'
-        schemes = f"<style>{_SCHEMES}</style>"
-        return f'<figure style="margin:.5em 0">{schemes}{image}</figure>'
+        return f'<figure style="margin:.5em 0">{image}</figure>'
 
     def __repr__(self) -> str:
         return self.text
