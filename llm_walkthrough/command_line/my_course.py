@@ -40,11 +40,11 @@ def start_page(notebooks: Path, tell: Callable[[str], None]) -> Path:
         )
     try:
         for name, newer in bring_up_to_date(course, notebooks).items():
-            tell(f"{NAME}/{name} stays as you changed it; beside it is now {newer}")
+            tell(f"{NAME}/{name} stays as you changed it; the new one is {newer}")
     except OSError as error:
         tell(
             f"{course} cannot be brought up to date ({error}); what is there opens as "
-            "it is, and a copy of the course in a folder of your own can be changed"
+            "it is; to change it, copy the course to a folder of your own"
         )
     names = [START, *sorted(file.name for file in notebooks.glob("*.ipynb"))]
     pages = (folder / name for folder in (course, notebooks) for name in names)

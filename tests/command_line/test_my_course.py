@@ -355,7 +355,7 @@ def test_the_page_that_opens_is_the_start_page_or_else_the_first_lesson(
     write(course / LESSON, "my own")
     write(notebooks / LESSON, "1 + 2")
     assert start_page(notebooks, told.append) == course / "start.ipynb"
-    told_once = f"my_course/{LESSON} stays as you changed it; beside it is now {NEWER}"
+    told_once = f"my_course/{LESSON} stays as you changed it; the new one is {NEWER}"
     assert told == [told_once]
 
 
