@@ -5,7 +5,7 @@
 const PATIENCE = 1000; // milliseconds without an answer before it is said
 const SILENT =
   "No answer for a second: the kernel is busy with another cell, or it was restarted. " +
-  "It goes on by itself after the cell; after a restart, run the panel's cell again.";
+  "The panel goes on by itself when that cell ends; after a restart, run the panel's cell again.";
 
 function patch(old, fresh) {
   for (const { name, value } of fresh.attributes) {
