@@ -21,6 +21,7 @@ from llm_walkthrough.views import Vocabulary
 
 _PLOTTED_ON_BAR = 60  # candidates in the picture without a kernel
 _WIDE_ENOUGH = 0.09  # of the bar, for a token to be written on it
+_WIDE = 100  # a logit from here on has room for one digit after the point
 _PENALTY, _TEMPERATURE = "RepetitionPenalty", "Temperature"
 _HIDDEN_BAR = '<div class="lw-u-row lw-invisible"></div><div class="lw-line"></div>'
 
@@ -162,7 +163,8 @@ def _logit_after(found: Distribution, row: Candidate, kind: str) -> str:
     if kind not in kinds:
         return ""
     before, after = (row.logit, *row.after)[(place := kinds.index(kind)) : place + 2]
-    return "" if after in (before, float("-inf")) else f"{after:.2f}"
+    digits = 1 if abs(after) >= _WIDE else 2
+    return "" if after in (before, float("-inf")) else f"{after:.{digits}f}"
 
 
 def _outcome(found: Distribution, row: Candidate) -> str:

@@ -26,8 +26,8 @@ def cut(piece: str) -> str:
 
 
 def quoted(piece: str) -> str:
-    """Return a token for a sentence, whose direction it does not change."""
-    return f"\u2068{cut(piece)}\u2069"
+    """Return a token in quotation marks, which does not turn a sentence round."""
+    return f"“\u2068{cut(piece)}\u2069”"
 
 
 def shortened(piece: str) -> str:

@@ -436,6 +436,22 @@ def test_a_text_that_is_refused_stays_to_be_mended(bare: Bare) -> None:
     assert bare.kernel.walk.tokenizer.decode(bare.kernel.stepper.tokens) == "the"
 
 
+def test_a_long_text_makes_way_for_the_panel_when_it_is_left(bare: Bare) -> None:
+    field = bare.panel.locator("textarea")
+    line = field.bounding_box()
+    field.fill("the a " * 20 * 10)
+    field.focus()
+    grown = field.bounding_box()
+    assert line is not None
+    assert grown is not None
+    assert grown["height"] > 3 * line["height"]
+    bare.panel.locator("[data-action=take]").nth(1).click(delay=PRESS)
+    bare.settle()
+    assert bare.steps() == 1  # nothing has moved from under the pointer
+    bare.page.wait_for_timeout(600)
+    assert field.bounding_box() == line
+
+
 def test_an_enter_that_ends_a_composition_sends_nothing(bare: Bare) -> None:
     field = bare.panel.locator("textarea")
     field.fill("の")
@@ -506,7 +522,8 @@ def test_every_slider_moves_by_key_and_says_its_value(bare: Bare) -> None:
         bare.settle()
         assert slider.get_attribute("aria-valuetext") != before
     moved = bare.kernel.walk.now
-    assert (moved.sampling.temperature, moved.sampling.top_k) == (0.85, 41)
+    warmer = pytest.approx(begun.sampling.temperature + 0.05)
+    assert (moved.sampling.temperature, moved.sampling.top_k) == (warmer, 41)
     was, now = vars(begun.sampling), vars(moved.sampling)
     assert all(now[name] != was[name] for name in was)
     assert moved.seed == begun.seed + 1
@@ -786,6 +803,44 @@ BOXES = """\
   };
 }
 """
+
+
+TREE = """\
+(panel) => {
+  const tree = panel.querySelector(".lw-tree").getBoundingClientRect();
+  const middle = (node) => {
+    const { top, bottom } = node.getBoundingClientRect();
+    return (top + bottom) / 2;
+  };
+  const all = (what) => [...panel.querySelectorAll(what)].map(middle);
+  const active = middle(panel.querySelector(".lw-branch[aria-pressed=true]"));
+  return {
+    rows: all(".lw-branch"), ends: all("circle:not(.lw-here)"),
+    isActiveSeen: tree.top < active && active < tree.bottom,
+  };
+}
+"""
+
+
+@pytest.mark.parametrize("width", [1270, 848, 592])
+def test_each_branch_ends_at_its_row_and_the_active_one_is_in_sight(
+    bare: Bare, width: int
+) -> None:
+    bare.page.set_viewport_size({"width": width, "height": 700})
+    bare.act("side", "Branches")
+    for number in range(12):
+        bare.kernel.walk.act("step")
+        bare.kernel.walk.act("back")
+        found = bare.kernel.walk.snapshot().distribution
+        assert found is not None
+        token, position = found.rows[number % 8].token, bare.kernel.stepper.position
+        bare.kernel.walk.act("take", {"token": token, "position": position})
+    bare.act("step")
+    seen = bare.panel.evaluate(TREE)
+    bare.page.set_viewport_size(WIDE)
+    assert len(seen["rows"]) > 8
+    assert seen["ends"] == pytest.approx(seen["rows"], abs=1)
+    assert seen["isActiveSeen"]
 
 
 @pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
