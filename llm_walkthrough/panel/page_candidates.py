@@ -14,7 +14,7 @@ import numpy as np
 
 from llm_walkthrough.panel.candidates import SHOWN, Candidate, Distribution, Knobs
 from llm_walkthrough.panel.frame import button, chip, element, slider
-from llm_walkthrough.panel.wording import cut, percent, shortened
+from llm_walkthrough.panel.wording import cut, in_tokens, percent, shortened
 from llm_walkthrough.plots import Plot, candidate_bars, cumulative_bar
 from llm_walkthrough.sampling import KNOBS, uniform
 from llm_walkthrough.views import Vocabulary
@@ -101,7 +101,7 @@ def _stages(found: Distribution, *, is_hidden: bool = False) -> str:
             data_action="stage",
             data_value=number,
             aria_pressed=number == found.looked_at,
-            title=f"{words} leaves {left:,} tokens; show the probabilities after it",
+            title=f"{words} leaves {in_tokens(left)}; show the probabilities after it",
         )
         items.append(f"<li>{stage}</li>")
     style = "lw-stages lw-invisible" if is_hidden else "lw-stages"
@@ -176,7 +176,7 @@ def _outcome(found: Distribution, row: Candidate) -> str:
         return ""
     stage = found.stages[row.out_at]
     reason = (
-        row.reason or f"{stage.label} leaves {stage.survivors:,} tokens, not this one"
+        row.reason or f"{stage.label} leaves {in_tokens(stage.survivors)}, not this one"
     )
     words = html.escape(stage.label)
     return element("span", words, class_="lw-flag", data_tip=reason, title=reason)

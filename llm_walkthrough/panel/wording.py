@@ -35,6 +35,11 @@ def shortened(piece: str) -> str:
     return html.escape(cut(piece))
 
 
+def in_tokens(count: int) -> str:
+    """Count tokens."""
+    return f"{count:,} {'token' if count == 1 else 'tokens'}"
+
+
 def percent(probability: float) -> str:
     """Write a probability as a share of 100, three figures at the most."""
     share = 100 * probability

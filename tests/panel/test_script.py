@@ -697,6 +697,8 @@ def test_the_page_of_a_step_is_a_file_that_needs_nothing_else(
     other.on("request", lambda request: asked.append(request.url))
     other.goto(file.as_uri())
     expect(other.locator(".lw-made")).to_have_count(2)
+    for dead in ("step", "ask", "roll"):
+        expect(other.locator(f"button[data-action={dead}]")).to_be_hidden()
     assert asked == [file.as_uri()]
     other.close()
 
@@ -1068,3 +1070,43 @@ def test_the_place_of_a_notice_is_kept_and_a_long_one_can_be_read(bare: Bare) ->
     notice = bare.panel.locator(".lw-notice")
     assert notice.evaluate("(node) => node.scrollHeight > node.clientHeight")
     assert "possible" in notice.inner_text()
+
+
+@pytest.mark.parametrize("width", [848, 1010, 1270])
+def test_a_notice_of_two_lines_is_seen_as_a_whole(bare: Bare, width: int) -> None:
+    bare.page.set_viewport_size({"width": width, "height": 800})
+    bare.act("load", "{nonsense")
+    notice = bare.panel.locator(".lw-notice")
+    expect(notice).to_contain_text("is not JSON")
+    hidden = notice.evaluate("(node) => node.scrollHeight - node.clientHeight")
+    bare.page.set_viewport_size(WIDE)
+    assert hidden <= 0
+
+
+HEADINGS = """\
+(panel) => {
+  const row = panel.querySelector(".lw-table tbody tr");
+  const text = document.createRange();
+  text.selectNodeContents(row.querySelector(".lw-opt"));
+  const bar = row.querySelector(".lw-ghost").getBoundingClientRect();
+  const heading = panel.querySelector("th.lw-bars");
+  return {
+    between: bar.left - text.getBoundingClientRect().right,
+    cut: heading.scrollWidth - heading.clientWidth,
+  };
+}
+"""
+
+
+@pytest.mark.parametrize("width", [848, 1010, 1270])
+def test_no_number_runs_into_the_bars_and_their_heading_is_whole(
+    bare: Bare, width: int
+) -> None:
+    bare.page.set_viewport_size({"width": width, "height": 800})
+    seen = [bare.panel.evaluate(HEADINGS)]
+    for logit in ("151.93", "1519.3"):
+        cell = bare.panel.locator("tbody .lw-opt").first
+        cell.evaluate("(cell, logit) => { cell.textContent = logit }", logit)
+        seen.append(bare.panel.evaluate(HEADINGS))
+    bare.page.set_viewport_size(WIDE)
+    assert [one for one in seen if one["between"] <= 0 or one["cut"] > 0] == []

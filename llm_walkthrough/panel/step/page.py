@@ -27,7 +27,7 @@ from llm_walkthrough.panel.step.walk import (
     Snapshot,
 )
 from llm_walkthrough.panel.watched import Score
-from llm_walkthrough.panel.wording import percent, quoted
+from llm_walkthrough.panel.wording import in_tokens, percent, quoted
 from llm_walkthrough.tokenizer import TextStream, Tokenizer
 from llm_walkthrough.views import Chips, visible
 
@@ -200,15 +200,12 @@ def tokens_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
     )
     words = _end_of_prompt(tokenizer, tokens[first:start])
     return (
-        f'<details class="lw-fold"><summary><span>Prompt, {_tokens(start)}: '
-        f"<bdi>{html.escape(words)}</bdi></span>{_SCALE}</summary>"
+        f'<details class="lw-fold"><summary><span>Prompt, {in_tokens(start)}: '
+        f'<span class="lw-end"><bdi>{html.escape(words)}</bdi></span></span>{_SCALE}'
+        "</summary>"
         f"{frame.chip_list('Tokens of the prompt', prompt, is_short=True)}</details>"
         f'<div class="lw-tokens">{frame.chip_list("Tokens", chips)}</div>'
     )
-
-
-def _tokens(count: int) -> str:
-    return f"{count:,} {'token' if count == 1 else 'tokens'}"
 
 
 @lru_cache(maxsize=2)  # it stays from step to step
@@ -392,7 +389,7 @@ def foot(shot: Snapshot) -> str:
             f"model <b>{1000 * last.seconds:.1f} ms</b>",
             f"all else <b>{rest}</b>",
             f"decode <b>{rate} tokens/s</b>",
-            f"prefill {_tokens(count)}, <b>{count / reading:,.0f} tokens/s</b>",
+            f"prefill {in_tokens(count)}, <b>{count / reading:,.0f} tokens/s</b>",
         ]
     spans = "".join(f"<span>{word}</span>" for word in words)
     keys = "→ step · ← back · ↑↓ candidates · Enter takes"

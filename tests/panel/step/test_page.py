@@ -150,7 +150,7 @@ def test_a_chip_tells_id_probability_rank_and_who_chose_it() -> None:
     u = uniform(0, len(PROMPT) + 1)
     assert f"drawn, u = {u:.3f}" in str(by_luck["aria-label"])
     prompt = [a for a in drawn(one).styled("lw-prompt") if "data-tip" in a]
-    assert str(prompt[0]["aria-label"]).endswith(", prompt, position 0 · id 40")
+    assert str(prompt[0]["aria-label"]).endswith(" · prompt, position 0 · id 40")
     assert re.search(r"id 44 · [<\d.]+ % · rank \d+", str(prompt[-1]["aria-label"]))
 
 
