@@ -654,7 +654,7 @@ def test_hostile_tokens_are_shown_as_text(bare: Bare, text: str) -> None:
     piece = tokenizer.piece(token)
     name = chip.get_attribute("aria-label")
     assert name is not None
-    assert name.startswith(f"{piece}, ")
+    assert name.startswith(f"{piece} · ")
     shown = piece if len(piece) <= 40 else f"{piece[:39]}…"
     assert chip.inner_text() == shown
     chip.hover()
