@@ -234,14 +234,12 @@ def step(options: Namespace) -> int:
             Thread(target=webbrowser.open, args=[server.address], daemon=True).start()
         with contextlib.suppress(KeyboardInterrupt):  # the way to end it
             server.serve_forever()
-        is_still = False
         with contextlib.suppress(KeyboardInterrupt):  # a second one waits no longer
             # for good: a step in flight ends first, and none begins
-            is_still = board.lock.acquire(timeout=SECONDS_TO_END)
-    if not is_still:  # it reads a long text, which would abort a regular end
-        sys.stdout.flush()
-        os._exit(OK)
-    return OK
+            if board.lock.acquire(timeout=SECONDS_TO_END):
+                return OK
+    sys.stdout.flush()
+    os._exit(OK)  # it still reads a long text, and would abort in a regular end
 
 
 def _loaded(options: Namespace, text: str) -> tuple[Model, Tokenizer, TokenIds]:

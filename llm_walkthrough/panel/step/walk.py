@@ -281,7 +281,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
     def _gone(self, now: Desk, go: Callable[..., None], *where: object) -> Desk:
         """Go elsewhere, which ends a run."""
         go(*where)
-        self._step = None
+        self._step = self._step_rest = None
         return replace(now, running=False)
 
     def _asked(self, now: Desk, text: str) -> Desk:
@@ -312,16 +312,16 @@ class Walk(Turning[Desk], Stepping[Desk]):
                 "the grammar or processor of this panel belongs to its own prompt; for "
                 "another one take a panel without"
             )
-        before = self._branches, self._model.scores, self._step
+        before = self._branches, self._model.scores, self._step, self._step_rest
         try:
             stepper = Stepper(self._model, np.array(run.prompt, np.int64))
             stepper.lock = self.lock  # whoever waits for it waits for the new one, too
             self._branches, self._model.scores = Branches(stepper), {}
-            self._step = None
+            self._step = self._step_rest = None
             _ = stepper.logits  # if it fails then in here
             now, differences = self._steps_again(now, run.steps)
         except BaseException:
-            self._branches, self._model.scores, self._step = before
+            self._branches, self._model.scores, self._step, self._step_rest = before
             raise
         words = replayed(differences, len(tokens), self.tokenizer)
         return replace(now, running=False, notice=Notice(words))
@@ -358,9 +358,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
 
     def _rest_of_step(self) -> float | None:
         """Return `rest` of a snapshot; what the first page after a step gets stays."""
-        if self._step is None:
-            return None
-        if self._step_rest is None:
+        if self._step and self._step_rest is None:
             began, run = self._step
             self._step_rest = time.perf_counter() - began - run.seconds
         return self._step_rest
