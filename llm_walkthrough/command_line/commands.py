@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # exit statuses; a shell reports 128 + the number of the signal that ended a program
 OK, PROBLEM, BAD_INPUT, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
 
+SECONDS_TO_END = 2  # a step takes a tenth of them, a long prompt may take a minute
+
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 # defaults for JupyterLab: it asks nobody for news or updates, unless the user does
 JUPYTER_CONFIG = Path(__file__).parent / "jupyter"
@@ -233,8 +235,12 @@ def step(options: Namespace) -> int:
             Thread(target=webbrowser.open, args=[server.address], daemon=True).start()
         with contextlib.suppress(KeyboardInterrupt):  # the way to end it
             server.serve_forever()
-        board.lock.acquire()  # for good: the run in flight ends first, and none begins
-    return OK
+        with contextlib.suppress(KeyboardInterrupt):  # a second one waits no longer
+            # for good: a step in flight ends first, and none begins
+            if board.lock.acquire(timeout=SECONDS_TO_END):
+                return OK
+    sys.stdout.flush()
+    os._exit(OK)  # it still reads a long text, and would abort in a regular end
 
 
 def _loaded(options: Namespace, text: str) -> tuple[Model, Tokenizer, TokenIds]:

@@ -64,11 +64,14 @@ def bring_up_to_date(course: Path, notebooks: Path) -> dict[str, str]:
         for file in sorted(chain(*map(notebooks.glob, ("[!.]*.*", "[!.]*/[!.]*.*")))):
             content, name = file.read_bytes(), file.relative_to(notebooks).as_posix()
             versions = record.setdefault(name, {})
-            version = _digest(content + sys.version.encode())  # a copy names both
-            if [*versions][-1:] == [version] and os.path.lexists(course / name):
+            version = f"{_digest(content)} {sys.version}"  # a copy names both
+            last = next(reversed(versions), "")
+            if last == version and os.path.lexists(course / name):
                 continue
             versions[version] = versions.pop(version, _work(content))  # the last one
             place = next(p for p in _places(course / name) if _is_ours(p, versions))
+            if place.name != file.name and last.startswith(_digest(content)):
+                continue  # only Python is another one
             if file.suffix == ".ipynb":
                 # solutions and the start page show what comes out; lessons ask first
                 is_lesson = file.parent == notebooks and file.name != START

@@ -312,7 +312,7 @@ def token_chip(
         tabindex=-1,
         data_item="chips",
         data_tip="",  # shows the name
-        aria_label=f"{piece}, {words}",
+        aria_label=f"{piece} · {words}",
         data_action="back_to" if can_go else None,
         data_value=back_to,
         aria_disabled=None if can_go else True,

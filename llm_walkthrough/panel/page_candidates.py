@@ -14,13 +14,14 @@ import numpy as np
 
 from llm_walkthrough.panel.candidates import SHOWN, Candidate, Distribution, Knobs
 from llm_walkthrough.panel.frame import button, chip, element, slider
-from llm_walkthrough.panel.wording import cut, percent, shortened
+from llm_walkthrough.panel.wording import cut, in_tokens, percent, shortened
 from llm_walkthrough.plots import Plot, candidate_bars, cumulative_bar
 from llm_walkthrough.sampling import KNOBS, uniform
 from llm_walkthrough.views import Vocabulary
 
 _PLOTTED_ON_BAR = 60  # candidates in the picture without a kernel
 _WIDE_ENOUGH = 0.09  # of the bar, for a token to be written on it
+_WIDE = 100  # a logit from here on has room for one digit after the point
 _PENALTY, _TEMPERATURE = "RepetitionPenalty", "Temperature"
 _HIDDEN_BAR = '<div class="lw-u-row lw-invisible"></div><div class="lw-line"></div>'
 
@@ -100,7 +101,7 @@ def _stages(found: Distribution, *, is_hidden: bool = False) -> str:
             data_action="stage",
             data_value=number,
             aria_pressed=number == found.looked_at,
-            title=f"{words} leaves {left:,} tokens; show the probabilities after it",
+            title=f"{words} leaves {in_tokens(left)}; show the probabilities after it",
         )
         items.append(f"<li>{stage}</li>")
     style = "lw-stages lw-invisible" if is_hidden else "lw-stages"
@@ -162,7 +163,8 @@ def _logit_after(found: Distribution, row: Candidate, kind: str) -> str:
     if kind not in kinds:
         return ""
     before, after = (row.logit, *row.after)[(place := kinds.index(kind)) : place + 2]
-    return "" if after in (before, float("-inf")) else f"{after:.2f}"
+    digits = 1 if abs(after) >= _WIDE else 2
+    return "" if after in (before, float("-inf")) else f"{after:.{digits}f}"
 
 
 def _outcome(found: Distribution, row: Candidate) -> str:
@@ -174,7 +176,8 @@ def _outcome(found: Distribution, row: Candidate) -> str:
         return ""
     stage = found.stages[row.out_at]
     reason = (
-        row.reason or f"{stage.label} leaves {stage.survivors:,} tokens, but not this"
+        row.reason
+        or f"{stage.label} leaves {in_tokens(stage.survivors)}, but not this one"
     )
     words = html.escape(stage.label)
     return element("span", words, class_="lw-flag", data_tip=reason, title=reason)

@@ -189,8 +189,9 @@ function render({ model, el }) {
   }
   function follow() {
     for (const box of panel.querySelectorAll("[data-follow]")) {
-      const next = box.querySelector(".lw-next");
-      const target = next ? next.offsetTop - box.offsetTop - box.clientHeight / 2 : box.scrollHeight;
+      const next = box.querySelector('.lw-next, [aria-pressed="true"]');
+      const below = next ? next.getBoundingClientRect().top - box.getBoundingClientRect().top : box.scrollHeight;
+      const target = box.scrollTop + below - (next ? box.clientHeight / 2 : 0);
       if (!box.matches(":hover") && !box.contains(document.activeElement)) box.scrollTop = target;
     }
   }

@@ -26,13 +26,18 @@ def cut(piece: str) -> str:
 
 
 def quoted(piece: str) -> str:
-    """Return a token for a sentence, whose direction it does not change."""
-    return f"\u2068{cut(piece)}\u2069"
+    """Return a token in quotation marks, which does not turn a sentence round."""
+    return f"“\u2068{cut(piece)}\u2069”"
 
 
 def shortened(piece: str) -> str:
     """Return a token that is not too long to be shown, escaped."""
     return html.escape(cut(piece))
+
+
+def in_tokens(count: int) -> str:
+    """Count tokens."""
+    return f"{count:,} {'token' if count == 1 else 'tokens'}"
 
 
 def percent(probability: float) -> str:

@@ -435,3 +435,30 @@ def test_step_opens_the_panel_in_the_browser_and_ctrl_c_ends_it_well(
     assert said == "Open this address if no browser does; Ctrl-C ends the program.\n"
     assert opened.is_file() is not bool(options)
     assert options or opened.read_text("utf-8") == address
+
+
+@pytest.mark.model
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to whole consoles")
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_ends_the_panel_soon_and_well_while_it_reads_a_long_text(
+    presses: int,
+) -> None:
+    command = [*CLI, "step", "Hello", "--no-browser", *SMOLLM2]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, encoding="utf-8"
+    ) as process:
+        assert process.stdout is not None
+        address = urlsplit(process.stdout.readline().split()[-1])
+        assert address.port is not None
+        page = HTTPConnection("127.0.0.1", address.port)
+        event = {"action": "ask", "value": "word " * 4_000}
+        page.request("POST", f"{address.path}event", json.dumps(event))
+        time.sleep(2)  # it reads for half a minute
+        for _ in range(presses):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        rest, said = process.communicate(timeout=20)
+    page.close()
+    assert (process.returncode, rest) == (0, "")
+    assert said == "Open this address if no browser does; Ctrl-C ends the program.\n"

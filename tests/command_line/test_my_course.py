@@ -179,6 +179,17 @@ def test_a_changed_copy_stays_and_the_newer_version_is_put_beside_it(
     assert bring_up_to_date(course, notebooks) == {}  # told once
 
 
+def test_another_python_is_no_newer_version_of_a_changed_copy(
+    course: Path, notebooks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(course / LESSON, "my own")
+    monkeypatch.setattr(sys, "version", "3.99")
+    assert bring_up_to_date(course, notebooks) == {}
+    assert NEWER not in seen(course)
+    write(notebooks / LESSON, "1 + 2")
+    assert bring_up_to_date(course, notebooks) == {LESSON: NEWER}
+
+
 def test_the_version_beside_is_replaced_too_unless_it_was_changed(
     course: Path, notebooks: Path
 ) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from walking import Hostile, Reader, Without, now, numbers, tokenizer, walk
@@ -40,7 +41,17 @@ def test_the_drawn_one_is_marked_and_those_that_are_out_say_why() -> None:
     assert len(page.styled("lw-drawn")) == 1
     assert len(page.styled("lw-out")) == SHOWN - 5
     reasons = {a["title"] for a in page.styled("lw-flag") if "title" in a}
-    assert reasons == {"top-k 5 leaves 5 tokens, but not this"}
+    assert reasons == {"top-k 5 leaves 5 tokens, but not this one"}
+
+
+def test_a_large_logit_has_fewer_digits_and_one_token_is_no_tokens() -> None:
+    one = walk(sampling=Sampling(0.01, 1, 1))
+    page = candidates_section(now(one), one.now, tokenizer(), can_take=True)
+    assert re.search(r">\d{3}\.\d<", page)
+    assert not re.search(r">\d{3}\.\d\d<", page)
+    titles = [str(a["title"]) for a in drawn(one).styled("lw-stage")]
+    assert [title for title in titles if "leaves 1 token;" in title]
+    assert not [title for title in titles if "leaves 1 tokens" in title]
 
 
 def test_the_reason_of_a_processor_that_can_explain_is_shown() -> None:

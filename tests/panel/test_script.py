@@ -436,6 +436,22 @@ def test_a_text_that_is_refused_stays_to_be_mended(bare: Bare) -> None:
     assert bare.kernel.walk.tokenizer.decode(bare.kernel.stepper.tokens) == "the"
 
 
+def test_a_long_text_makes_way_for_the_panel_when_it_is_left(bare: Bare) -> None:
+    field = bare.panel.locator("textarea")
+    line = field.bounding_box()
+    field.fill("the a " * 20 * 10)
+    field.focus()
+    grown = field.bounding_box()
+    assert line is not None
+    assert grown is not None
+    assert grown["height"] > 3 * line["height"]
+    bare.panel.locator("[data-action=take]").nth(1).click(delay=PRESS)
+    bare.settle()
+    assert bare.steps() == 1  # nothing has moved from under the pointer
+    bare.page.wait_for_timeout(600)
+    assert field.bounding_box() == line
+
+
 def test_an_enter_that_ends_a_composition_sends_nothing(bare: Bare) -> None:
     field = bare.panel.locator("textarea")
     field.fill("の")
@@ -506,7 +522,10 @@ def test_every_slider_moves_by_key_and_says_its_value(bare: Bare) -> None:
         bare.settle()
         assert slider.get_attribute("aria-valuetext") != before
     moved = bare.kernel.walk.now
-    assert (moved.sampling.temperature, moved.sampling.top_k) == (0.85, 41)
+    assert moved.sampling.temperature == pytest.approx(
+        begun.sampling.temperature + 0.05
+    )
+    assert moved.sampling.top_k == 41
     was, now = vars(begun.sampling), vars(moved.sampling)
     assert all(now[name] != was[name] for name in was)
     assert moved.seed == begun.seed + 1
@@ -635,7 +654,7 @@ def test_hostile_tokens_are_shown_as_text(bare: Bare, text: str) -> None:
     piece = tokenizer.piece(token)
     name = chip.get_attribute("aria-label")
     assert name is not None
-    assert name.startswith(f"{piece}, ")
+    assert name.startswith(f"{piece} · ")
     shown = piece if len(piece) <= 40 else f"{piece[:39]}…"
     assert chip.inner_text() == shown
     chip.hover()
@@ -680,6 +699,8 @@ def test_the_page_of_a_step_is_a_file_that_needs_nothing_else(
     other.on("request", lambda request: asked.append(request.url))
     other.goto(file.as_uri())
     expect(other.locator(".lw-made")).to_have_count(2)
+    for dead in ("step", "ask", "roll"):
+        expect(other.locator(f"button[data-action={dead}]")).to_be_hidden()
     assert asked == [file.as_uri()]
     other.close()
 
@@ -786,6 +807,44 @@ BOXES = """\
   };
 }
 """
+
+
+TREE = """\
+(panel) => {
+  const tree = panel.querySelector(".lw-tree").getBoundingClientRect();
+  const middle = (node) => {
+    const { top, bottom } = node.getBoundingClientRect();
+    return (top + bottom) / 2;
+  };
+  const all = (what) => [...panel.querySelectorAll(what)].map(middle);
+  const active = middle(panel.querySelector(".lw-branch[aria-pressed=true]"));
+  return {
+    rows: all(".lw-branch"), ends: all("circle:not(.lw-here)"),
+    isActiveSeen: tree.top < active && active < tree.bottom,
+  };
+}
+"""
+
+
+@pytest.mark.parametrize("width", [1270, 848, 592])
+def test_each_branch_ends_at_its_row_and_the_active_one_is_in_sight(
+    bare: Bare, width: int
+) -> None:
+    bare.page.set_viewport_size({"width": width, "height": 700})
+    bare.act("side", "Branches")
+    for number in range(12):
+        bare.kernel.walk.act("step")
+        bare.kernel.walk.act("back")
+        found = bare.kernel.walk.snapshot().distribution
+        assert found is not None
+        token, position = found.rows[number % 8].token, bare.kernel.stepper.position
+        bare.kernel.walk.act("take", {"token": token, "position": position})
+    bare.act("step")
+    seen = bare.panel.evaluate(TREE)
+    bare.page.set_viewport_size(WIDE)
+    assert len(seen["rows"]) > 8
+    assert seen["ends"] == pytest.approx(seen["rows"], abs=1)
+    assert seen["isActiveSeen"]
 
 
 @pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
@@ -1013,3 +1072,43 @@ def test_the_place_of_a_notice_is_kept_and_a_long_one_can_be_read(bare: Bare) ->
     notice = bare.panel.locator(".lw-notice")
     assert notice.evaluate("(node) => node.scrollHeight > node.clientHeight")
     assert "possible" in notice.inner_text()
+
+
+@pytest.mark.parametrize("width", [848, 1010, 1270])
+def test_a_notice_of_two_lines_is_seen_as_a_whole(bare: Bare, width: int) -> None:
+    bare.page.set_viewport_size({"width": width, "height": 800})
+    bare.act("load", "{nonsense")
+    notice = bare.panel.locator(".lw-notice")
+    expect(notice).to_contain_text("is not JSON")
+    hidden = notice.evaluate("(node) => node.scrollHeight - node.clientHeight")
+    bare.page.set_viewport_size(WIDE)
+    assert hidden <= 0
+
+
+HEADINGS = """\
+(panel) => {
+  const row = panel.querySelector(".lw-table tbody tr");
+  const text = document.createRange();
+  text.selectNodeContents(row.querySelector(".lw-opt"));
+  const bar = row.querySelector(".lw-ghost").getBoundingClientRect();
+  const heading = panel.querySelector("th.lw-bars");
+  return {
+    between: bar.left - text.getBoundingClientRect().right,
+    cut: heading.scrollWidth - heading.clientWidth,
+  };
+}
+"""
+
+
+@pytest.mark.parametrize("width", [848, 1010, 1270])
+def test_no_number_runs_into_the_bars_and_their_heading_is_whole(
+    bare: Bare, width: int
+) -> None:
+    bare.page.set_viewport_size({"width": width, "height": 800})
+    seen = [bare.panel.evaluate(HEADINGS)]
+    for logit in ("151.93", "1519.3"):
+        cell = bare.panel.locator("tbody .lw-opt").first
+        cell.evaluate("(cell, logit) => { cell.textContent = logit }", logit)
+        seen.append(bare.panel.evaluate(HEADINGS))
+    bare.page.set_viewport_size(WIDE)
+    assert [one for one in seen if one["between"] <= 0 or one["cut"] > 0] == []

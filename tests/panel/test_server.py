@@ -192,6 +192,7 @@ def test_in_a_browser_one_steps_asks_runs_and_saves(
         opened.keyboard.press("ArrowRight", delay=PRESS)
         expect(tokens).to_have_count(count)
     with opened.expect_download() as download:
+        opened.locator(".lw-more summary").click(delay=PRESS)
         opened.locator("[data-action=save]").click(delay=PRESS)
     saved = read(download.value.path().read_text("utf-8"))
     assert [step.token for step in saved.steps] == held(server)

@@ -56,5 +56,5 @@ def test_percents_have_as_many_figures_as_can_be_read(
 
 
 def test_a_token_in_a_sentence_keeps_its_direction_to_itself_and_is_cut() -> None:
-    assert quoted("\u05d0") == "\u2068\u05d0\u2069"
-    assert len(quoted("x" * 300)) == LONGEST + 2
+    assert quoted("\u05d0") == "“\u2068\u05d0\u2069”"
+    assert len(quoted("x" * 300)) == LONGEST + 4

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count, takewhile
 from typing import Literal
 
+from llm_walkthrough.branch import Run
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel.watched import Score
 from llm_walkthrough.sampling import Sampling
@@ -109,8 +110,10 @@ class Branches:
         home = next(branch.tokens for branch in shown if branch.is_active)
         return self._notes.along(here), home[len(here) :], shown
 
-    def append(self, token: int | None, made: Made) -> None:
+    def append(self, token: int | None, made: Made) -> Run:
         """Append a token, drawn if it is None, and see what may follow: both or none.
+
+        Returns the run of the graph that read it.
 
         Raises:
             InputError: as `Stepper.step`.
@@ -121,8 +124,10 @@ class Branches:
         except BaseException:
             self.stepper.undo(1)
             raise
+        run = self.stepper.runs[-1]  # a branch that is the same has an older one
         self._notes.note(self.here, made)
         self._join_the_same()
+        return run
 
     def back(self, steps: int) -> None:
         """Go back some steps; the branch that is left stays.

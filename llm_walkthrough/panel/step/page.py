@@ -27,7 +27,7 @@ from llm_walkthrough.panel.step.walk import (
     Snapshot,
 )
 from llm_walkthrough.panel.watched import Score
-from llm_walkthrough.panel.wording import percent, quoted
+from llm_walkthrough.panel.wording import in_tokens, percent, quoted
 from llm_walkthrough.tokenizer import TextStream, Tokenizer
 from llm_walkthrough.views import Chips, visible
 
@@ -43,7 +43,8 @@ _SCALE = (
     '<span class="lw-scale" aria-hidden="true">unlikely '
     f"{''.join(f'<i class=lw-t{tint}></i>' for tint in range(5))} likely</span>"
 )
-_WIDTH, _HEIGHT = 80, 24  # of the tree, and of a branch in it, in its own units
+# of the tree, and of a branch in it, in its own units: 15 for each em of `panel.css`
+_WIDTH, _HEIGHT = 60, 27
 _TAIL = 80  # characters of a branch's text
 _NEWEST = 32  # runs whose median is the speed of decoding
 _LAST = 60  # tokens in the picture without a kernel
@@ -198,10 +199,10 @@ def tokens_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
         ),
     )
     words = _end_of_prompt(tokenizer, tokens[first:start])
-    count = "token" if start == 1 else "tokens"
     return (
-        f'<details class="lw-fold"><summary><span>Prompt, {start:,} {count}: '
-        f"<bdi>{html.escape(words)}</bdi></span>{_SCALE}</summary>"
+        f'<details class="lw-fold"><summary><span>Prompt, {in_tokens(start)}: '
+        f'<span class="lw-end"><bdi>{html.escape(words)}</bdi></span></span>{_SCALE}'
+        "</summary>"
         f"{frame.chip_list('Tokens of the prompt', prompt, is_short=True)}</details>"
         f'<div class="lw-tokens">{frame.chip_list("Tokens", chips)}</div>'
     )
@@ -212,7 +213,10 @@ def _end_of_prompt(tokenizer: Tokenizer, tokens: tuple[int, ...]) -> str:
     """Write the last words of a prompt in one line; a question stands at its end."""
     text = tokenizer.decode(tokens) or tokenizer.decode(tokens, show_special=True)
     text = " ⏎ ".join(filter(None, map(str.strip, text.splitlines())))
-    return text if len(text) <= _TAIL else f"…{text[-_TAIL:]}"
+    if len(text) <= _TAIL:
+        return text
+    tail = text[-_TAIL:]
+    return f"… {tail.partition(' ')[2] or tail}"  # from a whole word on
 
 
 def _text_so_far(shot: Snapshot, tokenizer: Tokenizer) -> frame.StreamedText:
@@ -306,8 +310,8 @@ def branches_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
     rows = "".join(f"<li>{_branch(one, tokenizer)}</li>" for one in shot.branches)
     return (
         '<section class="lw-branches"><h4>Branches <span>log p · per token</span></h4>'
-        '<div class="lw-tree" tabindex="0" role="group" aria-label="Branches">'
-        f"{tree}<ol>{rows}</ol></div></section>"
+        '<div class="lw-tree" tabindex="0" role="group" aria-label="Branches" '
+        f"data-follow>{tree}<ol>{rows}</ol></div></section>"
     )
 
 
@@ -334,7 +338,7 @@ def _tree(branches: Sequence[NamedBranch], here: int) -> str:
     count = len(branches)
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT * count}" '
-        f'style="height:{count * 1.8:.1f}em" aria-hidden="true">{drawn}</svg>'
+        f'style="height:{count * _HEIGHT / 15:.1f}em" aria-hidden="true">{drawn}</svg>'
     )
 
 
@@ -374,7 +378,7 @@ def foot(shot: Snapshot) -> str:
     """Write the times: of this step, of reading and of writing."""
     words = []
     if runs := shot.runs:
-        seconds = shot.rest()
+        last, seconds = shot.step_run or runs[-1], shot.rest()
         rest = "–" if seconds is None else f"{1000 * seconds:.1f} ms"
         read = [*takewhile(lambda run: run.stop <= shot.prompt_length, runs)]
         count, reading = sum(len(r.tokens) for r in read), sum(r.seconds for r in read)
@@ -382,10 +386,10 @@ def foot(shot: Snapshot) -> str:
         steps = [run.seconds for run in newest if len(run.tokens) == 1]
         rate = f"{1 / median(steps):,.0f}" if steps else "–"
         words = [
-            f"model <b>{1000 * runs[-1].seconds:.1f} ms</b>",
+            f"model <b>{1000 * last.seconds:.1f} ms</b>",
             f"all else <b>{rest}</b>",
             f"decode <b>{rate} tokens/s</b>",
-            f"prefill {count} tokens, <b>{count / reading:,.0f} tokens/s</b>",
+            f"prefill {in_tokens(count)}, <b>{count / reading:,.0f} tokens/s</b>",
         ]
     spans = "".join(f"<span>{word}</span>" for word in words)
     keys = "→ step · ← back · ↑↓ candidates · Enter takes"

@@ -83,8 +83,9 @@ class Snapshot:
     cache: watched.CacheFacts  # its size
     feeds: tuple[watched.Feed, ...]  # of the last two of `runs`, the newer one last
     runs: tuple[Run, ...]  # of the graph, on the active branch
-    # asked when all but the times is drawn: the seconds of the last step until then,
-    # those of the model left out; None if no step was made
+    step_run: Run | None  # of the last step; None before one, and after going elsewhere
+    # asked when all but the times is drawn: the seconds of that step until then, those
+    # of its run left out; None likewise
     rest: Callable[[], float | None]
 
 
@@ -115,8 +116,9 @@ class Walk(Turning[Desk], Stepping[Desk]):
         self._first_processors = tuple(processors)
         self._model = watched.Watched(model)
         self._branches = Branches(Stepper(self._model, prompt))
-        self._step_began: float | None = None  # by `perf_counter`; None: no step yet
-        self._step_rest: float | None = None  # seconds to its page, without the model
+        # of the last step, until we go elsewhere: when it began, by `perf_counter`
+        self._step: tuple[float, Run] | None = None
+        self._step_rest: float | None = None  # seconds to its page, without its run
         super().__init__(desk, self.stepper.lock)
         self.possible(desk)
 
@@ -155,6 +157,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
                 watched.cache_facts(stepper.cache),
                 tuple(map(self._model.feed_of, runs[-2:])),
                 runs,
+                self._step[1] if self._step else None,
                 self._rest_of_step,
             )
 
@@ -278,6 +281,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
     def _gone(self, now: Desk, go: Callable[..., None], *where: object) -> Desk:
         """Go elsewhere, which ends a run."""
         go(*where)
+        self._step = self._step_rest = None
         return replace(now, running=False)
 
     def _asked(self, now: Desk, text: str) -> Desk:
@@ -293,9 +297,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
             text = self.tokenizer.chat([{"role": "user", "content": text}])
         prompt = tuple(self.tokenizer.encode(text).tolist())
         run = SavedRun(self.title, prompt, (), self._text(prompt))
-        asked = replace(self._replayed(now, run), notice=Notice(), guesses=Guesses())
-        self._step_began = self._step_rest = None
-        return asked
+        return replace(self._replayed(now, run), notice=Notice(), guesses=Guesses())
 
     def _replayed(self, now: Desk, run: SavedRun) -> Desk:
         """Take the tokens of a saved run, and say where this machine draws others."""
@@ -310,15 +312,16 @@ class Walk(Turning[Desk], Stepping[Desk]):
                 "the grammar or processor of this panel belongs to its own prompt; for "
                 "another prompt, make a panel without it"
             )
-        before = self._branches, self._model.scores
+        before = self._branches, self._model.scores, self._step, self._step_rest
         try:
             stepper = Stepper(self._model, np.array(run.prompt, np.int64))
             stepper.lock = self.lock  # whoever waits for it waits for the new one, too
             self._branches, self._model.scores = Branches(stepper), {}
+            self._step = self._step_rest = None
             _ = stepper.logits  # if it fails then in here
             now, differences = self._steps_again(now, run.steps)
         except BaseException:
-            self._branches, self._model.scores = before
+            self._branches, self._model.scores, self._step, self._step_rest = before
             raise
         words = replayed(differences, len(tokens), self.tokenizer)
         return replace(now, running=False, notice=Notice(words))
@@ -349,15 +352,15 @@ class Walk(Turning[Desk], Stepping[Desk]):
         found = self.distribution(now)
         u = None if how == "chosen" else found.draw.u
         made = Made(self._score(token, found), how, u, now.sampling, now.seed)
-        self._branches.append(token if how == "chosen" else None, made)
-        self._step_began, self._step_rest = began, None
+        run = self._branches.append(token if how == "chosen" else None, made)
+        self._step, self._step_rest = (began, run), None
         return now
 
     def _rest_of_step(self) -> float | None:
         """Return `rest` of a snapshot; what the first page after a step gets stays."""
-        if self._step_rest is None and self._step_began is not None:
-            whole = time.perf_counter() - self._step_began
-            self._step_rest = whole - self.stepper.runs[-1].seconds
+        if self._step and self._step_rest is None:
+            began, run = self._step
+            self._step_rest = time.perf_counter() - began - run.seconds
         return self._step_rest
 
     def _settings_to_stepper(self, desk: Desk) -> None:

@@ -133,10 +133,10 @@ def test_tokens_that_were_fed_the_next_one_and_those_to_come_are_told_apart() ->
     ("steps", "said"),
     [
         (0, "Step feeds the first token"),
-        (1, "a\u2069 ends where a character ends: it is shown at once."),
-        (2, "<0xF0><0x9F>\u2069 ends inside a character: its bytes wait"),
-        (4, "<0x8F>\u2069 completes a character: its bytes join those that waited."),
-        (5, "<|im_end|>\u2069 is a signal to the model, not part of the text."),
+        (1, "a\u2069” ends where a character ends: it is shown at once."),
+        (2, "<0xF0><0x9F>\u2069” ends inside a character: its bytes wait"),
+        (4, "<0x8F>\u2069” completes a character: its bytes join those that waited."),
+        (5, "<|im_end|>\u2069” is a signal to the model, not part of the text."),
     ],
 )
 def test_it_says_what_the_last_token_did(steps: int, said: str) -> None:

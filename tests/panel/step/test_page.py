@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import re
+import time
 
 import numpy as np
 import pytest
+from toy_model import SharedToy
 from walking import (
     PROMPT,
     Reader,
@@ -17,6 +19,8 @@ from walking import (
     walk,
 )
 
+from llm_walkthrough.arrays import LogitsRows, TokenIds
+from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.walk import Walk
@@ -146,7 +150,7 @@ def test_a_chip_tells_id_probability_rank_and_who_chose_it() -> None:
     u = uniform(0, len(PROMPT) + 1)
     assert f"drawn, u = {u:.3f}" in str(by_luck["aria-label"])
     prompt = [a for a in drawn(one).styled("lw-prompt") if "data-tip" in a]
-    assert str(prompt[0]["aria-label"]).endswith(", prompt, position 0 · id 40")
+    assert str(prompt[0]["aria-label"]).endswith(" · prompt, position 0 · id 40")
     assert re.search(r"id 44 · [<\d.]+ % · rank \d+", str(prompt[-1]["aria-label"]))
 
 
@@ -276,6 +280,34 @@ def test_the_foot_tells_the_times_of_a_step_which_stay_until_the_next() -> None:
     assert f"all else {rest} ms" in drawn(one).text
     assert "prefill 5 tokens" in text
     assert "decode" in text
+
+
+class Slow(SharedToy):
+    """Takes its time for a run, until it is told not to."""
+
+    pause = 0.05
+
+    def run(self, unseen: TokenIds, cache: KVCache) -> tuple[LogitsRows, KVCache]:
+        time.sleep(self.pause)
+        return super().run(unseen, cache)
+
+
+def test_the_foot_tells_of_the_run_of_a_step_also_where_a_branch_has_an_older_one() -> (
+    None
+):
+    model = Slow(vocab=tokenizer().vocab, capacity=400)
+    one = walk(model)
+    steps(one, 2)
+    one.act("back")
+    assert "all else –" in drawn(one).text
+    model.pause = 0
+    steps(one, 1)  # the same token again: the branch keeps its first, slow run
+    times = re.findall(r"(?:model|all else) (-?[\d.]+) ms", drawn(one).text)
+    assert len(times) == 2
+    assert all(0 <= float(milliseconds) < 50 for milliseconds in times)
+    for action in ("back", "reset"):
+        one.act(action)
+        assert "all else –" in drawn(one).text
 
 
 # --- the picture without a kernel ----------------------------------------------------
