@@ -34,6 +34,7 @@ NEEDS = {
     "test": Needs((INT4, FLOAT32), tests=True),
     "notebooks": Needs((INT4, FLOAT32)),
     "ask": Needs((INT4,)),
+    "step": Needs((INT4,)),
     "bench": Needs((INT4,), tests=True),
 }
 BESIDE_THE_PACKAGE = {

@@ -181,11 +181,11 @@ class Model:
     def _zeros(self, length: int) -> dict[str, KeyOrValue]:
         shape = (1, self.graph.kv_heads, length, self.graph.head_dim)  # one text
         dtype = np.dtype(self.graph.cache_dtype)
-        size = math.prod(shape) * dtype.itemsize
+        size = max(1, math.prod(shape) * dtype.itemsize)
         # From the system itself, page by page: numpy asks for pages of 2 MB, and what a
         # cache gives back `malloc` would keep.
         return {
-            port.name: np.ndarray(shape, dtype, mmap.mmap(-1, max(1, size)))
+            port.name: np.ndarray(shape, dtype, mmap.mmap(-1, size))
             for port in self.graph.past
         }
 

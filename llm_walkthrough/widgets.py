@@ -1,14 +1,14 @@
 """The panels as widgets: what a learner does on a page becomes a new page.
 
-The only module that knows a widget library. A panel hands each event to the engine
-behind it, draws what that holds once, and sends page and frame number in one message.
+The only module that knows a widget library. A panel hands each event to the board
+behind it, and sends the page and the frame number that it has then in one message.
 Beside the live widget each panel stores a picture of it, so that a page without a
 kernel shows one too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,8 @@ import numpy as np
 import traitlets
 
 from llm_walkthrough.arrays import Logits, TokenIds
-from llm_walkthrough.panel.acting import Acting
-from llm_walkthrough.panel.frame import SCRIPT, STYLE, export, framed
+from llm_walkthrough.panel.board import Board
+from llm_walkthrough.panel.frame import SCRIPT, STYLE, export
 from llm_walkthrough.panel.small import feeding, race, reshaping, spelling
 from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.saved_run import written
@@ -32,57 +32,40 @@ if TYPE_CHECKING:
     from llm_walkthrough.model import Model
 
 
-class Board(anywidget.AnyWidget):
-    """A page that is drawn in the kernel, and redrawn after each event."""
+class Panel(anywidget.AnyWidget):
+    """A board that is shown in a notebook."""
 
     _esm = SCRIPT
     _css = STYLE
-    page = traitlets.Unicode().tag(sync=True)  # HTML
-    frame = traitlets.Int(0).tag(sync=True)  # how many times it was drawn
-    # which view sent the last event that was dealt with, and its number there
+    page = traitlets.Unicode().tag(sync=True)  # these three as the board has them
+    frame = traitlets.Int(0).tag(sync=True)
     heard = traitlets.Tuple(("", 0)).tag(sync=True)
 
-    def __init__(
-        self,
-        engine: Acting[Any],  # holds the moment, and does what the page asks for
-        draw: Callable[[Any, Any], str],  # the page of what the engine shows
-        picture: Callable[[Any, Any], tuple[str, str]],  # without a kernel: HTML, words
-        vocabulary: object,  # shows the tokens
-    ) -> None:
-        self._engine, self._vocabulary = engine, vocabulary
-        self._draw, self._picture = draw, picture
-        super().__init__(page=self._drawn())
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        super().__init__(**board.state())
         self.on_msg(self._heard)
 
     def redraw(self) -> None:
         """Draw the page anew, such as after a cell has used the stepper."""
-        with self._engine.lock, self.hold_sync():
-            self.page = self._drawn()
-            self.frame += 1
+        with self.board.lock:
+            self.board.redraw()
+            self._show()
+
+    def _show(self) -> None:
+        with self.hold_sync():  # one message, so that no frame is torn
+            for name, value in self.board.state().items():
+                setattr(self, name, value)
 
     def _heard(self, _widget: object, event: dict[str, Any], _buffers: object) -> None:
         """Take an event of the page; nobody would see what is raised here."""
-        with self._engine.lock, self.hold_sync():
-            self.heard = (event.get("view", ""), event.get("number", 0))
-            action = str(event.get("action"))
-            if action == "tick" and event.get("frame") != self.frame:
-                return  # asked for by a page that is not shown any more
+        with self.board.lock:
             try:
-                self._engine.act(action, event.get("value"))
-                self._hand_over(action)
-                self.redraw()
-            except BaseException:  # an unanswered page would wait for ever
-                self._engine.act("stop")
-                self.redraw()
-                raise
-
-    def _hand_over(self, action: str) -> None:
-        """Give the page a file that it has asked for; here there is none."""
-
-    def _drawn(self) -> str:
-        engine = self._engine
-        drawn = engine.drawn(lambda: self._draw(engine.snapshot(), self._vocabulary))
-        return drawn or framed(engine.now, title="a panel")
+                file = self.board.hear(event)
+            finally:
+                self._show()
+            if file:  # for the view that asked, and for no other one
+                self.send({"file": file, "view": self.heard[0]})
 
     def _repr_mimebundle_(
         self,
@@ -90,11 +73,12 @@ class Board(anywidget.AnyWidget):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Add to the live widget what a page without a kernel shows instead."""
         live, metadata = super()._repr_mimebundle_(**settings) or ({}, {})
-        shown, words = self._picture(self._engine.snapshot(), self._vocabulary)
+        board = self.board
+        shown, words = board.picture(board.engine.snapshot(), board.vocabulary)
         return {**live, "text/html": shown, "text/plain": words}, metadata
 
 
-class StepPanel(Board):
+class StepPanel(Panel):
     """Step through a model token by token, go back, choose differently, look inside.
 
     Args:
@@ -130,7 +114,7 @@ class StepPanel(Board):
             end_tokens=model.graph.end_tokens,
             processors=processors,
         )
-        super().__init__(self.walk, page, twin, self.walk.tokenizer)
+        super().__init__(Board(self.walk, page, twin, self.walk.tokenizer))
 
     @property
     def stepper(self) -> Stepper:
@@ -164,21 +148,9 @@ class StepPanel(Board):
         """
         Path(file).write_text(export(self.page, self.walk.title), encoding="utf-8")
 
-    def _hand_over(self, action: str) -> None:
-        """Give the file to the view that asked for it, and to no other one."""
-        if action == "export":
-            text = export(self._drawn(), self.walk.title)
-            file = {"name": "step.html", "text": text, "type": "text/html"}
-        elif action == "save" and self.walk.now.notice.kind == "news":
-            text = written(self.walk.saved())
-            file = {"name": "run.json", "text": text, "type": "application/json"}
-        else:
-            return
-        self.send({"file": file, "view": self.heard[0]})
-
 
 # --- the small panels, each for one thing ------------------------------------------
-class SamplingPanel(Board):
+class SamplingPanel(Panel):
     """Knobs that reshape one distribution, and the token that is drawn from it.
 
     Args:
@@ -195,7 +167,7 @@ class SamplingPanel(Board):
         self, tokenizer: Vocabulary, logits: Logits, context: TokenIds
     ) -> None:
         self._knobs = reshaping.Reshaping(logits, context)
-        super().__init__(self._knobs, reshaping.page, reshaping.twin, tokenizer)
+        super().__init__(Board(self._knobs, reshaping.page, reshaping.twin, tokenizer))
 
     @property
     def sampling(self) -> Sampling:
@@ -218,7 +190,7 @@ class SamplingPanel(Board):
         return self._knobs.now.found.draw.token
 
 
-class _SteppedPanel(Board):
+class _SteppedPanel(Panel):
     """A small panel with a Step button."""
 
     def step(self, times: int = 1) -> None:
@@ -229,7 +201,7 @@ class _SteppedPanel(Board):
         """
         try:
             for _ in range(times):
-                self._engine.do("step")
+                self.board.engine.do("step")
         finally:
             self.redraw()
 
@@ -248,7 +220,7 @@ class CachePanel(_SteppedPanel):
 
     def __init__(self, model: Model, tokenizer: Vocabulary, prompt: TokenIds) -> None:
         self._race = race.Race(model, prompt, end_tokens=model.graph.end_tokens)
-        super().__init__(self._race, race.page, race.twin, tokenizer)
+        super().__init__(Board(self._race, race.page, race.twin, tokenizer))
 
     @property
     def tokens(self) -> TokenIds:
@@ -274,7 +246,7 @@ class TextPanel(_SteppedPanel):
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
         self._spelling = spelling.Spelling(tokenizer, text)
-        super().__init__(self._spelling, spelling.page, spelling.twin, tokenizer)
+        super().__init__(Board(self._spelling, spelling.page, spelling.twin, tokenizer))
 
     @property
     def fed(self) -> tuple[spelling.Fed, ...]:
@@ -296,7 +268,7 @@ class FeedPanel(_SteppedPanel):
 
     def __init__(self, model: Model, tokenizer: Vocabulary, prompt: TokenIds) -> None:
         self._feeding = feeding.Feeding(model, prompt)
-        super().__init__(self._feeding, feeding.page, feeding.twin, tokenizer)
+        super().__init__(Board(self._feeding, feeding.page, feeding.twin, tokenizer))
 
     @property
     def feed(self) -> dict[str, np.ndarray]:

@@ -35,8 +35,8 @@ PANEL_ROWS = (
     {"acting", "watched"},
     {"candidates", "wording"},
     {"frame"},
-    {"page_candidates", "page_engine"},
-    {"step", "small"},
+    {"page_candidates", "page_engine", "board"},
+    {"step", "small", "server"},
 )
 
 # Whatever stands beside the rows may import anything; nothing in a row imports it.
@@ -145,7 +145,7 @@ def test_only_model_holds_a_session() -> None:
 
 
 def test_only_widgets_knows_ipywidgets_and_anywidget() -> None:
-    libraries = {"ipywidgets", "anywidget"}
+    libraries = {"ipywidgets", "anywidget", "traitlets"}
     users = {m for m, f in FILES.items() if libraries & set(map(room, imports(f)))}
     assert users <= {"widgets"}
 

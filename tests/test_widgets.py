@@ -13,9 +13,9 @@ from walking import END, PROMPT, Hostile, Reader, tokenizer, toy
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.sampling import Sampling, pick, process, softmax, uniform
 from llm_walkthrough.widgets import (
-    Board,
     CachePanel,
     FeedPanel,
+    Panel,
     SamplingPanel,
     TextPanel,
 )
@@ -48,7 +48,7 @@ def feed_panel() -> FeedPanel:
     return FeedPanel(model(), Hostile(), PROMPT)
 
 
-MAKERS: tuple[Callable[[], Board], ...] = (
+MAKERS: tuple[Callable[[], Panel], ...] = (
     sampling_panel,
     cache_panel,
     text_panel,
@@ -57,20 +57,20 @@ MAKERS: tuple[Callable[[], Board], ...] = (
 STEPPED: tuple[Callable[[], Any], ...] = MAKERS[1:]
 
 
-def send(panel: Board, action: str, value: object = None) -> Reader:
+def send(panel: Panel, action: str, value: object = None) -> Reader:
     """Do what the browser does when something is clicked, moved or awaited."""
     event = {"action": action, "value": value, "frame": panel.frame}
     panel._handle_custom_msg(event, [])  # noqa: SLF001 - as the library does
     return Reader(panel.page)
 
 
-def stored(panel: Board) -> dict[str, Any]:
+def stored(panel: Panel) -> dict[str, Any]:
     data, _ = panel._repr_mimebundle_()
     return data
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_each_event_redraws_once_also_one_that_fails(make: Callable[[], Board]) -> None:
+def test_each_event_redraws_once_also_one_that_fails(make: Callable[[], Panel]) -> None:
     panel = make()
     assert "✗ there is no action 'nonsense'" in send(panel, "nonsense").text
     assert panel.frame == 1
@@ -80,13 +80,13 @@ def test_each_event_redraws_once_also_one_that_fails(make: Callable[[], Board]) 
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_equal_panels_draw_equal_pages_and_a_small_picture_beside_them(
-    make: Callable[[], Board],
+    make: Callable[[], Panel],
 ) -> None:
     first, second = make(), make()
     assert first.page == second.page
     assert stored(first)["text/html"] == stored(second)["text/html"]
     for _ in range(100):
-        first._engine.act("step")  # noqa: SLF001 - without a page for each
+        first.board.engine.act("step")  # without a page for each
     data = stored(first)
     assert VIEW in data
     assert "Run this notebook in a kernel" in data["text/html"]
@@ -96,7 +96,7 @@ def test_equal_panels_draw_equal_pages_and_a_small_picture_beside_them(
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_hostile_tokens_are_shown_as_text(make: Callable[[], Board]) -> None:
+def test_hostile_tokens_are_shown_as_text(make: Callable[[], Panel]) -> None:
     panel, text = make(), ""
     for _ in range(10):
         shown, picture = Reader(panel.page), stored(panel)["text/html"]
@@ -110,7 +110,7 @@ def test_hostile_tokens_are_shown_as_text(make: Callable[[], Board]) -> None:
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_back_and_reset_are_off_until_something_is_done(
-    make: Callable[[], Board],
+    make: Callable[[], Panel],
 ) -> None:
     panel = make()
     done = "roll" if make is sampling_panel else "step"
@@ -121,7 +121,7 @@ def test_back_and_reset_are_off_until_something_is_done(
 
 
 @pytest.mark.parametrize("make", [cache_panel, text_panel])
-def test_only_a_running_panel_asks_for_the_next_step(make: Callable[[], Board]) -> None:
+def test_only_a_running_panel_asks_for_the_next_step(make: Callable[[], Panel]) -> None:
     panel = make()
     assert "data-tick" not in panel.page
     shown = send(panel, "run")
@@ -172,19 +172,19 @@ def test_a_cell_reads_what_was_raced_spelled_and_fed() -> None:
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize("when", ["_hand_over", "_drawn"])
+@pytest.mark.parametrize("when", ["redraw", "_drawn"])
 def test_an_interrupt_outside_of_an_action_ends_a_run_and_the_page_is_answered(
-    make: Callable[[], Board], when: str, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[], Panel], when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     panel, errors = make(), [KeyboardInterrupt]
-    usual = getattr(panel, when)
+    usual = getattr(panel.board, when)
 
     def interrupted_once(*given: object) -> Any:  # noqa: ANN401 - as the other
         if errors:
             raise errors.pop()
         return usual(*given)
 
-    monkeypatch.setattr(panel, when, interrupted_once)
+    monkeypatch.setattr(panel.board, when, interrupted_once)
     with pytest.raises(KeyboardInterrupt):
         send(panel, "run")
     assert panel.frame == 1

@@ -90,7 +90,7 @@ def test_a_page_that_cannot_be_drawn_says_why_and_the_next_event_works(
         raise RuntimeError("no paper")
 
     with monkeypatch.context() as patched:
-        patched.setattr(panel, "_draw", fails)
+        patched.setattr(panel.board, "draw", fails)
         panel.hear("step")
     assert "✗ RuntimeError: no paper; run the cell again" in panel.shown().text
     panel.hear("step")

@@ -52,6 +52,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     option = _add(add, "ask", commands.ask, "Answer one prompt, word by word.")
     if "ask" in words[:1]:  # numpy comes with the knobs; the other commands need none
         _add_ask_options(option)
+    option = _add(add, "step", commands.step, "Open the step panel in the browser.")
+    if "step" in words[:1]:
+        _add_step_options(option)
     text = "Open JupyterLab on the notebooks; further options go to JupyterLab."
     _add(add, "lab", commands.lab, text)
     _add_models(add)
@@ -77,23 +80,37 @@ def _add_json(option: AddOption, text: str = "write JSON") -> None:
     option("--json", action="store_true", default=False, help=text)
 
 
-def _add_ask_options(option: AddOption) -> None:
-    text = "the question; - or none: from standard input"
+def _add_prompt_and_model(option: AddOption, text: str) -> None:
     option("prompt", nargs="*", default=[], help=text)
     text = "send the prompt as it is, without chat template"
     option("--raw", action="store_true", default=False, help=text)
     _add_knobs(option)
-    text = "end the answer before this text; may be given several times"
-    option("--stop", action="append", dest="stop_texts", metavar="TEXT", help=text)
     for name, kind, metavar, text in (
         ("system", str, "TEXT", "what the model is told to be"),
         ("seed", int, "N", "another seed, another answer (default: 0)"),
+        ("model", str, "NAME|PATH", "of the list, or a folder (default: the first)"),
+        ("threads", int, "N", "threads for one operator (default: one for each core)"),
+    ):
+        option(f"--{name}", type=kind, metavar=metavar, help=text)
+
+
+def _add_step_options(option: AddOption) -> None:
+    _add_prompt_and_model(option, "the question to begin with (default: the course's)")
+    text = "of the address (default: one that is free)"
+    option("--port", type=int, metavar="N", help=text)
+    text = "only print the address"
+    option("--no-browser", action="store_true", default=False, help=text)
+
+
+def _add_ask_options(option: AddOption) -> None:
+    _add_prompt_and_model(option, "the question; - or none: from standard input")
+    text = "end the answer before this text; may be given several times"
+    option("--stop", action="append", dest="stop_texts", metavar="TEXT", help=text)
+    for name, kind, metavar, text in (
         ("max-new-tokens", int, "N", "the most tokens to make (default: 512)"),
         ("json-schema", Path, "FILE", "the answer is JSON that this schema describes"),
         ("regex", str, "PATTERN", "the whole answer matches this regular expression"),
         ("lark", Path, "FILE", "the answer follows this Lark grammar, from rule start"),
-        ("model", str, "NAME|PATH", "of the list, or a folder (default: the first)"),
-        ("threads", int, "N", "threads for one operator (default: one for each core)"),
     ):
         option(f"--{name}", type=kind, metavar=metavar, help=text)
     _add_json(option, "write one JSON object with all there is to know")

@@ -7,6 +7,7 @@ must start fast, and `doctor` must run where half of the packages are missing.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from llm_walkthrough.answer import Answer, Settings
     from llm_walkthrough.arrays import TokenIds
     from llm_walkthrough.grammar import Grammar
+    from llm_walkthrough.model import Model
     from llm_walkthrough.tokenizer import Tokenizer
 
 # exit statuses; a shell reports 128 + the number of the signal that ended a program
@@ -165,15 +167,10 @@ def ask(options: Namespace) -> int:
             did not fit its grammar in time.
     """
     from llm_walkthrough import answer as answering
-    from llm_walkthrough.catalogue import find
 
-    text = _prompt_text(options)
-    settings = _settings(options)
-    path = find(getattr(options, "model", None))
-    model, tokenizer = answering.load(path, **_given(options, "threads"))
-    if not options.raw:
-        text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))
-    answer = answering.Answer(model, tokenizer, tokenizer.encode(text), settings)
+    text, settings = _prompt_text(options), _settings(options)
+    model, tokenizer, prompt = _loaded(options, text)
+    answer = answering.Answer(model, tokenizer, prompt, settings)
     _make(answer, shows=not options.json)
     if options.json:
         answer.require_whole()  # before anything is written: half of it would not parse
@@ -183,6 +180,52 @@ def ask(options: Namespace) -> int:
         terminal.note(str(answer.figures))
         answer.require_whole()
     return INTERRUPTED if answer.figures.stop_reason == answering.INTERRUPTED else OK
+
+
+def step(options: Namespace) -> int:
+    """Show the step panel in the browser until Ctrl-C ends it.
+
+    Raises:
+        InputError: an option, the prompt, the model or the port cannot be used.
+    """
+    import webbrowser
+    from threading import Thread
+
+    from llm_walkthrough.classroom import REQUEST
+    from llm_walkthrough.panel.board import Board
+    from llm_walkthrough.panel.server import BoardServer
+    from llm_walkthrough.panel.step.page import page, twin
+    from llm_walkthrough.panel.step.walk import Desk, Walk
+
+    text = _prompt_text(options) if options.prompt else REQUEST
+    settings = _settings(options)
+    loaded = _loaded(options, text)
+    desk = Desk(sampling=settings.sampling, seed=settings.seed)
+    graph = loaded[0].graph
+    title = graph.path.parent.name
+    walk = Walk(*loaded, desk, title=title, end_tokens=graph.end_tokens)
+    board = Board(walk, page, twin, walk.tokenizer)
+    with BoardServer(board, **_given(options, "port")) as server:
+        terminal.write(f"The step panel is at {server.address}\n")
+        terminal.note("Open this address if no browser does; Ctrl-C ends the program.")
+        if not options.no_browser:  # one in the terminal would wait for us
+            Thread(target=webbrowser.open, args=[server.address], daemon=True).start()
+        with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+            server.serve_forever()
+        board.lock.acquire()  # for good: the run in flight ends first, and none begins
+    return OK
+
+
+def _loaded(options: Namespace, text: str) -> tuple[Model, Tokenizer, TokenIds]:
+    """Open the model, and split what it is asked into tokens."""
+    from llm_walkthrough import answer as answering
+    from llm_walkthrough.catalogue import find
+
+    path = find(getattr(options, "model", None))
+    model, tokenizer = answering.load(path, **_given(options, "threads"))
+    if not options.raw:
+        text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))
+    return model, tokenizer, tokenizer.encode(text)
 
 
 def _make(answer: Answer, *, shows: bool) -> None:

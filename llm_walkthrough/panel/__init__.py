@@ -2,7 +2,8 @@
 
 Nothing in this folder knows a widget library. A click on the step panel goes this way:
 
-1. `panel.js` sends the action and its value; `widgets.Board` hears them,
+1. `panel.js` sends the action and its value; `board.Board` hears them by way of
+   `widgets`, or of `server` where the panel stands in the browser alone,
 2. `acting` finds the action in its table and does it whole or not at all,
 3. the action is a function in `step/walk`, or in `candidates` if a knob was turned: it
    makes the next moment from the one before, and moves the stepper by way of

@@ -33,6 +33,8 @@ class Moment:
 
     notice: Notice = Notice()  # what there is to say of the last action
     running: bool = False  # whether steps go on by themselves
+    # name, type and text of a file for the page; without text it is the page, "title"d
+    file: Mapping[str, str] | None = None
 
 
 Now = TypeVar("Now", bound=Moment)
@@ -80,7 +82,7 @@ class Acting(Generic[Now]):
             if action not in self._actions:
                 raise InputError(f"there is no action {action!r}; run the cell again")
             try:
-                begun = replace(self._now, notice=Notice())
+                begun = replace(self._now, notice=Notice(), file=None)
                 self._now = self._actions[action](begun, value)
             finally:
                 self.settle()
@@ -108,7 +110,8 @@ class Acting(Generic[Now]):
             said = "Interrupted: nothing was changed; do it again."
         elif isinstance(error, InputError):
             said = str(error)
-        self._now = replace(self._now, notice=Notice(said, "problem"), running=False)
+        problem = Notice(said, "problem")
+        self._now = replace(self._now, notice=problem, running=False, file=None)
 
 
 class Stepping(Acting[Now]):

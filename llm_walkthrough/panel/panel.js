@@ -84,6 +84,7 @@ function render({ model, el }) {
   el.append(root);
 
   const view = Math.random().toString(36).slice(2); // there may be several of one panel
+  const silent = model.get("silent") ?? SILENT; // where there is no kernel
   let sent = 0; // messages
   let heard = 0; // those of them that the kernel has dealt with
   let timer, tick;
@@ -100,13 +101,13 @@ function render({ model, el }) {
     try {
       model.send({ action, value, frame: model.get("frame"), view, number: sent });
     } catch {
-      said.textContent = SILENT; // after a restart there is nobody to send it to
+      said.textContent = silent; // after a restart there is nobody to send it to
     }
   }
 
   function wait() {
     clearTimeout(timer);
-    timer = setTimeout(() => (said.textContent = SILENT), PATIENCE);
+    timer = setTimeout(() => (said.textContent = silent), PATIENCE);
   }
 
   // Not every message is followed by a page: a tick that came too late is not.

@@ -67,6 +67,14 @@ def test_whatever_cannot_be_used_is_one_sentence_and_status_2(
     capsys: pytest.CaptureFixture[str], tiny: str
 ) -> None:
     asked = [(["ask", "--model", tiny, *words], said) for words, said in REFUSED]
+    step = ["step", "--no-browser", "--model", tiny]
+    asked += [
+        ([*step, ""], "the prompt is empty"),
+        ([*step, "a" * CONTEXT], "shorten the prompt"),
+        ([*step, *HELLO, "--top-p", "0"], "top-p must be"),
+        ([*step, *HELLO, "--seed", "-1"], "seed must be"),
+        ([*step, *HELLO, "--port", "99999"], "port 99999 cannot be used"),
+    ]
     asked += [
         (["models", action, "nix"], "no model nix") for action in ("where", "fetch")
     ]
@@ -141,7 +149,7 @@ def test_help_names_the_defaults_that_are_in_force(
     with pytest.raises(SystemExit):
         cli.main(["ask", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    defaults = re.findall(r"--([a-z-]+) [XN] .*?default: ([\d.]+)", text)
+    defaults = re.findall(r"--([a-z-]+) [XN] (?:(?! --).)*?default: ([\d.]+)", text)
     named = {option.replace("-", "_"): default for option, default in defaults}
     settings = (*fields(Sampling), *fields(Settings))
     in_force = {one.name: str(one.default) for one in settings if one.name in named}

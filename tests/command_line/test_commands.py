@@ -9,6 +9,8 @@ import re
 import signal
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -329,3 +331,36 @@ def test_real_answer_in_json_parses_also_when_its_limit_is_near(tmp_path: Path) 
         parsed = json.loads(ended.stdout)
         assert len(parsed) >= 3
         assert all(isinstance(entry, str) for entry in parsed)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to whole consoles")
+@pytest.mark.parametrize("options", [(), ("--no-browser",)])
+def test_step_opens_the_panel_in_the_browser_and_ctrl_c_ends_it_well(
+    tiny: str, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    opened = tmp_path / "opened"
+    script = f"import sys; open({str(opened)!r}, 'w').write(sys.argv[1])"
+    (tmp_path / "browser.py").write_text(script, "utf-8")
+    browser = f"{sys.executable} {tmp_path / 'browser.py'} %s"
+    command = [*CLI, "step", "Hello", "--model", tiny, "--seed", "3", *options]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command,
+        stdout=pipe,
+        stderr=pipe,
+        encoding="utf-8",
+        env={**os.environ, "BROWSER": browser},
+    ) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[-1]
+        with urllib.request.urlopen(f"{address}state") as answer:  # noqa: S310 - http
+            assert "lw-panel" in json.load(answer)["page"]
+        end = time.monotonic() + 10
+        while not options and not opened.is_file() and time.monotonic() < end:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        rest, said = process.communicate(timeout=10)
+    assert (process.returncode, rest) == (0, "")
+    assert said == "Open this address if no browser does; Ctrl-C ends the program.\n"
+    assert opened.is_file() is not bool(options)
+    assert options or opened.read_text("utf-8") == address

@@ -97,6 +97,7 @@ def test_only_pins_with_wheels_are_installed_and_only_into_the_venv(
         (["test"], (INT4, FLOAT32), "tests"),
         (["notebooks"], (INT4, FLOAT32), ""),
         (["ask", "hello"], (INT4,), ""),
+        (["step"], (INT4,), ""),
         (["ask", "hello", "--model", "mine"], (), ""),
         (["ask", "hello", "--model=mine"], (), ""),
         (["ask", "--help"], (), ""),

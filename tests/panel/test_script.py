@@ -415,7 +415,9 @@ def test_a_text_that_is_refused_stays_to_be_mended(bare: Bare) -> None:
     field.fill("a" * 500)
     field.press("Enter")
     bare.settle()
-    expect(bare.panel.locator(".lw-problem")).to_contain_text("that is 500 tokens")
+    expect(bare.panel.locator(".lw-problem")).to_contain_text(
+        "0 of 400 places in the context"
+    )
     expect(field).to_be_focused()
     bare.page.keyboard.type("the")  # what was sent is selected
     assert field.input_value() == "the"

@@ -8,8 +8,7 @@ nothing of HTML or of widgets.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -23,7 +22,7 @@ from llm_walkthrough.panel import watched
 from llm_walkthrough.panel.acting import Notice, Stepping
 from llm_walkthrough.panel.candidates import Distribution, Knobs, Turning, distribution
 from llm_walkthrough.panel.step.branches import Branches, How, Made, NamedBranch
-from llm_walkthrough.panel.step.saved_run import SavedRun, SavedStep, read
+from llm_walkthrough.panel.step.saved_run import SavedRun, SavedStep, read, written
 from llm_walkthrough.panel.wording import replayed, verdict
 from llm_walkthrough.sampling import Processor, Sampling, uniform
 from llm_walkthrough.stepper import EndTokens, Stepper
@@ -37,6 +36,9 @@ LIMITS = {"to the end": None, "5 tokens": 5, "10 tokens": 10, "50 tokens": 50}
 
 ASKS = ("a question", "a text to continue")
 """What a new prompt can be: put into the chat template, or taken as it is."""
+
+_PAGE = {"name": "step.html", "type": "text/html"}
+_RUN = {"name": "run.json", "type": "application/json"}
 
 
 @dataclass(frozen=True)
@@ -196,8 +198,10 @@ class Walk(Turning[Desk], Stepping[Desk]):
             ),
             "ask": lambda now, text: self._asked(now, str(text)),
             "ask_as": lambda now, name: replace(now, asks=_one_of(ASKS, name)),
-            "save": self._checked_for_saving,
-            "export": lambda now, _: now,  # the widget hands the page over
+            "save": lambda now, _: replace(
+                now, file=_RUN | {"text": written(self.saved())}
+            ),
+            "export": lambda now, _: replace(now, file=_PAGE | {"title": self.title}),
             "load": lambda now, text: self._replayed(now, read(str(text))),
             "speed": lambda now, name: replace(now, speed=_one_of(DELAYS, name)),
             "limit": lambda now, name: replace(now, limit=_one_of(LIMITS, name)),
@@ -276,11 +280,6 @@ class Walk(Turning[Desk], Stepping[Desk]):
         """Begin with another prompt, at the same settings; forgets every branch."""
         if not text.strip():
             raise InputError("nothing was asked yet: write something into the box")
-        if self._first_processors:
-            raise InputError(
-                "the grammar or processor of this panel belongs to its own prompt; ask "
-                "in a panel without"
-            )
         if now.asks == ASKS[0]:
             if self.tokenizer.template is None:
                 raise InputError(
@@ -288,33 +287,11 @@ class Walk(Turning[Desk], Stepping[Desk]):
                     f"choose “{ASKS[1]}”"
                 )
             text = self.tokenizer.chat([{"role": "user", "content": text}])
-        prompt, capacity = self.tokenizer.encode(text), self.stepper.cache.capacity
-        if len(prompt) >= capacity:
-            raise InputError(
-                f"that is {len(prompt):,} tokens, but the context holds {capacity:,} "
-                "with the answer; shorten it"
-            )
-        with self._another_prompt(prompt):
-            _ = self.stepper.logits
+        prompt = tuple(self.tokenizer.encode(text).tolist())
+        run = SavedRun(self.title, prompt, (), self._text(prompt))
+        asked = replace(self._replayed(now, run), notice=Notice(), guesses=Guesses())
         self._step_began = self._step_rest = None
-        return replace(now, running=False, guesses=Guesses())
-
-    @contextmanager
-    def _another_prompt(self, prompt: TokenIds) -> Iterator[None]:
-        """Begin with a new stepper; if something fails, go on with the old one."""
-        before = self._branches, self._model.scores
-        try:
-            stepper = Stepper(self._model, prompt)
-            stepper.lock = self.lock  # whoever waits for it waits for the new one, too
-            self._branches, self._model.scores = Branches(stepper), {}
-            yield
-        except BaseException:
-            self._branches, self._model.scores = before
-            raise
-
-    def _checked_for_saving(self, now: Desk, _value: object) -> Desk:
-        self.saved()  # says why it cannot be saved; the widget hands it over
-        return now
+        return asked
 
     def _replayed(self, now: Desk, run: SavedRun) -> Desk:
         """Take the tokens of a saved run, and say where this machine draws others."""
@@ -326,11 +303,19 @@ class Walk(Turning[Desk], Stepping[Desk]):
             )
         if self._first_processors and run.prompt != self._prompt():
             raise InputError(
-                "this run begins with another prompt, and the grammar or processor of "
-                "this panel belongs to its own; open the run in a panel without"
+                "the grammar or processor of this panel belongs to its own prompt; for "
+                "another one take a panel without"
             )
-        with self._another_prompt(np.array(run.prompt, np.int64)):
+        before = self._branches, self._model.scores
+        try:
+            stepper = Stepper(self._model, np.array(run.prompt, np.int64))
+            stepper.lock = self.lock  # whoever waits for it waits for the new one, too
+            self._branches, self._model.scores = Branches(stepper), {}
+            _ = stepper.logits  # if it fails then in here
             now, differences = self._steps_again(now, run.steps)
+        except BaseException:
+            self._branches, self._model.scores = before
+            raise
         words = replayed(differences, len(tokens), self.tokenizer)
         return replace(now, running=False, notice=Notice(words))
 

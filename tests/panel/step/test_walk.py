@@ -413,7 +413,7 @@ def test_another_prompt_begins_as_a_new_panel_would_with_the_same_settings() -> 
     ("text", "kind", "settings", "words"),
     [
         (" \n", "a question", {}, "nothing was asked yet"),
-        ("a" * 400, "a text to continue", {}, "that is 400 tokens, but the context"),
+        ("a" * 400, "a text to continue", {}, "0 of 400 places in the context"),
         ("a\ud800", "a question", {}, "half a character"),
         ("the", "a question", {"template": None}, "toy has no chat template"),
         (
@@ -585,7 +585,7 @@ def test_a_run_of_another_prompt_is_not_opened_under_a_grammar() -> None:
     prompt = tuple(PROMPT[1:].tolist())
     spelled = tokenizer().decode([*prompt, *made(one)], show_special=True)
     one.act("load", written(replace(run, prompt=prompt, text=spelled)))
-    assert "this run begins with another prompt" in one.now.notice.text
+    assert "belongs to its own prompt; for another one" in one.now.notice.text
     assert state(one) == before
     one.act("load", written(run))
     assert one.now.notice.text == "Replayed 2 steps: the same tokens."

@@ -1,0 +1,42 @@
+"""A panel works without a widget library, wherever its page is shown."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from walking import made, tokenizer, walk
+
+from llm_walkthrough.panel.board import Board
+from llm_walkthrough.panel.step.page import page, twin
+from llm_walkthrough.panel.step.saved_run import read
+
+ALL = """\
+import sys
+import llm_walkthrough.panel.server
+import llm_walkthrough.panel.step.page
+import llm_walkthrough.panel.small.spelling
+libraries = {"anywidget", "ipywidgets", "traitlets", "IPython", "onnxruntime"}
+print(sorted(libraries & {*sys.modules}))
+"""
+
+
+def test_a_board_needs_neither_a_widget_library_nor_an_engine() -> None:
+    asked = [sys.executable, "-c", ALL]
+    ended = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert ended.stdout == "[]\n"
+
+
+def test_a_file_is_given_to_the_event_that_asks_for_it_and_to_no_other() -> None:
+    one = walk()
+    board = Board(one, page, twin, tokenizer())
+    board.hear({"action": "step"})
+    run = board.hear({"action": "save"})
+    assert run is not None
+    assert [step.token for step in read(run["text"]).steps] == made(one)
+    for other in ("fly", "tick", "step", "tick"):
+        assert board.hear({"action": other, "frame": board.frame}) is None
+    shown = board.hear({"action": "export", "view": "v", "number": 7})
+    assert shown is not None
+    assert board.page in shown["text"]
+    assert board.state() == {"page": board.page, "frame": 7, "heard": ("v", 7)}
