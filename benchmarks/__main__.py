@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from benchmarks.report import Report
+from benchmarks.report import Told
 from llm_walkthrough.catalogue import find
 from llm_walkthrough.command_line import terminal
 from llm_walkthrough.errors import InputError
@@ -46,15 +46,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     text = (
         "speed: speed and memory against onnxruntime-genai and plainer loops; "
-        "panel: how soon after a press the step panel is painted (default: speed)"
+        "panel: how soon after a press the step panel is painted; answers: how much "
+        "sense everyday questions get, by the settings of sampling (default: speed)"
     )
-    subjects = ("speed", "panel")
+    subjects = ("speed", "panel", "answers")
     parser.add_argument(
         "subject", nargs="?", default="speed", choices=subjects, help=text
     )
     text = "a model that is listed, or its folder (default: the first of the list)"
     parser.add_argument("--model", metavar="NAME|PATH", help=text)
-    text = "how often everything is measured, in turn; 40 presses each (default: 5)"
+    text = (
+        "how often everything is measured, in turn; 40 presses each, or one seed "
+        "(default: 5, seeds 3)"
+    )
     parser.add_argument("--rounds", type=int, metavar="N", help=text)
     text = "threads for one operator (default: one for each core)"
     parser.add_argument("--threads", type=int, metavar="N", help=text)
@@ -62,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measure(subject: str, model: str | None = None, **given: int) -> Report:
+def _measure(subject: str, model: str | None = None, **given: int) -> Told:
     if given.get("rounds", 1) < 1:
         raise InputError(
             f"rounds must be at least 1, got {given['rounds']}; 5 are a good number"
@@ -76,7 +80,7 @@ def _measure(subject: str, model: str | None = None, **given: int) -> Report:
             'bench`, or `pip install "llm-walkthrough[lab,test]"`'
         ) from error
     with terminal.progress() as show:
-        report: Report = measuring.measure(find(model), show, **given)
+        report: Told = measuring.measure(find(model), show, **given)
     return report
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from benchmarks.engines import Pair
 from llm_walkthrough.views import Table
@@ -64,6 +64,17 @@ def compared(
     ratio = median(ours / theirs for ours, theirs in pairs)
     ours, theirs = (median(side) for side in zip(*pairs, strict=True))
     return Row(what, unit, ours, bar, against, theirs, ratio)
+
+
+class Told(Protocol):
+    """What a benchmark hands over: `str` of it is the table that people read."""
+
+    @property
+    def missed(self) -> Sequence[str]:
+        """A sentence for each bar that is missed."""
+
+    def record(self) -> dict[str, Any]:
+        """Return all fields, ready for JSON."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ as it is made, the figures at the end. Knows nothing of options, terminals or si
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,11 @@ from llm_walkthrough.structured_output import GrammarMask
 from llm_walkthrough.tokenizer import StopText, TextStream, Tokenizer, open_tokenizer
 
 INTERRUPTED = "interrupted"
+SENTENCE_END = "end of a sentence near the limit"
+
+_CLOSING = r"""["'”’»)\]*]*"""  # a quotation, a bracket, bold type
+# two letters before a full stop: neither the "2." of a list nor "e.g." is a sentence
+_SENTENCE = re.compile(rf"[^\W\d_]{{2}}{_CLOSING}[.!?\u3002\uff01\uff1f]{_CLOSING}\s*$")
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Settings:
 
     sampling: Sampling = field(default_factory=Sampling)
     seed: int = 0  # which luck, 0 or more
-    max_new_tokens: int = 512
+    max_new_tokens: int = 256  # in their last quarter, a sentence's end is the answer's
     stop_texts: tuple[str, ...] = ()  # the answer ends before the first of them
     grammar: Grammar | None = None  # what the answer must follow
 
@@ -44,7 +50,7 @@ class Settings:
         if self.max_new_tokens < 1:
             raise InputError(
                 f"the maximum of new tokens must be at least 1, got "
-                f"{self.max_new_tokens}; 512 is enough for most answers"
+                f"{self.max_new_tokens}; 256 are enough for most answers"
             )
         if self.grammar is not None and self.stop_texts:
             raise InputError(
@@ -82,6 +88,25 @@ class Figures:
         )
 
 
+@dataclass(frozen=True)
+class SentenceEnd:
+    """A stop rule: is the limit near, and does the newest token end a sentence?
+
+    Near is the last quarter of the tokens. Few sentences are so long that none ends
+    there, and an answer that breaks off in the middle of one helps nobody.
+    """
+
+    tokenizer: Tokenizer
+    limit: int  # new tokens at most
+
+    def __call__(self, new_tokens: TokenIds) -> bool:
+        """Whether to stop after the last of the tokens that follow the prompt."""
+        if len(new_tokens) <= self.limit * 3 // 4:
+            return False
+        newest = self.tokenizer.decode(new_tokens[-16:])  # enough for a word
+        return _SENTENCE.search(newest) is not None
+
+
 class Answer:
     """One answer in the making.
 
@@ -106,9 +131,12 @@ class Answer:
         self._is_interrupted = False
         self._token_times: list[float] = []
         capacity = _capacity(model, len(prompt), settings.max_new_tokens)
-        processors = settings.sampling.processors()
+        processors = settings.sampling.processors(len(prompt))
         self._mask: GrammarMask | None = None
-        if settings.grammar is not None:
+        if settings.grammar is None:
+            rule = SentenceEnd(tokenizer, settings.max_new_tokens)
+            self._stop_rules[SENTENCE_END] = rule
+        else:
             ends = model.graph.end_tokens
             vocabulary = GrammarVocabulary(tokenizer, model.vocab, ends)
             room = min(settings.max_new_tokens, capacity - len(prompt))

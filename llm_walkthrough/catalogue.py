@@ -32,6 +32,7 @@ MODELS_VARIABLE = "LLM_WALKTHROUGH_MODELS"
 REPOSITORY_MODELS = Path(__file__).resolve().parent.parent / "models"
 INSTALLED_SHARE = Path(sys.prefix, "share", "llm-walkthrough")
 USER_MODELS = Path.home() / ".cache" / "llm-walkthrough" / "models"
+INTRODUCED = USER_MODELS.parent / "introduced"  # there once `ask` has said what answers
 CATALOGUE = "catalogue.toml"
 
 

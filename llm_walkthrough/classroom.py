@@ -40,7 +40,7 @@ class Lesson:
 def open_lesson(variant: Variant = "int4") -> Lesson:
     """Open the default model.
 
-    "int4" is small and fast, "float32" gives the same tokens on every processor.
+    "int4" is small and fast, "float32" gives nearly the same logits everywhere.
 
     Raises:
         InputError: the model is not there, or not whole; says which command to run.

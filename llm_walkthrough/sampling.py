@@ -35,7 +35,7 @@ class Processor(Protocol):
 
 
 class _KnobProcessor:
-    """A processor with one number; its row in `KNOBS` says which numbers are allowed.
+    """A processor whose first field has a row in `KNOBS`: which numbers are allowed.
 
     Raises:
         InputError: the number is out of the range that the row allows.
@@ -52,26 +52,35 @@ class _KnobProcessor:
         return "likeliest" if self == _GREEDY else knob.marked(number)
 
     def _knob_and_number(self) -> tuple[Knob, Any]:
-        [number] = vars(self).values()
+        number, *_ = vars(self).values()
         return next(k for k in KNOBS if isinstance(self, k.processor)), number
 
 
 @dataclass(frozen=True)
 class RepetitionPenalty(_KnobProcessor):
-    """Make tokens that stand in the context already less likely.
+    """Make tokens that were said before less likely.
 
-    A positive logit is divided by the penalty and a negative one multiplied, so that
-    both sink; 1 changes nothing. Formula: Keskar et al. 2019 (CTRL), section 4.1, with
-    the multiplication that later implementations added for negative logits.
+    Said before means: in the context, from position `start` on. Where that is the end
+    of the prompt, the user's own words are not pushed away. A positive logit is divided
+    by the penalty and a negative one multiplied, so that both sink; 1 changes nothing.
+    Formula: Keskar et al. 2019 (CTRL), section 4.1, with the multiplication that later
+    implementations added for negative logits.
     """
 
     penalty: float
+    start: int = 0  # 0 counts the whole context
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start < 0:
+            raise InputError(f"start must be 0 or more, got {self.start}; 0 counts all")
 
     def __call__(self, logits: Logits, context: TokenIds, /) -> Logits:
-        """Return logits [vocab] float32 with every token of `context` penalised."""
-        scores = logits[context]
+        """Return logits [vocab] float32, every token from `start` on penalised."""
+        said = context[self.start :]
+        scores = logits[said]
         penalised = logits.copy()
-        penalised[context] = np.where(
+        penalised[said] = np.where(
             scores > 0, scores / self.penalty, scores * self.penalty
         )
         return penalised
@@ -248,14 +257,14 @@ _GREEDY = TopK(1)
 class Sampling:
     """The usual settings, by the names that most tools use; `KNOBS` describes each.
 
-    The defaults keep a small model from repeating itself and read well. Temperature 0
-    is greedy decoding.
+    With the defaults the model of the course makes most sense, as `benchmarks/answers`
+    counts it. Temperature 0 is greedy decoding.
 
     Raises:
         InputError: a value is out of its range.
     """
 
-    temperature: float = 0.8
+    temperature: float = 0.3
     top_k: int = 40
     top_p: float = 0.9
     min_p: float = 0.0
@@ -265,15 +274,20 @@ class Sampling:
     def __post_init__(self) -> None:
         self.processors()  # each one checks its own value
 
-    def processors(self) -> tuple[Processor, ...]:
-        """Return the processors that are on, in the order in which they are applied."""
+    def processors(self, start: int = 0) -> tuple[Processor, ...]:
+        """Return the processors that are on, in the order in which they are applied.
+
+        The repetition penalty counts tokens from position `start` on; give it the
+        length of the prompt, and only what was said after it is penalised.
+        """
         row: list[Processor] = []
         for knob in KNOBS:
             number = getattr(self, knob.name)
             if number == knob.greedy:
                 row.append(_GREEDY)
             elif number != knob.off:
-                row.append(knob.processor(number))
+                since = (start,) if knob.processor is RepetitionPenalty else ()
+                row.append(knob.processor(number, *since))
         if self.temperature == 0:
             del row[row.index(_GREEDY) + 1 :]  # one token is left, nothing to filter
         return tuple(row)

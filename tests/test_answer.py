@@ -11,17 +11,31 @@ from tiny_folder import CONTEXT, END_TOKENS, write_tiny_folder
 from tiny_tokenizer import byte_level, write_folder
 
 from llm_walkthrough import answer as answering
-from llm_walkthrough.answer import Answer, Figures, Settings, chat_prompt
+from llm_walkthrough.answer import (
+    SENTENCE_END,
+    Answer,
+    Figures,
+    SentenceEnd,
+    Settings,
+    chat_prompt,
+)
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.grammar import regular_expression
 from llm_walkthrough.model import Model
 from llm_walkthrough.sampling import Sampling, TopK
 from llm_walkthrough.stepper import Stepper
-from llm_walkthrough.tokenizer import Tokenizer
+from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
 
 Loaded = tuple[Model, Tokenizer]
 
 GREEDY = Sampling(temperature=0, repetition_penalty=1)
+SENTENCES = (
+    *("Sit down.", "Sit down! ", "**Sit down.**", "(She said: “Sit down.”)"),
+    "\u5750\u4e0b\u3002",  # the same in Chinese
+)
+NO_SENTENCES = (
+    *("Sit down", "Sit down:", "Sit down.\n\n2.", "Sit, e.g.", "A cup is 2."),
+)
 LEVEL = Sampling(temperature=2, top_k=0, top_p=1, repetition_penalty=1)
 
 
@@ -55,6 +69,20 @@ def test_greedy_answer_has_the_tokens_of_the_stepper(loaded: Loaded) -> None:
     assert answer.new_tokens.tolist() == by_hand
 
 
+def test_penalty_leaves_the_words_of_the_prompt_alone(loaded: Loaded) -> None:
+    model, _ = loaded
+    harsh = Sampling(temperature=0, repetition_penalty=10)
+    answer = answered(loaded, Settings(harsh, max_new_tokens=20))
+    made = {}
+    for start in (0, len(answer.prompt)):
+        processors = harsh.processors(start)
+        stepper = Stepper(model, answer.prompt, processors=processors)
+        for _ in answer.new_tokens:
+            stepper.step()
+        made[start] = stepper.new_tokens.tolist()
+    assert answer.new_tokens.tolist() == made[len(answer.prompt)] != made[0]
+
+
 def test_same_seed_repeats_an_answer_as_no_other_does(loaded: Loaded) -> None:
     answers = [answered(loaded, Settings(LEVEL, seed)) for seed in (3, 3, 2)]
     first, again, other = (answer.text for answer in answers)
@@ -70,6 +98,28 @@ def test_limit_stops_after_exactly_that_many_tokens(loaded: Loaded) -> None:
     )
     assert answer.figures.stop_reason == "limit"
     assert answer.new_tokens.tolist() == whole.new_tokens[:limit].tolist()
+
+
+@pytest.mark.parametrize("text", [*SENTENCES, *NO_SENTENCES])
+def test_a_sentence_ends_with_a_word_and_a_full_stop(tmp_path: Path, text: str) -> None:
+    tokenizer = open_tokenizer(write_folder(tmp_path, byte_level()))
+    tokens = tokenizer.encode(text)
+    near, far = SentenceEnd(tokenizer, len(tokens)), SentenceEnd(tokenizer, 1000)
+    assert near(tokens) is (text in SENTENCES)
+    assert not far(tokens)
+
+
+def test_an_answer_near_its_limit_ends_with_its_sentence(loaded: Loaded) -> None:
+    def limited(seed: int) -> Answer:
+        return answered(loaded, Settings(LEVEL, seed, max_new_tokens=16))
+
+    ended = [limited(seed) for seed in range(150)]
+    reasons = {one.figures.stop_reason for one in ended}
+    assert reasons == {"end token", "limit", SENTENCE_END}
+    for answer in ended:
+        is_near = len(answer.new_tokens) in range(13, 17)
+        is_end = re.search(r"[A-Za-z]{2}[.?!]\s*$", answer.text) is not None
+        assert (answer.figures.stop_reason == SENTENCE_END) is (is_near and is_end)
 
 
 def test_end_token_stops_and_is_counted_but_not_shown(loaded: Loaded) -> None:

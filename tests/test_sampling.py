@@ -117,6 +117,16 @@ def test_a_penalty_below_one_favours_what_was_said() -> None:
     assert favoured.tolist() == [2, -0.5]
 
 
+def test_a_penalty_leaves_the_words_before_its_start_alone() -> None:
+    context = np.array([1, 3, 0])  # the prompt is [1, 3], the answer so far [0]
+    after_prompt = RepetitionPenalty(2, start=2)
+    expected = RepetitionPenalty(2)(FOUR, context[2:])
+    np.testing.assert_array_equal(after_prompt(FOUR, context), expected)
+    assert after_prompt(FOUR, context[:2]).tolist() == FOUR.tolist()  # nothing said yet
+    with pytest.raises(InputError, match="start must be 0 or more, got -1; 0 counts"):
+        RepetitionPenalty(2, start=-1)
+
+
 # --- ties and ends --------------------------------------------------------------------
 
 
@@ -344,13 +354,19 @@ def test_the_usual_settings_are_applied_in_the_order_of_the_design() -> None:
     )
 
 
-def test_the_defaults_are_those_that_read_well() -> None:
+def test_the_defaults_are_those_that_make_most_sense() -> None:
     assert Sampling().processors() == (
         RepetitionPenalty(1.1),
-        Temperature(0.8),
+        Temperature(0.3),
         TopK(40),
         TopP(0.9),
     )
+
+
+def test_the_usual_penalty_begins_where_it_is_told_and_nothing_else_changes() -> None:
+    all_tokens, new_tokens = Sampling().processors(), Sampling().processors(41)
+    assert all_tokens[0] == RepetitionPenalty(1.1, start=0)
+    assert new_tokens == (RepetitionPenalty(1.1, start=41), *all_tokens[1:])
 
 
 def test_temperature_zero_is_greedy_and_the_filters_are_checked_all_the_same() -> None:

@@ -106,8 +106,12 @@ def _add_ask_options(option: AddOption) -> None:
     _add_prompt_and_model(option, "the question; - or none: from standard input")
     text = "end the answer before this text; may be given several times"
     option("--stop", action="append", dest="stop_texts", metavar="TEXT", help=text)
+    most = (
+        "the most tokens to make; without a grammar, an answer ends with a sentence "
+        "in the last quarter of them (default: 256)"
+    )
     for name, kind, metavar, text in (
-        ("max-new-tokens", int, "N", "the most tokens to make (default: 512)"),
+        ("max-new-tokens", int, "N", most),
         ("json-schema", Path, "FILE", "the answer is JSON that this schema describes"),
         ("regex", str, "PATTERN", "the whole answer matches this regular expression"),
         ("lark", Path, "FILE", "the answer follows this Lark grammar, from rule start"),
@@ -122,7 +126,7 @@ def _add_knobs(option: AddOption) -> None:
     for knob in KNOBS:
         in_words = f"default: {getattr(Sampling, knob.name)}; {knob.off} is off"
         if knob.greedy is not None:
-            in_words += f", {knob.greedy} is greedy"
+            in_words += f", {knob.greedy} is greedy, without penalty unless you set one"
         text, metavar = f"{knob.help} ({in_words})", "N" if knob.kind is int else "X"
         option(f"--{knob.label}", type=knob.kind, metavar=metavar, help=text)
 

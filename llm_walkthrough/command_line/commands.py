@@ -171,6 +171,8 @@ def ask(options: Namespace) -> int:
     text, settings = _prompt_text(options), _settings(options)
     model, tokenizer, prompt = _loaded(options, text)
     answer = answering.Answer(model, tokenizer, prompt, settings)
+    if "model" not in options and not options.json:
+        _introduce()
     _make(answer, shows=not options.json)
     if options.json:
         answer.require_whole()  # before anything is written: half of it would not parse
@@ -228,6 +230,23 @@ def _loaded(options: Namespace, text: str) -> tuple[Model, Tokenizer, TokenIds]:
     return model, tokenizer, tokenizer.encode(text)
 
 
+def _introduce() -> None:
+    """Tell once on each machine what the default model is, and what it is not."""
+    from llm_walkthrough.catalogue import INTRODUCED, entries
+
+    if INTRODUCED.exists():
+        return
+    model = entries()[0]
+    terminal.note(
+        f"{model.title} answers: a toy with {model.parameters / 1e6:.0f} million "
+        "parameters, fluent and often wrong. For another model see `llm-walkthrough "
+        "models list` and `llm-walkthrough models fetch NAME`."
+    )
+    with contextlib.suppress(OSError):  # where nothing can be kept, it is told again
+        INTRODUCED.parent.mkdir(parents=True, exist_ok=True)
+        INTRODUCED.touch()
+
+
 def _make(answer: Answer, *, shows: bool) -> None:
     """Make the answer; Ctrl-C ends it and keeps what there is."""
     try:
@@ -262,7 +281,10 @@ def _settings(options: Namespace) -> Settings:
     from llm_walkthrough.answer import Settings
     from llm_walkthrough.sampling import Sampling
 
-    sampling = Sampling(**_given(options, *vars(Sampling())))
+    given = _given(options, *vars(Sampling()))
+    if given.get("temperature") == 0:  # the model's own likeliest token
+        given = {"repetition_penalty": 1.0, **given}
+    sampling = Sampling(**given)
     others = _given(options, *vars(Settings()))
     return Settings(sampling, grammar=_grammar(options), **others)
 

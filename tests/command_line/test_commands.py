@@ -28,6 +28,7 @@ from llm_walkthrough.tokenizer import TextStream
 Ask = Callable[..., dict[str, Any]]
 Capture = pytest.CaptureFixture[str]
 QUESTION = "Give me a short yoga routine for lower back pain."
+SMOLLM2 = ("--model", "smollm2")
 CLI = [sys.executable, "-m", "llm_walkthrough.command_line.cli"]
 FIGURES = re.compile(
     r"prompt \d+ tokens, [\d.]+ tokens/s; answer \d+ tokens, [\d.]+ tokens/s; "
@@ -75,12 +76,45 @@ def test_json_tells_everything_needed_to_repeat_the_answer(ask: Ask, tiny: str) 
     assert record["settings"] == {
         "sampling": vars(Sampling(temperature=1.5, top_k=0)),
         "seed": 7,
-        "max_new_tokens": 512,
+        "max_new_tokens": 256,
         "stop_texts": ["q"],
         "grammar": None,
     }
     assert record["model"] == tiny
     assert ask("Hello", *options)["answer"] == record["answer"]
+
+
+def test_temperature_0_has_no_penalty_unless_one_is_given(ask: Ask) -> None:
+    def penalty(*options: str) -> float:
+        settings = ask("Hello", "--max-new-tokens", "1", *options)["settings"]
+        return float(settings["sampling"]["repetition_penalty"])
+
+    assert penalty() == Sampling().repetition_penalty != 1
+    assert penalty("--temperature", "0") == 1
+    assert penalty("--temperature", "0", "--repetition-penalty", "1.3") == 1.3
+
+
+def test_the_first_answer_of_the_default_model_says_that_it_is_a_toy(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny: str
+) -> None:
+    monkeypatch.setattr(catalogue, "find", lambda _name: Path(tiny))
+    monkeypatch.setattr(catalogue, "INTRODUCED", tmp_path / "new" / "introduced")
+
+    def told(*options: str) -> str:
+        assert cli.main(["ask", "Hello", "--max-new-tokens", "3", *options]) == 0
+        *before, figures = capsys.readouterr().err.splitlines(keepends=True)
+        assert FIGURES.fullmatch(figures)
+        return "".join(before)
+
+    assert told("--model", tiny) == ""  # whoever names a model knows it
+    first = told()
+    assert re.search(r"SmolLM2.*a toy with 135 million .*models fetch NAME", first)
+    assert first.count("\n") == 1
+    assert told() == ""
+    no_folder = tmp_path / "file"
+    no_folder.touch()
+    monkeypatch.setattr(catalogue, "INTRODUCED", no_folder / "introduced")
+    assert told() == told() == first  # nothing can be kept there
 
 
 def test_json_shows_prompt_and_answer_as_ids_and_as_tokens(ask: Ask, tiny: str) -> None:
@@ -288,7 +322,7 @@ def test_lab_without_jupyterlab_says_how_to_get_it(
 
 @pytest.mark.model
 def test_real_answer_in_a_pipe_is_plain_text_with_figures_beside_it() -> None:
-    ended = run("ask", QUESTION, "--max-new-tokens", "24")
+    ended = run("ask", QUESTION, *SMOLLM2, "--max-new-tokens", "24")
     assert ended.returncode == 0
     assert len(ended.stdout.split()) > 10
     assert "\x1b" not in ended.stdout
@@ -297,7 +331,7 @@ def test_real_answer_in_a_pipe_is_plain_text_with_figures_beside_it() -> None:
 
 @pytest.mark.model
 def test_real_answer_is_repeated_by_its_seed() -> None:
-    words = ("ask", QUESTION, "--max-new-tokens", "16", "--seed")
+    words = ("ask", QUESTION, *SMOLLM2, "--max-new-tokens", "16", "--seed")
     first, again, other = (run(*words, seed).stdout for seed in ("5", "5", "6"))
     assert first == again != other
 
@@ -305,7 +339,8 @@ def test_real_answer_is_repeated_by_its_seed() -> None:
 @pytest.mark.model
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to whole consoles")
 def test_real_answer_streams_and_ctrl_c_keeps_it() -> None:
-    command = [*CLI, "ask", QUESTION, "--max-new-tokens", "4000", "--temperature", "0"]
+    words = ("--max-new-tokens", "4000", "--temperature", "0")
+    command = [*CLI, "ask", QUESTION, *SMOLLM2, *words]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, bufsize=0) as process:
         assert process.stdout is not None
@@ -324,7 +359,14 @@ def test_real_answer_in_json_parses_also_when_its_limit_is_near(tmp_path: Path) 
     schema = tmp_path / "schema.json"
     item = {"type": "string", "minLength": 1}
     schema.write_text(json.dumps({"type": "array", "items": item, "minItems": 3}))
-    words = ("ask", QUESTION, "--json-schema", str(schema), "--max-new-tokens")
+    words = (
+        "ask",
+        QUESTION,
+        *SMOLLM2,
+        "--json-schema",
+        str(schema),
+        "--max-new-tokens",
+    )
     for limit in ("20", "64"):
         ended = run(*words, limit)
         assert ended.returncode == 0

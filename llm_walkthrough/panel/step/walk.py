@@ -357,7 +357,8 @@ class Walk(Turning[Desk], Stepping[Desk]):
         return self._step_rest
 
     def _settings_to_stepper(self, desk: Desk) -> None:
-        self.stepper.processors = (*self._first_processors, *_processors(desk.sampling))
+        usual = _processors(desk.sampling, self.stepper.prompt_length)
+        self.stepper.processors = (*self._first_processors, *usual)
         self.stepper.seed = desk.seed
 
     def _score(self, token: int, found: Distribution) -> watched.Score:
@@ -373,8 +374,8 @@ class Walk(Turning[Desk], Stepping[Desk]):
 
 
 @lru_cache(maxsize=1)  # asked for several times in each step
-def _processors(sampling: Sampling) -> tuple[Processor, ...]:
-    return sampling.processors()
+def _processors(sampling: Sampling, start: int) -> tuple[Processor, ...]:
+    return sampling.processors(start)
 
 
 def _one_of(known: Iterable[str], wanted: object) -> str:

@@ -103,7 +103,7 @@ class Wandering(RuleBasedStateMachine):
         runs, stepper = self.model.num_runs, self.one.stepper
         turn(self.one, knob.name, low + (high - low) * share / 4)
         assert (self.one.now.notice.text, self.model.num_runs) == ("", runs)
-        processors = self.one.now.sampling.processors()
+        processors = self.one.now.sampling.processors(stepper.prompt_length)
         assert stepper.processors == processors
         processed = process(stepper.logits, stepper.tokens, processors)
         shown = now(self.one).draw.probabilities
@@ -218,8 +218,9 @@ TestWandering.settings = settings(
 def test_steps_make_the_tokens_that_a_plain_stepper_makes() -> None:
     one = walk(seed=5)
     steps(one, 12)
-    sampling = Sampling(2, 0, 1)
-    plain = Stepper(toy(), PROMPT, processors=sampling.processors(), seed=5)
+    # the penalty leaves the words of the prompt alone
+    processors = Sampling(2, 0, 1).processors(len(PROMPT))
+    plain = Stepper(toy(), PROMPT, processors=processors, seed=5)
     assert made(one) == [step.token for step in plain.run(12)]
 
 
