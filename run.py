@@ -1,6 +1,6 @@
 """Sets up everything that the course needs, then does one job.
 
-    python3 run.py                    open JupyterLab on notebooks/
+    python3 run.py                    open your copy of the course in JupyterLab
     python3 run.py ask "a question"   let the model answer in this terminal
     python3 run.py test               run every check that there is
     python3 run.py notebooks          execute all notebooks and save them in place

@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,13 +115,25 @@ def started_lab(home: Path, root: Path) -> Iterator[Lab]:
     Raises:
         InputError: it does not start.
     """
-    words = ["lab", "--no-browser", "--allow-root", f"--port={_free_port()}"]
+    with _started(home, root, Path.cwd(), f"--ServerApp.root_dir={root}") as lab:
+        yield lab
+
+
+@contextmanager
+def started_course(home: Path, clone: Path) -> Iterator[Lab]:
+    """The same in a clone of the repository, on the learner's copy of its notebooks."""
+    with _started(home, clone, clone) as lab:
+        yield lab
+
+
+@contextmanager
+def _started(home: Path, root: Path, clone: Path, *further: str) -> Iterator[Lab]:
+    words = ["lab", "--no-browser", "--allow-root", f"--port={_free_port()}", *further]
     command = [sys.executable, "-m", "llm_walkthrough.command_line.cli", *words]
-    command.append(f"--ServerApp.root_dir={root}")
     log, environment = home / "log", own_environment(home)
     with log.open("wb") as file:
         process = subprocess.Popen(  # noqa: S603 - our own command
-            command, env=environment, stdout=file, stderr=subprocess.STDOUT
+            command, cwd=clone, env=environment, stdout=file, stderr=subprocess.STDOUT
         )
     try:
         address = _address_in(log, process)
@@ -159,12 +171,19 @@ def _free_port() -> int:
 
 
 def _address_in(log: Path, process: subprocess.Popen[bytes]) -> str:
-    """Wait until the server says where it is."""
+    """Wait until the server has said where it is, and listens there."""
     pattern = re.compile(rf"http://{re.escape(LOOPBACK)}:\d+/lab\S+token=\w+")
     end = time.monotonic() + SECONDS_TO_START
     while time.monotonic() < end and process.poll() is None:
         found = pattern.search(log.read_text("utf-8"))
-        if found is not None:
+        if found is not None and _listens(urlsplit(found[0]).port or 0):
             return found[0]
         time.sleep(0.1)
     raise InputError(f"JupyterLab does not start; it said:\n{log.read_text('utf-8')}")
+
+
+def _listens(port: int) -> bool:
+    with suppress(ConnectionRefusedError):
+        socket.create_connection((LOOPBACK, port)).close()
+        return True
+    return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from launcher.places import PINS, PYTHON, ROOT, STAMP, TEST_PINS, models_folder
@@ -43,9 +44,10 @@ def read_stamp() -> dict[str, Any]:
     """Read what the last set-up noted; empty if it did not get that far."""
     try:
         stamp = json.loads(STAMP.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return stamp if isinstance(stamp, dict) else {}
+    is_ours = isinstance(stamp, dict) and isinstance(stamp.get("version", []), list)
+    return stamp if is_ours else {}
 
 
 def write_stamp(stamp: dict[str, Any]) -> None:
@@ -66,7 +68,7 @@ def is_sound(stamp: dict[str, Any]) -> bool:
         stamp.get("root") == str(ROOT)
         and isinstance(stamp.get("installed"), dict)
         and PYTHON.exists()
-        and os.access(real, os.F_OK)
+        and Path(base).exists()
         and os.path.realpath(base) == real
     )
 

@@ -6,9 +6,11 @@ nothing of how a pack is written: `tools/pack.py` does that.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 PACK_NAME = "llm-walkthrough-pack"
 FACTS, SUMS = "pack.json", "SHA256SUMS"
+# what systems and Python leave behind is neither written nor checked
+UNLISTED = re.compile(r"(^|/)(\.|__pycache__/|Thumbs\.db$|desktop\.ini$)")
 
 
 def pack_facts() -> dict[str, Any]:
@@ -35,22 +39,45 @@ def pack_facts() -> dict[str, Any]:
     }
 
 
-def find_pack() -> Path | None:
+def find_wheels() -> dict[str, str]:
     """Find the pack that is named, or one that stands in, beside or around the course.
 
+    Returns its wheels, `numpy==2.3.5` to a name and a file; none if there is no pack.
     Raises Stop if it was damaged, or is for other computers than this one.
     """
     named = os.environ.get("LLM_WALKTHROUGH_PACK")
     beside = [ROOT / PACK_NAME, ROOT.parent / PACK_NAME, ROOT.parent]
-    for folder in [Path(named)] if named else beside:
+    for folder in [Path(named).resolve()] if named else beside:
         if (folder / FACTS).is_file():  # written last: the pack is finished
             say(f"Checking the pack in {folder}.")
+            wheels = whole_wheels(folder)
             require_fit(folder)
-            require_whole(folder)
-            return folder
+            return dict(map(with_file, wheels))
     if named:
         raise Stop(f"{named} is no pack: `python3 run.py pack FOLDER` writes one.")
-    return None
+    return {}
+
+
+def whole_wheels(folder: Path) -> list[Path]:
+    """List the wheels; raises Stop unless the files are exactly those written.
+
+    A course that was set up from inside its pack is its learner's from then on.
+    """
+    sums, is_in_use = {SUMS: ""}, folder / "course" == ROOT and read_stamp()
+    with contextlib.suppress(OSError, ValueError):  # what is not read is missing
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        pairs = [line.split("  ", 1) for line in lines]
+        sums = {name: sha256 for sha256, name in pairs}
+    for name in sorted(files_in(folder) | sums.keys()):
+        path = folder / name
+        if not (is_in_use and name.startswith("course/")) and (
+            not path.is_file() or file_digest(path) != sums.get(name)
+        ):
+            raise Stop(
+                f"{name} in the pack {folder} is damaged, missing or not part of it: "
+                f"copy the pack again, into a new folder."
+            )
+    return [folder / name for name in sums if name.endswith(".whl")]
 
 
 def require_fit(folder: Path) -> None:
@@ -65,17 +92,18 @@ def require_fit(folder: Path) -> None:
             )
 
 
-def require_whole(folder: Path) -> None:
-    """Stop unless the wheels are exactly those that were written."""
-    lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-    sums = {name: sha256 for sha256, name in (line.split("  ", 1) for line in lines)}
-    found = {f"wheels/{wheel.name}" for wheel in folder.glob("wheels/*.whl")}
-    for name in sorted(found | sums.keys()):
-        if name not in found or file_digest(folder / name) != sums.get(name):
-            raise Stop(
-                f"{name} in the pack {folder} is damaged or missing: copy the pack "
-                f"again."
-            )
+def files_in(folder: Path) -> set[str]:
+    """Name all that a pack holds, but for the sums."""
+    every = (path for path in folder.rglob("*") if not path.is_dir())
+    names = {path.relative_to(folder).as_posix() for path in every} - {SUMS}
+    return {name for name in names if not UNLISTED.search(name)}
+
+
+def with_file(wheel: Path) -> tuple[str, str]:
+    """Tell which pin a wheel is, and that pin with the wheel's full name."""
+    name, version = f"{wheel.name}-".split("-")[:2]
+    name = re.sub(r"[-_.]+", "-", name).lower()
+    return f"{name}=={version}", f"{name} @ {wheel.as_uri()}"
 
 
 def file_digest(path: Path) -> str:

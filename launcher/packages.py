@@ -7,6 +7,7 @@ so that mirrors, proxies and packs count for both. None is ever written to a fil
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 
     from launcher.workshop import Workshop
 
+PIN = re.compile(r"^[\w.-]+==[\w.+-]+", re.MULTILINE)
 # Linked to this folder, so that an edit counts at once. Its build needs setuptools,
-# which is pinned, and so no network.
-LINK = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
+# which is pinned, and so no network. A URI, since a path that ends in `[1]` is read as
+# a request for extras.
+LINK = ["--no-deps", "--no-build-isolation", "--editable", ROOT.as_uri()]
 # pip's own parser, since it alone knows which of its files and variables wins.
 ASK_PIP = """
 import json, subprocess, sys
@@ -40,26 +43,34 @@ def pip(*words: str) -> list[str]:
     return [str(PYTHON), "-u", "-m", "pip", "--require-virtualenv", *words]
 
 
-def pins(*files: str) -> list[str]:
+def pins(wheels: dict[str, str], *files: str) -> list[str]:
     """Write the options that ask for what some requirements files pin.
 
     The pins are complete and all have wheels: nobody need look for dependencies, nor
-    ever start a compiler.
+    ever start a compiler. The wheels of a pack are asked for by their full names.
     """
-    named = [word for name in files for word in ("-r", str(ROOT / name))]
-    return ["--no-deps", "--only-binary=:all:", *named]
+    options = ["--no-deps", "--only-binary=:all:"]
+    for name in files:
+        path = ROOT / name
+        if wheels:
+            text = path.read_text(encoding="utf-8")
+            path = VENV / name  # those for other platforms have no wheel
+            path.write_text(PIN.sub(lambda p: wheels.get(p[0], p[0]), text), "utf-8")
+        options += ["-r", str(path)]
+    return options
 
 
 def install_with_pip(files: list[str], workshop: Workshop) -> None:
     """Install what some files pin, and the package; raises Stop if that fails."""
-    workshop.check(pip("install", *pins(*files)))
+    workshop.check(pip("install", *pins(workshop.wheels, *files)))
     workshop.check(pip("install", *LINK))
 
 
 def fetch_uv(workshop: Workshop) -> bool:
     """Install uv; returns whether it can be had here."""
     try:  # without a network, pip says so in the end; no need to wait for it twice
-        workshop.check(pip("install", "--quiet", "--retries=2", *pins(UV_PIN)))
+        words = ["--quiet", "--retries=2", *pins(workshop.wheels, UV_PIN)]
+        workshop.check(pip("install", *words))
     except Stop:
         return False
     return True
@@ -79,7 +90,8 @@ def install_with_uv(files: list[str], workshop: Workshop) -> bool:
     uv = [str(PYTHON), "-m", "uv", "pip", "install", "--python", str(PYTHON)]
     if options["no_index"]:
         uv.append("--no-index")
-    statuses = (workshop.run([*uv, *w], **settings) for w in (pins(*files), LINK))
+    wanted = (pins(workshop.wheels, *files), LINK)
+    statuses = (workshop.run([*uv, *words], **settings) for words in wanted)
     return not any(statuses)  # the first that fails is the last
 
 

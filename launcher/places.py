@@ -16,8 +16,11 @@ LOCK = VENV / "run.lock"
 
 PINS, TEST_PINS = "requirements.txt", "requirements-test.txt"
 UV_PIN = "requirements-uv.txt"
-CATALOGUE = (ROOT / "models" / "catalogue.toml").read_text(encoding="utf-8")
-MODEL = re.findall(r'^name = "(.+)"$', CATALOGUE, re.MULTILINE)[0]
+CATALOGUE = ROOT / "models" / "catalogue.toml"
+# whoever needs it finds out whether it is damaged
+LISTED = CATALOGUE.read_text("utf-8", "replace") if CATALOGUE.is_file() else ""
+MODEL = "".join(re.findall(r'^name = "([\w.-]+)"$', LISTED, re.MULTILINE)[:1])
+MODEL_WHEELS = set(re.findall(r'"([\w.-]+==[\w.-]+)"', LISTED))
 INT4, FLOAT32 = f"{MODEL}-int4", f"{MODEL}-float32"
 
 

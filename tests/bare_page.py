@@ -191,6 +191,11 @@ class Bare:
             self.action(action).first.click(delay=PRESS)
         self.settle()
 
+    def more(self, action: str) -> None:
+        """Press a button of the menu."""
+        self.panel.locator(".lw-more summary").click(delay=PRESS)
+        self.action(action).click(delay=PRESS)
+
     def press_run(self) -> None:
         """Press Run, and wait for the first answer only."""
         self.action("run").click(delay=PRESS)

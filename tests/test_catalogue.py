@@ -107,6 +107,13 @@ def test_an_absent_or_damaged_model_names_the_command_that_makes_it(
     assert (models / "tiny-model-int4" / "model.onnx.data").read_bytes() == whole
 
 
+@pytest.mark.parametrize("damage", [b"", b"\xff", b"[[model]]\nname = 3", b"model = 1"])
+def test_a_damaged_catalogue_is_named(models: Path, damage: bytes) -> None:
+    (models / "catalogue.toml").write_bytes(damage)
+    with pytest.raises(InputError, match=r"catalogue\.toml is damaged"):
+        find("tiny")
+
+
 @pytest.mark.usefixtures("models")
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"no model gpt-9.*tiny-model-int4"):

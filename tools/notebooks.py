@@ -39,7 +39,9 @@ def find_notebooks(names: Sequence[str] = (), folder: Path = FOLDER) -> list[Pat
         InputError: there is no notebook of that name.
     """
     lessons, solutions = folder.glob("*.ipynb"), folder.glob("solutions/*.ipynb")
-    every = [*sorted(lessons), *sorted(solutions)]
+    # the start page has no number, and is read first
+    in_order = sorted(lessons, key=lambda file: (file.stem != "start", file.stem))
+    every = [*in_order, *sorted(solutions)]
     wanted = [name.removesuffix(".ipynb").removeprefix("notebooks/") for name in names]
     for name in wanted:
         if not any(name in _names(file, folder) for file in every):
@@ -81,8 +83,9 @@ def strip(notebook: NotebookNode) -> NotebookNode:
     stripped = copy.deepcopy(notebook)
     stripped.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     for cell in stripped.cells:
-        tags = cell.metadata.get("tags")
-        cell.metadata = {"tags": tags} if tags else {}
+        kept = {"tags": cell.metadata.get("tags")}
+        kept["jupyter"] = _folded(cell)
+        cell.metadata = {name: value for name, value in kept.items() if value}
         for output in cell.get("outputs", []):
             _strip_output(output)
     return stripped
@@ -133,6 +136,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
+
+
+def _folded(cell: NotebookNode) -> dict[str, bool]:
+    """Return what keeps the source of a cell out of sight, where that was wished."""
+    hidden = cell.metadata.get("jupyter", {}).get("source_hidden")
+    return {"source_hidden": True} if hidden else {}
 
 
 def _names(file: Path, folder: Path) -> set[str]:

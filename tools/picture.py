@@ -37,7 +37,7 @@ def main() -> int:
         chromium = playwright.chromium.launch(
             executable_path=find_chromium(), args=FLAGS
         )
-        page = chromium.new_page(viewport={"width": 1140, "height": 900})
+        page = chromium.new_page(viewport={"width": 864, "height": 800})
         page.goto(file.as_uri())
         page.locator(".lw-panel").screenshot(path=FOLDER / "step_panel.png")
         chromium.close()

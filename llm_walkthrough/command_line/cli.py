@@ -55,7 +55,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     option = _add(add, "step", commands.step, "Open the step panel in the browser.")
     if "step" in words[:1]:
         _add_step_options(option)
-    text = "Open JupyterLab on the notebooks; further options go to JupyterLab."
+    text = "Open your copy of the course; further options go to JupyterLab."
     _add(add, "lab", commands.lab, text)
     _add_models(add)
     text = "Tell whether this machine is ready, and what to do if not."

@@ -45,10 +45,10 @@ def doctor(options: Namespace) -> int:
 
 
 def lab(options: Namespace) -> int:
-    """Run JupyterLab on the notebooks, for this machine only, until it is stopped.
+    """Run JupyterLab on the learner's course, for this machine only, until stopped.
 
     Raises:
-        InputError: JupyterLab or the notebooks are not there.
+        InputError: JupyterLab, the notebooks or a place for copies are not there.
     """
     if not NOTEBOOKS.is_dir():
         raise InputError(
@@ -57,6 +57,7 @@ def lab(options: Namespace) -> int:
         )
     try:
         labapp = import_module("jupyterlab.labapp")
+        from llm_walkthrough.command_line.my_course import start_page
     except ImportError as error:
         raise InputError(
             f"JupyterLab cannot be loaded ({error}); run `python3 run.py`, or "
@@ -64,17 +65,17 @@ def lab(options: Namespace) -> int:
         ) from error
     folders = filter(None, (os.environ.get("JUPYTER_CONFIG_PATH"), str(JUPYTER_CONFIG)))
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(folders)
-    usual = {
-        "ServerApp.ip": "127.0.0.1",
-        # the whole repository, since the notebooks link to the modules
-        "ServerApp.root_dir": NOTEBOOKS.parent,
-        "LabApp.default_url": f"/lab/tree/{NOTEBOOKS.name}",
-    }
-    if getattr(os, "geteuid", os.getpid)() == 0:  # in a container, as a rule
-        usual["ServerApp.allow_root"] = True
     # JupyterLab refuses an option that is given twice, also by its short name
     words = [word.lstrip("-").partition("=")[0] for word in options.jupyter_arguments]
     written = {labapp.LabApp.aliases.get(word, word) for word in words}
+    usual = {"ServerApp.ip": "127.0.0.1"}
+    if "ServerApp.root_dir" not in written:
+        # the whole repository, since the notebooks link to the modules
+        root, page = NOTEBOOKS.parent, start_page(NOTEBOOKS, terminal.note)
+        usual["ServerApp.root_dir"] = str(root)
+        usual["LabApp.default_url"] = f"/lab/tree/{page.relative_to(root).as_posix()}"
+    if getattr(os, "geteuid", os.getpid)() == 0:  # in a container, as a rule
+        usual["ServerApp.allow_root"] = "True"
     kept = [f"--{name}={usual[name]}" for name in usual if name not in written]
     labapp.LabApp.launch_instance([*kept, *options.jupyter_arguments])
     return OK

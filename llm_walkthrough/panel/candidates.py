@@ -22,10 +22,10 @@ from llm_walkthrough.panel.watched import Score, scores
 from llm_walkthrough.sampling import Processor, Sampling, TopK, softmax, uniform
 from llm_walkthrough.stepper import Draw
 
-SHOWN = 12
+SHOWN = 8
 """Candidates that are listed."""
 
-SURVIVORS = 6
+SURVIVORS = 4
 """Of these, so many are the likeliest in the end, however unlikely before."""
 
 ON_THE_BAR = 40

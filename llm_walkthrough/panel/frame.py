@@ -8,7 +8,8 @@ Knows nothing of what a panel shows between its head and its foot.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +32,9 @@ _CONTROLS = {  # by the action: text, key, further classes
 STYLE = (Path(__file__).parent / "panel.css").read_text(encoding="utf-8")
 SCRIPT = (Path(__file__).parent / "panel.js").read_text(encoding="utf-8")
 
+_TINTS = (0.05, 0.2, 0.5, 0.8)
+"""Where the tint of a chip becomes darker, as a probability."""
+
 SHOWN_OF_PROMPT = 96
 SHOWN_OF_MADE = 160
 SHOWN_OF_FUTURE = 24
@@ -46,24 +50,28 @@ def framed(  # noqa: PLR0913 - all but two have a default
     title: str,  # what the panel is, for whoever does not see it
     where: str = "",  # HTML: where the learner stands; without it there is no head
     buttons: Sequence[str] = (),
-    others: Sequence[str] = (),  # a second group of buttons
+    more: Sequence[str] = (),  # what is seldom pressed, behind one more button
+    above: str = "",  # HTML: between head and notice, such as a `text_field`
     hint: Notice | str = "",  # stands there if nothing is to be said of the action
-    ask: str = "",  # HTML: where a text of one's own is written
     is_large: bool = False,
     tick: int | None = None,  # milliseconds until a run asks for the next step
     inside: str = "",  # HTML; written last, so that it can tell the time until then
 ) -> str:
     """Put the parts of a panel into its frame."""
-    groups = [f"<div>{''.join(group)}</div>" for group in (buttons, others) if group]
+    menu = (
+        '<details class="lw-more"><summary class="lw-button">More ▾</summary>'
+        f"<div>{''.join(more)}</div></details>"
+    )
     head = (
-        f'<div class="lw-head">{"".join(groups)}<p class="lw-where">{where}</p></div>'
+        f'<div class="lw-head"><div>{"".join(buttons)}{menu if more else ""}</div>'
+        f'<p class="lw-where">{where}</p></div>'
     )
     said = now.notice if now.notice.text else hint
     if isinstance(said, str):
         said = Notice(said, "hint")
     return element(
         "div",
-        f"{head if where else ''}{ask}{_notice(said)}{inside}",
+        f"{head if where else ''}{above}{_notice(said)}{inside}",
         class_="lw-panel lw-large" if is_large else "lw-panel",
         role="group",
         aria_label=title,
@@ -215,6 +223,30 @@ def select(action: str, label: str, options: Iterable[str], chosen: str) -> str:
     return element("select", listed, class_="lw-select", **named)
 
 
+def tabs(action: str, labels: Mapping[str, str], chosen: str, inside: str) -> str:
+    """Write a row of tabs, by name, and what the chosen one shows."""
+    listed = "".join(
+        element(
+            "button",
+            html.escape(label),
+            type="button",
+            role="tab",
+            class_="lw-tab",
+            tabindex=-1,
+            data_item="tabs",
+            data_action=action,
+            data_value=f'"{name}"',
+            aria_selected=name == chosen,
+        )
+        for name, label in labels.items()
+    )
+    shown = {"role": "tabpanel", "aria_label": chosen, "tabindex": 0}
+    return (
+        f'<div class="lw-tabs" role="tablist">{listed}</div>'
+        f"{element('div', inside, class_='lw-tab-panel', **shown)}"
+    )
+
+
 # --- tokens as chips, and the text that they make ----------------------------------
 @dataclass(frozen=True)
 class StreamedText:
@@ -236,6 +268,11 @@ def text_box(text: StreamedText, label: str = "Text so far") -> str:
         '<div class="lw-text" data-follow tabindex="0" role="group" '
         f'aria-label="{label}"><bdi>{words}</bdi>{held}</div>'
     )
+
+
+def tint(probability: float) -> str:
+    """Return the class of a chip whose token was so likely."""
+    return f"lw-t{bisect_right(_TINTS, probability)}"
 
 
 def chip(piece: str) -> str:
@@ -264,14 +301,12 @@ def token_chip(
     style: str,  # classes
     words: str,  # what is known of it
     back_to: int | None = None,  # tokens that are kept at a click, None: no click
-    width: int = 0,  # of the line below it, in percent
 ) -> str:
     """Write one chip that can be reached, and clicked if a click goes back to it."""
     can_go = back_to is not None
-    line = f'<i style="width:{width}%"></i>' if can_go else ""
     return "<li>" + element(
         "button",
-        f"<bdi>{shortened(piece)}</bdi>{line}",
+        f"<bdi>{shortened(piece)}</bdi>",
         type="button",
         class_=f"lw-chip {style}",
         tabindex=-1,

@@ -19,7 +19,7 @@ from llm_walkthrough.plots import Plot, candidate_bars, cumulative_bar
 from llm_walkthrough.sampling import KNOBS, uniform
 from llm_walkthrough.views import Vocabulary
 
-_PLOTTED, _PLOTTED_ON_BAR = 10, 60  # candidates in the picture without a kernel
+_PLOTTED_ON_BAR = 60  # candidates in the picture without a kernel
 _WIDE_ENOUGH = 0.09  # of the bar, for a token to be written on it
 _PENALTY, _TEMPERATURE = "RepetitionPenalty", "Temperature"
 _HIDDEN_BAR = '<div class="lw-u-row lw-invisible"></div><div class="lw-line"></div>'
@@ -44,7 +44,7 @@ def candidates_section(
             f"{_bar(found, vocabulary, own_u=own_u)}"
         )
     return (
-        '<section class="lw-candidates"><h4>What may come next</h4>'
+        '<section class="lw-candidates" aria-label="What may come next">'
         f"{drawn}{sliders(knobs)}</section>"
     )
 
@@ -88,19 +88,19 @@ def take_button(token: int, piece: str, position: int, name: str, tip: str) -> s
 # --- the processors ----------------------------------------------------------------
 def _stages(found: Distribution, *, is_hidden: bool = False) -> str:
     """Draw the row of processors, each with the number of tokens that it leaves."""
-    model = ("the model", len(found.draw.probabilities))
+    model = ("model", len(found.draw.probabilities))
     stages = [model, *((stage.label, stage.survivors) for stage in found.stages)]
     items = []
     for number, (words, left) in enumerate(stages, start=-1):
         stage = element(
             "button",
-            f"{html.escape(words)} <b>{left:,}</b>",
+            f"<span>{html.escape(words)}</span> <b>{left:,}</b>",
             type="button",
             class_="lw-stage",
             data_action="stage",
             data_value=number,
             aria_pressed=number == found.looked_at,
-            title="show the probabilities after this",
+            title=f"{words} leaves {left:,} tokens; show the probabilities after it",
         )
         items.append(f"<li>{stage}</li>")
     style = "lw-stages lw-invisible" if is_hidden else "lw-stages"
@@ -127,7 +127,7 @@ def _table(found: Distribution, vocabulary: Vocabulary, *, can_take: bool) -> st
         '<th class="lw-num">logit</th><th class="lw-num lw-seldom">penalty</th>'
         '<th class="lw-num lw-opt">÷ T</th>'
         f'<th class="lw-bars">▭ model ▬ {html.escape(shown)}</th>'
-        '<th class="lw-num">% model</th><th class="lw-num">% now</th>'
+        '<th class="lw-num lw-share">% model</th><th class="lw-num">% now</th>'
         '<th class="lw-fate"><span class="lw-sr">what becomes of it</span></th>'
         f"</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
@@ -214,9 +214,9 @@ def _bar(found: Distribution, vocabulary: Vocabulary, *, own_u: bool) -> str:
         others = np.count_nonzero(found.draw.probabilities) - len(pieces)
         segments += _segment("lw-seg lw-rest", f"{others:,} other tokens", found.rest)
     words = ", ".join(f"{piece} {percent(share)} %" for piece, share in pieces[:5])
-    says = f"u = {u:.3f} picks {drawn}"
+    says, below = f"u = {u:.3f} picks {drawn}", "drag u, or"
     if found.is_greedy:
-        says = f"greedy: {drawn} is the likeliest, u is not looked at"
+        says = below = f"greedy: {drawn} is the likeliest, u is not looked at"
     moved = slider("u", "u, the random number", u, (0, 1, "any"), says, action="u")
     roll = button("roll", "Roll u", "draw another random number")
     of_seed = "the number that belongs to seed and position"
@@ -227,7 +227,7 @@ def _bar(found: Distribution, vocabulary: Vocabulary, *, own_u: bool) -> str:
         f'<div class="lw-line"><div class="lw-segs" role="img" aria-label="'
         f'{html.escape(f"The tokens end to end: {words}. {says}.")}">{segments}</div>'
         f'<span class="lw-mark" style="left:{100 * u:.2f}%"></span>{moved}</div>'
-        f'<div class="lw-under"><span class="lw-says">{html.escape(says)}</span>'
+        f'<div class="lw-under"><span class="lw-says">{html.escape(below)}</span>'
         f"{roll}{unroll}</div>"
     )
 
@@ -244,7 +244,7 @@ def plots(found: Distribution, vocabulary: Vocabulary) -> tuple[Plot, Plot]:
     def piece(token: int) -> str:
         return cut(vocabulary.piece(token))
 
-    draw, rows = found.draw, found.rows[:_PLOTTED]
+    draw, rows = found.draw, found.rows
     bars = candidate_bars(
         [piece(row.token) for row in rows],
         [row.score.probability for row in rows],

@@ -12,7 +12,8 @@ function patch(old, fresh) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
   for (const name of old.getAttributeNames()) {
-    if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+    // what the learner has opened stays open
+    if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
   }
   let there = old.firstChild;
   for (let node = fresh.firstChild; node; ) {
@@ -199,9 +200,9 @@ function render({ model, el }) {
     return [...panel.querySelectorAll(`[data-item="${list}"]`)];
   }
   function rove() {
-    for (const list of ["candidates", "chips"]) {
+    for (const list of ["candidates", "chips", "tabs"]) {
       const all = items(list);
-      const one = all.find((node) => node === document.activeElement);
+      const one = all.find((node) => node === document.activeElement || node.ariaSelected === "true");
       const usual = one ?? (list === "chips" ? all.at(-1) : all[0]);
       for (const node of all) {
         const index = node === usual ? 0 : -1;
@@ -215,6 +216,22 @@ function render({ model, el }) {
     const next = place < 0 ? 0 : Math.min(all.length - 1, Math.max(0, place + by));
     all[next]?.focus();
     rove();
+  }
+
+  // The tabs are a ring, and the one with the focus is open.
+  function turn(by) {
+    const all = items("tabs");
+    const next = all.at((all.indexOf(document.activeElement) + by) % all.length);
+    next.focus();
+    press(next);
+  }
+
+  function closeMenu(keepsFocus) {
+    const menu = panel.querySelector(".lw-more[open]");
+    if (!menu) return false;
+    if (keepsFocus) menu.querySelector("summary").focus();
+    menu.open = false;
+    return true;
   }
 
   function press(node) {
@@ -231,6 +248,8 @@ function render({ model, el }) {
     const node = hovered ?? (focused ? document.activeElement : null);
     tip.textContent = node ? node.dataset.tip || node.getAttribute("aria-label") : "";
     if (!node) return;
+    const side = node.closest(".lw-side"); // its tips leave the candidates in sight
+    tip.style.maxWidth = side ? `${side.clientWidth - 8}px` : "";
     const [box, around] = [node, root].map((one) => one.getBoundingClientRect());
     let left = box.left - around.left;
     let top = box.top - around.top - tip.offsetHeight - 6;
@@ -248,6 +267,7 @@ function render({ model, el }) {
   root.addEventListener("click", (event) => {
     const node = event.target.closest("[data-action]");
     if (node && !node.matches("input, select, textarea")) press(node);
+    if (node?.matches(".lw-more button")) closeMenu(true);
   });
   root.addEventListener("mousedown", (event) => {
     // a click on a chip leaves the focus where it is, so that the keys stay the same
@@ -255,6 +275,10 @@ function render({ model, el }) {
   });
   root.addEventListener("pointerdown", (event) => {
     pressed = event.target.closest("input[type=range]");
+    if (!event.target.closest(".lw-more")) closeMenu();
+  });
+  root.addEventListener("focusout", ({ target, relatedTarget: next }) => {
+    if (next && target.closest(".lw-more") && !next.closest(".lw-more")) closeMenu();
   });
   const release = () => (pressed = null);
   window.addEventListener("pointerup", release);
@@ -279,6 +303,7 @@ function render({ model, el }) {
   root.addEventListener("keydown", (event) => {
     const { key, target } = event;
     const isTyped = target.matches("textarea"); // where Shift+Enter begins a line
+    if (key === "Escape" && closeMenu(true)) event.stopPropagation();
     if ((event.ctrlKey || event.metaKey || event.altKey) && !(isTyped && key === "Enter")) return;
     if (key === "Tab" || key === "Escape" || (key === "Enter" && event.shiftKey && !isTyped)) return;
     event.stopPropagation(); // or the notebook takes it: "b" inserts a cell
@@ -293,6 +318,7 @@ function render({ model, el }) {
     if (target.matches("input, select")) return;
     const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 1, ArrowUp: -1 }[key];
     if (by && target.matches('[data-item="chips"]')) move("chips", by);
+    else if (by && target.matches('[data-item="tabs"]')) isStale || turn(by);
     else if (key === "ArrowDown" || key === "ArrowUp") move("candidates", by);
     else if (by) isStale || press(panel.querySelector(`[data-key="${key}"]`));
     else if (!isStale) return; // Enter and space press what has the focus

@@ -12,13 +12,18 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from tiny_folder import write_tiny_folder
 
+from benchmarks.lab import Lab, started_lab
 from llm_walkthrough import answer, catalogue, environment
 from llm_walkthrough.command_line import cli, commands
 from llm_walkthrough.machine.judgements import Row, Severity
@@ -256,26 +261,29 @@ def test_models_fetch_without_a_name_takes_the_first_of_the_list(
 
 @pytest.fixture
 def lab_arguments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """What JupyterLab is started with, once it is; its notebooks are in `tmp_path`."""
+    """What JupyterLab is started with, once it is, in a clone in `tmp_path`."""
     heard: list[str] = []
     monkeypatch.setattr("jupyterlab.labapp.LabApp.launch_instance", heard.extend)
-    monkeypatch.setattr(commands, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(commands, "NOTEBOOKS", tmp_path / "notebooks")
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "start.ipynb").touch()
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")  # the command changes it
     monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
     return heard
 
 
-def test_lab_opens_the_notebooks_on_loopback_and_passes_options_on(
+def test_lab_opens_the_learners_start_page_on_loopback_and_passes_options_on(
     lab_arguments: list[str], tmp_path: Path
 ) -> None:
     assert cli.main(["lab", "--no-browser", "--port=9999"]) == 0
     assert lab_arguments == [
         "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.root_dir={tmp_path.parent}",
-        f"--LabApp.default_url=/lab/tree/{tmp_path.name}",
+        f"--ServerApp.root_dir={tmp_path}",
+        "--LabApp.default_url=/lab/tree/my_course/start.ipynb",
         "--no-browser",
         "--port=9999",
     ]
+    assert (tmp_path / "my_course" / "start.ipynb").exists()
 
 
 def test_lab_opens_for_root_without_a_further_option(
@@ -287,13 +295,34 @@ def test_lab_opens_for_root_without_a_further_option(
 
 
 @pytest.mark.parametrize("word", ["--ip=::1", "--ServerApp.ip=::1"])
-def test_lab_leaves_the_address_to_the_user(
-    lab_arguments: list[str], word: str
+def test_lab_leaves_address_and_folder_to_the_user(
+    lab_arguments: list[str], tmp_path: Path, word: str
 ) -> None:
     assert cli.main(["lab", word, "--notebook-dir", "elsewhere"]) == 0
-    own_default, *users = lab_arguments
-    assert own_default.startswith("--LabApp.default_url=")
-    assert users == [word, "--notebook-dir", "elsewhere"]
+    assert lab_arguments == [word, "--notebook-dir", "elsewhere"]
+    assert not (tmp_path / "my_course").exists()
+
+
+def test_lab_answers_nobody_without_its_token(tmp_path: Path) -> None:
+    home, root = tmp_path / "home", tmp_path / "root"
+    home.mkdir()
+    root.mkdir()
+    with started_lab(home, root) as lab:
+        heard = lab.process.net_connections("tcp")
+        listening = [one.laddr for one in heard if one.status == psutil.CONN_LISTEN]
+        assert {address.ip for address in listening} == {"127.0.0.1"}
+        token = urlsplit(lab.address).query
+        assert status_of(lab, "api/contents", token) == HTTPStatus.OK
+        for path in ("api/contents", "api/kernels", "api/terminals"):
+            for query in ("", "token=", token[:-1]):
+                assert status_of(lab, path, query) == HTTPStatus.FORBIDDEN
+
+
+def status_of(lab: Lab, path: str, query: str) -> int:
+    """What the server answers; a page would lead to a login, which is not followed."""
+    connection = HTTPConnection(urlsplit(lab.address).netloc, timeout=20)
+    connection.request("GET", f"/{path}?{query}")
+    return connection.getresponse().status
 
 
 @pytest.mark.parametrize("before", [[], ["one"], ["one", "two"]])

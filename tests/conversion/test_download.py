@@ -72,3 +72,19 @@ def test_a_disk_that_is_full_during_the_download_is_explained(
     full = pytest.raises(InputError, match=r"disk of .*models is full")
     with full, refusals_explained(models):
         download(models, "0123")
+
+
+def test_what_pip_says_is_heard_where_no_file_can_be_written(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_pip = models.parent / "pip"
+    broken_pip.mkdir()
+    (broken_pip / "__init__.py").touch()
+    (broken_pip / "__main__.py").write_text(
+        "import os, sys\n"
+        "assert not os.path.isfile(f'/proc/self/fd/{sys.stdout.fileno()}')\n"
+        "raise SystemExit('ERROR: one reason' + ' and another' * 9000)"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(models.parent))
+    with pytest.raises(InputError, match="one reason and another"):
+        download(models, "0123")

@@ -104,7 +104,9 @@ SETTINGS = [
 def for_uv(file: Path | str, **variables: str) -> dict[str, str]:
     """Let the real pip read a file and variables, and turn what it says into uv's."""
     kept = {name: os.environ[name] for name in os.environ if name[:4] != "PIP_"}
-    started = workshop.Workshop(0, {**kept, "PIP_CONFIG_FILE": str(file), **variables})
+    started = workshop.Workshop(
+        0, {**kept, "PIP_CONFIG_FILE": str(file), **variables}, {}
+    )
     question = packages.ASK_PIP.replace('"-m", "uv", "cache", "dir"', '"-c", ""')
     return packages.uv_settings(started.ask(question))
 
@@ -166,6 +168,7 @@ def test_no_network_is_recognised_in_the_words_of_the_real_pip(tmp_path: Path) -
     ("said", "words"),
     [
         ("ERROR: OSError: [Errno 28] No space left on device", "the disk is full"),
+        ("FileNotFoundError: [Errno 2] No usable temporary directory", "is full"),
         ("[WinError 112] There is not enough space on the disk", "the disk is full"),
         ("SSLError('[SSL: CERTIFICATE_VERIFY_FAILED] certificate", "PIP_CERT"),
         ("ERROR: No matching distribution found for six", "for the reason above"),
@@ -173,6 +176,18 @@ def test_no_network_is_recognised_in_the_words_of_the_real_pip(tmp_path: Path) -
 )
 def test_a_failure_of_pip_becomes_a_sentence_that_helps(said: str, words: str) -> None:
     assert words in explain(said)
+
+
+def test_a_disk_too_full_for_a_tool_to_say_so_is_named_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silent = [sys.executable, "-c", "raise SystemExit(1)"]
+    bench = workshop.Workshop(0, dict(os.environ), {})
+    for free, words in ((4096, "the disk is full"), (10**10, "for the reason above")):
+        usage = SimpleNamespace(free=free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, usage=usage: usage)
+        with pytest.raises(Stop, match=words):
+            bench.check(silent)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -284,9 +286,73 @@ def test_what_pip_cannot_do_is_one_sentence_and_the_next_start_tries_again(
     assert course.run("doctor").returncode == 0
 
 
-def test_a_folder_that_may_not_be_written_is_one_sentence(course: Course) -> None:
+def test_a_file_in_the_place_of_the_venv_is_one_sentence(course: Course) -> None:
     course.venv.write_text("not a folder")
     failed = course.run("doctor")
     assert failed.returncode == 1
-    assert failed.stderr.startswith("run.py: ")
+    sentence = f"run.py: {course.venv} is in the way: move it away, then start again.\n"
+    assert failed.stderr == sentence
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"\xff\xfe", b"[[model]]\nname = 3"])
+def test_a_catalogue_that_is_damaged_is_one_sentence(
+    course: Course, damage: bytes | None
+) -> None:
+    catalogue = course.folder / "models" / "catalogue.toml"
+    catalogue.unlink()
+    if damage is not None:
+        catalogue.write_bytes(damage)
+    failed = course.run("ask")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith(f"run.py: {catalogue} is damaged or missing")
     assert failed.stderr.count("\n") == 1
+    assert course.run("--help").returncode == 0
+
+
+def wrong(**facts: object) -> Callable[[dict[str, object]], bytes]:
+    return lambda stamp: json.dumps({**stamp, **facts}).encode()
+
+
+DAMAGES: dict[str, Callable[[dict[str, object]], bytes]] = {
+    "empty": lambda _: b"",
+    "not UTF-8": lambda _: b"\xff",
+    "cut off": lambda stamp: json.dumps(stamp).encode()[:40],
+    "a list": lambda _: b"[]",
+    "deep": lambda _: b"[" * 99_999,
+    "no path": wrong(real="a\0b", base="a\0b"),
+    "no text": wrong(real="\ud800", base="\ud800"),
+    "numbers": wrong(root=1, real=2, base=3),
+    "a number for a version": wrong(version=3),
+    "a list of packages": wrong(installed=[1]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_where_the_note_of_what_is_done_is_damaged_it_is_done_again(
+    ready: Course, damage: str
+) -> None:
+    stamp = ready.venv / "run.json"
+    facts = json.loads(stamp.read_text("utf-8"))
+    stamp.write_bytes(DAMAGES[damage](facts))
+    again = ready.run("doctor")
+    assert (again.returncode, "Making .venv" in again.stderr) == (0, True)
+    assert json.loads(stamp.read_text("utf-8"))["installed"]
+
+
+@on_posix
+@pytest.mark.parametrize("name", ["cost $x", "course [1]", "$HOME", "100 %", "a#b;c"])
+def test_a_folder_may_have_an_odd_name(tmp_path: Path, name: str) -> None:
+    course = Course(tmp_path / name)
+    assert course.run("ask").returncode == 0
+    editable = course.calls("uv")[-1]
+    assert editable["words"][-1] == course.folder.as_uri()  # [1] would be an extra
+    for variable in re.findall(r"\$(\w+)", name):  # setuptools expands it in paths
+        kept = os.environ.get(variable, f"${variable}")
+        assert editable["environment"][variable] == kept
+
+
+def test_a_folder_that_setuptools_cannot_take_is_named(tmp_path: Path) -> None:
+    course = Course(tmp_path / "a{b}")
+    failed = course.run("doctor")
+    assert f"{course.folder}: setuptools cannot read {{ or }}" in failed.stderr
+    assert not course.venv.exists()

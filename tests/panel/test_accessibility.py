@@ -6,6 +6,7 @@ computed from the colours of both palettes.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bare_page import HOSTILE, Bare
 from playwright.sync_api import Browser
-from wcag import contrast, numbers
+from wcag import READABLE, contrast, numbers
 
 pytestmark = pytest.mark.browser
 
@@ -33,6 +34,7 @@ RULES = {
     },
     "resultTypes": ["violations"],
 }
+STEP = 1.07  # of contrast to the paper, from one tint to the next
 DISTINCT = 3.0  # the least contrast of what is not text by WCAG 2.2, criterion 1.4.11
 
 # What is seen before what: marks that carry a meaning, frames of what can be pressed.
@@ -56,10 +58,12 @@ MARKS = {
     "the focus in the row of the drawn token": ("accent", "new-pale"),
     "a branch": ("edge", "bg"),
 }
+TINTS = [f"t{number}" for number in range(5)]
 PALETTE = """\
 (panel) => {
   const style = getComputedStyle(panel);
-  const names = ["bg", "soft", "edge", "accent", "new", "new-pale", "old"];
+  const names = ["bg", "soft", "edge", "accent", "new", "new-pale", "old",
+    "fg", "t0", "t1", "t2", "t3", "t4"];
   return Object.fromEntries(
     names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }
@@ -111,7 +115,12 @@ def test_axe_finds_nothing_in_any_state_at_any_width(bare: Bare) -> None:
     bare.act("stage", -1)
     bare.act("u", 0.99)
     bare.act("speed", "as fast as possible")
-    assert violations(bare) == {}, "branches, another stage, own u, a problem"
+    assert violations(bare) == {}, "another stage, own u, a problem"
+    for summary in bare.panel.locator("summary").all():
+        summary.click()
+    for tab in ("Feed", "Branches", "Text"):
+        bare.act("side", tab)
+        assert violations(bare) == {}, f"menu and prompt open, {tab}"
     bare.act("speed", "slow")
     bare.act("run")
     bare.act("large")
@@ -145,8 +154,21 @@ def test_what_carries_a_meaning_stands_out(bare: Bare, mark: str) -> None:
     assert contrast(ink, paper) >= DISTINCT
 
 
+def test_text_is_readable_on_every_tint_and_each_tint_differs(bare: Bare) -> None:
+    palette = bare.panel.evaluate(PALETTE)
+    ink, paper, *tints = (numbers(palette[name]) for name in ("fg", "bg", *TINTS))
+    assert min(contrast(ink, tint) for tint in tints) >= READABLE
+    from_paper = [contrast(tint, paper) for tint in tints]
+    # lightness alone tells the steps apart, so that no hue must be seen
+    for weaker, stronger in itertools.pairwise(from_paper):
+        assert stronger / weaker > STEP
+
+
 def test_every_control_can_be_reached_without_a_mouse_and_shows_it(bare: Bare) -> None:
     steps_and_branches(bare)
+    bare.act("side", "Branches")
+    for summary in bare.panel.locator("summary").all():
+        summary.evaluate("(node) => { node.parentElement.open = true }")
     bare.page.mouse.click(1, 1)
     reached = []
     while True:

@@ -17,16 +17,18 @@ from llm_walkthrough.panel.frame import (
     run_or_stop,
     select,
     slider,
+    tabs,
     text_field,
+    tint,
 )
 from llm_walkthrough.views import Chips, Passage
 
 
 def test_the_head_has_all_buttons_with_their_keys_and_says_where_one_is() -> None:
     buttons = (control("back", "b"), control("step", "s"))
-    others = [control("reset", "r", is_on=False)]
+    more = [control("reset", "r", is_on=False)]
     panel = framed(
-        Moment(), title="p", where="step <b>3</b>", buttons=buttons, others=others
+        Moment(), title="p", where="step <b>3</b>", buttons=buttons, more=more
     )
     shown = Reader(panel)
     named = [a for tag, a in shown.tags if tag == "button"]
@@ -36,7 +38,8 @@ def test_the_head_has_all_buttons_with_their_keys_and_says_where_one_is() -> Non
     assert [a.get("aria-disabled") for a in named] == [None, None, "true"]
     assert not any("disabled" in a for a in named)
     assert named[2]["title"] == "r"
-    assert shown.text == "◀ Back←Step ▶→Resetstep 3"
+    assert shown.text == "◀ Back←Step ▶→More ▾Resetstep 3"
+    assert "details" not in framed(Moment(), title="p", where="w", buttons=buttons)
 
 
 def test_a_field_and_its_button_send_the_same_action_and_say_what_it_is_for() -> None:
@@ -44,7 +47,7 @@ def test_a_field_and_its_button_send_the_same_action_and_say_what_it_is_for() ->
     field, sends = shown.actions("ask")
     assert field["placeholder"] == field["aria-label"] == 'say "it"'
     assert (sends["title"], shown.text) == ("begin anew", "orAsk↵")
-    panel = framed(Moment(), title="p", where="w", ask="<p>box</p>", hint="h")
+    panel = framed(Moment(), title="p", where="w", above="<p>box</p>", hint="h")
     assert Reader(panel).text == "wboxh"
 
 
@@ -53,6 +56,23 @@ def test_run_becomes_stop_and_stop_is_never_off() -> None:
     now = Moment(running=True)
     (stop,) = Reader(run_or_stop(now, "r", is_on=False)).actions("stop")
     assert (run.get("aria-disabled"), stop.get("aria-disabled")) == ("true", None)
+
+
+def test_of_several_tabs_one_is_open_and_only_that_is_shown() -> None:
+    shown = Reader(tabs("side", {"a": "A 2", "b": "<b>"}, "b", "inside"))
+    buttons = shown.actions("side")
+    assert [(a["role"], a["aria-selected"]) for a in buttons] == [
+        ("tab", "false"),
+        ("tab", "true"),
+    ]
+    assert [a["data-value"] for a in buttons] == ['"a"', '"b"']
+    (panel,) = [a for _, a in shown.tags if a.get("role") == "tabpanel"]
+    assert (panel["aria-label"], shown.text) == ("b", "A 2<b>inside")
+
+
+def test_the_likelier_a_token_the_darker_its_tint() -> None:
+    shares = (0, 0.049, 0.05, 0.19, 0.2, 0.49, 0.5, 0.79, 0.8, 1)
+    assert [tint(share)[-1] for share in shares] == [*"0011223344"]
 
 
 @pytest.mark.parametrize("tick", [0, 250])

@@ -22,6 +22,7 @@ from playwright.sync_api import (
 )
 
 from llm_walkthrough.panel import frame
+from llm_walkthrough.panel.candidates import SHOWN
 from llm_walkthrough.sampling import KNOBS
 
 pytestmark = pytest.mark.browser
@@ -155,11 +156,11 @@ def test_a_button_that_is_off_sends_nothing(bare: Bare) -> None:
 
 def test_focus_hover_selection_and_nodes_survive_redraws(bare: Bare) -> None:
     bare.press("step")
-    words = bare.panel.locator(".lw-candidates h4")
+    words = bare.panel.locator(".lw-says")
     words.select_text()
     selected = bare.page.evaluate(SELECTED)
     bare.action("roll").focus()
-    bare.action("large").hover()
+    bare.action("run").hover()
     nodes = "() => [...document.querySelectorAll('[data-action]')]"
     kept = bare.page.evaluate_handle(nodes)
     for action in ("step", "roll", "step"):
@@ -167,7 +168,7 @@ def test_focus_hover_selection_and_nodes_survive_redraws(bare: Bare) -> None:
     assert selected
     assert bare.page.evaluate(SELECTED) == selected
     expect(bare.action("roll")).to_be_focused()
-    assert bare.action("large").evaluate("(node) => node.matches(':hover')")
+    assert bare.action("run").evaluate("(node) => node.matches(':hover')")
     assert kept.evaluate("(nodes) => nodes.every((node) => node.isConnected)")
 
 
@@ -296,15 +297,23 @@ def test_among_the_chips_the_arrows_walk_and_enter_goes_back_to_there(
 def test_tab_reaches_every_control_once_and_each_list_as_one(bare: Bare) -> None:
     bare.press("step", 3)
     assert walked_with_tab(bare.page) == [
-        *("back", "step", "run", "limit", "speed", "reset"),
-        *("guessing", "large", "save", "load", "export"),
+        *("back", "step", "run", "reset", "SUMMARY"),  # which has more
         *("ask", "ask_as", "ask"),  # the field, what it holds, the button
-        *("back_to", "DIV"),  # the newest chip, and the text, which can be scrolled
+        "SUMMARY",  # of the prompt
+        "back_to",  # the newest chip
         *("stage",) * 5,
         *("take", "u", "roll", "unroll"),
         *("knob",) * (len(KNOBS) + 1),
-        *("DIV", "switch"),
+        *("side", "DIV"),  # the open tab, and what it shows
     ]
+    bare.act("side", "Branches")
+    for summary in bare.panel.locator("summary").all():
+        summary.evaluate("(node) => { node.parentElement.open = true }")
+    seen = walked_with_tab(bare.page)
+    assert seen[4:10] == ["SUMMARY", "limit", "speed", "guessing", "large", "save"]
+    assert seen[10:12] == ["load", "export"]
+    assert seen[15:18] == ["SUMMARY", "OL", "back_to"]  # chips of the prompt
+    assert seen[-4:] == ["side", "DIV", "DIV", "switch"]
 
 
 def walked_with_tab(page: Page) -> list[str]:
@@ -383,7 +392,7 @@ def test_a_text_is_sent_once_and_the_keys_are_then_the_panels(
     bare: Bare, way: str
 ) -> None:
     bare.press("step", 2)
-    bare.action("speed").select_option("fast")
+    bare.act("speed", "fast")
     bare.press_run()
     field = bare.panel.locator("textarea")
     field.fill("the a")
@@ -530,7 +539,7 @@ def test_u_is_dragged_and_given_back_without_a_run_of_the_model(bare: Bare) -> N
 def test_a_run_is_pulled_step_by_step_and_stop_ends_it_after_the_step_in_flight(
     bare: Bare,
 ) -> None:
-    bare.action("speed").select_option("fast")
+    bare.act("speed", "fast")
     bare.slow(40)
     bare.press_run()
     bare.page.wait_for_function("() => bare.answers >= 5")
@@ -643,7 +652,7 @@ def test_hostile_tokens_are_shown_as_text(bare: Bare, text: str) -> None:
 def test_a_run_is_saved_as_a_file_and_opened_again(bare: Bare, tmp_path: Path) -> None:
     bare.press("step", 3)
     with bare.page.expect_download() as download:
-        bare.action("save").click(delay=PRESS)
+        bare.more("save")
     file = tmp_path / download.value.suggested_filename
     download.value.save_as(file)
     tokens = bare.kernel.stepper.new_tokens.tolist()
@@ -662,7 +671,7 @@ def test_the_page_of_a_step_is_a_file_that_needs_nothing_else(
 ) -> None:
     bare.press("step", 2)
     with bare.page.expect_download() as download:
-        bare.action("export").click(delay=PRESS)
+        bare.more("export")
     file = tmp_path / "step.html"
     download.value.save_as(file)
     assert download.value.suggested_filename == "step.html"
@@ -673,6 +682,160 @@ def test_the_page_of_a_step_is_a_file_that_needs_nothing_else(
     expect(other.locator(".lw-made")).to_have_count(2)
     assert asked == [file.as_uri()]
     other.close()
+
+
+# --- the menu and the tabs ------------------------------------------------------------
+
+
+def test_the_menu_opens_by_key_stays_over_redraws_and_is_closed_by_escape(
+    bare: Bare,
+) -> None:
+    menu, first = bare.panel.locator(".lw-more"), bare.action("limit")
+    expect(first).to_be_hidden()
+    bare.action("reset").focus()
+    for key in ("Tab", "Enter", "Tab"):
+        bare.page.keyboard.press(key)
+    expect(first).to_be_focused()
+    first.select_option("5 tokens")
+    bare.settle()
+    bare.act("roll")
+    expect(first).to_be_visible()
+    bare.page.evaluate("() => { bare.keys = [] }")
+    bare.page.keyboard.press("Escape")
+    expect(first).to_be_hidden()
+    expect(menu.locator("summary")).to_be_focused()
+    assert bare.page.evaluate("() => bare.keys") == []  # the notebook does not hear it
+    assert bare.kernel.walk.now.limit == "5 tokens"
+
+
+def test_the_menu_is_closed_by_its_buttons_and_by_whatever_is_beside_it(
+    bare: Bare,
+) -> None:
+    bare.more("guessing")
+    bare.settle()
+    assert bare.kernel.walk.now.is_guessing
+    expect(bare.action("guessing")).to_be_hidden()
+    summary = bare.panel.locator(".lw-more summary")
+    expect(summary).to_be_focused()
+    for way_out in ("click", "Tab"):
+        summary.click(delay=PRESS)
+        expect(bare.action("large")).to_be_visible()
+        if way_out == "click":
+            bare.panel.locator(".lw-where").click()
+        else:
+            bare.action("export").focus()
+            bare.page.keyboard.press("Tab")
+        expect(bare.action("large")).to_be_hidden()
+
+
+def test_an_opened_prompt_stays_open_over_steps(bare: Bare) -> None:
+    chips = bare.panel.locator(".lw-fold .lw-prompt")
+    expect(chips.first).to_be_hidden()
+    bare.panel.locator(".lw-fold summary").focus()
+    bare.page.keyboard.press("Enter")
+    bare.press("step", 2)
+    expect(chips.first).to_be_visible()
+    bare.panel.locator(".lw-fold summary").click(delay=PRESS)
+    expect(chips.first).to_be_hidden()
+
+
+def test_the_arrows_go_round_the_tabs_and_open_them_and_the_open_one_is_remembered(
+    bare: Bare,
+) -> None:
+    tabs = bare.panel.get_by_role("tab")
+    chosen = bare.panel.get_by_role("tab", selected=True)
+    shown = bare.panel.get_by_role("tabpanel")
+    expect(chosen).to_have_text("Cache")
+    chosen.focus()
+    for key, name in (
+        *(("ArrowRight", name) for name in ("Feed", "Branches 1", "Text", "Cache")),
+        *(("ArrowLeft", name) for name in ("Text", "Branches 1")),
+    ):
+        bare.page.keyboard.press(key)
+        bare.settle()
+        expect(chosen).to_have_text(name)
+        expect(chosen).to_be_focused()
+        expect(shown).to_have_attribute("aria-label", name.split()[0])
+        assert tabs.evaluate_all("(all) => all.filter((o) => !o.tabIndex).length") == 1
+    assert bare.steps() == 0
+    bare.press("step", 2)
+    bare.press("back")
+    bare.act("ask", "the a")
+    expect(chosen).to_have_text("Branches 1")
+    tabs.nth(1).click(delay=PRESS)
+    expect(chosen).to_have_text("Feed")
+    bare.redraw()
+    expect(shown.locator(".lw-feed")).to_be_visible()
+
+
+# --- what is in sight -----------------------------------------------------------------
+
+
+BOXES = """\
+(panel) => {
+  const all = (what) => [...panel.querySelectorAll(what)].map((node) => {
+    const { top, bottom, left, right } = node.getBoundingClientRect();
+    const seen = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+    return { top, bottom, left, right, isSeen: node.contains(seen) };
+  });
+  return {
+    buttons: all(".lw-head > div > .lw-button, .lw-head summary"),
+    candidates: all(".lw-take"),
+    u: all(".lw-line"),
+    knobs: all("input[data-action=knob]"),
+  };
+}
+"""
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    ("width", "height", "wanted"), [(848, 679, 8), (592, 579, 6)], ids=["848", "592"]
+)
+def test_step_candidates_u_and_knobs_are_seen_together(
+    bare: Bare, *, width: int, height: int, wanted: int, is_dark: bool
+) -> None:
+    bare.page.set_viewport_size({"width": width, "height": height})
+    bare.open(is_dark=is_dark)
+    bare.page.evaluate("() => { document.body.style.margin = '0' }")
+    for _ in range(30):
+        bare.kernel.walk.act("step")
+    bare.act("step")
+    found = bare.panel.evaluate(BOXES)
+    assert len(found["buttons"]) == 5
+    inside = {
+        name: [
+            box["isSeen"]
+            and box["top"] >= 0
+            and box["bottom"] <= height
+            and box["left"] >= 0
+            and box["right"] <= width
+            for box in boxes
+        ]
+        for name, boxes in found.items()
+    }
+    bare.page.set_viewport_size(WIDE)
+    assert all(inside["buttons"])
+    assert inside["candidates"][:wanted] == [True] * wanted
+    assert inside["u"] == [True]
+    assert all(inside["knobs"]) or width < 848
+
+
+def test_the_head_stays_in_sight_while_the_rest_is_scrolled(bare: Bare) -> None:
+    bare.page.set_viewport_size({"width": 592, "height": 400})
+    bare.page.evaluate("() => scrollTo(0, 350)")
+    bare.settle()
+    for button in bare.panel.evaluate(BOXES)["buttons"]:
+        assert button["isSeen"]
+        assert button["top"] >= 0
+    bare.action("step").click(delay=PRESS)
+    bare.settle()
+    # nor does it cover what takes the focus
+    bare.panel.get_by_role("tab", selected=True).focus()
+    bare.action("take").first.focus()
+    assert bare.panel.evaluate(BOXES)["candidates"][0]["isSeen"]
+    bare.page.set_viewport_size(WIDE)
+    assert bare.steps() == 1
 
 
 # --- height ---------------------------------------------------------------------------
@@ -703,6 +866,7 @@ COLUMNS = """\
 
 
 def test_a_wider_panel_shows_every_column_that_a_narrower_one_shows(bare: Bare) -> None:
+    bare.act("side", "Branches")
     found = bare.page.evaluate(COLUMNS)
     for narrow, wide in itertools.pairwise(found):
         assert {*narrow["names"]} <= {*wide["names"]}, wide["width"]
@@ -726,7 +890,9 @@ COVERED = """\
   const root = box(document.querySelector(".lw-root"));
   const lies = (other) => tip.left < other.right && other.left < tip.right
     && tip.top < other.bottom && other.top < tip.bottom;
-  const all = ".lw-table tbody tr, .lw-guess li, .lw-branch";
+  // beside the candidates there may be branches, which are not compared with them
+  const branches = document.querySelector(".lw-branch:hover") ? ", .lw-branch" : "";
+  const all = `.lw-table tbody tr, .lw-guess li${branches}`;
   const rows = [...document.querySelectorAll(all)];
   return {
     covered: rows.filter((row) => lies(box(row))).length,
@@ -745,10 +911,11 @@ def test_the_tip_of_a_row_covers_no_row(bare: Bare, width: int) -> None:
     bare.act("back", 1)
     bare.act("take", {"token": 5, "position": bare.kernel.stepper.position})
     bare.act("knob", {"name": "top_k", "value": 4})  # the others get a reason
+    bare.act("side", "Branches")
     seen = []
     for is_guessing in (False, True):
         bare.action("step").focus()
-        for _ in range(12):
+        for _ in range(SHOWN):
             bare.page.keyboard.press("ArrowDown")
             bare.settle()
             seen.append(bare.page.evaluate(COVERED))
@@ -760,7 +927,7 @@ def test_the_tip_of_a_row_covers_no_row(bare: Bare, width: int) -> None:
         if not is_guessing:
             bare.act("guessing")
     bare.page.set_viewport_size(WIDE)
-    assert len(seen) > 30
+    assert len(seen) > 2 * SHOWN + 4
     assert [one for one in seen if one != {"covered": 0, "isInside": True}] == []
 
 
@@ -818,6 +985,9 @@ def test_the_height_of_the_panel_never_changes_at_any_width(bare: Bare) -> None:
     for number in range(6):
         act(f"back for {number}", "back", 5)
         take(f"branch {number}", candidate(number))
+    for tab in ("Feed", "Branches", "Text", "Cache"):
+        act(tab, "side", tab)
+        act(f"step at {tab}", "step")
     act("guessing", "guessing")
     for guess in range(3):
         take(f"guess {guess}", candidate(0))

@@ -146,7 +146,7 @@ def page(now: Spelled, _tokenizer: Tokenizer) -> str:
             frame.control("reset", "back to the first token", is_on=can_go_back),
         ),
         hint=_hint(now),
-        ask=frame.text_field(
+        above=frame.text_field(
             "spell",
             "Spell",
             "begin anew with it",

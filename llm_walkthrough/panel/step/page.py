@@ -8,7 +8,7 @@ the cache and the feed are drawn by files that small panels use, too.
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import takewhile
 from statistics import median
@@ -39,6 +39,10 @@ _ASKED = dict(
     zip(ASKS, ("Ask something else …", "Begin a text, or paste one …"), strict=True)
 )
 _HOW = {"drawn": "drawn", "own u": "drawn with your u", "chosen": "your choice"}
+_SCALE = (
+    '<span class="lw-scale" aria-hidden="true">unlikely '
+    f"{''.join(f'<i class=lw-t{tint}></i>' for tint in range(5))} likely</span>"
+)
 _WIDTH, _HEIGHT = 80, 24  # of the tree, and of a branch in it, in its own units
 _TAIL = 80  # characters of a branch's text
 _NEWEST = 32  # runs whose median is the speed of decoding
@@ -51,20 +55,19 @@ def page(shot: Snapshot, tokenizer: Tokenizer) -> str:
         shot.desk,
         title=f"Step through {shot.title}",
         where=(
-            f"step <b>{len(shot.made)}</b> · context <b>{len(shot.tokens):,}</b> of "
-            f"{shot.cache.capacity:,} · {html.escape(shot.title)}"
+            f'<span class="lw-title">{html.escape(shot.title)} · </span>'
+            f"step <b>{len(shot.made)}</b> · context <b>{len(shot.tokens):,}</b>"
+            f'<span class="lw-of"> of {shot.cache.capacity:,}</span>'
         ),
         buttons=_buttons(shot.desk, can_go_back=len(shot.made) > 0),
-        others=_other_buttons(shot.desk),
+        more=_more(shot.desk),
+        above=f"{_ask(shot.desk)}{tokens_section(shot, tokenizer)}",
         hint=_hint(shot, tokenizer),
-        ask=_ask(shot.desk),
         is_large=shot.desk.is_large,
         tick=DELAYS[shot.desk.speed],
         inside=(
-            f"{tokens_section(shot, tokenizer)}"
             f'<div class="lw-grid"><div>{_candidates(shot, tokenizer)}</div>'
-            f"<div>{_cache_and_feed(shot, tokenizer)}"
-            f"{branches_section(shot, tokenizer)}</div></div>{foot(shot)}"
+            f'<div class="lw-side">{_side(shot, tokenizer)}</div></div>{foot(shot)}'
         ),
     )
 
@@ -87,15 +90,15 @@ def _buttons(desk: Desk, *, can_go_back: bool) -> Sequence[str]:
         frame.control("back", "take the last step back", is_on=can_go_back),
         frame.control("step", "take the token that is drawn"),
         frame.run_or_stop(desk, "make steps until the end or the limit"),
-        frame.select("limit", "how far a run goes", LIMITS, desk.limit),
-        frame.select("speed", "how fast a run goes", DELAYS, desk.speed),
         frame.control("reset", again, is_on=can_go_back),
     )
 
 
-def _other_buttons(desk: Desk) -> Sequence[str]:
+def _more(desk: Desk) -> Sequence[str]:
     guess = "name the token before you see the numbers"
     return (
+        _choice("limit", "how far a run goes", LIMITS, desk.limit),
+        _choice("speed", "how fast a run goes", DELAYS, desk.speed),
         frame.button("guessing", "Guess first", guess, is_pressed=desk.is_guessing),
         frame.button(
             "large", "Large type", "for a projector", is_pressed=desk.is_large
@@ -106,6 +109,11 @@ def _other_buttons(desk: Desk) -> Sequence[str]:
             "export", "Save page", "write the panel as it is now to an HTML file"
         ),
     )
+
+
+def _choice(action: str, label: str, options: Iterable[str], chosen: str) -> str:
+    chooser = frame.select(action, label, options, chosen)
+    return f'<label class="lw-choice">{label} {chooser}</label>'
 
 
 def _ask(desk: Desk) -> str:
@@ -129,10 +137,7 @@ def _hint(shot: Snapshot, tokenizer: Tokenizer) -> str:
     how = f"u = {draw.u:.3f} picks {drawn} ({percent(share)} %)"
     if found.is_greedy:
         how = f"{drawn} is the likeliest"
-    return (
-        f"Next: {how}. Step appends it, runs the graph on it, and the cache grows by "
-        "one slot."
-    )
+    return f"{how}. Step appends it and runs the graph on it."
 
 
 # --- what may come next ------------------------------------------------------------
@@ -167,19 +172,20 @@ def _guess_table(found: Distribution, score: Guesses, tokenizer: Tokenizer) -> s
 
 # --- the tokens so far -------------------------------------------------------------
 def tokens_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
-    """Draw one chip per token, those that were taken back, and the text."""
+    """Draw the prompt in a line, which opens, and a chip for each token after it."""
     start, tokens = shot.prompt_length, shot.tokens
     first = max(0, start - frame.SHOWN_OF_PROMPT)
     cut = max(0, len(shot.made) - frame.SHOWN_OF_MADE)
-    text = streamed(tokenizer, tokens[start + cut :])
     made = [*enumerate(zip(tokens[start:], shot.made, strict=True))]
-    held_from = len(made) - text.num_held
-    chips = (
+    held_from = len(made) - _text_so_far(shot, tokenizer).num_held
+    prompt = (
         *frame.earlier(first),
         *(
             _prompt_chip(tokenizer, place, tokens[place], shot.read.get(place))
             for place in range(first, start)
         ),
+    )
+    chips = (
         *frame.earlier(cut),
         *(
             _made_chip(tokenizer, start, i, known, is_held=i >= held_from)
@@ -191,13 +197,31 @@ def tokens_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
             for token in shot.future[: frame.SHOWN_OF_FUTURE]
         ),
     )
+    words = _end_of_prompt(tokenizer, tokens[first:start])
+    count = "token" if start == 1 else "tokens"
     return (
-        '<section class="lw-tokens"><h4>Tokens</h4>'
-        f"{frame.chip_list('Tokens', chips)}{frame.text_box(text)}</section>"
+        f'<details class="lw-fold"><summary><span>Prompt, {start:,} {count}: '
+        f"<bdi>{html.escape(words)}</bdi></span>{_SCALE}</summary>"
+        f"{frame.chip_list('Tokens of the prompt', prompt, is_short=True)}</details>"
+        f'<div class="lw-tokens">{frame.chip_list("Tokens", chips)}</div>'
     )
 
 
-def streamed(tokenizer: Tokenizer, tokens: Sequence[int]) -> frame.StreamedText:
+@lru_cache(maxsize=2)  # it stays from step to step
+def _end_of_prompt(tokenizer: Tokenizer, tokens: tuple[int, ...]) -> str:
+    """Write the last words of a prompt in one line; a question stands at its end."""
+    text = tokenizer.decode(tokens) or tokenizer.decode(tokens, show_special=True)
+    text = " ⏎ ".join(filter(None, map(str.strip, text.splitlines())))
+    return text if len(text) <= _TAIL else f"…{text[-_TAIL:]}"
+
+
+def _text_so_far(shot: Snapshot, tokenizer: Tokenizer) -> frame.StreamedText:
+    made = shot.tokens[shot.prompt_length :]
+    return streamed(tokenizer, made[-frame.SHOWN_OF_MADE :])
+
+
+@lru_cache(maxsize=1)  # asked for twice by a page
+def streamed(tokenizer: Tokenizer, tokens: tuple[int, ...]) -> frame.StreamedText:
     """Spell the tokens; what is not yet a character is held back."""
     stream, parts, num_held = TextStream(tokenizer), [], 0
     for token in tokens:
@@ -233,8 +257,9 @@ def _made_chip(
     words += " · held back: not yet a character" if is_held else ""
     words += " · click: go back to here"
     style = "lw-made lw-held" if is_held else "lw-made"
-    width = round(100 * score.probability) if score else 0
-    return frame.token_chip(tokenizer.piece(token), style, words, kept, width)
+    if score and not is_held:
+        style += f" {frame.tint(score.probability)}"
+    return frame.token_chip(tokenizer.piece(token), style, words, kept)
 
 
 def _likely(token: int, score: Score | None) -> str:
@@ -243,18 +268,36 @@ def _likely(token: int, score: Score | None) -> str:
     return f"id {token} · {percent(score.probability)} % · rank {score.rank:,}"
 
 
-# --- cache, feed, branches ---------------------------------------------------------
-def _cache_and_feed(shot: Snapshot, tokenizer: Tokenizer) -> str:
-    """Draw what the last run has written, and what it was fed, if there was one."""
-    table, written = "", 0
+# --- the tabs: cache, feed, branches, text -----------------------------------------
+def _side(shot: Snapshot, tokenizer: Tokenizer) -> str:
+    """Draw the tabs, and what the open one shows."""
+    counts = {"Branches": f" {len(shot.branches)}"}
+    labels = {name: f"{name}{counts.get(name, '')}" for name in _SIDES}
+    chosen = shot.desk.side if shot.desk.side in _SIDES else next(iter(_SIDES))
+    return frame.tabs("side", labels, chosen, _SIDES[chosen](shot, tokenizer))
+
+
+def _cache(shot: Snapshot, _tokenizer: Tokenizer) -> str:
+    """Draw the cache, and what the last run has written to it, if there was one."""
+    written = len(shot.feeds[-1].tokens) if shot.feeds else 0
+    return cache_section(shot.cache, shot.prompt_length, written)
+
+
+def _feed(shot: Snapshot, tokenizer: Tokenizer) -> str:
+    """Draw what the last run was fed, and what of it is new."""
+    table = ""
     if shot.feeds:
         last, before = shot.feeds[-1], shot.feeds[0] if len(shot.feeds) > 1 else None
-        table, written = feed_table(last, before, tokenizer), len(last.tokens)
+        table = feed_table(last, before, tokenizer)
     return (
-        f"{cache_section(shot.cache, shot.prompt_length, written)}"
         '<section class="lw-feed"><h4>Fed to the graph in this run</h4>'
         f"{table}</section>"
     )
+
+
+def _text(shot: Snapshot, tokenizer: Tokenizer) -> str:
+    """Draw what the tokens after the prompt spell."""
+    return frame.text_box(_text_so_far(shot, tokenizer))
 
 
 def branches_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
@@ -317,6 +360,15 @@ def _branch(branch: NamedBranch, tokenizer: Tokenizer) -> str:
     )
 
 
+_SIDES: Mapping[str, Callable[[Snapshot, Tokenizer], str]] = {
+    "Cache": _cache,
+    "Feed": _feed,
+    "Branches": branches_section,
+    "Text": _text,
+}
+"""The tabs, by name: a further one is one more row."""
+
+
 # --- the times ---------------------------------------------------------------------
 def foot(shot: Snapshot) -> str:
     """Write the times: of this step, of reading and of writing."""
@@ -331,10 +383,10 @@ def foot(shot: Snapshot) -> str:
         rate = f"{1 / median(steps):,.0f}" if steps else "–"
         words = [
             f"model <b>{1000 * runs[-1].seconds:.1f} ms</b>",
-            f"everything else <b>{rest}</b>",
-            f"prefill {count} tokens, <b>{count / reading:,.0f} tokens/s</b>",
+            f"all else <b>{rest}</b>",
             f"decode <b>{rate} tokens/s</b>",
+            f"prefill {count} tokens, <b>{count / reading:,.0f} tokens/s</b>",
         ]
     spans = "".join(f"<span>{word}</span>" for word in words)
-    keys = "→ step · ← back · ↑↓ candidates · Enter takes · Tab to all the rest"
+    keys = "→ step · ← back · ↑↓ candidates · Enter takes"
     return f'<div class="lw-foot"><p>{spans}</p><p class="lw-keys">{keys}</p></div>'

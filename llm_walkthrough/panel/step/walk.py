@@ -61,6 +61,9 @@ class Desk(Knobs):
     is_guessing: bool = False  # the learner names a token before the next one is shown
     guesses: Guesses = Guesses()  # how those went
     is_large: bool = False  # large type, for a projector
+    # the tab that is open, by its name; kept here, so that it outlives a reload of the
+    # page, and only that tab is drawn
+    side: str = ""
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
                 now, is_guessing=not now.is_guessing, running=False
             ),
             "large": lambda now, _: replace(now, is_large=not now.is_large),
+            "side": lambda now, name: replace(now, side=str(name)),
         }
 
     def stepped(self, now: Desk) -> Desk:

@@ -28,7 +28,10 @@ KEPT = {"div", "b", "i", "span", "figure", "img"}
 """What a page of a notebook that is not trusted leaves in place, of what we use."""
 
 
-def drawn(one: Walk) -> Reader:
+def drawn(one: Walk, tab: str = "") -> Reader:
+    """The page, with another tab opened if one is named."""
+    if tab:
+        one.act("side", tab)
     return Reader(page(one.snapshot(), tokenizer()))
 
 
@@ -36,7 +39,7 @@ def branched() -> Walk:
     one = walk()
     steps(one, 4)
     one.act("back", 2)
-    take(one, 8)
+    take(one, 7)
     return one
 
 
@@ -151,7 +154,7 @@ def test_bytes_that_are_not_yet_a_character_are_held_back_until_they_are() -> No
     one = walk()
     for count, token in enumerate(EMOJI, start=1):
         one.act("take", {"token": token, "position": one.stepper.position})
-        shown = drawn(one)
+        shown = drawn(one, "Text")
         is_whole = count == len(EMOJI)
         held = [a for a in shown.styled("lw-made") if a in shown.styled("lw-held")]
         assert len(held) == (0 if is_whole else count)
@@ -173,7 +176,44 @@ def test_of_a_long_text_the_end_is_drawn_and_the_rest_counted(
     assert [a["data-value"] for a in shown.actions("back_to")] == ["7", "8", "9"]
 
 
-# --- cache, feed, branches, times ----------------------------------------------------
+def test_a_made_chip_is_tinted_by_its_probability_unless_it_is_held_back() -> None:
+    one = walk()
+    take(one, 0)
+    likely, *_ = drawn(one).styled("lw-made")
+    score = one.snapshot().made[0]
+    assert score is not None
+    assert frame.tint(score.score.probability) in str(likely["class"]).split()
+    one.act("take", {"token": EMOJI[0], "position": one.stepper.position})
+    assert "lw-t" not in str(drawn(one).styled("lw-held")[0]["class"])
+
+
+def test_the_prompt_is_one_line_that_ends_as_the_prompt_and_opens_to_its_chips() -> (
+    None
+):
+    one = walk()
+    shown = drawn(one)
+    folds = [tag for tag, a in shown.tags if "lw-fold" in str(a.get("class"))]
+    assert folds == ["details"]
+    assert f"Prompt, {len(PROMPT)} tokens: " in shown.text
+    assert str(tokenizer().decode(PROMPT).split()[-1]) in shown.text
+    assert not any("open" in a for tag, a in shown.tags if tag == "details")
+
+
+# --- tabs and times ------------------------------------------------------------------
+
+
+def test_the_open_tab_stays_open_and_branches_are_counted_on_theirs() -> None:
+    one = walk()
+    assert drawn(one).actions("side")[0]["aria-selected"] == "true"
+    one.act("side", "Branches")
+    for action, value in (("step", None), ("back", 1), ("roll", None), ("reset", None)):
+        one.act(action, value)
+        tabs = drawn(one).actions("side")
+        chosen = [a["data-value"] for a in tabs if a["aria-selected"] == "true"]
+        assert chosen == ['"Branches"']
+    one.act("side", "no such tab")
+    assert drawn(one).actions("side")[0]["aria-selected"] == "true"
+    assert "Branches 2" in drawn(branched()).text
 
 
 def test_map_and_feed_show_what_the_last_run_wrote_and_read() -> None:
@@ -184,16 +224,17 @@ def test_map_and_feed_show_what_the_last_run_wrote_and_read() -> None:
     one = walk()
     assert (widths("lw-c-new"), widths("lw-c-prompt")) == ([len(PROMPT)], [])
     assert "slots 0 to 4" in drawn(one).text
-    assert drawn(one).text.count("the first run") == 2
+    assert drawn(one, "Feed").text.count("the first run") == 2
+    one.act("side", "Cache")
     steps(one, 3)
     assert (widths("lw-c-prompt"), widths("lw-c-made")) == ([5], [2])
     assert widths("lw-c-new") == [1]
-    assert drawn(one).text.count("+1 wide") == 2
+    assert drawn(one, "Feed").text.count("+1 wide") == 2
 
 
 def test_each_branch_is_a_button_with_its_text_and_log_probability() -> None:
     one = branched()
-    shown = drawn(one)
+    shown = drawn(one, "Branches")
     buttons = shown.actions("switch")
     assert [b["data-value"] for b in buttons] == ['"A"', '"B"']
     assert [b["aria-pressed"] for b in buttons] == ["false", "true"]
@@ -211,26 +252,28 @@ def test_each_branch_is_a_button_with_its_text_and_log_probability() -> None:
         assert f"tokens, log p {total:.2f}, {mean:.2f} per token: " in tip
     one.stepper.step()
     assert "log p not known" in drawn(one).text
-    assert "0 tokens, log p 0.00: " in str(drawn(walk()).actions("switch")[0])
+    assert "0 tokens, log p 0.00: " in str(
+        drawn(walk(), "Branches").actions("switch")[0]
+    )
 
 
 def test_the_place_where_the_next_token_comes_is_marked_once() -> None:
     one = branched()
-    assert len(drawn(one).styled("lw-here")) == 1
+    assert len(drawn(one, "Branches").styled("lw-here")) == 1
     one.act("back", 1)
     assert len(drawn(one).styled("lw-here")) == 1
 
 
 def test_the_foot_tells_the_times_of_a_step_which_stay_until_the_next() -> None:
     one = walk()
-    assert "everything else –" in drawn(one).text
+    assert "all else –" in drawn(one).text
     steps(one, 2)
     text = drawn(one).text
     (model,) = re.findall(r"model ([\d.]+) ms", text)
     assert float(model) == pytest.approx(1000 * one.stepper.runs[-1].seconds, abs=0.06)
-    (rest,) = re.findall(r"everything else ([\d.]+) ms", text)
+    (rest,) = re.findall(r"all else ([\d.]+) ms", text)
     one.act("roll")
-    assert f"everything else {rest} ms" in drawn(one).text
+    assert f"all else {rest} ms" in drawn(one).text
     assert "prefill 5 tokens" in text
     assert "decode" in text
 

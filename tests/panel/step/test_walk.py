@@ -30,6 +30,7 @@ from llm_walkthrough.arrays import LogitsRows, TokenIds
 from llm_walkthrough.constraints.matcher import GrammarVocabulary
 from llm_walkthrough.grammar import regular_expression
 from llm_walkthrough.kv_cache import KVCache
+from llm_walkthrough.panel.candidates import SHOWN
 from llm_walkthrough.panel.step.branches import Made, is_within
 from llm_walkthrough.panel.step.page import page
 from llm_walkthrough.panel.step.saved_run import written
@@ -77,7 +78,7 @@ class Wandering(RuleBasedStateMachine):
         self.one.act("step")
         assert made(self.one)[-1] == expected
 
-    @rule(rank=st.integers(0, 11))
+    @rule(rank=st.integers(0, SHOWN - 1))
     def take(self, rank: int) -> None:
         token = take(self.one, rank)
         drawn = self.one.now.is_guessing and self.one.now.guesses.made
