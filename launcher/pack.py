@@ -71,7 +71,8 @@ def whole_wheels(folder: Path) -> list[Path]:
     for name in sorted(files_in(folder) | sums.keys()):
         path = folder / name
         if not (is_in_use and name.startswith("course/")) and (
-            not path.is_file() or file_digest(path) != sums.get(name)
+            not os.path.isfile(path)  # noqa: PTH113 - a Path has names that raise
+            or file_digest(path) != sums.get(name)
         ):
             raise Stop(
                 f"{name} in the pack {folder} is damaged, missing or not part of it: "
@@ -82,11 +83,14 @@ def whole_wheels(folder: Path) -> list[Path]:
 
 def require_fit(folder: Path) -> None:
     """Stop unless the pack was made for such a computer and such pins."""
-    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    facts = {}
+    with contextlib.suppress(ValueError, TypeError, RecursionError):  # damaged: unfit
+        facts = dict(json.loads((folder / FACTS).read_text(encoding="utf-8")))
     for name, here in pack_facts().items():
-        if facts[name] != here:
+        there = facts.get(name)
+        if there != here:
             raise Stop(
-                f"the pack in {folder} is for {name} {facts[name]}, here it is {here}: "
+                f"the pack in {folder} is for {name} {there}, here it is {here}: "
                 f"write one here with `python3 run.py pack FOLDER`, or move that one "
                 f"away to use the network."
             )

@@ -246,21 +246,24 @@ def models(dice: random.Random) -> None:
 
 
 def pack(dice: random.Random) -> None:
-    """Look for a pack that is damaged."""
-    wheel, facts = b"a wheel", packs.pack_facts()
+    """Look for the wheels of a pack whose facts or sums are damaged."""
     with _folder() as folder:
         (folder / "wheels").mkdir()
-        (folder / "wheels" / "a-1-py3-none-any.whl").write_bytes(wheel)
-        digest = packs.file_digest(folder / "wheels" / "a-1-py3-none-any.whl")
-        sums = f"{digest}  wheels/a-1-py3-none-any.whl\n"
-        if dice.random() < 0.5:
-            facts = damaged_json(facts, dice)
-        else:
+        (folder / "wheels" / "a-1-py3-none-any.whl").write_bytes(b"a wheel")
+        facts = json.dumps(packs.pack_facts()).encode()
+        is_facts = dice.random() < 0.5
+        damaged = json_bytes(packs.pack_facts(), dice) if is_facts else facts
+        (folder / packs.FACTS).write_bytes(damaged)
+        names = packs.files_in(folder)
+        sums = "".join(f"{packs.file_digest(folder / n)}  {n}\n" for n in names)
+        if not is_facts:
             sums = damaged_text(sums, dice)
         (folder / packs.SUMS).write_text(sums, "utf-8", "replace")
-        (folder / packs.FACTS).write_bytes(json_bytes(facts, dice))
-        with mock.patch.dict("os.environ", LLM_WALKTHROUGH_PACK=str(folder)):
-            packs.find_pack()
+        with (
+            mock.patch.dict("os.environ", LLM_WALKTHROUGH_PACK=str(folder)),
+            mock.patch.object(packs, "say"),
+        ):
+            packs.find_wheels()
 
 
 def _value(dice: random.Random) -> object:
