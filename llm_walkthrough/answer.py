@@ -24,6 +24,8 @@ from llm_walkthrough.tokenizer import StopText, TextStream, Tokenizer, open_toke
 
 INTERRUPTED = "interrupted"
 SENTENCE_END = "end of a sentence near the limit"
+MANY = 16
+"""So many times the same token, and nothing else, is no answer."""
 
 _CLOSING = r"""["'”’»)\]*]*"""  # a quotation, a bracket, bold type
 # two letters before a full stop: neither the "2." of a list nor "e.g." is a sentence
@@ -192,6 +194,18 @@ class Answer:
                 f"{mask.grammar.kind} is not satisfied (stopped by: {reason}); raise "
                 "--max-new-tokens, or ask for less"
             )
+
+    def fault(self) -> str:
+        """Say why this is no answer, as in "it is empty"; "" if it is one.
+
+        What follows a grammar may be empty, and `require_whole` judges it.
+        """
+        tokens, reason = self.new_tokens.tolist(), self._stepper.stop_reason
+        if reason == "end token" and not self.text and self._mask is None:
+            return "it is empty"
+        if reason == "limit" and len(tokens) >= MANY and len({*tokens}) == 1:
+            return f"it is {len(tokens)} times the token {tokens[0]}"
+        return ""
 
     def interrupt(self) -> None:
         """Let the answer end after the step in flight; safe in a signal handler."""

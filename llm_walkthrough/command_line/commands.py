@@ -163,6 +163,8 @@ def show_folder(options: Namespace) -> int:
 def ask(options: Namespace) -> int:
     """Answer one prompt: text to standard output, a line of figures to standard error.
 
+    PROBLEM if what the model made is no answer.
+
     Raises:
         InputError: an option, the prompt or the model cannot be used, or the answer
             did not fit its grammar in time.
@@ -182,6 +184,12 @@ def ask(options: Namespace) -> int:
         terminal.write("" if answer.text.endswith("\n") else "\n")
         terminal.note(str(answer.figures))
         answer.require_whole()
+    if fault := answer.fault():
+        terminal.note(
+            f"this is no answer: {fault}; ask in other words, or see whether the model "
+            "is damaged with `llm-walkthrough models check`"
+        )
+        return PROBLEM
     return INTERRUPTED if answer.figures.stop_reason == answering.INTERRUPTED else OK
 
 
