@@ -41,11 +41,12 @@ from llm_walkthrough.conversion.convert import convert
 from llm_walkthrough.conversion.record import trouble
 from llm_walkthrough.errors import InputError, StaleCacheError
 from llm_walkthrough.grammar import json_schema, lark_grammar, regular_expression
+from llm_walkthrough.guards.loopback import LOOPBACK
 from llm_walkthrough.model import open_model
 from llm_walkthrough.model_files.chat_template import ChatTemplate
 from llm_walkthrough.model_files.onnx_file import all_nodes
 from llm_walkthrough.panel.board import Board
-from llm_walkthrough.panel.server import LOOPBACK, BoardServer
+from llm_walkthrough.panel.server import BoardServer
 from llm_walkthrough.panel.step import saved_run
 from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.tokenizer import open_tokenizer
@@ -295,7 +296,7 @@ def request(dice: random.Random) -> None:
     asked = {**usual, "value": _value(dice)}
     body = dice.choice((json.dumps(asked).encode(), json_bytes(usual, dice)))
     place = dice.choice(("event", "event", "event", "state", "x", "%00"))
-    line = http.client.HTTPConnection(LOOPBACK, server.server_address[1], timeout=10)
+    line = http.client.HTTPConnection(LOOPBACK, server.port, timeout=10)
     try:
         line.request(dice.choice(("POST", "GET")), f"/{server.word}/{place}", body)
         json.loads(line.getresponse().read() or b"{}")
