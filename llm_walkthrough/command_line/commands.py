@@ -106,7 +106,7 @@ def list_models(options: Namespace) -> int:
     rows = []
     for one in listed:
         size = f"{one.entry.parameters / 1e6:.0f} M"
-        state = "ready" if one.is_ready else "not fetched"
+        state = (one.trouble() or "ready") if one.folder.exists() else "not fetched"
         rows.append((one.folder.name, size, one.entry.licence, state))
     _write(repr(Table(("model", "parameters", "licence", "state"), rows)))
     return OK
