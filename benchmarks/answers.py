@@ -173,7 +173,7 @@ def measure(
     threads: int | None = None,
     plan: Plan = Plan(),
 ) -> Answers:
-    """Ask every question with every setting; takes some twenty minutes on two cores.
+    """Ask every question with every setting; takes several minutes.
 
     Args:
         path: a model folder.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from launcher.places import PINS, PYTHON, ROOT, STAMP, TEST_PINS, models_folder
@@ -68,7 +67,7 @@ def is_sound(stamp: dict[str, Any]) -> bool:
         stamp.get("root") == str(ROOT)
         and isinstance(stamp.get("installed"), dict)
         and PYTHON.exists()
-        and Path(base).exists()
+        and os.path.exists(base)  # noqa: PTH110 - Path refuses what can be no path
         and os.path.realpath(base) == real
     )
 

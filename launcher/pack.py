@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 PACK_NAME = "llm-walkthrough-pack"
 FACTS, SUMS = "pack.json", "SHA256SUMS"
 # what systems and Python leave behind is neither written nor checked
-UNLISTED = re.compile(r"(^|/)(\.|__pycache__/|Thumbs\.db$|desktop\.ini$)")
+UNLISTED = re.compile(
+    r"(^|/)(\.venv/|__pycache__/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$)"
+)
 
 
 def pack_facts() -> dict[str, Any]:
@@ -68,12 +70,10 @@ def whole_wheels(folder: Path) -> list[Path]:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
         pairs = [line.split("  ", 1) for line in lines]
         sums = {name: sha256 for sha256, name in pairs}
-    for name in sorted(files_in(folder) | sums.keys()):
-        path = folder / name
-        if not (is_in_use and name.startswith("course/")) and (
-            not os.path.isfile(path)  # noqa: PTH113 - a Path has names that raise
-            or file_digest(path) != sums.get(name)
-        ):
+    found = files_in(folder)
+    for name in sorted(found | sums.keys()):
+        is_whole = name in found and file_digest(folder / name) == sums.get(name)
+        if not is_whole and not (is_in_use and name.startswith("course/")):
             raise Stop(
                 f"{name} in the pack {folder} is damaged, missing or not part of it: "
                 f"copy the pack again, into a new folder."
@@ -84,7 +84,7 @@ def whole_wheels(folder: Path) -> list[Path]:
 def require_fit(folder: Path) -> None:
     """Stop unless the pack was made for such a computer and such pins."""
     facts = {}
-    with contextlib.suppress(ValueError, TypeError, RecursionError):  # damaged: unfit
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
         facts = dict(json.loads((folder / FACTS).read_text(encoding="utf-8")))
     for name, here in pack_facts().items():
         there = facts.get(name)
@@ -111,5 +111,5 @@ def with_file(wheel: Path) -> tuple[str, str]:
 
 
 def file_digest(path: Path) -> str:
-    """Hash a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Hash a file; nothing for what only looks like one."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

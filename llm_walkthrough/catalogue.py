@@ -103,8 +103,9 @@ def entries() -> list[Entry]:
                 tables = tomllib.loads(read_text(path))["model"]
                 return [Entry(**table) for table in tables]
             except (LookupError, TypeError, ValueError, RecursionError) as error:
+                reason = f"{type(error).__name__}: {error}"
                 raise InputError(
-                    f"{path} is damaged ({error!r}); get it, or the course, again"
+                    f"{path} is damaged ({reason}); take it again from the repository"
                 ) from error
     raise InputError(
         f"there is no {CATALOGUE} in {REPOSITORY_MODELS}; install the package from a "

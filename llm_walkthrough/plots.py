@@ -2,9 +2,9 @@
 
 Each function takes plain numbers and labels and returns a `Plot`: a matplotlib figure
 with its text alternative, which states the key figures. One look for all, kept in
-`plots.mplstyle`: a light card that reads on white and on dark pages, labels at the
-things themselves instead of a legend, and never colour alone. `title` stands above the
-picture; tokens are given as visible pieces. Knows nothing of models or of how the
+`plots.mplstyle`: a card that is light on light pages and dark on dark ones, labels at
+the things themselves instead of a legend, and never colour alone. `title` stands above
+the picture; tokens are given as visible pieces. Knows nothing of models or of how the
 numbers came about.
 """
 
@@ -13,10 +13,12 @@ from __future__ import annotations
 import base64
 import html
 import io
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -34,7 +36,20 @@ SERIES = (  # colours that colour-blind readers can tell apart, and a sign for e
     ("#8e44ad", "D", ":"),
     (MUTED, "v", "-"),
 )
-_WIDTH = 7.2  # inches; 518 pixels on a page
+DARK = {  # what each colour of the look becomes on a dark page
+    INK: "#e8ebef",
+    MUTED: "#a3aebb",
+    CARD: "#181c21",
+    ACCENT: "#6db1ff",
+    HIGHLIGHT: "#f5a35c",
+    PALE: "#2c4d70",
+    PALER: "#20364f",
+    SERIES[2][0]: "#4fc3b0",
+    SERIES[3][0]: "#cf9be6",
+    "#d5dbe2": "#434c57",  # edge and grid, as the style file has them
+    "#e3e7ec": "#2b323a",
+}
+_WIDTH = 7.2  # inches; 691 pixels on a page
 _BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
 _styled = matplotlib.style.context("llm_walkthrough.plots")
 
@@ -56,7 +71,7 @@ class Plot:
             # an emoji is laid out as a box; the reader's own font has its shape
             warnings.filterwarnings("ignore", message=r"Glyph \d+")
             self.figure.savefig(file, format="svg", metadata=unstable)
-        return file.getvalue()
+        return _in_both_schemes(file.getvalue())
 
     def _repr_html_(self) -> str:
         picture = base64.b64encode(self.svg.encode()).decode()
@@ -103,6 +118,8 @@ def candidate_bars(
         axes.annotate(label, spot, (6, 0), color=ink, **_BESIDE)
     _name_rows(axes, tokens, font="monospace")
     axes.set(xlabel=f"probability in %{note}", xlim=(0, 1.2 * max(longest)))
+    if axes.viewLim.x1 > 100:  # noqa: PLR2004 - no probability is above
+        axes.set_xticks(range(0, 101, 20))
     return Plot(figure, words + (f" Chosen: {chosen}." if chosen else ""))
 
 
@@ -150,7 +167,7 @@ def stacked_bar(parts: Mapping[str, float], *, title: str, unit: str) -> Plot:
         share = f"{amount:,.3g} {unit} · {100 * amount / whole:.3g} %"
         axes.annotate(share, (end, place), (6, 0), color=INK, **_BESIDE)
     _name_rows(axes, list(parts))
-    axes.set(xlabel=unit, xlim=(0, 1.28 * whole))
+    axes.set(xlabel=unit, xlim=(0, 1.32 * whole))
     listed = ", ".join(f"{name} {amount:,.3g}" for name, amount in parts.items())
     return Plot(figure, f"{title}: {listed}; together {whole:,.3g} {unit}.")
 
@@ -200,9 +217,13 @@ def token_columns(
     """
     highest = sorted(range(len(tokens)), key=lambda place: -values[place])[:3]
     figure, axes = _columns(tokens, values, highest, 0)
+    # a label is nearly three columns wide
+    is_close = any(b - a in (1, 2) for a, b in pairwise(sorted(highest)))
+    upright = {**_BESIDE, "va": "bottom", "rotation": 90 if is_close else 0}
     for place in highest:
-        spot, above = (place, values[place]), {**_BESIDE, "va": "baseline"}
-        axes.annotate(f"{values[place]:.1f}", spot, (0, 3), ha="center", **above)
+        spot = (place, values[place])
+        axes.annotate(f"{values[place]:.1f}", spot, (0, 3), ha="center", **upright)
+    axes.margins(y=0.15)  # room for them under the title
     axes.set(title=title, ylabel=y_label)
     mean = sum(values) / len(values)
     named = ", ".join(f"{tokens[place]} {values[place]:.1f}" for place in highest)
@@ -233,9 +254,18 @@ def count_columns(
     return Plot(figure, f"{title} — {y_label}: {words} {span}.")
 
 
-def _card(title: str, height: float) -> tuple[Figure, Axes]:
-    """Return an empty picture, `height` in inches."""
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+def _in_both_schemes(svg: str) -> str:
+    """Give each colour a name that means another one where the page is dark."""
+    light = "".join(f"--{colour[1:]}:{colour};" for colour in DARK)
+    dark = "".join(f"--{colour[1:]}:{other};" for colour, other in DARK.items())
+    rules = f"svg{{{light}}}@media (prefers-color-scheme:dark){{svg{{{dark}}}}}"
+    named = re.sub(r"(fill|stroke): #(\w{6})", r"\1: var(--\2)", svg)
+    return re.sub("<svg [^>]*>", rf"\g<0><style>{rules}</style>", named, count=1)
+
+
+def _card(title: str, height: float, width: float = _WIDTH) -> tuple[Figure, Axes]:
+    """Return an empty picture, height and width in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title)
     return figure, axes
@@ -245,7 +275,8 @@ def _columns(
     tokens: Sequence[str], heights: Sequence[float], marked: Sequence[int], foot: float
 ) -> tuple[Figure, Axes]:
     """Return a picture with a column above each token; `foot` is where they begin."""
-    figure, axes = _card("", height=3.4)
+    wide_enough = 0.8 + 0.142 * len(tokens)  # for names of 9 points side by side
+    figure, axes = _card("", height=3.4, width=max(_WIDTH, wide_enough))
     places = range(len(tokens))
     colours = [HIGHLIGHT if place in marked else ACCENT for place in places]
     axes.bar(places, heights, bottom=foot, color=colours, width=0.72)

@@ -298,6 +298,27 @@ def test_the_panel_follows_the_theme(at_prompt: Opened) -> None:
     assert grounds == {"rgb(255, 255, 255)", "rgb(21, 24, 28)"}
 
 
+def test_a_question_that_is_typed_goes_to_the_panel_and_to_nobody_else(
+    chromium: Browser, lab: Lab
+) -> None:
+    lab.write("ask.ipynb", OPEN_PANEL)
+    with quiet_page(chromium, lab) as page:
+        page.goto(lab.url("ask.ipynb"))
+        run_all_cells(page)
+        panel = page.locator(".lw-panel")
+        field, cells = panel.locator("textarea"), page.locator(".jp-Cell").count()
+        field.click()
+        page.keyboard.type("add bad, c v x z 00?")  # to JupyterLab, commands
+        page.keyboard.press("Shift+Enter")  # which elsewhere runs the cell
+        page.keyboard.type("Name a colour.")
+        page.keyboard.press("Enter")
+        expect(panel.locator("[data-action=step]")).to_be_focused()
+        page.keyboard.press("ArrowRight", delay=PRESS)
+        expect(panel.locator(".lw-made")).to_have_count(1)
+        expect(field).to_have_value("add bad, c v x z 00?\nName a colour.")
+        assert page.locator(".jp-Cell").count() == cells
+
+
 def test_after_a_reload_of_the_page_the_panel_goes_on_and_follows_the_theme(
     chromium: Browser, lab: Lab
 ) -> None:

@@ -16,6 +16,7 @@ from llm_walkthrough.conversion.onnx_writer import OnnxWriter
 from llm_walkthrough.conversion.record import sha256
 from llm_walkthrough.errors import InputError
 
+DEEP = b"x = " + b"[" * 9999
 FETCH = """
 import os, sys
 from pathlib import Path
@@ -107,7 +108,9 @@ def test_an_absent_or_damaged_model_names_the_command_that_makes_it(
     assert (models / "tiny-model-int4" / "model.onnx.data").read_bytes() == whole
 
 
-@pytest.mark.parametrize("damage", [b"", b"\xff", b"[[model]]\nname = 3", b"model = 1"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"\xff", b"[[model]]\nname = 3", b"model = 1", DEEP]
+)
 def test_a_damaged_catalogue_is_named(models: Path, damage: bytes) -> None:
     (models / "catalogue.toml").write_bytes(damage)
     with pytest.raises(InputError, match=r"catalogue\.toml is damaged"):

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import re
 import sys
 import warnings
-from itertools import pairwise
+from itertools import combinations, pairwise
 from subprocess import run
+from typing import Literal
 
 import matplotlib as mpl
 import pytest
+from PIL import Image
+from playwright.sync_api import Browser
 from wcag import READABLE, contrast, numbers
 
 from llm_walkthrough.plots import (
     CARD,
+    DARK,
     HIGHLIGHT,
     INK,
     MUTED,
+    PALE,
+    PALER,
     SERIES,
     Plot,
     candidate_bars,
@@ -56,10 +63,48 @@ def plots() -> dict[str, Plot]:
     }
 
 
-def test_each_colour_stands_out_from_the_card_and_no_series_needs_its_own() -> None:
-    for colour in [INK, MUTED, HIGHLIGHT, *(c for c, _, _ in SERIES)]:
-        assert contrast(numbers(CARD), numbers(colour)) >= READABLE, colour
+@pytest.mark.parametrize("page", [{colour: colour for colour in DARK}, DARK])
+def test_all_text_can_be_read_on_light_and_on_dark_pages(page: dict[str, str]) -> None:
+    on_card = {(colour, CARD) for colour in [INK, MUTED, HIGHLIGHT]}
+    on_card |= {(colour, CARD) for colour, _, _ in SERIES}
+    on_bars = {(INK, PALE), (INK, PALER), (CARD, HIGHLIGHT)}
+    for ink, paper in on_card | on_bars:
+        assert contrast(numbers(page[ink]), numbers(page[paper])) >= READABLE, ink
+
+
+def test_no_series_is_told_by_its_colour_alone() -> None:
     assert len({marker for _, marker, _ in SERIES}) == len(SERIES)
+
+
+def test_no_colour_is_without_its_counterpart_on_the_other_page(
+    plots: dict[str, Plot],
+) -> None:
+    for kind, plot in plots.items():
+        rules, drawn = plot.svg.split("</style>", 1)
+        assert not re.search("(fill|stroke): #", drawn), kind
+        for name in set(re.findall(r"var\((--\w{6})\)", drawn)):
+            assert rules.count(f"{name}:") == len(["light", "dark"]), (kind, name)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("system", ["light", "dark"])
+def test_a_picture_follows_the_page_or_the_system_where_the_page_says_nothing(
+    chromium: Browser, plots: dict[str, Plot], system: Literal["light", "dark"]
+) -> None:
+    shown = plots["cumulative"]._repr_html_()
+    for body, scheme in (
+        ("style=color-scheme:light", "light"),  # as JupyterLab has it
+        ("style=color-scheme:dark", "dark"),
+        ("", system),
+    ):
+        page = chromium.new_page(color_scheme=system)
+        page.set_content(f"<body {body}>{shown}")
+        card = CARD if scheme == "light" else DARK[CARD]
+        picture = Image.open(io.BytesIO(page.locator("img").screenshot()))
+        middle_of_the_foot = (picture.width // 2, picture.height - 3)
+        pixel = picture.convert("RGB").getpixel(middle_of_the_foot)
+        assert pixel == tuple(numbers(card)), (body, system)
+        page.close()
 
 
 def test_each_picture_is_shown_with_its_text_alternative(
@@ -72,12 +117,12 @@ def test_each_picture_is_shown_with_its_text_alternative(
         assert base64.b64decode(shown[2]).decode() == plot.svg
 
 
-def test_each_picture_is_small_and_readable_on_a_light_card_of_its_own(
+def test_each_picture_is_small_and_readable_on_a_card_of_its_own(
     plots: dict[str, Plot],
 ) -> None:
     for kind, plot in plots.items():
         assert len(plot._repr_html_()) <= 60_000, kind
-        assert f"fill: {CARD}" in plot.svg, kind
+        assert f"fill: var(--{CARD[1:]})" in plot.svg, kind
         points = map(float, re.findall(r"font-size: ([\d.]+)px", plot.svg))
         assert min(points) >= 9, kind
 
@@ -152,3 +197,22 @@ def test_counts_are_told_with_how_many_are_without_a_choice() -> None:
     assert plot.text == "T — tokens: 4 tokens; 1 at 2 of them, otherwise 12 to 40,000."
     low, _ = plot.figure.axes[0].get_ylim()
     assert low < 0.9  # a count of one is a column that can be seen
+
+
+def test_names_of_columns_and_labels_of_neighbours_do_not_touch() -> None:
+    for num_tokens in (20, 50, 80):
+        figure = token_columns(
+            ["Wg"] * num_tokens, range(num_tokens), title="T", y_label="nats"
+        ).figure
+        figure.draw_without_rendering()
+        axes = figure.axes[0]
+        names = sorted(label.get_window_extent().x0 for label in axes.get_xticklabels())
+        in_points = 72 / figure.dpi
+        assert min(b - a for a, b in pairwise(names)) * in_points > 9, num_tokens
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert not any(a.overlaps(b) for a, b in combinations(boxes, 2)), num_tokens
+
+
+def test_no_tick_stands_at_a_probability_above_one() -> None:
+    axes = candidate_bars(["a", "b"], [0.9, 0.1], [1.0, 0.0]).figure.axes[0]
+    assert max(axes.get_xticks()) == 100

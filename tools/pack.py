@@ -95,7 +95,11 @@ def download_wheels(folder: Path, workshop: Workshop) -> None:
 def copy_course(folder: Path, leave_out: Path) -> None:
     """Copy the course as it is on this disk, but not what can be made from it."""
     made = shutil.ignore_patterns(
-        ".*",
+        ".*_cache",
+        ".git",
+        ".ipynb_checkpoints",
+        ".lock",
+        ".venv",
         "*.egg-info",
         "*.gguf",
         "*.whl",

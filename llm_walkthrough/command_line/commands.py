@@ -193,6 +193,23 @@ def ask(options: Namespace) -> int:
     return INTERRUPTED if answer.figures.stop_reason == answering.INTERRUPTED else OK
 
 
+def _introduce() -> None:
+    """Tell once on each machine what the default model is, and what it is not."""
+    from llm_walkthrough.catalogue import INTRODUCED, entries
+
+    if INTRODUCED.exists():
+        return
+    model = entries()[0]
+    terminal.note(
+        f"{model.title} answers: a toy with {model.parameters / 1e6:.0f} million "
+        "parameters, fluent and often wrong. For another model see `llm-walkthrough "
+        "models list` and `llm-walkthrough models fetch NAME`."
+    )
+    with contextlib.suppress(OSError):  # where nothing can be kept, it is told again
+        INTRODUCED.parent.mkdir(parents=True, exist_ok=True)
+        INTRODUCED.touch()
+
+
 def step(options: Namespace) -> int:
     """Show the step panel in the browser until Ctrl-C ends it.
 
@@ -237,23 +254,6 @@ def _loaded(options: Namespace, text: str) -> tuple[Model, Tokenizer, TokenIds]:
     if not options.raw:
         text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))
     return model, tokenizer, tokenizer.encode(text)
-
-
-def _introduce() -> None:
-    """Tell once on each machine what the default model is, and what it is not."""
-    from llm_walkthrough.catalogue import INTRODUCED, entries
-
-    if INTRODUCED.exists():
-        return
-    model = entries()[0]
-    terminal.note(
-        f"{model.title} answers: a toy with {model.parameters / 1e6:.0f} million "
-        "parameters, fluent and often wrong. For another model see `llm-walkthrough "
-        "models list` and `llm-walkthrough models fetch NAME`."
-    )
-    with contextlib.suppress(OSError):  # where nothing can be kept, it is told again
-        INTRODUCED.parent.mkdir(parents=True, exist_ok=True)
-        INTRODUCED.touch()
 
 
 def _make(answer: Answer, *, shows: bool) -> None:

@@ -1,4 +1,4 @@
-"""Exercises of notebook 00: native or not, providers, a row of the table.
+"""Exercises of notebook 00: a row of the table, native or not, providers.
 
 The machines asked about are the ones that readers have, so that an answer that holds on
 this machine only is found. Knows nothing of the machine that it runs on.
@@ -22,6 +22,39 @@ _CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 _OTHER = {"x64": "Arm64", "Arm64": "x64"}
 _NATIVE = [(build, host) for host, builds in BUILT_FOR.items() for build in builds]
 _MB, _GB = 10**6, 10**9
+
+
+def _disk_row(free: int, wanted: int) -> tuple[str, str, str]:
+    found = f"{free / 1e9:.1f} GB free"
+    return (found, "ok", "") if free >= wanted else (found, "problem", "Make room.")
+
+
+def _says_as_much(given: tuple[str, str, str], right: tuple[str, str, str]) -> bool:
+    """Compare rows, whose words are the learner's own."""
+    found, severity, way_out = given
+    has_unit = "3.2 GB" in found or "3.2 GB" not in right[0]
+    has_way_out = bool(way_out.strip()) == bool(right[2])
+    return type(given) is tuple and severity == right[1] and has_unit and has_way_out
+
+
+check_disk_row = Exercise(
+    TEXTS["disk_row"],
+    right=_disk_row,
+    cases=[(3 * _GB, _GB), (300 * _MB, _GB), (_GB, _GB), (3_221_225_472, _GB)],
+    same=_says_as_much,
+    also=lambda t: dict(zip(("found", "severity", "way_out"), t.given, strict=True)),
+    hints={
+        "is_no_row": When(
+            lambda t: type(t.given) is not tuple or [*map(type, t.given)] != [str] * 3
+        ),
+        "has_another_word": When(lambda t: t.severity not in ("ok", "problem")),
+        "wants_more": When(lambda t: t.severity != t.right[1] and t.free == t.wanted),
+        "compares_the_wrong_way": When(lambda t: t.severity != t.right[1]),
+        "gives_gib": When(lambda t: "3.2 GB" in t.right[0] and "3.0" in t.found),
+        "gives_no_gb": When(lambda t: "3.2 GB" in t.right[0] and "3.2" not in t.found),
+        "has_no_way_out": When(lambda t: t.right[2] and not t.way_out.strip()),
+    },
+)
 
 
 def _is_native(build: str, host: str) -> bool:
@@ -69,38 +102,5 @@ check_choose_providers = Exercise(
         ),
         "misses_cpu": When(lambda t: CPU not in t.given),
         "names_cpu_twice": When(lambda t: t.given.count(CPU) > 1),
-    },
-)
-
-
-def _disk_row(free: int, wanted: int) -> tuple[str, str, str]:
-    found = f"{free / 1e9:.1f} GB free"
-    return (found, "ok", "") if free >= wanted else (found, "problem", "Make room.")
-
-
-def _says_as_much(given: tuple[str, str, str], right: tuple[str, str, str]) -> bool:
-    """Compare rows, whose words are the learner's own."""
-    found, severity, way_out = given
-    has_unit = "3.2 GB" in found or "3.2 GB" not in right[0]
-    has_way_out = bool(way_out.strip()) == bool(right[2])
-    return type(given) is tuple and severity == right[1] and has_unit and has_way_out
-
-
-check_disk_row = Exercise(
-    TEXTS["disk_row"],
-    right=_disk_row,
-    cases=[(3 * _GB, _GB), (300 * _MB, _GB), (_GB, _GB), (3_221_225_472, _GB)],
-    same=_says_as_much,
-    also=lambda t: dict(zip(("found", "severity", "way_out"), t.given, strict=True)),
-    hints={
-        "is_no_row": When(
-            lambda t: type(t.given) is not tuple or [*map(type, t.given)] != [str] * 3
-        ),
-        "has_another_word": When(lambda t: t.severity not in ("ok", "problem")),
-        "wants_more": When(lambda t: t.severity != t.right[1] and t.free == t.wanted),
-        "compares_the_wrong_way": When(lambda t: t.severity != t.right[1]),
-        "gives_gib": When(lambda t: "3.2 GB" in t.right[0] and "3.0" in t.found),
-        "gives_no_gb": When(lambda t: "3.2 GB" in t.right[0] and "3.2" not in t.found),
-        "has_no_way_out": When(lambda t: t.right[2] and not t.way_out.strip()),
     },
 )

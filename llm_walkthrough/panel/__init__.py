@@ -19,6 +19,6 @@ one about all of them a field of `Distribution`, and both are shown in `page_can
 `page_engine`; a button and its action, `step/page` and `step/walk`; words and how
 numbers are written, `wording`; colours and sizes, `panel.css`. A setting of sampling
 needs no file here: its slider and its stage follow `sampling.KNOBS`. A small panel is
-one file in `small/`.
+one file in `small/`; a tab beside the candidates is one row at the end of `step/page`.
 State files know nothing of HTML; `step/` and `small/` know nothing of each other.
 """

@@ -144,6 +144,7 @@ DAMAGED = [
     ("wheels/NUMPY-9.WHL", b"foreign"),
     ("wheels/deep/er.txt", b"foreign"),
     ("pip.conf", b"foreign"),
+    ("wheels/.hidden.html", b"foreign"),
     ("README.txt", b""),
     ("course/pyproject.toml", b"[project]"),
     ("course/tools/pack.py", None),
@@ -170,8 +171,17 @@ def test_what_is_damaged_missing_or_foreign_is_named_in_one_sentence(
 
 def test_a_sum_that_leads_out_of_the_pack_is_refused(pack: Path) -> None:
     with (pack / "SHA256SUMS").open("a") as sums:
-        sums.write(f"{'0' * 64}  ../../secret\n")
+        sums.write(f"{'0' * 64}  ../../secret\n{'0' * 64}  {'z' * 5000}\n")
     assert "../../secret in" in refusal(pack)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[1]", b"{}", b"[" * 9999])
+def test_a_pack_that_says_nothing_of_its_computers_is_refused(
+    pack: Path, content: bytes
+) -> None:
+    (pack / "pack.json").write_bytes(content)
+    write_sums(pack)
+    assert "is for Python None, here it is 3." in refusal(pack)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="such files are POSIX")

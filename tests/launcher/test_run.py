@@ -321,6 +321,7 @@ DAMAGES: dict[str, Callable[[dict[str, object]], bytes]] = {
     "deep": lambda _: b"[" * 99_999,
     "no path": wrong(real="a\0b", base="a\0b"),
     "no text": wrong(real="\ud800", base="\ud800"),
+    "too long": wrong(real="a" * 5000, base="a" * 5000),
     "numbers": wrong(root=1, real=2, base=3),
     "a number for a version": wrong(version=3),
     "a list of packages": wrong(installed=[1]),

@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import nbformat
@@ -32,6 +33,8 @@ MEANT_TO_FAIL = "raises-exception"
 LEAST_COMPARED = 0.8
 LONGEST_CELL = 15
 LARGEST_OUTPUT = 60_000
+MOST_QUIET = 10  # cells in a row
+BARE_TRUTH = re.compile(r"(True|False)|\(.*\b(True|False)\b.*\)", re.DOTALL)
 MACHINE = re.compile(r"0x[0-9a-f]{6,}|/(home|root|Users|tmp|work)/|\b[A-Z]:\\\\")
 FILLER = re.compile(r"\b(simply|obviously|basically|let's|dive in)\b", re.IGNORECASE)
 
@@ -173,6 +176,64 @@ LESSON_RULES: dict[str, Callable[[Path], object]] = {
     "is handed out unanswered": is_handed_out_unanswered,
     "has a solution that passes": is_solved,
 }
+
+
+def shows_a_bare_truth(cell: NotebookNode) -> bool:
+    """Tell whether a cell shows `True`, or a row of values with a `True` in it."""
+    outputs = cell.get("outputs", [])
+    shown = [str(output.get("data", {}).get("text/plain", "")) for output in outputs]
+    return any(map(BARE_TRUTH.fullmatch, shown))
+
+
+def told_and_shown(lesson: Path) -> Iterator[tuple[str, NotebookNode]]:
+    """Yield each cell with code, and the prose above it."""
+    above = ""
+    for cell in read(lesson).cells:
+        if cell.cell_type == "code":
+            yield above, cell
+        else:
+            above = cell.source
+
+
+def test_a_bare_truth_value_answers_a_question() -> None:
+    bare = [
+        (name(lesson), cell.source)
+        for lesson in LESSONS
+        for above, cell in told_and_shown(lesson)
+        if shows_a_bare_truth(cell) and "?" not in above.rpartition("\n\n")[2]
+    ]
+    assert bare == [], "ask for a guess right above, or write an assert"
+
+
+def is_lively(cell: NotebookNode) -> bool:
+    """Tell whether there is something to see, to guess or to change in a cell."""
+    if cell.cell_type == "markdown":
+        return "?" in re.sub(r"`[^`]*`|\]\([^)]*\)", "", cell.source)  # code and links
+    printed = "text/html"  # what is no `data` is a text that was printed, or an error
+    is_seen = any("text/html" in one.get("data", printed) for one in cell.outputs)
+    return is_seen or "# your code" in cell.source or "widgets." in cell.source
+
+
+def test_no_ten_cells_pass_without_something_to_see_guess_or_change() -> None:
+    signs = {
+        name(lesson): "".join(".!"[is_lively(cell)] for cell in read(lesson).cells)
+        for lesson in LESSONS
+    }
+    assert [file for file, row in signs.items() if "." * MOST_QUIET in row] == []
+
+
+def test_a_task_says_that_a_graph_may_want_position_ids() -> None:
+    asked = {
+        (lesson.stem[3:], check): above
+        for lesson in LESSONS
+        for above, cell in told_and_shown(lesson)
+        for check in re.findall(r"^check_\w+(?=\()", cell.source, re.MULTILINE)
+    }
+    for (topic, check), task in asked.items():
+        exercise = getattr(import_module(f"llm_walkthrough.exercises.{topic}"), check)
+        if "position_ids" in repr(getattr(exercise, "cases", "")):
+            assert "position_ids" in task, check
+            assert "position_ids" in exercise.texts.task, check
 
 
 @pytest.mark.parametrize("rule", LESSON_RULES)

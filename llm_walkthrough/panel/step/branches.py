@@ -206,15 +206,19 @@ def named_branches(
 ) -> tuple[NamedBranch, ...]:
     """Return the branches as they are drawn, in the order in which they were made.
 
-    An active branch that is no more than the beginning of others is a point along one
-    of them, the one that was left if it can be, and not drawn by itself.
+    A branch that is no more than the beginning of another is a point along that one,
+    and not drawn by itself. The active one is along the branch that was left, if it can
+    be.
     """
-    here = branches[active]
-    others = [name for name in branches if name != active]
-    longer = [name for name in others if is_within(here, [branches[name]])]
-    home = left if left in longer else next(iter(longer), active)
+    here, ends = branches[active], list[str]()
+    for name, tokens in sorted(branches.items(), key=lambda one: -len(one[1])):
+        if not is_within(tokens, [branches[end] for end in ends]):
+            ends.append(name)
+    ends = [name for name in branches if name in ends]  # in the order that was given
+    along = [name for name in ends if is_within(here, [branches[name]])]
+    home = next((name for name in (active, left) if name in along), along[0])
     found: list[NamedBranch] = []
-    for name in others if longer else branches:
+    for name in ends:
         tokens = branches[name]
         shared = [common(branch.tokens, tokens) for branch in found]
         fork = max(shared, default=0)

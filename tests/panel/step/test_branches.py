@@ -156,10 +156,10 @@ def notes(*paths: tuple[int, ...]) -> Notes:
 
 
 def test_each_branch_begins_where_it_parts_and_has_its_log_probability() -> None:
-    tokens = {"A": (1, 2, 3), "B": (1, 4), "C": (1, 4, 5)}
-    a, b, c = named_branches(tokens, "C", "A", notes((1, 2, 3), (1, 4)))
+    tokens = {"A": (1, 2, 3), "B": (1, 4, 6), "C": (1, 4, 5)}
+    a, b, c = named_branches(tokens, "C", "A", notes((1, 2, 3), (1, 4, 6)))
     assert (a.parent, a.fork, a.log_probability) == (None, 0, -6)
-    assert (b.parent, b.fork, b.log_probability) == (0, 1, -5)
+    assert (b.parent, b.fork, b.log_probability) == (0, 1, -11)
     assert (c.parent, c.fork, c.log_probability) == (1, 2, None)  # made elsewhere
     assert [one.is_active for one in (a, b, c)] == [False, False, True]
 
@@ -170,6 +170,14 @@ def test_a_place_along_other_branches_is_on_the_one_that_was_left() -> None:
         drawn = named_branches(tokens, "C", left, Notes())
         assert [one.name for one in drawn] == ["A", "B"]
         assert [one.name for one in drawn if one.is_active] == [active]
+
+
+def test_a_branch_that_a_cell_has_made_longer_is_drawn_once() -> None:
+    tokens = {"A": (1,), "B": (1, 2), "C": (1, 2), "D": (3,)}
+    for active, home in (("A", "B"), ("B", "B"), ("C", "B"), ("D", "D")):
+        drawn = named_branches(tokens, active, "", Notes())
+        assert [one.name for one in drawn] == ["B", "D"]
+        assert [one.name for one in drawn if one.is_active] == [home]
 
 
 def test_the_empty_branch_is_drawn_when_it_is_the_only_one() -> None:

@@ -405,7 +405,7 @@ def test_another_prompt_begins_as_a_new_panel_would_with_the_same_settings() -> 
     one.act("reset")
     assert one.stepper.position == asked.prompt_length
     steps(one, 6)
-    processors = one.now.sampling.processors()
+    processors = one.now.sampling.processors(asked.prompt_length)
     prompt = np.array(asked.tokens)
     plain = Stepper(toy(), prompt, processors=processors, seed=3)
     assert made(one) == [step.token for step in plain.run(6)]
