@@ -17,6 +17,7 @@ _RANGES = {  # the least and the most under a name, for every operator that has 
     "bits": (1, 16),
     "block_size": (1, 2**16),
     "axis": (-16, 16),
+    "batch_dims": (0, 16),
 }
 _UNBOUND = {"Constant", "Slice"}  # "to the very end" is 2^63 - 1
 

@@ -40,6 +40,12 @@ def test_a_split_has_as_many_outputs_as_it_says(number: int) -> None:
     ] == []
 
 
+def test_a_number_of_axes_is_one_that_tensors_have() -> None:
+    node = onnx.helper.make_node("GatherND", ["x", "y"], ["z"], batch_dims=-(2**31))
+    (fault,) = faults([node])  # this one aborts onnxruntime's process
+    assert fault.startswith("batch_dims of GatherND must be between 0 and 16, got -2,1")
+
+
 def test_what_means_to_the_very_end_is_no_fault(tmp_path: Path) -> None:
     end = 2**63 - 1
     slices = onnx.helper.make_node("Slice", ["x"], ["y"], starts=[0], ends=[end])
