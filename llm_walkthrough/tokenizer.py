@@ -27,6 +27,8 @@ from llm_walkthrough.model_files.chat_template import (
 )
 from llm_walkthrough.model_files.token_text import TokenText, shown, token_text
 
+LARGEST_ID = 3_999_999  # the largest vocabularies have 300,000 tokens
+
 
 def open_tokenizer(folder: Path) -> Tokenizer:
     """Open the tokenizer of a model folder.
@@ -47,7 +49,11 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     try:
         library = tokenizers.Tokenizer.from_str(read_text(file))
         style = token_text(library.decoder)
-    except Exception as error:  # the library raises no narrower class
+        if (largest := max(library.get_vocab().values())) > LARGEST_ID:
+            raise ValueError(f"it has a token id {largest:,}")  # noqa: TRY301 - as below
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library panics, which is no Exception
         raise InputError(
             f"{file} is not a tokenizer that can be read here ({error}); {FETCH_AGAIN}"
         ) from error

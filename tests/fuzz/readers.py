@@ -37,10 +37,16 @@ from walking import walk
 from launcher import pack as packs
 from launcher.words import Stop
 from llm_walkthrough import catalogue
+from llm_walkthrough.constraints.matcher import GrammarVocabulary
 from llm_walkthrough.conversion.convert import convert
 from llm_walkthrough.conversion.record import trouble
 from llm_walkthrough.errors import InputError, StaleCacheError
-from llm_walkthrough.grammar import json_schema, lark_grammar, regular_expression
+from llm_walkthrough.grammar import (
+    Grammar,
+    json_schema,
+    lark_grammar,
+    regular_expression,
+)
 from llm_walkthrough.guards.loopback import LOOPBACK
 from llm_walkthrough.model import open_model
 from llm_walkthrough.model_files.chat_template import ChatTemplate
@@ -184,6 +190,11 @@ def config(dice: random.Random) -> None:
     _opened(dice, ("config.json",), lambda text: json_bytes(json.loads(text), dice))
 
 
+@cache
+def _word() -> Grammar:
+    return regular_expression("[a-z ]+")
+
+
 def tokenizer(dice: random.Random) -> None:
     """Open a damaged tokenizer, and use it."""
     style = dice.choice((tiny_tokenizer.byte_level, tiny_tokenizer.sentencepiece))
@@ -198,6 +209,7 @@ def tokenizer(dice: random.Random) -> None:
             opened.piece(token)
         if opened.template:
             opened.chat(MESSAGES)
+        GrammarVocabulary(opened, opened.vocab, (0,)).start(_word()).allowed.any()
 
 
 def template(dice: random.Random) -> None:
