@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import comm
 import numpy as np
 import pytest
 from tiny_folder import write_tiny_folder
@@ -40,7 +41,9 @@ class Panel(StepPanel):
 
 
 @pytest.fixture
-def panel(tmp_path: Path) -> Panel:
+def panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Panel:
+    # ipykernel, once imported, lets no widget send anything where there is no kernel
+    monkeypatch.setattr("comm.create_comm", comm.DummyComm)
     model: Any = toy()
     file = tmp_path / "toy-int4" / "model.onnx"
     model.graph = SimpleNamespace(path=file, end_tokens=(END,))
