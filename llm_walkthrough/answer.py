@@ -196,14 +196,13 @@ class Answer:
             )
 
     def fault(self) -> str:
-        """Say why this is no answer, as in "it is empty"; "" if it is one.
-
-        What follows a grammar may be empty, and `require_whole` judges it.
-        """
+        """Say why this is no answer, as in "it is empty"; "" if it is one."""
         tokens, reason = self.new_tokens.tolist(), self._stepper.stop_reason
-        if reason == "end token" and not self.text and self._mask is None:
+        if self._mask is not None or reason in (None, INTERRUPTED):
+            return ""  # a grammar may want just that, and `require_whole` judges it
+        if reason == "end token" and not self.text:
             return "it is empty"
-        if reason == "limit" and len(tokens) >= MANY and len({*tokens}) == 1:
+        if len(tokens) >= MANY and len({*tokens}) == 1:
             return f"it is {len(tokens)} times the token {tokens[0]}"
         return ""
 
