@@ -25,9 +25,8 @@ from llm_walkthrough.model_files.chat_template import (
     Message,
     read_chat_template,
 )
+from llm_walkthrough.model_files.model_config import MOST_TOKENS
 from llm_walkthrough.model_files.token_text import TokenText, shown, token_text
-
-LARGEST_ID = 3_999_999  # the largest vocabularies have 300,000 tokens
 
 
 def open_tokenizer(folder: Path) -> Tokenizer:
@@ -49,7 +48,7 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     try:
         library = tokenizers.Tokenizer.from_str(read_text(file))
         style = token_text(library.decoder)
-        if (largest := max(library.get_vocab().values())) > LARGEST_ID:
+        if (largest := max(library.get_vocab().values())) >= MOST_TOKENS:
             raise ValueError(f"it has a token id {largest:,}")  # noqa: TRY301 - as below
     except (KeyboardInterrupt, SystemExit):
         raise

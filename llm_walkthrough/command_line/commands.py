@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_walkthrough.command_line import terminal
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.small_file import is_there
 
 if TYPE_CHECKING:
     from llm_walkthrough.answer import Answer, Settings
@@ -106,7 +107,7 @@ def list_models(options: Namespace) -> int:
     rows = []
     for one in listed:
         size = f"{one.entry.parameters / 1e6:.0f} M"
-        state = (one.trouble() or "ready") if one.folder.exists() else "not fetched"
+        state = (one.trouble() or "ready") if is_there(one.folder) else "not fetched"
         rows.append((one.folder.name, size, one.entry.licence, state))
     _write(repr(Table(("model", "parameters", "licence", "state"), rows)))
     return OK
@@ -139,7 +140,9 @@ def check_models(options: Namespace) -> int:
             f"the catalogue has no model {unknown[0]}; choose one of {', '.join(known)}"
         )
     folders = {known[name].folder: known[name] for name in names}
-    found = {f.name: one.trouble(anew=True) for f, one in folders.items() if f.exists()}
+    found = {
+        f.name: one.trouble(anew=True) for f, one in folders.items() if is_there(f)
+    }
     if not found:
         raise InputError(
             f"none of these models is in {models_folder()}; run "

@@ -169,7 +169,7 @@ def attributes(dice: random.Random) -> None:
         model = onnx.load_from_string(content)
         nodes = all_nodes(model.graph)
         every = [a for node in nodes for a in node.attribute if a.type in INTEGERS]
-        for one in dice.choices(every, k=dice.randint(1, 3)):
+        for one in dice.choices(every, k=dice.randint(0, 3)):
             one.i = dice.choice(dice.choice((NUMBERS, USUAL)))
             one.ints[:1] = [one.i] * bool(one.ints)
         if dice.random() < 0.1:
@@ -179,6 +179,10 @@ def attributes(dice: random.Random) -> None:
         tensor = dice.choice(model.graph.initializer)
         if dice.random() < 0.1 and tensor.dims:
             tensor.dims[0] = dice.choice(USUAL)
+        port = dice.choice((*model.graph.input, *model.graph.output))
+        if dice.random() < 0.3 and port.type.tensor_type.shape.dim:
+            axis = dice.choice(port.type.tensor_type.shape.dim)
+            axis.dim_value = dice.choice(NUMBERS)
         changed: bytes = model.SerializeToString()
         return changed
 
