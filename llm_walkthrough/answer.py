@@ -24,8 +24,7 @@ from llm_walkthrough.tokenizer import StopText, TextStream, Tokenizer, open_toke
 
 INTERRUPTED = "interrupted"
 SENTENCE_END = "end of a sentence near the limit"
-MANY = 16
-"""So many times the same token, and nothing else, is no answer."""
+MANY = 16  # times the same token, and nothing else, are no answer
 
 _CLOSING = r"""["'”’»)\]*]*"""  # a quotation, a bracket, bold type
 # two letters before a full stop: neither the "2." of a list nor "e.g." is a sentence

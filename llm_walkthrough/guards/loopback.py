@@ -70,9 +70,7 @@ class Answer(BaseHTTPRequestHandler):
 class LoopbackServer(socketserver.ThreadingTCPServer):
     """Answers requests; call `serve_forever`.
 
-    Args:
-        port: of the address (default: one that is free).
-        is_proxied: whether a proxy hands the requests on, under a name of its own.
+    What is asked for through a proxy comes under a name of the proxy's own.
 
     Raises:
         InputError: the port is taken, or there is none of that number.
