@@ -29,11 +29,11 @@ def unsupported(version: tuple[int, ...], tag: str) -> str | None:
     """Say why such a Python cannot run the course; None if it can."""
     found = dotted(version)
     if not OLDEST <= version <= NEWEST:
-        return f"Python {dotted(OLDEST)} to {dotted(NEWEST)} is needed, this is {found}"
+        return f"Python {dotted(OLDEST)} to {dotted(NEWEST)} is needed; this is {found}"
     if tag == "win-arm64" and version == OLDEST:
-        return f"Python 3.12 to {dotted(NEWEST)} is needed on Arm, this is {found}"
+        return f"Python 3.12 to {dotted(NEWEST)} is needed on Arm; this is {found}"
     if tag == "win32":
-        return "a 64-bit Python is needed, this is a 32-bit one"
+        return "a 64-bit Python is needed; this is a 32-bit one"
     if tag == "macosx-x86_64":
         return "an Apple processor and an Arm Python are needed (for onnxruntime)"
     return None

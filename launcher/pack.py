@@ -56,7 +56,7 @@ def find_wheels() -> dict[str, str]:
             require_fit(folder)
             return dict(map(with_file, wheels))
     if named:
-        raise Stop(f"{named} is no pack: `python3 run.py pack FOLDER` writes one.")
+        raise Stop(f"{named} is not a pack: `python3 run.py pack FOLDER` writes one.")
     return {}
 
 
@@ -90,7 +90,7 @@ def require_fit(folder: Path) -> None:
         there = facts.get(name)
         if there != here:
             raise Stop(
-                f"the pack in {folder} is for {name} {there}, here it is {here}: "
+                f"the pack in {folder} is for {name} {there}, but here it is {here}: "
                 f"write one here with `python3 run.py pack FOLDER`, or move that one "
                 f"away to use the network."
             )

@@ -115,7 +115,7 @@ def install(needs: Needs, workshop: Workshop) -> None:
     before = begin_stamp()
     has_uv, packages = fetch_uv(workshop), set(VENV.rglob("*.dist-info"))
     if not (has_uv and install_with_uv(files, workshop)):
-        say("uv cannot do it here; pip tries.")
+        say("uv cannot install here; trying pip.")
         if packages != set(VENV.rglob("*.dist-info")):  # perhaps half a package
             renew_venv(workshop)
             before = begin_stamp()

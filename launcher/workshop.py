@@ -134,7 +134,7 @@ def in_one_sentence(job: Callable[[list[str]], int], arguments: list[str]) -> in
     except Stop as stop:
         say(f"run.py: {stop}")
     except KeyboardInterrupt:
-        say("run.py: stopped; the next start carries on.")
+        say("run.py: stopped; the next start will carry on.")
         return 130
     except OSError as error:
         say(f"run.py: {explain_refusal(error)}")
@@ -147,8 +147,9 @@ def explain_refusal(error: OSError) -> str:
         return DISK_FULL
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return (
-            f"{error.filename or ROOT} may not be changed: close JupyterLab and what "
-            f"else runs from .venv, or copy the course to a folder of your own."
+            f"{error.filename or ROOT} cannot be changed: close JupyterLab and "
+            f"anything else that runs from .venv, or copy the course to a folder of "
+            f"your own."
         )
     if error.errno in {errno.EEXIST, errno.ENOTDIR, errno.EISDIR}:
         return f"{error.filename} is in the way: move it away, then start again."

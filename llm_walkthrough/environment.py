@@ -65,7 +65,7 @@ def _answer(name: str, question: Callable[[], Row]) -> Row:
         return Row(name, found, "", Severity.PROBLEM, judgements.INSTALL)
     except Exception as error:  # noqa: BLE001 - a broken probe must not hide the others
         found = f"not known: {type(error).__name__}: {error}"
-        way_out = "The other rows hold; report this one if it stays."
+        way_out = "The other rows still hold; report this one if it fails again."
         return Row(name, found, "", Severity.NOTE, way_out)
 
 

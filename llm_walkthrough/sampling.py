@@ -6,7 +6,7 @@ picks the token. `KNOBS` holds what there is to know of each processor's number.
 numpy: this file knows nothing of models, caches or text.
 
 Implementations differ on two points. Here temperature comes before the filters
-(llama.cpp filters first), and top-k keeps exactly k tokens, of equals those with the
+(llama.cpp filters first), and top-k keeps exactly k tokens, in a tie those with the
 lowest ids (others keep all equals).
 """
 
@@ -419,7 +419,7 @@ def choose(
     """
     if processors and processors[-1] == _GREEDY:  # greedy: there is nothing to draw
         left = process(logits, context, processors[:-1])
-        likeliest = int(left.argmax())  # of equals the lowest id, and NaN before all
+        likeliest = int(left.argmax())  # in a tie the lowest id, and NaN before all
         if math.isfinite(left[likeliest]):
             return likeliest
     processed = process(logits, context, processors)

@@ -34,7 +34,7 @@ TOUR = START[2]
 def test_the_first_two_cells_say_what_to_press_and_show_the_panel_alone() -> None:
     title, panel = nbformat.read(FOLDER / "start.ipynb", as_version=4).cells[:2]
     assert "Press" in title.source
-    assert minutes(title.source) == 5
+    assert minutes(title.source) == 10
     assert len(title.source.splitlines()) == 1
     assert panel.metadata.jupyter.source_hidden
     assert "StepPanel" in panel.source

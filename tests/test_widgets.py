@@ -142,7 +142,7 @@ def test_a_cell_steps_as_the_button_does(make: Callable[[], Any]) -> None:
 
 def test_a_step_that_cannot_be_made_raises_in_a_cell_and_the_others_are_shown() -> None:
     panel = text_panel()
-    with pytest.raises(InputError, match="all tokens were fed"):
+    with pytest.raises(InputError, match="all tokens have been fed"):
         panel.step(99)
     assert len(panel.fed) == len(tokenizer().encode(TEXT))
     assert f"token <b>{len(panel.fed)}</b>" in panel.page

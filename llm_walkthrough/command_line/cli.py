@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser(words)
     options, unknown = parser.parse_known_args(words)
     if unknown and options.run is not commands.lab:
-        parser.error(f"not known here: {' '.join(unknown)}")
+        parser.error(f"unknown here: {' '.join(unknown)}")
     options.jupyter_arguments = unknown
     try:
         return int(options.run(options))
@@ -82,13 +82,13 @@ def _add_json(option: AddOption, text: str = "write JSON") -> None:
 
 def _add_prompt_and_model(option: AddOption, text: str) -> None:
     option("prompt", nargs="*", default=[], help=text)
-    text = "send the prompt as it is, without chat template"
+    text = "send the prompt as it is, without the chat template"
     option("--raw", action="store_true", default=False, help=text)
     _add_knobs(option)
     for name, kind, metavar, text in (
         ("system", str, "TEXT", "what the model is told to be"),
-        ("seed", int, "N", "another seed, another answer (default: 0)"),
-        ("model", str, "NAME|PATH", "of the list, or a folder (default: the first)"),
+        ("seed", int, "N", "a different seed gives a different answer (default: 0)"),
+        ("model", str, "NAME|PATH", "a listed model, or a folder (default: the first)"),
         ("threads", int, "N", "threads for one operator (default: one for each core)"),
     ):
         option(f"--{name}", type=kind, metavar=metavar, help=text)
@@ -96,19 +96,19 @@ def _add_prompt_and_model(option: AddOption, text: str) -> None:
 
 def _add_step_options(option: AddOption) -> None:
     _add_prompt_and_model(option, "the question to begin with (default: the course's)")
-    text = "of the address (default: one that is free)"
+    text = "the port of the address (default: any that is free)"
     option("--port", type=int, metavar="N", help=text)
     text = "only print the address"
     option("--no-browser", action="store_true", default=False, help=text)
 
 
 def _add_ask_options(option: AddOption) -> None:
-    _add_prompt_and_model(option, "the question; - or none: from standard input")
+    _add_prompt_and_model(option, "the question; - or none: read standard input")
     text = "end the answer before this text; may be given several times"
     option("--stop", action="append", dest="stop_texts", metavar="TEXT", help=text)
     most = (
-        "the most tokens to make; without a grammar, an answer ends with a sentence "
-        "in the last quarter of them (default: 256)"
+        "the most tokens to make; without a grammar, an answer stops at the end of a "
+        "sentence once it is in the last quarter of them (default: 256)"
     )
     for name, kind, metavar, text in (
         ("max-new-tokens", int, "N", most),
@@ -137,15 +137,15 @@ def _add_models(add: AddCommand) -> None:
     add_action = command.add_subparsers(title="actions", required=True).add_parser
     text = "List the models that can be fetched, and whether they are there."
     _add_json(_add(add_action, "list", commands.list_models, text))
-    text = "Fetch and convert models; what is there already is left alone."
+    text = "Fetch and convert models; those already there are left alone."
     option = _add(add_action, "fetch", commands.fetch_models, text)
     text = "which ones (default: the first of the list)"
     option("names", nargs="*", default=[], metavar="NAME", help=text)
-    text = "Compare the files of models with the hashes that were noted for them."
+    text = "Compare the files of models with their recorded hashes."
     option = _add(add_action, "check", commands.check_models, text)
     text = "which ones (default: all that are there)"
     option("names", nargs="*", default=[], metavar="NAME", help=text)
-    text = "Print the folder of a model, or without a name that of all models."
+    text = "Print the folder of a model or, without a name, of all models."
     option = _add(add_action, "where", commands.show_folder, text)
     option("name", nargs="?", metavar="NAME", help="a model that is listed")
 

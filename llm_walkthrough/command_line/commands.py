@@ -148,7 +148,7 @@ def check_models(options: Namespace) -> int:
             f"none of these models is in {models_folder()}; run "
             "`llm-walkthrough models fetch`"
         )
-    rows = [(name, wrong or "every file is as it was") for name, wrong in found.items()]
+    rows = [(name, wrong or "every file is unchanged") for name, wrong in found.items()]
     _write(repr(Table(("model", "state"), rows)))
     for name in (name for name, wrong in found.items() if wrong):
         terminal.note(f"run `llm-walkthrough models fetch {name}`")
@@ -204,9 +204,10 @@ def _introduce() -> None:
         return
     model = entries()[0]
     terminal.note(
-        f"{model.title} answers: a toy with {model.parameters / 1e6:.0f} million "
-        "parameters, fluent and often wrong. For another model see `llm-walkthrough "
-        "models list` and `llm-walkthrough models fetch NAME`."
+        f"This answer is from {model.title}, a toy with "
+        f"{model.parameters / 1e6:.0f} million parameters: fluent, but often wrong. "
+        "For another model see `llm-walkthrough models list` and `llm-walkthrough "
+        "models fetch NAME`."
     )
     with contextlib.suppress(OSError):  # where nothing can be kept, it is told again
         INTRODUCED.parent.mkdir(parents=True, exist_ok=True)

@@ -40,11 +40,11 @@ def start_page(notebooks: Path, tell: Callable[[str], None]) -> Path:
         )
     try:
         for name, newer in bring_up_to_date(course, notebooks).items():
-            tell(f"{NAME}/{name} stays as you changed it; beside it is now {newer}")
+            tell(f"{NAME}/{name} stays as you changed it; the new one is {newer}")
     except OSError as error:
         tell(
             f"{course} cannot be brought up to date ({error}); what is there opens as "
-            "it is, and a copy of the course in a folder of your own can be changed"
+            "it is; to change it, copy the course to a folder of your own"
         )
     names = [START, *sorted(file.name for file in notebooks.glob("*.ipynb"))]
     pages = (folder / name for folder in (course, notebooks) for name in names)
@@ -69,8 +69,11 @@ def bring_up_to_date(course: Path, notebooks: Path) -> dict[str, str]:
                 continue
             versions[version] = versions.pop(version, _work(content))  # the last one
             place = next(p for p in _places(course / name) if _is_ours(p, versions))
-            is_notebook = file.suffix == ".ipynb"
-            _write(place, _as_saved_by_jupyterlab(content) if is_notebook else content)
+            if file.suffix == ".ipynb":
+                # solutions and the start page show what comes out; lessons ask first
+                is_lesson = file.parent == notebooks and file.name != START
+                content = _as_saved_by_jupyterlab(content, is_cleared=is_lesson)
+            _write(place, content)
             if place.name != file.name:
                 newer[name] = place.name
         _write(course / RECORD, json.dumps(record, indent=1).encode())
@@ -102,8 +105,10 @@ def _work(content: bytes) -> str:
     return _digest(json.dumps([cell for cell in cells if cell[1].strip()]).encode())
 
 
-def _as_saved_by_jupyterlab(content: bytes) -> bytes:
+def _as_saved_by_jupyterlab(content: bytes, *, is_cleared: bool) -> bytes:
     """Add what JupyterLab would when a kernel starts, or it marks the page as changed.
+
+    A copy that `is_cleared` has no outputs: the reader is to guess them.
 
     Signed as well, since it shows styles and drawings in the outputs of nobody else.
     """
@@ -123,6 +128,9 @@ def _as_saved_by_jupyterlab(content: bytes) -> bytes:
         "kernelspec": {**kernel, "display_name": spec.display_name},
         "language_info": IPythonKernel.language_info,
     }
+    for cell in book.cells if is_cleared else ():
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
     NotebookNotary().sign(book)
     return f"{nbformat.writes(book)}\n".encode()
 

@@ -107,7 +107,7 @@ class Acting(Generic[Now]):
     def _say_what_went_wrong(self, error: BaseException, way_out: str) -> None:
         said = f"{type(error).__name__}: {error}; {way_out}"
         if isinstance(error, KeyboardInterrupt):
-            said = "Interrupted: nothing was changed; do it again."
+            said = "Interrupted: nothing was changed; try again."
         elif isinstance(error, InputError):
             said = str(error)
         problem = Notice(said, "problem")

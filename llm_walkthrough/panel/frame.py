@@ -98,7 +98,7 @@ def control(action: str, name: str, *, is_on: bool = True) -> str:
 def run_or_stop(now: Moment, name: str, *, is_on: bool = True) -> str:
     """Write the button that begins a run, or ends the one that is under way."""
     if now.running:
-        return button("stop", "Stop", "end after the step in flight", style="lw-stop")
+        return button("stop", "Stop", "stop after the current step", style="lw-stop")
     return control("run", name, is_on=is_on)
 
 

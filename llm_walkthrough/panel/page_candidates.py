@@ -174,7 +174,7 @@ def _outcome(found: Distribution, row: Candidate) -> str:
         return ""
     stage = found.stages[row.out_at]
     reason = (
-        row.reason or f"{stage.label} leaves {stage.survivors:,} tokens, not this one"
+        row.reason or f"{stage.label} leaves {stage.survivors:,} tokens, but not this"
     )
     words = html.escape(stage.label)
     return element("span", words, class_="lw-flag", data_tip=reason, title=reason)
@@ -216,10 +216,10 @@ def _bar(found: Distribution, vocabulary: Vocabulary, *, own_u: bool) -> str:
     words = ", ".join(f"{piece} {percent(share)} %" for piece, share in pieces[:5])
     says, below = f"u = {u:.3f} picks {drawn}", "drag u, or"
     if found.is_greedy:
-        says = below = f"greedy: {drawn} is the likeliest, u is not looked at"
+        says = below = f"greedy: {drawn} is the likeliest; u is not used"
     moved = slider("u", "u, the random number", u, (0, 1, "any"), says, action="u")
     roll = button("roll", "Roll u", "draw another random number")
-    of_seed = "the number that belongs to seed and position"
+    of_seed = "the number that belongs to this seed and position"
     unroll = button("unroll", "Seed’s u", of_seed, is_off=not own_u)
     return (
         '<div class="lw-u-row">'

@@ -52,8 +52,8 @@ def verdict(came: Scored, said: Scored, vocabulary: Vocabulary) -> str:
         return f"Right: {piece} came. The model gives it {_likely(came[1])}."
     other = quoted(vocabulary.piece(said[0]))
     return (
-        f"You said {other}, {piece} came: the model gives it {_likely(came[1])}. It "
-        f"gives your token {_likely(said[1])}."
+        f"You said {other}, but {piece} came. The model gives {piece} "
+        f"{_likely(came[1])}, and your token {_likely(said[1])}."
     )
 
 
@@ -68,10 +68,10 @@ def replayed(
     step, drawn, saved = differences[0]
     here, there = (quoted(vocabulary.piece(token)) for token in (drawn, saved))
     return (
-        f"Replayed {total} steps. At step {step} this machine draws {here} where the "
-        f"run was saved with {there} ({len(differences)} such steps): another "
-        "machine or variant rounds the logits differently, and another grammar leaves "
-        "other tokens. The saved tokens were taken."
+        f"Replayed {total} steps. At step {step} this machine draws {here}, but the "
+        f"saved run has {there} ({len(differences)} such steps): another machine or "
+        "variant rounds the logits differently, and another grammar leaves other "
+        "tokens. The panel took the saved tokens."
     )
 
 

@@ -94,7 +94,7 @@ def test_unknown_option_is_refused_for_every_command_but_lab(
     with pytest.raises(SystemExit) as stopped:
         cli.main(["ask", "Hello", "--topk", "3"])
     assert stopped.value.code == 2
-    assert "not known here: --topk" in capsys.readouterr().err
+    assert "unknown here: --topk" in capsys.readouterr().err
 
 
 def test_ctrl_c_while_loading_ends_without_a_traceback(

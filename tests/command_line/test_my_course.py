@@ -20,7 +20,7 @@ from nbformat.sign import NotebookNotary
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from llm_walkthrough.command_line import my_course
-from llm_walkthrough.command_line.my_course import bring_up_to_date, start_page
+from llm_walkthrough.command_line.my_course import START, bring_up_to_date, start_page
 from llm_walkthrough.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,9 +140,23 @@ def test_a_copy_that_was_only_run_is_replaced(course: Path, notebooks: Path) -> 
 
 
 def test_new_outputs_alone_are_a_newer_version(course: Path, notebooks: Path) -> None:
-    write(notebooks / LESSON, "1 + 1", shown="two")
+    write(notebooks / "solutions" / LESSON, "2", shown="two")
     bring_up_to_date(course, notebooks)
-    assert read(course / LESSON).cells[0].outputs[0].text == "two"
+    assert read(course / "solutions" / LESSON).cells[0].outputs[0].text == "two"
+
+
+def test_a_lesson_does_not_tell_what_the_reader_is_to_guess(
+    course: Path, notebooks: Path
+) -> None:
+    for name in (LESSON, START):
+        write(notebooks / name, "1 + 1", "2 + 2", shown="four")
+    bring_up_to_date(course, notebooks)
+    outputs = {
+        name: [cell.outputs for cell in read(course / name).cells]
+        for name in (LESSON, START)
+    }
+    assert outputs[LESSON] == [[], []]
+    assert outputs[START][1][0].text == "four"
 
 
 def test_what_a_learner_has_run_stays_until_there_is_a_newer_version(
@@ -355,7 +369,7 @@ def test_the_page_that_opens_is_the_start_page_or_else_the_first_lesson(
     write(course / LESSON, "my own")
     write(notebooks / LESSON, "1 + 2")
     assert start_page(notebooks, told.append) == course / "start.ipynb"
-    told_once = f"my_course/{LESSON} stays as you changed it; beside it is now {NEWER}"
+    told_once = f"my_course/{LESSON} stays as you changed it; the new one is {NEWER}"
     assert told == [told_once]
 
 

@@ -59,12 +59,12 @@ def test_the_range_of_pythons_begins_where_pip_lets_the_package_in() -> None:
 @pytest.mark.parametrize(
     ("version", "tag", "reason"),
     [
-        ((3, 8), LINUX, "Python 3.11 to 3.14 is needed, this is 3.8"),
+        ((3, 8), LINUX, "Python 3.11 to 3.14 is needed; this is 3.8"),
         *(((3, minor), LINUX, None) for minor in (11, 12, 13, 14)),
-        ((3, 15), LINUX, "Python 3.11 to 3.14 is needed, this is 3.15"),
-        ((3, 11), "win-arm64", "Python 3.12 to 3.14 is needed on Arm, this is 3.11"),
+        ((3, 15), LINUX, "Python 3.11 to 3.14 is needed; this is 3.15"),
+        ((3, 11), "win-arm64", "Python 3.12 to 3.14 is needed on Arm; this is 3.11"),
         ((3, 12), "win-arm64", None),
-        ((3, 12), "win32", "a 64-bit Python is needed, this is a 32-bit one"),
+        ((3, 12), "win32", "a 64-bit Python is needed; this is a 32-bit one"),
     ],
 )
 def test_a_python_without_wheels_is_refused_with_the_reason(
@@ -194,7 +194,7 @@ def test_a_disk_too_full_for_a_tool_to_say_so_is_named_all_the_same(
     ("number", "words"),
     [
         (errno.ENOSPC, "the disk is full"),
-        (errno.EACCES, "the course may not be changed: close Jupyter"),
+        (errno.EACCES, "the course cannot be changed: close Jupyter"),
         (errno.EIO, os.strerror(errno.EIO)),
     ],
 )

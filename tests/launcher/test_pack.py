@@ -125,7 +125,7 @@ def test_what_is_named_and_is_no_pack_is_refused(tmp_path: Path) -> None:
     course = Course(tmp_path / "student")
     refused = course.run("--pack", str(tmp_path), "doctor")
     assert refused.returncode == 1
-    assert f"{tmp_path} is no pack" in refused.stderr
+    assert f"{tmp_path} is not a pack" in refused.stderr
 
 
 def test_a_pack_that_was_not_finished_is_not_used(pack: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_pack_that_says_nothing_of_its_computers_is_refused(
 ) -> None:
     (pack / "pack.json").write_bytes(content)
     write_sums(pack)
-    assert "is for Python None, here it is 3." in refusal(pack)
+    assert "is for Python None, but here it is 3." in refusal(pack)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="such files are POSIX")
@@ -209,7 +209,7 @@ def test_a_pack_for_other_computers_or_pins_is_refused(pack: Path, fact: str) ->
     facts = json.loads((pack / "pack.json").read_text("utf-8"))
     (pack / "pack.json").write_text(json.dumps({**facts, fact: "another"}))
     write_sums(pack)
-    assert f"is for {fact} another, here it is {facts[fact]}" in refusal(pack)
+    assert f"is for {fact} another, but here it is {facts[fact]}" in refusal(pack)
 
 
 def test_a_folder_that_holds_other_things_is_not_written_to(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_the_drawn_one_is_marked_and_those_that_are_out_say_why() -> None:
     assert len(page.styled("lw-drawn")) == 1
     assert len(page.styled("lw-out")) == SHOWN - 5
     reasons = {a["title"] for a in page.styled("lw-flag") if "title" in a}
-    assert reasons == {"top-k 5 leaves 5 tokens, not this one"}
+    assert reasons == {"top-k 5 leaves 5 tokens, but not this"}
 
 
 def test_the_reason_of_a_processor_that_can_explain_is_shown() -> None:

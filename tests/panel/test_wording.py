@@ -37,7 +37,7 @@ def test_the_first_difference_is_named_and_all_are_counted() -> None:
     assert "At step 3 this machine draws" in said
     assert "(2 such steps): another machine or variant rounds the logits" in said
     assert "another grammar leaves other tokens" in said
-    assert "The saved tokens were taken." in said
+    assert "The panel took the saved tokens." in said
 
 
 def test_a_long_token_is_cut_where_it_is_shown() -> None:

@@ -345,6 +345,14 @@ def test_the_glossary_is_in_alphabetical_order() -> None:
     assert terms == sorted(terms, key=str.lower)
 
 
+def test_a_link_to_a_term_finds_it_in_jupyterlab_as_well() -> None:
+    # whose own anchors keep the capitals of a heading, as GitHub's do not
+    page = FOLDER / "glossary.md"
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r'^<a id="(.+)"></a>\n## ', text, re.MULTILINE)
+    assert {*named, "glossary"} == anchors(page)
+
+
 # --- the tool ---------------------------------------------------------------------
 
 

@@ -134,7 +134,7 @@ def page(now: FedRuns, vocabulary: Vocabulary) -> str:
         title="What is fed to the graph",
         where=f"run <b>{now.num_shown}</b>: {now.kind}",
         buttons=(
-            frame.control("back", "look at the run before", is_on=can_go_back),
+            frame.control("back", "look at the previous run", is_on=can_go_back),
             frame.control("step", "make the next run, and look at it"),
             frame.control("reset", "back to the first run", is_on=can_go_back),
         ),
@@ -155,11 +155,11 @@ def page(now: FedRuns, vocabulary: Vocabulary) -> str:
 def _hint(now: FedRuns, vocabulary: Vocabulary) -> str:
     """Say what is special about this run."""
     if now.num_shown == 1:
-        return "All of the prompt is new, and the past of every layer has length 0."
+        return "The whole prompt is new, and the past of every layer has length 0."
     piece = quoted(vocabulary.piece(now.shown[-1].feed.tokens[0]))
     return (
-        f"One token is new: {piece}, the likeliest of the run before; the past holds "
-        "all others."
+        f"One token is new: {piece}, the likeliest after the previous run; the past "
+        "holds all the others."
     )
 
 
@@ -202,7 +202,7 @@ def _lengths(run: FedRun, *, longest: int) -> str:
 
 def _equation(run: FedRun) -> str:
     if run.mask_width is None:
-        return f"{run.start} past + {run.num_new} new = {run.stop}; no mask is wanted"
+        return f"{run.start} past + {run.num_new} new = {run.stop}; no mask is needed"
     return f"mask width {run.mask_width} = {run.start} past + {run.num_new} new"
 
 

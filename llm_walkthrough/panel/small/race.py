@@ -94,7 +94,7 @@ class Race(Stepping[Raced]):
         if len(tokens) > now.cache.capacity:
             raise InputError(
                 f"the context is full: the model reads {now.cache.capacity:,} tokens "
-                "and no more; press Reset to begin anew"
+                "and no more; press Reset to start again"
             )
         cached, longer = self._timed_run(tokens[now.cache.length :], now.cache)
         plain, _ = self._timed_run(tokens, self._empty)
@@ -145,11 +145,11 @@ def _hint(now: Raced, vocabulary: Vocabulary) -> Notice | str:
     )
     if not last.is_same:
         return Notice(
-            f"With the cache {cached} was likeliest, without it {plain}: rounding "
-            "decided between the two; both ways go on with the first."
+            f"With the cache {cached} was the likeliest, without it {plain}: rounding "
+            "decided between the two. Both ways go on with the first."
         )
     if len(now.rounds) == 1:
-        return f"Both chose {cached}, and had the same work: the cache was empty."
+        return f"Both chose {cached} and did the same work: the cache was empty."
     return f"Both chose {cached}: {last.cached.fed} token fed against {last.plain.fed}."
 
 

@@ -96,7 +96,7 @@ class Spelling(Stepping[Spelled]):
             InputError: all of them were fed.
         """
         if now.num_fed == len(now.fed):
-            raise InputError("all tokens were fed; press Back or Reset")
+            raise InputError("all tokens have been fed; press Back or Reset")
         num_fed = now.num_fed + 1
         is_running = now.running and num_fed < len(now.fed)
         return replace(now, num_fed=num_fed, running=is_running)
@@ -112,7 +112,7 @@ def _begun(tokenizer: Tokenizer, text: str) -> Spelled:
 def _back_to(now: Spelled, num_fed: int) -> Spelled:
     if not 0 <= num_fed < now.num_fed:
         raise InputError(
-            f"{now.num_fed} steps were made, so there is no way back to {num_fed}"
+            f"only {now.num_fed} steps were made, so you cannot go back to {num_fed}"
         )
     return replace(now, num_fed=num_fed, running=False)
 
@@ -149,7 +149,7 @@ def page(now: Spelled, _tokenizer: Tokenizer) -> str:
         above=frame.text_field(
             "spell",
             "Spell",
-            "begin anew with it",
+            "start again with this text",
             "Write or paste a text of your own …",
         ),
         tick=_SPEED,
@@ -170,14 +170,14 @@ def _hint(now: Spelled) -> str:
     last = now.done[-1]
     piece = quoted(last.piece)
     if last.token is None:
-        return "The text is over, so the stream gives what it still held."
+        return "The text has ended, so the stream gives what it still held."
     if last.pending:
-        return f"{piece} ends inside a character: its bytes wait, no � is shown."
+        return f"{piece} ends inside a character: its bytes wait, and no � is shown."
     if any(one.pending for one in now.done[-2:-1]):  # those of the token before
-        return f"{piece} ends a character: its bytes and those that waited make it."
+        return f"{piece} completes a character: its bytes join those that waited."
     if last.given:
         return f"{piece} ends where a character ends: it is shown at once."
-    return f"{piece} is a sign to the model, and no part of the text."
+    return f"{piece} is a signal to the model, not part of the text."
 
 
 def _tokens(now: Spelled) -> str:

@@ -87,9 +87,9 @@ def twin(shot: Snapshot, tokenizer: Tokenizer) -> tuple[str, str]:
 def _buttons(desk: Desk, *, can_go_back: bool) -> Sequence[str]:
     again = "back to the prompt; forgets all branches"
     return (
-        frame.control("back", "take the last step back", is_on=can_go_back),
+        frame.control("back", "undo the last step", is_on=can_go_back),
         frame.control("step", "take the token that is drawn"),
-        frame.run_or_stop(desk, "make steps until the end or the limit"),
+        frame.run_or_stop(desk, "keep stepping until the end or the limit"),
         frame.control("reset", again, is_on=can_go_back),
     )
 
@@ -119,7 +119,7 @@ def _choice(action: str, label: str, options: Iterable[str], chosen: str) -> str
 def _ask(desk: Desk) -> str:
     """Write the box that gives the panel another prompt."""
     kind = frame.select("ask_as", "what you write", ASKS, desk.asks)
-    name = "begin anew with it; forgets all branches"
+    name = "start again with this text; forgets all branches"
     return frame.text_field("ask", "Ask", name, _ASKED[desk.asks], kind)
 
 
@@ -129,7 +129,7 @@ def _hint(shot: Snapshot, tokenizer: Tokenizer) -> str:
     if found is None:
         return ""
     if len(shot.tokens) >= shot.cache.capacity:
-        return "The context is full: Back takes steps back."
+        return "The context is full: press Back to undo a step."
     if shot.desk.is_guessing:
         return "Guess first: choose the token that you expect to come."
     draw = found.draw
@@ -161,12 +161,12 @@ def _guess_table(found: Distribution, score: Guesses, tokenizer: Tokenizer) -> s
     so_far = ""
     if score.made:
         so_far = (
-            f" So far you guessed <b>{score.right}</b> of {score.made}, the model’s "
-            f"favourite {score.by_the_model}."
+            f" So far you guessed <b>{score.right}</b> of {score.made}; the model’s "
+            f"favourite scored {score.by_the_model}."
         )
     return (
-        '<div class="lw-guess"><p>Which one comes? Choose before you see the numbers.'
-        f'{so_far}</p><ul aria-label="Candidates">{items}</ul></div>'
+        '<div class="lw-guess"><p>Which one comes next? Choose before you see the '
+        f'numbers.{so_far}</p><ul aria-label="Candidates">{items}</ul></div>'
     )
 
 

@@ -85,7 +85,7 @@ def read(text: str) -> SavedRun:
         return SavedRun(str(record["model"]), prompt, tuple(steps), str(record["text"]))
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise _refused(f"it is not whole ({reason})") from error
+        raise _refused(f"it is incomplete ({reason})") from error
 
 
 def _setting(entry: dict[str, Any]) -> tuple[Sampling, int]:

@@ -228,7 +228,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
     def ticked(self, now: Desk) -> Desk:
         """Return the desk after one step of a run, which may be the last one."""
         if self.stepper.position >= self.stepper.cache.capacity:
-            full = "The context is full: the model can read no further token."
+            full = "The context is full: the model cannot read another token."
             return replace(now, running=False, notice=Notice(full))
         further = self.stepped(now)
         if self._is_end(self.stepper.new_tokens):
@@ -283,7 +283,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
     def _asked(self, now: Desk, text: str) -> Desk:
         """Begin with another prompt, at the same settings; forgets every branch."""
         if not text.strip():
-            raise InputError("nothing was asked yet: write something into the box")
+            raise InputError("nothing has been asked yet: write something in the box")
         if now.asks == ASKS[0]:
             if self.tokenizer.template is None:
                 raise InputError(
@@ -308,7 +308,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
         if self._first_processors and run.prompt != self._prompt():
             raise InputError(
                 "the grammar or processor of this panel belongs to its own prompt; for "
-                "another one take a panel without"
+                "another prompt, make a panel without it"
             )
         before = self._branches, self._model.scores
         try:

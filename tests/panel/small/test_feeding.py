@@ -107,7 +107,7 @@ def test_a_graph_without_a_mask_has_none_drawn() -> None:
         for run in now.runs
     )
     text = drawn(replace(now, runs=runs)).text
-    assert "5 past + 1 new = 6; no mask is wanted" in text
+    assert "5 past + 1 new = 6; no mask is needed" in text
     assert "attention_mask" not in text
 
 

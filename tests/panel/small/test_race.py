@@ -119,7 +119,7 @@ def test_it_counts_where_both_chose_the_same_token() -> None:
     assert "the same in 2 of 3" in shown.text
     assert len(shown.styled("lw-held")) == 1
     a, b = (quoted(tokenizer().piece(token)) for token in (42, 43))
-    assert f"With the cache {a} was likeliest, without it {b}" in shown.text
+    assert f"With the cache {a} was the likeliest, without it {b}" in shown.text
     assert f"step 3: without the cache {b}" in shown.text
 
 

@@ -87,7 +87,7 @@ def test_back_and_a_click_on_a_chip_take_tokens_back_and_end_a_run() -> None:
     for action in ("back_to", "back", "back"):  # to where it has not been
         one.act(action, 5)
     assert one.now.num_fed == 0
-    assert one.now.notice.text.startswith("0 steps were made")
+    assert one.now.notice.text.startswith("only 0 steps were made")
 
 
 def test_another_text_begins_anew_and_reset_goes_back_to_its_first_token() -> None:
@@ -106,7 +106,7 @@ def test_another_text_begins_anew_and_reset_goes_back_to_its_first_token() -> No
 
 
 def test_a_step_behind_the_last_token_is_refused_and_its_button_off() -> None:
-    with pytest.raises(InputError, match="all tokens were fed; press Back or Reset"):
+    with pytest.raises(InputError, match="all tokens have been fed; press Back or"):
         spelling("ab", 3)
     for action in ("step", "run"):
         assert "aria-disabled" not in drawn("ab").actions(action)[0]
@@ -135,8 +135,8 @@ def test_tokens_that_were_fed_the_next_one_and_those_to_come_are_told_apart() ->
         (0, "Step feeds the first token"),
         (1, "a\u2069 ends where a character ends: it is shown at once."),
         (2, "<0xF0><0x9F>\u2069 ends inside a character: its bytes wait"),
-        (4, "<0x8F>\u2069 ends a character: its bytes and those that waited make it."),
-        (5, "<|im_end|>\u2069 is a sign to the model, and no part of the text."),
+        (4, "<0x8F>\u2069 completes a character: its bytes join those that waited."),
+        (5, "<|im_end|>\u2069 is a signal to the model, not part of the text."),
     ],
 )
 def test_it_says_what_the_last_token_did(steps: int, said: str) -> None:

@@ -108,7 +108,7 @@ def test_a_guess_is_made_without_the_numbers_and_counted() -> None:
     tips = [str(a) for a in shown.actions("take")]
     assert not any("rank" in tip or "%" in tip for tip in (*tips, shown.text))
     take(one, 2)
-    assert "of 1, the model’s favourite" in drawn(one).text
+    assert "of 1; the model’s favourite" in drawn(one).text
 
 
 def test_a_button_that_writes_a_file_says_which() -> None:

@@ -414,7 +414,7 @@ def test_another_prompt_begins_as_a_new_panel_would_with_the_same_settings() -> 
 @pytest.mark.parametrize(
     ("text", "kind", "settings", "words"),
     [
-        (" \n", "a question", {}, "nothing was asked yet"),
+        (" \n", "a question", {}, "nothing has been asked yet"),
         ("a" * 400, "a text to continue", {}, "0 of 400 places in the context"),
         ("a\ud800", "a question", {}, "half a character"),
         ("the", "a question", {"template": None}, "toy has no chat template"),
@@ -587,7 +587,7 @@ def test_a_run_of_another_prompt_is_not_opened_under_a_grammar() -> None:
     prompt = tuple(PROMPT[1:].tolist())
     spelled = tokenizer().decode([*prompt, *made(one)], show_special=True)
     one.act("load", written(replace(run, prompt=prompt, text=spelled)))
-    assert "belongs to its own prompt; for another one" in one.now.notice.text
+    assert "belongs to its own prompt; for another prompt" in one.now.notice.text
     assert state(one) == before
     one.act("load", written(run))
     assert one.now.notice.text == "Replayed 2 steps: the same tokens."
