@@ -45,11 +45,12 @@ def open_tokenizer(folder: Path) -> Tokenizer:
             f"no tokenizer.json in {folder}; fetch the model again, or name a folder "
             "that has one"
         )
+    template = read_chat_template(folder)
     try:
         library = tokenizers.Tokenizer.from_str(read_text(file))
-        style = token_text(library.decoder)
-        if (largest := max(library.get_vocab().values())) >= MOST_TOKENS:
-            raise ValueError(f"it has a token id {largest:,}")  # noqa: TRY301 - as below
+        tokenizer = Tokenizer(folder, library, token_text(library.decoder), template)
+        if tokenizer.vocab > MOST_TOKENS:  # worked out once
+            raise ValueError(f"it has a token id {tokenizer.vocab - 1:,}")  # noqa: TRY301 - as below
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # the library panics, which is no Exception
@@ -59,7 +60,7 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     # a file may ask to cut or fill every text to a length, as used in training
     library.no_truncation()
     library.no_padding()
-    return Tokenizer(folder, library, style, read_chat_template(folder))
+    return tokenizer
 
 
 @dataclass(frozen=True, eq=False)
