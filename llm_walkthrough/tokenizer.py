@@ -25,6 +25,7 @@ from llm_walkthrough.model_files.chat_template import (
     Message,
     read_chat_template,
 )
+from llm_walkthrough.model_files.model_config import MOST_TOKENS
 from llm_walkthrough.model_files.token_text import TokenText, shown, token_text
 
 
@@ -44,17 +45,22 @@ def open_tokenizer(folder: Path) -> Tokenizer:
             f"no tokenizer.json in {folder}; fetch the model again, or name a folder "
             "that has one"
         )
+    template = read_chat_template(folder)
     try:
         library = tokenizers.Tokenizer.from_str(read_text(file))
-        style = token_text(library.decoder)
-    except Exception as error:  # the library raises no narrower class
+        tokenizer = Tokenizer(folder, library, token_text(library.decoder), template)
+        if tokenizer.vocab > MOST_TOKENS:  # worked out once
+            raise ValueError(f"it has a token id {tokenizer.vocab - 1:,}")  # noqa: TRY301 - as below
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library panics, which is no Exception
         raise InputError(
             f"{file} is not a tokenizer that can be read here ({error}); {FETCH_AGAIN}"
         ) from error
     # a file may ask to cut or fill every text to a length, as used in training
     library.no_truncation()
     library.no_padding()
-    return Tokenizer(folder, library, style, read_chat_template(folder))
+    return tokenizer
 
 
 @dataclass(frozen=True, eq=False)

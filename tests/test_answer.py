@@ -12,6 +12,7 @@ from tiny_tokenizer import byte_level, write_folder
 
 from llm_walkthrough import answer as answering
 from llm_walkthrough.answer import (
+    MANY,
     SENTENCE_END,
     Answer,
     Figures,
@@ -19,8 +20,10 @@ from llm_walkthrough.answer import (
     Settings,
     chat_prompt,
 )
+from llm_walkthrough.arrays import LogitsRows, TokenIds
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.grammar import regular_expression
+from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.model import Model
 from llm_walkthrough.sampling import Sampling, TopK
 from llm_walkthrough.stepper import Stepper
@@ -192,6 +195,31 @@ def test_interrupted_answer_keeps_its_text_and_its_figures(loaded: Loaded) -> No
     assert answer.figures.stop_reason == "interrupted"
     assert answer.text == first + rest == whole.text[:3]
     assert answer.figures.new_tokens == 3
+
+
+@pytest.mark.parametrize(
+    ("token", "wanted"),
+    [(END_TOKENS[0], "it is empty"), (9, "it is 16 times the token 9")],
+)
+def test_nothing_and_one_token_for_ever_are_no_answer(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch, token: int, wanted: str
+) -> None:
+    assert answered(loaded, Settings(max_new_tokens=MANY)).fault() == ""
+    run = Model.run
+
+    def stuck(
+        model: Model, unseen: TokenIds, cache: KVCache
+    ) -> tuple[LogitsRows, KVCache]:
+        rows, longer = run(model, unseen, cache)
+        return rows + 1000.0 * (np.arange(rows.shape[1]) == token), longer
+
+    monkeypatch.setattr(Model, "run", stuck)
+    assert answered(loaded, Settings(max_new_tokens=MANY)).fault() == wanted
+    few = answered(loaded, Settings(max_new_tokens=MANY - 1)).fault()
+    assert few == ("it is empty" if token in END_TOKENS else "")
+    may_be_empty = Settings(grammar=regular_expression("a*"), max_new_tokens=MANY)
+    if token in END_TOKENS:
+        assert answered(loaded, may_be_empty).fault() == ""
 
 
 def test_figures_are_zero_at_first_and_count_the_cache_of_all_that_was_seen(

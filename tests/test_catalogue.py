@@ -125,6 +125,18 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
         fetch("gpt-9")
 
 
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize("name", ["x" * 5_000, "~nobody-of-that-name", "a\0b"])
+def test_a_name_that_no_system_takes_is_no_model(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with pytest.raises(InputError, match="there is no model"):
+        find(name)
+    monkeypatch.setenv("LLM_WALKTHROUGH_MODELS", name.replace("\0", "/"))
+    with pytest.raises(InputError, match="is not there"):
+        find("tiny")
+
+
 def test_after_a_kill_halfway_the_next_start_carries_on(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -186,3 +186,16 @@ def test_one_layer_of_plain_attention_forbids_sharing(tmp_path: Path) -> None:
 def test_a_graph_is_read_the_same_twice(tmp_path: Path) -> None:
     folder = write_model(tmp_path, PLAIN)
     assert read_graph(folder) == read_graph(folder / "model.onnx")
+
+
+@pytest.mark.parametrize("layout", ["grouped", "grouped, symbolic sizes"])
+def test_a_vocabulary_that_no_model_has_is_refused(tmp_path: Path, layout: str) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        axis = model.graph.output[0].type.tensor_type.shape.dim[-1]
+        if axis.HasField("dim_value"):
+            axis.dim_value = 2**31
+
+    folder = write_model(tmp_path, LAYOUTS[layout], change=change)
+    write_config(folder / "config.json", hf_config() | {"vocab_size": 2**31 - 1})
+    with pytest.raises(InputError, match=r"logits for 2,147,483,64\d tokens, wanted"):
+        read_graph(folder)

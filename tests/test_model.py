@@ -394,6 +394,17 @@ def test_logits_that_are_no_numbers_are_refused(tmp_path: Path, value: float) ->
         np.testing.assert_allclose(rows, forward([1, 2, 3])[2:], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("number", [0.0, 7.0, -np.inf])
+def test_logits_that_are_all_equal_are_refused(
+    opened: OpenLayout, number: float
+) -> None:
+    model = answering(
+        opened(PLAIN), lambda out: [np.full_like(out[0], number), *out[1:]]
+    )
+    with pytest.raises(InputError, match="are all equal"):
+        model.run(TOKENS[:3], model.new_cache())
+
+
 class Installed(NamedTuple):
     """Memory as psutil tells it."""
 

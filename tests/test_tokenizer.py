@@ -379,6 +379,25 @@ def test_a_broken_tokenizer_names_the_file(tmp_path: Path, content: bytes) -> No
         open_tokenizer(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        # here the library's own code panics, which is no Exception
+        ({"continuing_subword_prefix": "#####"}, "out of range"),
+        ({"merges": [], "vocab": {"a": 2**32 - 1}}, "token id 4,294,967,295"),
+    ],
+)
+def test_a_tokenizer_that_breaks_the_library_or_has_no_end_is_refused(
+    tmp_path: Path, changed: dict[str, object], reason: str
+) -> None:
+    folder = tiny_tokenizer.write_folder(tmp_path, tiny_tokenizer.byte_level())
+    content = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    content["model"] |= changed
+    (folder / "tokenizer.json").write_text(json.dumps(content | {"added_tokens": []}))
+    with pytest.raises(InputError, match=rf"is not a tokenizer .*{reason}"):
+        open_tokenizer(folder)
+
+
 @pytest.mark.parametrize("decoder", [None, decoders.WordPiece(), decoders.CTC()])
 def test_a_style_that_cannot_be_streamed_is_refused(
     tmp_path: Path, decoder: decoders.Decoder | None

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_walkthrough.command_line import terminal
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.small_file import is_there
 
 if TYPE_CHECKING:
     from llm_walkthrough.answer import Answer, Settings
@@ -108,7 +109,7 @@ def list_models(options: Namespace) -> int:
     rows = []
     for one in listed:
         size = f"{one.entry.parameters / 1e6:.0f} M"
-        state = "ready" if one.is_ready else "not fetched"
+        state = (one.trouble() or "ready") if is_there(one.folder) else "not fetched"
         rows.append((one.folder.name, size, one.entry.licence, state))
     _write(repr(Table(("model", "parameters", "licence", "state"), rows)))
     return OK
@@ -141,7 +142,9 @@ def check_models(options: Namespace) -> int:
             f"the catalogue has no model {unknown[0]}; choose one of {', '.join(known)}"
         )
     folders = {known[name].folder: known[name] for name in names}
-    found = {f.name: one.trouble(anew=True) for f, one in folders.items() if f.exists()}
+    found = {
+        f.name: one.trouble(anew=True) for f, one in folders.items() if is_there(f)
+    }
     if not found:
         raise InputError(
             f"none of these models is in {models_folder()}; run "
@@ -165,6 +168,8 @@ def show_folder(options: Namespace) -> int:
 def ask(options: Namespace) -> int:
     """Answer one prompt: text to standard output, a line of figures to standard error.
 
+    PROBLEM if what the model made is no answer.
+
     Raises:
         InputError: an option, the prompt or the model cannot be used, or the answer
             did not fit its grammar in time.
@@ -184,6 +189,12 @@ def ask(options: Namespace) -> int:
         terminal.write("" if answer.text.endswith("\n") else "\n")
         terminal.note(str(answer.figures))
         answer.require_whole()
+    if fault := answer.fault():
+        terminal.note(
+            f"this is no answer: {fault}; ask in other words, or see whether the model "
+            "is damaged with `llm-walkthrough models check`"
+        )
+        return PROBLEM
     return INTERRUPTED if answer.figures.stop_reason == answering.INTERRUPTED else OK
 
 

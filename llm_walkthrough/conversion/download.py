@@ -18,6 +18,7 @@ from pathlib import Path
 from llm_walkthrough.conversion.record import sha256
 from llm_walkthrough.conversion.storage import scratch_folder
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.small_file import from_home
 
 Progress = Callable[[float], None]
 
@@ -60,7 +61,7 @@ def _run_pip(requirement: str, scratch: Path, progress: Progress) -> None:
     command += ["--only-binary=:all:", "--disable-pip-version-check", "--no-input"]
     wheels = os.environ.get(WHEELS_VARIABLE)
     if wheels:
-        command += ["--no-index", "--find-links", str(Path(wheels).expanduser())]
+        command += ["--no-index", "--find-links", str(from_home(wheels))]
     command += ["--dest", str(scratch), requirement]
     # pip's own temporary files come here too: a killed start leaves none elsewhere
     temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))

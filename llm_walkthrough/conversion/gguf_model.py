@@ -212,7 +212,7 @@ class GgufModel:
         found = set(self._tensors) - {"output.weight"}
         for name in sorted(wanted ^ found):
             trouble = "not one of a plain llama decoder" if name in found else "missing"
-            raise InputError(f"{self.path.name}: tensor {name} is {trouble}")
+            raise InputError(f"{self.path.name}: tensor {name!r} is {trouble}")
         for name in self._tensors:
             if (kind := self._kind(name)) not in READABLE:
                 raise InputError(

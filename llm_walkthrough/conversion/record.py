@@ -102,6 +102,8 @@ def _note(folder: Path, stamps: dict[str, list[object]]) -> None:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    if file.exists() and not file.is_file():  # a pipe would be waited for
+        raise OSError("it is no file")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except RecursionError as error:  # too many "["

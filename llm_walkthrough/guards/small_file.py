@@ -25,6 +25,16 @@ def is_file(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113 - as said above
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether anything is there; never raises, as `is_file`."""
+    return os.path.exists(path)  # noqa: PTH110 - as said above
+
+
+def from_home(path: str | Path) -> Path:
+    """Return a path with "~" replaced, where that names a home; never raises."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - that of Path raises
+
+
 def read_text(file: Path) -> str:
     """Read a file in UTF-8.
 

@@ -16,6 +16,7 @@ from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import is_file, read_json
 
 MOST = 2**31 - 1  # of anything that a model has: layers, heads, tokens of its context
+MOST_TOKENS = 4_000_000  # in a vocabulary; the largest have 300,000
 _FILES = ("genai_config.json", "config.json", "generation_config.json")
 
 

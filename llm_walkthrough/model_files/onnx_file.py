@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
+from llm_walkthrough.guards.operators import faults
 from llm_walkthrough.guards.small_file import is_file
 
 
@@ -53,7 +54,8 @@ def load_structure(file: Path) -> onnx.ModelProto:
     Weights inside the file itself are read with it, and freed with what is returned.
 
     Raises:
-        InputError: the file is damaged, or a data file is missing or cut short.
+        InputError: the file is damaged, an operator is told what nothing can have, or a
+            data file is missing or cut short.
     """
     try:
         # mapped, not read: else weights inside it would be in memory twice
@@ -71,6 +73,8 @@ def load_structure(file: Path) -> onnx.ModelProto:
         raise InputError(
             f"{file} holds no ONNX nodes ({file.stat().st_size:,} bytes); {FETCH_AGAIN}"
         )
+    for fault in faults(all_nodes(proto.graph)):
+        raise InputError(f"{file} has a damaged operator: {fault}; {FETCH_AGAIN}")
     require_whole(file, proto.graph)
     return proto
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import panel
 from benchmarks.report import Bar, Report, Row
+from llm_walkthrough.command_line import terminal
+from llm_walkthrough.errors import InputError
 
 
 def test_a_missed_bar_makes_the_exit_status_1(
@@ -39,6 +43,29 @@ def test_what_cannot_be_used_is_one_sentence_and_status_2(
     assert command.main(words) == 2
     written = capsys.readouterr()
     assert (written.out, said in written.err) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (BrokenExecutor("a process was terminated abruptly"), 2),
+        (InputError("standard output cannot be written"), 2),
+        (BrokenPipeError(), 141),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+@pytest.mark.parametrize("broken", [(panel, "measure"), (terminal, "write")])
+def test_whatever_breaks_has_a_status_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    error: BaseException,
+    status: int,
+    broken: tuple[object, str],
+) -> None:
+    report = Report("tiny", (Row("a step", "ms", 1),))
+    monkeypatch.setattr(panel, "measure", lambda *_: report)
+    monkeypatch.setattr(*broken, mock.Mock(side_effect=error))
+    assert command.main(["panel", "--model", str(tmp_path)]) == status
 
 
 def test_a_missing_peer_is_told_with_the_way_to_get_it(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from tiny_folder import write_tiny_folder
 from benchmarks.lab import Lab, started_lab
 from llm_walkthrough import answer, catalogue, environment
 from llm_walkthrough.command_line import cli, commands
+from llm_walkthrough.conversion.record import write_record
 from llm_walkthrough.machine.judgements import Row, Severity
 from llm_walkthrough.sampling import Sampling
 from llm_walkthrough.tokenizer import TextStream
@@ -213,6 +215,37 @@ def test_half_an_answer_ends_with_status_2_and_as_json_is_not_written(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_is_no_answer_is_said_to_be_none_with_status_1(
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny: str,
+    options: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(answer.Answer, "fault", lambda _: "it is empty")
+    assert cli.main(["ask", "Hello", "--model", tiny, *options]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(r"this is no answer: it is empty; .*models check", said)
+
+
+def test_a_thousand_flipped_bits_are_no_answer_but_a_damaged_file(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    folder = write_tiny_folder(tmp_path / "tiny")
+    write_record(folder)
+    assert cli.main(["ask", "Hello", "--model", str(folder)]) == 0
+    weights = bytearray((folder / "model.onnx").read_bytes())
+    dice = random.Random(0)  # noqa: S311 - no secret
+    for place in dice.sample(range(len(weights)), 1000):
+        weights[place] ^= 1 << dice.randrange(8)
+    (folder / "model.onnx").write_bytes(weights)
+    capsys.readouterr()
+    assert cli.main(["ask", "Hello", "--model", str(folder)]) == 2
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert "model.onnx is damaged; convert the model again" in written.err
+
+
 @pytest.mark.parametrize("severity", Severity)
 def test_doctor_ends_with_1_only_if_there_is_a_problem(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, severity: Severity
@@ -233,6 +266,9 @@ def test_models_are_listed_with_whether_they_are_ready_and_where(
     assert cli.main(["models", "list"]) == 0
     states = [line[-11:] for line in capsys.readouterr().out.splitlines()]
     assert states[2:] == ["not fetched", "not fetched"]
+    (tmp_path / "smollm2-135m-instruct-int4").mkdir()
+    assert cli.main(["models", "list"]) == 0
+    assert "conversion.json is of no use" in capsys.readouterr().out
     assert cli.main(["models", "list", "--json"]) == 0
     records = json.loads(capsys.readouterr().out)
     assert [record["is_ready"] for record in records] == [False, False]

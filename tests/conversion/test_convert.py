@@ -250,6 +250,20 @@ def test_a_damaged_record_is_told_as_such(
     assert trouble(folder) == ""
 
 
+@pytest.mark.parametrize("name", ["conversion.json", "verified.json"])
+def test_a_pipe_in_place_of_a_note_is_not_waited_for(
+    tiny: Path, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "model"
+    convert(tiny, folder, variant="int4")
+    (folder / name).unlink()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).mkdir()
+    assert ("of no use" in trouble(folder)) is (name == "conversion.json")
+
+
 def test_an_earlier_conversion_is_replaced(tiny: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     convert(tiny, folder, variant="float32")

@@ -1,33 +1,39 @@
-"""One process that reads damaged cases, one after the other, and tells of each.
+"""One process that reads damaged cases, one after the other, and notes each in a file.
 
-It writes a line before each case and one after it, so that whoever watches knows which
-case a crash or a hang belongs to.
+The number of a case is noted before it and what came of it afterwards, so that whoever
+reads the file knows which case ended the process.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import random
-import sys
-import traceback
+from pathlib import Path
+from time import monotonic, process_time
 
-from readers import READERS
+from fuzz.readers import ERRORS, READERS
 
-from llm_walkthrough.errors import InputError, StaleCacheError
-
-
-def main(name: str, seed: int, first: int, count: int) -> None:
-    """Read `count` cases from number `first` on."""
-    for number in range(first, first + count):
-        print(f"case {number}", flush=True)
-        outcome = "taken"
-        try:
-            READERS[name](random.Random(f"{name} {seed} {number}"))  # noqa: S311 - a game
-        except (InputError, StaleCacheError) as error:
-            outcome = "refused" if "\n" not in str(error) else f"lines {error!r}"
-        except BaseException:  # noqa: BLE001 - a library's panic is none of Exception
-            outcome = f"traceback {traceback.format_exc()!r}"
-        print(f"done {outcome}", flush=True)
+MOST_SECONDS = 10.0  # of a processor; a busy machine takes longer by the clock
+MOST_WAITING = 60.0
 
 
-if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
+def read_cases(reader: str, seed: int, first: int, end: int, notes: Path) -> None:
+    """Read the cases from number `first` to before `end`."""
+    faulthandler.enable()
+    with notes.open("w", encoding="utf-8", buffering=1) as file:
+        for number in range(first, end):
+            file.write(f"{number}\n")
+            faulthandler.dump_traceback_later(MOST_WAITING, exit=True)
+            file.write(f"{_outcome(reader, f'{reader} {seed} {number}')}\n")
+    faulthandler.cancel_dump_traceback_later()
+
+
+def _outcome(reader: str, case: str) -> str:
+    before, since, outcome = process_time(), monotonic(), "taken"
+    try:
+        READERS[reader](random.Random(case))  # noqa: S311 - no secret
+    except ERRORS as error:
+        outcome = "lines" if "\n" in str(error) else "refused"
+    if process_time() - before > MOST_SECONDS:
+        outcome = "slow"
+    return f"{outcome} {monotonic() - since:.1f}"

@@ -14,8 +14,9 @@ from playwright.sync_api import Browser, expect
 from walking import PROMPT, made, tokenizer, walk
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.loopback import LOOPBACK
 from llm_walkthrough.panel.board import Board
-from llm_walkthrough.panel.server import LARGEST, LOOPBACK, BoardServer
+from llm_walkthrough.panel.server import LARGEST, BoardServer
 from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.saved_run import read
 from llm_walkthrough.panel.step.walk import Walk
@@ -191,6 +192,7 @@ def test_in_a_browser_one_steps_asks_runs_and_saves(
     for count in (1, 2):
         opened.keyboard.press("ArrowRight", delay=PRESS)
         expect(tokens).to_have_count(count)
+    opened.locator(".lw-more summary").click(delay=PRESS)
     with opened.expect_download() as download:
         opened.locator(".lw-more summary").click(delay=PRESS)
         opened.locator("[data-action=save]").click(delay=PRESS)
