@@ -76,7 +76,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     r"blk\.1\.ffn_up\.weight is quantised as Q5_0": {
         "kinds": {"blk.1.ffn_up": GGMLQuantizationType.Q5_0}
     },
-    r"blk\.1\.attn_v\.weight is missing": {"kinds": {"blk.1.attn_v": None}},
+    r"blk\.1\.attn_v\.weight' is missing": {"kinds": {"blk.1.attn_v": None}},
     r"rope\.scaling\.type is 'yarn'": {"texts": {"llama.rope.scaling.type": "yarn"}},
 }
 
