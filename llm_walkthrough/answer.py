@@ -16,7 +16,9 @@ from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.constraints.matcher import GrammarVocabulary
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.grammar import Grammar
+from llm_walkthrough.guards.trial import prepare
 from llm_walkthrough.model import Model, open_model
+from llm_walkthrough.model_files.chat_template import RENDERER
 from llm_walkthrough.sampling import Sampling, uniform
 from llm_walkthrough.stepper import EndTokens, Stepper, StopRule
 from llm_walkthrough.structured_output import GrammarMask
@@ -234,6 +236,7 @@ def load(path: Path, threads: int | None = None) -> tuple[Model, Tokenizer]:
     Raises:
         InputError: one of them cannot be opened, or they do not belong together.
     """
+    prepare(RENDERER)  # it starts while the model is opened
     tokenizer = open_tokenizer(path if path.is_dir() else path.parent)
     model = open_model(path, threads=threads)
     return model, tokenizer.for_vocab(model.vocab)

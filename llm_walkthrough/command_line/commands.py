@@ -174,7 +174,11 @@ def ask(options: Namespace) -> int:
         InputError: an option, the prompt or the model cannot be used, or the answer
             did not fit its grammar in time.
     """
-    from llm_walkthrough import answer as answering
+    from llm_walkthrough.guards.trial import prepare
+
+    if _given(options, "json_schema", "regex", "lark"):
+        prepare("llguidance", "llm_walkthrough.guards.template")
+    from llm_walkthrough import answer as answering  # takes a while
 
     text, settings = _prompt_text(options), _settings(options)
     model, tokenizer, prompt = _loaded(options, text)

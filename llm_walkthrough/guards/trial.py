@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Iterable
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 from typing import IO, cast
@@ -31,6 +32,8 @@ PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from llm_walkthrough.guards.trial import serve
+for module in sys.argv[2:]:
+    __import__(module)
 serve(sys.stdin, sys.stdout)
 """
 
@@ -58,6 +61,12 @@ def tried(function: str, *arguments: object) -> str:
     if "failed" in answer:
         raise ValueError(answer["failed"])
     return answer["returned"]
+
+
+def prepare(*modules: str) -> None:
+    """Start the process and let it load modules, while there is other work to do."""
+    if sys.executable:
+        PROCESS.start(*filter(find_spec, modules))
 
 
 def serve(requests: IO[str], answers: IO[str]) -> None:
@@ -112,12 +121,17 @@ class Process:
         found: dict[str, str] = json.loads(answer)
         return found
 
-    def _started(self) -> subprocess.Popen[str]:
+    def start(self, *modules: str) -> None:
+        """Start the process, if it does not run, with what it will need first."""
+        with self._lock:
+            self._started(*modules)
+
+    def _started(self, *modules: str) -> subprocess.Popen[str]:
         running = self._running if self._owner == os.getpid() else None
         if running is None or running.poll() is not None:
             root = str(Path(__file__).parents[2])
             self._running = running = subprocess.Popen(  # noqa: S603 - ourselves
-                [sys.executable, "-I", "-c", self._program, root],
+                [sys.executable, "-I", "-c", self._program, root, *modules],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

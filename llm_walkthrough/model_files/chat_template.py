@@ -18,7 +18,7 @@ from llm_walkthrough.guards.trial import TrialError, tried
 Message = Mapping[str, str]
 """One turn of a conversation: `{"role": "user", "content": "Hello"}`."""
 
-_RENDERED = "llm_walkthrough.guards.template:rendered"
+RENDERER = "llm_walkthrough.guards.template"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class ChatTemplate:
         _check_messages(messages)
         names = {"add_generation_prompt": add_generation_prompt, **self.special_texts}
         try:
-            return tried(_RENDERED, self.program, messages, names)
+            return tried(f"{RENDERER}:rendered", self.program, messages, names)
         except (InputError, TrialError) as error:
             raise InputError(
                 f"the chat template in {self.origin} {error}, so it was stopped: do "
