@@ -14,6 +14,7 @@ from playwright.sync_api import sync_playwright
 
 from benchmarks.lab import FLAGS, find_chromium
 from llm_walkthrough.classroom import open_lesson
+from llm_walkthrough.sampling import Sampling
 from llm_walkthrough.widgets import StepPanel
 from tools.notebooks import FOLDER
 
@@ -21,14 +22,17 @@ from tools.notebooks import FOLDER
 def main() -> int:
     """Write the picture; returns the exit status."""
     lesson = open_lesson("float32")
-    panel = StepPanel(lesson.model, lesson.tokenizer, lesson.prompt(), seed=17)
+    warm = Sampling(temperature=0.7)  # at which several tokens are left to draw from
+    panel = StepPanel(
+        lesson.model, lesson.tokenizer, lesson.prompt(), seed=6, sampling=warm
+    )
     walk = panel.walk
     for _ in range(12):
         walk.act("step")
     walk.act("back", 4)
     second = int(panel.stepper.logits.argsort()[-2])
     walk.act("take", {"token": second, "position": panel.stepper.position})
-    for _ in range(3):
+    for _ in range(6):
         walk.act("step")
     panel.redraw()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
@@ -39,6 +43,8 @@ def main() -> int:
         )
         page = chromium.new_page(viewport={"width": 864, "height": 800})
         page.goto(file.as_uri())
+        # a page that is saved hides its buttons, as nothing would answer them
+        page.locator("body").evaluate("body => body.classList.remove('lw-exported')")
         page.locator(".lw-panel").screenshot(path=FOLDER / "step_panel.png")
         chromium.close()
     return 0
