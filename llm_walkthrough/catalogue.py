@@ -125,6 +125,11 @@ def choices() -> dict[str, Choice]:
     return full | short
 
 
+def listed() -> list[Choice]:
+    """Every variant once, by its full name; the other names are shorter ones."""
+    return [one for name, one in choices().items() if name == one.folder.name]
+
+
 def find(name_or_path: str | Path | None = None) -> Path:
     """The folder of a model that is ready to be opened (default: the first listed).
 
@@ -162,7 +167,7 @@ def fetch(name: str, show: Show = lambda _activity, _share: None) -> Path:
         InputError: if there is no such model, no network, not the right file, no room
             on the disk, or no right to write.
     """
-    choice = _choice(name)
+    choice = named(name)
     if choice.is_ready:  # also in a folder that we may not write
         return choice.folder
     gguf = fetch_gguf(name, show)
@@ -178,7 +183,7 @@ def fetch(name: str, show: Show = lambda _activity, _share: None) -> Path:
 
 def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
     """The file that a model is converted from; errors as for `fetch`."""
-    entry = _choice(name).entry
+    entry = named(name).entry
     path = models_folder() / entry.gguf_file
 
     def is_genuine() -> bool:
@@ -196,7 +201,8 @@ def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
     return path
 
 
-def _choice(name: str) -> Choice:
+def named(name: str) -> Choice:
+    """Return the variant of this name; InputError if there is none."""
     known = choices()
     if name not in known:
         raise InputError(

@@ -86,28 +86,26 @@ def lab(options: Namespace) -> int:
 
 def list_models(options: Namespace) -> int:
     """Show which models can be fetched and which are there."""
-    from llm_walkthrough.catalogue import choices
+    from llm_walkthrough.catalogue import listed
 
-    # the other names are shorter ones for the same variants
-    listed = [one for name, one in choices().items() if name == one.folder.name]
-    records = [
-        {
-            "name": one.folder.name,
-            "title": one.entry.title,
-            "licence": one.entry.licence,
-            "parameters": one.entry.parameters,
-            "is_ready": one.is_ready,
-            "folder": str(one.folder),
-        }
-        for one in listed
-    ]
     if options.json:
+        records = [
+            {
+                "name": one.folder.name,
+                "title": one.entry.title,
+                "licence": one.entry.licence,
+                "parameters": one.entry.parameters,
+                "is_ready": one.is_ready,
+                "folder": str(one.folder),
+            }
+            for one in listed()
+        ]
         _write(records)
         return OK
     from llm_walkthrough.views import Table
 
     rows = []
-    for one in listed:
+    for one in listed():
         size = f"{one.entry.parameters / 1e6:.0f} M"
         state = (one.trouble() or "ready") if is_there(one.folder) else "not fetched"
         rows.append((one.folder.name, size, one.entry.licence, state))
@@ -132,16 +130,11 @@ def check_models(options: Namespace) -> int:
     Raises:
         InputError: there is no model of a name that was given, or none at all.
     """
-    from llm_walkthrough.catalogue import choices, models_folder
+    from llm_walkthrough.catalogue import listed, models_folder, named
     from llm_walkthrough.views import Table
 
-    known = choices()
-    names = options.names or [n for n, one in known.items() if n == one.folder.name]
-    if unknown := [name for name in names if name not in known]:
-        raise InputError(
-            f"the catalogue has no model {unknown[0]}; choose one of {', '.join(known)}"
-        )
-    folders = {known[name].folder: known[name] for name in names}
+    meant = [*map(named, options.names)] or listed()
+    folders = {one.folder: one for one in meant}  # each once, whatever it is called
     found = {
         f.name: one.trouble(anew=True) for f, one in folders.items() if is_there(f)
     }
@@ -175,9 +168,10 @@ def ask(options: Namespace) -> int:
             did not fit its grammar in time.
     """
     from llm_walkthrough.guards.trial import prepare
+    from llm_walkthrough.model_files.chat_template import RENDERER
 
     if _given(options, "json_schema", "regex", "lark"):
-        prepare("llguidance", "llm_walkthrough.guards.template")
+        prepare("llguidance", RENDERER)
     from llm_walkthrough import answer as answering  # takes a while
 
     text, settings = _prompt_text(options), _settings(options)

