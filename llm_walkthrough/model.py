@@ -272,25 +272,39 @@ def open_model(folder: Path, *, threads: int | None = None) -> Model:
     Raises:
         InputError: the model cannot be read, or onnxruntime cannot run it.
     """
+    graph = read_graph(folder)
+    return Model(graph, open_session(graph, threads=threads))
+
+
+def open_session(
+    graph: Graph, altered: bytes | None = None, *, threads: int | None = None
+) -> ort.InferenceSession:
+    """Open the file of a graph, or an `altered` copy of it that uses its weights.
+
+    Raises:
+        InputError: onnxruntime cannot run it, or no thread may be used.
+    """
     if threads is not None and threads < 1:
         raise InputError(
             f"threads must be at least 1, got {threads}; leave it out for one per core"
         )
-    graph = read_graph(folder)
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     if threads is not None:
         options.intra_op_num_threads = threads
+    if altered is not None:  # what is in memory has no folder of its own
+        weights = str(graph.path.parent.absolute())  # a relative one is refused
+        key = "session.model_external_initializers_file_folder_path"
+        options.add_session_config_entry(key, weights)
     try:
-        session = ort.InferenceSession(
-            graph.path,
+        return ort.InferenceSession(
+            altered or graph.path,
             options,
             providers=["CPUExecutionProvider"],
             enable_fallback=0,  # it would print, and try the same once more
         )
     except Exception as error:  # see _refused
         raise _refused(graph, "open", error) from error
-    return Model(graph, session)
 
 
 def _refused(graph: Graph, doing: str, error: Exception) -> InputError:

@@ -489,6 +489,7 @@ def test_a_session_of_another_file_is_refused(opened: OpenLayout) -> None:
 
 @pytest.mark.parametrize("threads", [0, -3])
 def test_a_number_of_threads_below_one_is_named(tmp_path: Path, threads: int) -> None:
+    write_model(tmp_path, GROUPED)
     with pytest.raises(InputError, match=f"threads must be at least 1, got {threads}"):
         open_model(tmp_path, threads=threads)
 
