@@ -26,7 +26,7 @@ FOLDER = ROOT / "notebooks"
 EVERY = find_notebooks()
 LESSONS = [file for file in EVERY if file.parent == FOLDER and file.stem != "start"]
 SOLUTIONS = [file for file in EVERY if file.parent.name == "solutions"]
-PAGES = [*EVERY, FOLDER / "glossary.md", ROOT / "README.md"]
+PAGES = [*EVERY, FOLDER / "glossary.md", ROOT / "README.md", *ROOT.glob("docs/*.md")]
 
 NOT_COMPARED = "nbval-ignore-output"
 MEANT_TO_FAIL = "raises-exception"
