@@ -8,6 +8,7 @@ Knows nothing of what a panel shows between its head and its foot.
 from __future__ import annotations
 
 import html
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
 from llm_walkthrough.panel.acting import Moment, Notice
-from llm_walkthrough.panel.wording import shortened
+from llm_walkthrough.panel.wording import cut, in_tokens, percent, shortened
+from llm_walkthrough.views import byte_count
 
 _LONG = 110  # characters of a sentence that may be scrolled, and so takes the focus
 _LIVE = "Run this notebook in a kernel to step through it; this is a picture of it."
@@ -41,6 +45,23 @@ SHOWN_OF_FUTURE = 24
 """Chips that are drawn at most; the earlier ones are counted."""
 
 NEXT_CHIP = '<li><span class="lw-chip lw-next" aria-label="the next token">?</span>'
+
+
+# --- templates ---------------------------------------------------------------------
+def _template(name: str) -> str:
+    """Read a template without its lines: beside a tag, a break is for its reader."""
+    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+    return re.sub(r"(?<=[>}])\n *|\n *(?=[<{])", "", text)
+
+
+_TEMPLATES = Environment(
+    loader=FunctionLoader(_template), autoescape=True, undefined=StrictUndefined
+)
+
+
+def filled(template: str, **values: object) -> str:
+    """Fill in a template of this folder; whatever it does not call safe is escaped."""
+    return _TEMPLATES.get_template(template).render(values)
 
 
 # --- the frame ---------------------------------------------------------------------
@@ -328,3 +349,7 @@ def still_chip(piece: str, style: str, behind: str = "", **named: object) -> str
 def future_chip(piece: str, why: str = "taken back") -> str:
     """Draw a token that is not there, or not any more."""
     return still_chip(piece, "lw-future", aria_label=f"{piece}, {why}")
+
+
+_IN_TEMPLATES = (button, byte_count, chip, cut, in_tokens, percent, slider)
+_TEMPLATES.globals |= {function.__name__: function for function in _IN_TEMPLATES}
