@@ -351,5 +351,8 @@ def future_chip(piece: str, why: str = "taken back") -> str:
     return still_chip(piece, "lw-future", aria_label=f"{piece}, {why}")
 
 
-_IN_TEMPLATES = (button, byte_count, chip, cut, in_tokens, percent, slider)
+_IN_TEMPLATES = (
+    *(button, chip, chip_list, slider, text_box),
+    *(byte_count, cut, in_tokens, percent),
+)
 _TEMPLATES.globals |= {function.__name__: function for function in _IN_TEMPLATES}

@@ -139,15 +139,14 @@ def page(now: FedRuns, vocabulary: Vocabulary) -> str:
             frame.control("reset", "back to the first run", is_on=can_go_back),
         ),
         hint=_hint(now, vocabulary),
-        inside=(
-            '<div class="lw-grid lw-halves"><div><section class="lw-feed lw-tall">'
-            f"<h4>The dictionary of run {now.num_shown}</h4>"
-            f"{feed_table(run.feed, before, vocabulary)}{_contents(run)}</section>"
-            f"</div><div>{_lengths(run, longest=now.runs[-1].stop)}"
-            '<section><h4>What comes out</h4><p><span class="lw-mono">'
-            f"logits [1, {run.num_new}, {now.vocab}]</span></p>"
-            '<p class="lw-one">Highest in the last row, and fed next: '
-            f"{frame.chip(vocabulary.piece(run.chosen))}</p></section></div></div>"
+        inside=frame.filled(
+            "small/feeding.html",
+            now=now,
+            run=run,
+            table=feed_table(run.feed, before, vocabulary),
+            numbers=_numbers,
+            equation=_equation(run),
+            piece=vocabulary.piece(run.chosen),
         ),
     )
 
@@ -163,14 +162,6 @@ def _hint(now: FedRuns, vocabulary: Vocabulary) -> str:
     )
 
 
-def _contents(run: FedRun) -> str:
-    """Write the numbers of the small arrays, many of them cut short."""
-    rows = f"input_ids = {_numbers(run.feed.tokens)}"
-    if run.mask_width is not None:
-        rows += f"<br>attention_mask = {_numbers((1,) * run.mask_width)}"
-    return f'<p class="lw-mono lw-contents">{rows}</p>'
-
-
 def _numbers(values: Sequence[int]) -> str:
     """Write an array [1, n]; of a long one only the first four and the last two."""
     words = [*map(str, values)]
@@ -179,43 +170,10 @@ def _numbers(values: Sequence[int]) -> str:
     return f"[[{', '.join(words)}]]"
 
 
-def _lengths(run: FedRun, *, longest: int) -> str:
-    """Draw past, new tokens, mask and cache on one scale."""
-    old, new = run.start, run.num_new
-    strips = {  # a gap, what was there, and what is new
-        "past": (0, old, 0),
-        "input_ids": (old, 0, new),
-        "attention_mask": (0, old, new),
-        "cache afterwards": (0, old, new),
-    }
-    if run.mask_width is None:
-        del strips["attention_mask"]
-    rows = "".join(_strip(name, *parts, longest) for name, parts in strips.items())
-    words = f"{_equation(run)}; the cache grows from {run.start} to {run.stop}."
-    return (
-        '<section class="lw-lengths"><h4>How the lengths fit</h4>'
-        f'<div class="lw-strips" role="img" aria-label="{words}">{rows}</div>'
-        f'<p class="lw-mono"><b>{_equation(run)}</b><br>'
-        f"cache length <b>{run.start} → {run.stop}</b></p></section>"
-    )
-
-
 def _equation(run: FedRun) -> str:
     if run.mask_width is None:
         return f"{run.start} past + {run.num_new} new = {run.stop}; no mask is needed"
     return f"mask width {run.mask_width} = {run.start} past + {run.num_new} new"
-
-
-def _strip(name: str, gap: int, old: int, new: int, longest: int) -> str:
-    """Draw one length as a part of the longest one."""
-    widths = (gap, old, new, longest - gap - old - new)
-    styles = ("lw-gap", "lw-c-prompt", "lw-c-new", "lw-gap")
-    drawn = "".join(
-        f'<i class="{style}" style="flex:{width}"></i>'
-        for style, width in zip(styles, widths, strict=True)
-        if width
-    )
-    return f"<span>{name}</span><span>{drawn}</span><b>{old + new}</b>"
 
 
 # --- the picture without a kernel --------------------------------------------------
