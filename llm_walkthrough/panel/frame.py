@@ -1,14 +1,14 @@
 """The frame of every panel and the small things in it: buttons, sliders, token chips.
 
-Everything that comes from outside goes through `html.escape` here. An element with
-`data-action` tells the panel's script what to send when it is clicked, moved or chosen.
-Knows nothing of what a panel shows between its head and its foot.
+Most of the HTML stands in `frame.html`; everything that comes from outside is escaped,
+there or here. An element with `data-action` tells the panel's script what to send when
+it is clicked, moved or chosen. Knows nothing of what a panel shows between its head and
+its foot.
 """
 
 from __future__ import annotations
 
 import html
-import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
-
+from llm_walkthrough.guards.markup import TEMPLATES
 from llm_walkthrough.panel.acting import Moment, Notice
 from llm_walkthrough.panel.wording import cut, in_tokens, percent, shortened
 from llm_walkthrough.views import byte_count
@@ -43,27 +42,6 @@ SHOWN_OF_FUTURE = 24
 """Chips that are drawn at most; the earlier ones are counted."""
 
 NEXT_CHIP = '<li><span class="lw-chip lw-next" aria-label="the next token">?</span>'
-
-
-# --- templates ---------------------------------------------------------------------
-def _template(name: str) -> str:
-    """Read a template without its lines: beside a tag, a break is for its reader."""
-    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
-    return re.sub(r"(?<=[>}])\n *|\n *(?=[<{])", "", text)
-
-
-_TEMPLATES = Environment(
-    loader=FunctionLoader(_template), autoescape=True, undefined=StrictUndefined
-)
-
-
-def filled(template: str, **values: object) -> str:
-    """Fill in a template of this folder; whatever it does not call safe is escaped."""
-    return _TEMPLATES.get_template(template).render(values)
-
-
-def _part(name: str, *given: object) -> str:
-    return str(getattr(_TEMPLATES.get_template("frame.html").module, name)(*given))
 
 
 # --- the frame ---------------------------------------------------------------------
@@ -256,8 +234,14 @@ def future_chip(piece: str, why: str = "taken back") -> str:
     return still_chip(piece, "lw-future", aria_label=f"{piece}, {why}")
 
 
+def _part(name: str, *given: object) -> str:
+    """Write a macro of `frame.html`."""
+    frame: object = TEMPLATES.get_template("panel/frame.html").module
+    return str(getattr(frame, name)(*given))
+
+
 _IN_TEMPLATES = (
     *(button, chip, chip_list, slider, text_box),
     *(byte_count, cut, in_tokens, percent),
 )
-_TEMPLATES.globals |= {function.__name__: function for function in _IN_TEMPLATES}
+TEMPLATES.globals |= {function.__name__: function for function in _IN_TEMPLATES}

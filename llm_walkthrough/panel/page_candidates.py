@@ -11,8 +11,9 @@ from functools import lru_cache, partial
 
 import numpy as np
 
+from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.panel.candidates import SHOWN, Candidate, Distribution, Knobs
-from llm_walkthrough.panel.frame import chip, element, filled
+from llm_walkthrough.panel.frame import chip, element
 from llm_walkthrough.panel.wording import cut, percent
 from llm_walkthrough.plots import Plot, candidate_bars, cumulative_bar
 from llm_walkthrough.sampling import KNOBS, Sampling, uniform
@@ -63,7 +64,7 @@ def candidates_section(
             "likeliest": ", ".join(tip for _, tip, *_ in bar[:5]),
             "possible": np.count_nonzero(draw.probabilities),
         }
-    return filled("candidates.html", found=found, **parts)
+    return filled("panel/candidates.html", found=found, **parts)
 
 
 def sliders(knobs: Knobs) -> str:
@@ -73,14 +74,14 @@ def sliders(knobs: Knobs) -> str:
 
 @lru_cache(maxsize=8)  # from page to page the knobs stand still
 def _sliders(sampling: Sampling, seed: int) -> str:
-    known, cells = {knob.name: knob for knob in KNOBS}, []
+    cells: list[tuple[object, ...]] = []
+    known = {knob.name: knob for knob in KNOBS}
     for name, number in vars(sampling).items():
         knob = known[name]
         words = knob.mark if knob.mark.isalpha() else knob.label  # there is little room
         cells.append((name, words, number, knob.slider, knob.shown(number)))
-    return filled(
-        "knobs.html", knobs=[*cells, ("seed", "seed", seed, (0, 99, 1), str(seed))]
-    )
+    cells.append(("seed", "seed", seed, (0, 99, 1), str(seed)))
+    return filled("panel/knobs.html", knobs=cells)
 
 
 def take_button(token: int, piece: str, position: int, name: str, tip: str) -> str:

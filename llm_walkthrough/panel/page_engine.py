@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llm_walkthrough.panel.frame import filled
+from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.panel.watched import CacheFacts, FedArray, Feed
 from llm_walkthrough.panel.wording import cut
 from llm_walkthrough.views import Vocabulary
@@ -16,7 +16,7 @@ def cache_section(facts: CacheFacts, prompt_length: int, written: int) -> str:
     prompt, made = min(old, prompt_length), max(0, old - prompt_length)
     slots = f"slots {old} to {last}" if written else "nothing"
     return filled(
-        "cache.html",
+        "panel/cache.html",
         facts=facts,
         parts={"prompt": prompt, "made": made, "new": written},
         slots=f"slot {last}" if written == 1 else slots,
@@ -35,7 +35,7 @@ def feed_table(feed: Feed, before: Feed | None, vocabulary: Vocabulary) -> str:
             change = "the first run" if old is None else _growth(array, old)
         is_comparable = old is not None and len(old) == len(array.shape)
         rows.append((array, old if is_comparable else array.shape, change))
-    return filled("feed.html", rows=rows)
+    return filled("panel/feed.html", rows=rows)
 
 
 def _first_pieces(feed: Feed, vocabulary: Vocabulary) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.acting import Moment, Stepping
@@ -139,8 +140,8 @@ def page(now: FedRuns, vocabulary: Vocabulary) -> str:
             frame.control("reset", "back to the first run", is_on=can_go_back),
         ),
         hint=_hint(now, vocabulary),
-        inside=frame.filled(
-            "small/feeding.html",
+        inside=filled(
+            "panel/small/feeding.html",
             now=now,
             run=run,
             table=feed_table(run.feed, before, vocabulary),

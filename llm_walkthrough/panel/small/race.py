@@ -15,6 +15,7 @@ import numpy as np
 
 from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.acting import Moment, Notice, Stepping
@@ -143,8 +144,8 @@ def page(now: Raced, vocabulary: Vocabulary) -> str:
         ),
         hint=_hint(now, vocabulary),
         tick=0,
-        inside=frame.filled(
-            "small/race.html",
+        inside=filled(
+            "panel/small/race.html",
             works=_works(rounds),
             chips=chips,
             total=len(rounds),

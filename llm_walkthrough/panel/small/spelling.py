@@ -11,6 +11,7 @@ from itertools import takewhile
 from typing import Any
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.acting import Moment, Stepping
 from llm_walkthrough.panel.wording import cut, quoted
@@ -151,8 +152,8 @@ def page(now: Spelled, _tokenizer: Tokenizer) -> str:
             "Write or paste a text of your own …",
         ),
         tick=_SPEED,
-        inside=frame.filled(
-            "small/spelling.html",
+        inside=filled(
+            "panel/small/spelling.html",
             chips=_chips(now),
             stream=frame.StreamedText(now.certain, held),
             alone=frame.StreamedText(now.alone),
