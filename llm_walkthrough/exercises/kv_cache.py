@@ -13,9 +13,8 @@ import numpy as np
 
 from llm_walkthrough.arrays import KeyOrValue, TokenIds
 from llm_walkthrough.exercises import when
-from llm_walkthrough.exercises.comparing import alike, identical
 from llm_walkthrough.exercises.exercise import Exercise, texts_beside
-from llm_walkthrough.exercises.when import Attempt, When
+from llm_walkthrough.exercises.when import Attempt, When, alike, identical
 
 Arrays = dict[str, np.ndarray]
 

@@ -36,9 +36,14 @@ from llm_walkthrough.exercises import (
     structured_output,
     tokenizer,
 )
-from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, Texts
+from llm_walkthrough.exercises.exercise import (
+    NOT_ANSWERED,
+    Exercise,
+    ExerciseOn,
+    Texts,
+    Verdict,
+)
 from llm_walkthrough.exercises.structured_output import END
-from llm_walkthrough.exercises.verdict import NOT_ANSWERED, Verdict
 from llm_walkthrough.exercises.when import When
 from llm_walkthrough.graph import read_graph
 from llm_walkthrough.kv_cache import GrownCache
