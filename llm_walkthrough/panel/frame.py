@@ -62,7 +62,7 @@ def framed(  # noqa: PLR0913 - all but two have a default
     said = now.notice if now.notice.text else hint
     said = Notice(said, "hint") if isinstance(said, str) else said
     parts = (title, where, buttons, more, above, said, is_large, tick, inside)
-    return _part("framed", now, *parts)
+    return part("framed", now, *parts)
 
 
 def control(action: str, name: str, *, is_on: bool = True) -> str:
@@ -80,7 +80,7 @@ def run_or_stop(now: Moment, name: str, *, is_on: bool = True) -> str:
 
 def export(drawn: str, title: str) -> str:
     """Make a file of a page, to be looked at without a kernel."""
-    return _part("exported", drawn, title, STYLE)
+    return part("exported", drawn, title, STYLE)
 
 
 class View(Protocol):
@@ -125,7 +125,7 @@ def button(  # noqa: PLR0913 - all but three have a default
     style: str = "",  # further classes
 ) -> str:
     """Write a button."""
-    return _part("button", action, text, name, key, is_pressed, is_off, style)
+    return part("button", action, text, name, key, is_pressed, is_off, style)
 
 
 def text_field(
@@ -137,7 +137,7 @@ def text_field(
 ) -> str:
     """Write a field for a text of one's own; what is typed in it survives a redraw."""
     sends = button(action, text, name, key="Enter")
-    return _part("text_field", action, placeholder, beside, sends)
+    return part("text_field", action, placeholder, beside, sends)
 
 
 def slider(  # noqa: PLR0913 - likewise
@@ -150,17 +150,17 @@ def slider(  # noqa: PLR0913 - likewise
     action: str = "knob",  # what is sent; another one has a look of its own
 ) -> str:
     """Write a number that can be moved."""
-    return _part("slider", name, label, value, scale, shown, action)
+    return part("slider", name, label, value, scale, shown, action)
 
 
 def select(action: str, label: str, options: Iterable[str], chosen: str) -> str:
     """Write a list of which one is chosen."""
-    return _part("select", action, label, [*options], chosen)
+    return part("select", action, label, [*options], chosen)
 
 
 def tabs(action: str, labels: Mapping[str, str], chosen: str, inside: str) -> str:
     """Write a row of tabs, by name, and what the chosen one shows."""
-    return _part("tabs", action, labels, chosen, inside)
+    return part("tabs", action, labels, chosen, inside)
 
 
 # --- tokens as chips, and the text that they make ----------------------------------
@@ -175,7 +175,7 @@ class StreamedText:
 
 def text_box(text: StreamedText, label: str = "Text so far") -> str:
     """Write what the tokens spell, and behind it the bytes that wait."""
-    return _part("text_box", text, label)
+    return part("text_box", text, label)
 
 
 def tint(probability: float) -> str:
@@ -190,7 +190,7 @@ def chip(piece: str) -> str:
 
 def chip_list(label: str, chips: Iterable[str], *, is_short: bool = False) -> str:
     """Write chips in a row; a short list is scrolled, and so takes the focus."""
-    return _part("chip_list", label, chips, is_short)
+    return part("chip_list", label, chips, is_short)
 
 
 def earlier(count: int) -> tuple[str, ...]:
@@ -234,7 +234,7 @@ def future_chip(piece: str, why: str = "taken back") -> str:
     return still_chip(piece, "lw-future", aria_label=f"{piece}, {why}")
 
 
-def _part(name: str, *given: object) -> str:
+def part(name: str, *given: object) -> str:
     """Write a macro of `frame.html`."""
     frame: object = TEMPLATES.get_template("panel/frame.html").module
     return str(getattr(frame, name)(*given))

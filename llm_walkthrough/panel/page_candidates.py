@@ -13,13 +13,12 @@ import numpy as np
 
 from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.panel.candidates import SHOWN, Candidate, Distribution, Knobs
-from llm_walkthrough.panel.frame import chip, element
+from llm_walkthrough.panel.frame import part
 from llm_walkthrough.panel.wording import cut, percent
 from llm_walkthrough.plots import Plot, candidate_bars, cumulative_bar
 from llm_walkthrough.sampling import KNOBS, Sampling, uniform
 from llm_walkthrough.views import Vocabulary
 
-_PLOTTED_ON_BAR = 60  # candidates in the picture without a kernel
 _WIDE_ENOUGH = 0.09  # of the bar, for a token to be written on it
 _WIDE = 100  # a logit from here on has room for one digit after the point
 
@@ -86,18 +85,7 @@ def _sliders(sampling: Sampling, seed: int) -> str:
 
 def take_button(token: int, piece: str, position: int, name: str, tip: str) -> str:
     """Write a candidate that is taken by a click, as long as this is its position."""
-    return element(
-        "button",
-        chip(piece),
-        type="button",
-        class_="lw-take",
-        tabindex=-1,
-        data_item="candidates",
-        data_action="take",
-        data_value=f'{{"token": {token}, "position": {position}}}',
-        aria_label=name,
-        data_tip=tip,
-    )
+    return part("take_button", token, piece, position, name, tip)
 
 
 def _logit_after(found: Distribution, row: Candidate, kind: str) -> str:
@@ -146,6 +134,5 @@ def plots(found: Distribution, vocabulary: Vocabulary) -> tuple[Plot, Plot]:
         chosen=piece(draw.token),
         title=f"What may come next; u = {draw.u:.3f} picks {piece(draw.token)}",
     )
-    lined_up = found.bar[:_PLOTTED_ON_BAR]
-    pieces, shares = [piece(token) for token, _ in lined_up], [p for _, p in lined_up]
-    return bars, cumulative_bar(pieces, shares, draw.u)
+    tokens, shares = zip(*found.bar, strict=True)
+    return bars, cumulative_bar([*map(piece, tokens)], shares, draw.u)
