@@ -34,21 +34,11 @@ def candidates_section(
     """Draw what may come next, the bar on which `u` falls, and the knobs."""
     parts: dict[str, object] = {"instead": instead, "knobs": sliders(knobs)}
     if found:
-        draw, stages = found.draw, found.stages
-        leave = [("model", len(draw.probabilities))]
-        leave += [(stage.label, stage.survivors) for stage in stages]
-        shown = "now"
-        if found.looked_at < len(stages) - 1:
-            name, _ = leave[found.looked_at + 1]
-            shown = name if found.looked_at < 0 else f"after {name}"
         bar = [_segment(found, token, share, vocabulary) for token, share in found.bar]
-        drawn = cut(vocabulary.piece(draw.token))
-        says = f"u = {draw.u:.3f} picks {drawn}"
-        if found.is_greedy:
-            says = f"greedy: {drawn} is the likeliest; u is not used"
+        vocab = len(found.draw.probabilities)
+        leave = ((stage.label, stage.survivors) for stage in found.stages)
         parts |= {
-            "stages": leave,
-            "shown": shown,
+            "stages": [("model", vocab), *leave],
             "vocabulary": vocabulary,
             "can_take": can_take,
             "take_button": take_button,
@@ -56,12 +46,10 @@ def candidates_section(
             "logit_after": partial(_logit_after, found),
             "widest": max(max(row.score.probability, row.now) for row in found.rows),
             "most_rows": SHOWN,
-            "u": draw.u,
-            "is_own_u": draw.u != uniform(knobs.seed, found.position),
-            "says": says,
+            "is_own_u": found.draw.u != uniform(knobs.seed, found.position),
             "bar": bar,
             "likeliest": ", ".join(tip for _, tip, *_ in bar[:5]),
-            "possible": np.count_nonzero(draw.probabilities),
+            "possible": np.count_nonzero(found.draw.probabilities),
         }
     return filled("panel/candidates.html", found=found, **parts)
 
