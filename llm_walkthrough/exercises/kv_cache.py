@@ -14,7 +14,7 @@ import numpy as np
 from llm_walkthrough.arrays import KeyOrValue, TokenIds
 from llm_walkthrough.exercises import when
 from llm_walkthrough.exercises.exercise import Exercise, texts_beside
-from llm_walkthrough.exercises.when import Attempt, When, alike, identical
+from llm_walkthrough.exercises.when import Attempt, When, alike
 
 Arrays = dict[str, np.ndarray]
 
@@ -84,7 +84,6 @@ check_small_feed = Exercise(
     TEXTS["small_feed"],
     right=_small_feed,
     cases=[(np.array([7, 3, 11, 5, 2, 13], np.int64), n) for n in (0, 5, 4)],
-    same=identical,
     also=lambda t: {
         "too_long": (excess := np.shape(t.mine)[-1] - len(t.tokens)),
         "too_short": -excess,

@@ -11,7 +11,7 @@ import numpy as np
 from llm_walkthrough.arrays import LogitsRows, TokenIds
 from llm_walkthrough.exercises import when
 from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, texts_beside
-from llm_walkthrough.exercises.when import When, identical
+from llm_walkthrough.exercises.when import When
 from llm_walkthrough.model import Model
 from llm_walkthrough.sampling import log_probability, softmax
 
@@ -27,7 +27,6 @@ def check_feed(model: Model) -> Exercise:
         TEXTS["feed"],
         right=lambda tokens, graph: model.feed(tokens, model.new_grown_cache()),  # noqa: ARG005
         cases=[(_PROMPT, model.graph), (_PROMPT[:1], model.graph)],
-        same=identical,
         also=lambda t: {"is_in_shape": np.shape(t.mine) == np.shape(t.wanted)},
         hints={
             "is_no_dictionary": when.IS_NO_DICTIONARY,

@@ -15,11 +15,14 @@ import numpy as np
 
 
 def alike(given: Any, right: Any) -> bool:  # noqa: ANN401 - a learner returns anything
-    """Tell whether two answers are the same, but for rounding and the kind of list."""
+    """Tell whether two answers are the same, but for rounding and the kind of list.
+
+    Arrays in a dictionary are to be fed to a graph, so their dtypes count, too.
+    """
     with suppress(Exception):
         if isinstance(right, Mapping):
             is_same = given.keys() == right.keys()
-            return is_same and all(alike(given[name], right[name]) for name in right)
+            return is_same and all(_fits(given[name], right[name]) for name in right)
         if isinstance(right, list | tuple):
             is_list = isinstance(given, list | tuple | np.ndarray)
             is_as_long = is_list and len(given) == len(right)
@@ -34,15 +37,10 @@ def alike(given: Any, right: Any) -> bool:  # noqa: ANN401 - a learner returns a
     return False
 
 
-def identical(given: Any, right: Any) -> bool:  # noqa: ANN401 - as for `alike`
-    """Tell whether two dictionaries hold the same arrays, of the same dtypes."""
-    return alike(given, right) and all(_is_of_type(given[n], right[n]) for n in right)
-
-
-def _is_of_type(mine: object, wanted: object) -> bool:
-    if not isinstance(wanted, np.ndarray):
-        return True
-    return isinstance(mine, np.ndarray) and mine.dtype == wanted.dtype
+def _fits(given: object, right: object) -> bool:
+    if isinstance(right, np.ndarray) and getattr(given, "dtype", "") != right.dtype:
+        return False
+    return alike(given, right)
 
 
 def first_difference(given: object, right: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,7 +52,7 @@ def first_difference(given: object, right: Mapping[str, Any]) -> dict[str, Any]:
     """
     held = given if isinstance(given, dict) else {}
     pairs = {n: (held[n], right[n]) for n in right if n in held}
-    off = [n for n, pair in pairs.items() if not (alike(*pair) and _is_of_type(*pair))]
+    off = [name for name, pair in pairs.items() if not _fits(*pair)]
     name = (*off, "")[0]
     mine, wanted = pairs.get(name, (None, None))
     return {
