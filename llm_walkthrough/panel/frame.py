@@ -229,7 +229,7 @@ def part(name: str, *given: object) -> str:
 
 
 _IN_TEMPLATES = (
-    *(button, chip, chip_list, slider, text_box),
-    *(byte_count, cut, in_tokens, percent),
+    *(framed, control, run_or_stop, button, text_field, slider),
+    *(text_box, chip, chip_list, byte_count, cut, in_tokens, percent),
 )
 TEMPLATES.globals |= {function.__name__: function for function in _IN_TEMPLATES}

@@ -5,7 +5,7 @@ The state decodes greedily and keeps what each run was fed; it knows nothing of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,8 +21,6 @@ from llm_walkthrough.panel.page_engine import feed_table
 from llm_walkthrough.panel.watched import FedModel, Feed, summary
 from llm_walkthrough.panel.wording import cut, quoted
 from llm_walkthrough.views import Code, Passage, Table, Vocabulary
-
-_FEW = 6  # numbers of an array that are written out
 
 
 @dataclass(frozen=True)
@@ -128,27 +126,16 @@ def _back(now: FedRuns, _value: object) -> FedRuns:
 # --- the page ----------------------------------------------------------------------
 def page(now: FedRuns, vocabulary: Vocabulary) -> str:
     """Draw the run that is looked at."""
-    run, can_go_back = now.shown[-1], now.num_shown > 1
-    before = now.shown[-2].feed if can_go_back else None
-    return frame.framed(
-        now,
-        title="What is fed to the graph",
-        where=f"run <b>{now.num_shown}</b>: {now.kind}",
-        buttons=(
-            frame.control("back", "look at the previous run", is_on=can_go_back),
-            frame.control("step", "make the next run, and look at it"),
-            frame.control("reset", "back to the first run", is_on=can_go_back),
-        ),
+    run, *earlier = reversed(now.shown)
+    before = earlier[0].feed if earlier else None
+    return filled(
+        "panel/small/feeding.html",
+        now=now,
         hint=_hint(now, vocabulary),
-        inside=filled(
-            "panel/small/feeding.html",
-            now=now,
-            run=run,
-            table=feed_table(run.feed, before, vocabulary),
-            numbers=_numbers,
-            equation=_equation(run),
-            piece=vocabulary.piece(run.chosen),
-        ),
+        run=run,
+        table=feed_table(run.feed, before, vocabulary),
+        equation=_equation(run),
+        piece=vocabulary.piece(run.chosen),
     )
 
 
@@ -161,14 +148,6 @@ def _hint(now: FedRuns, vocabulary: Vocabulary) -> str:
         f"One token is new: {piece}, the likeliest after the previous run; the past "
         "holds all the others."
     )
-
-
-def _numbers(values: Sequence[int]) -> str:
-    """Write an array [1, n]; of a long one only the first four and the last two."""
-    words = [*map(str, values)]
-    if len(words) > _FEW:
-        words[_FEW - 2 : -2] = ["…"]
-    return f"[[{', '.join(words)}]]"
 
 
 def _equation(run: FedRun) -> str:

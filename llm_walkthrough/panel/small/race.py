@@ -126,32 +126,21 @@ class Race(Stepping[Raced]):
 def page(now: Raced, vocabulary: Vocabulary) -> str:
     """Draw the work of both ways as bars, the tokens, and a map of the cache."""
     rounds, written = now.rounds, now.rounds[-1].cached.fed if now.rounds else 0
-    again = "back to the prompt, with an empty cache"
     first = max(0, len(rounds) - frame.SHOWN_OF_MADE)
     chips = (
         *frame.earlier(first),
         *(_chip(one, n, vocabulary) for n, one in enumerate(rounds[first:], first + 1)),
         frame.NEXT_CHIP,
     )
-    return frame.framed(
-        now,
-        title="With and without a cache",
-        where=f"step <b>{len(rounds)}</b> · cache length <b>{now.cache.length:,}</b>",
-        buttons=(
-            frame.control("step", "make one token in both ways"),
-            frame.run_or_stop(now, "make token after token"),
-            frame.control("reset", again, is_on=len(rounds) > 0),
-        ),
+    return filled(
+        "panel/small/race.html",
+        now=now,
         hint=_hint(now, vocabulary),
-        tick=0,
-        inside=filled(
-            "panel/small/race.html",
-            works=_works(rounds),
-            chips=chips,
-            total=len(rounds),
-            same=sum(one.is_same for one in rounds),
-            cache=cache_section(cache_facts(now.cache), len(now.prompt), written),
-        ),
+        works=_works(rounds),
+        chips=chips,
+        total=len(rounds),
+        same=sum(one.is_same for one in rounds),
+        cache=cache_section(cache_facts(now.cache), len(now.prompt), written),
     )
 
 

@@ -18,7 +18,6 @@ from llm_walkthrough.panel.wording import cut, quoted
 from llm_walkthrough.tokenizer import TextStream, Tokenizer
 from llm_walkthrough.views import Chips, Code, Table, visible
 
-_SPEED = 400  # milliseconds from one token to the next
 _LINES = 7  # of the table
 _LAST = 30  # tokens in the picture without a kernel
 _COLUMNS = ("token", "its bytes", "alone", "streamed", "waiting")
@@ -132,36 +131,18 @@ def _all_steps(tokenizer: Tokenizer, tokens: Sequence[int]) -> Iterator[Fed]:
 # --- the page ----------------------------------------------------------------------
 def page(now: Spelled, _tokenizer: Tokenizer) -> str:
     """Draw the tokens, the text, and what each of the newest tokens did."""
-    can_go, can_go_back = now.num_fed < len(now.fed), now.num_fed > 0
-    num_tokens, held = len(now.tokens), now.held[0].pending if now.held else b""
-    return frame.framed(
-        now,
-        title="A text, token by token",
-        where=f"token <b>{min(now.num_fed, num_tokens)}</b> of {num_tokens:,}",
-        buttons=(
-            frame.control("back", "take the last token back", is_on=can_go_back),
-            frame.control("step", "feed the next token", is_on=can_go),
-            frame.run_or_stop(now, "feed token after token", is_on=can_go),
-            frame.control("reset", "back to the first token", is_on=can_go_back),
-        ),
+    held = now.held[0].pending if now.held else b""
+    return filled(
+        "panel/small/spelling.html",
+        now=now,
         hint=_hint(now),
-        above=frame.text_field(
-            "spell",
-            "Spell",
-            "start again with this text",
-            "Write or paste a text of your own …",
-        ),
-        tick=_SPEED,
-        inside=filled(
-            "panel/small/spelling.html",
-            chips=_chips(now),
-            stream=frame.StreamedText(now.certain, held),
-            alone=frame.StreamedText(now.alone),
-            columns=_COLUMNS,
-            newest=now.done[-_LINES:],
-            num_lines=_LINES,
-            visible=visible,
-        ),
+        chips=_chips(now),
+        stream=frame.StreamedText(now.certain, held),
+        alone=frame.StreamedText(now.alone),
+        columns=_COLUMNS,
+        newest=now.done[-_LINES:],
+        num_lines=_LINES,
+        visible=visible,
     )
 
 
