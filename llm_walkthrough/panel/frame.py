@@ -18,7 +18,7 @@ from typing import Protocol
 
 from llm_walkthrough.guards.markup import TEMPLATES
 from llm_walkthrough.panel.acting import Moment, Notice
-from llm_walkthrough.panel.wording import cut, in_tokens, percent, shortened
+from llm_walkthrough.panel.wording import cut, in_tokens, percent, quoted, shortened
 from llm_walkthrough.views import byte_count
 
 _LIVE = "Run this notebook in a kernel to step through it; this is a picture of it."
@@ -230,6 +230,7 @@ def part(name: str, *given: object) -> str:
 
 _IN_TEMPLATES = (
     *(framed, control, run_or_stop, button, text_field, slider),
-    *(text_box, chip, chip_list, byte_count, cut, in_tokens, percent),
+    *(text_box, chip, chip_list),
+    *(byte_count, cut, in_tokens, percent, quoted),
 )
 TEMPLATES.globals |= {function.__name__: function for function in _IN_TEMPLATES}

@@ -19,7 +19,7 @@ from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.acting import Moment, Stepping
 from llm_walkthrough.panel.page_engine import feed_table
 from llm_walkthrough.panel.watched import FedModel, Feed, summary
-from llm_walkthrough.panel.wording import cut, quoted
+from llm_walkthrough.panel.wording import cut
 from llm_walkthrough.views import Code, Passage, Table, Vocabulary
 
 
@@ -131,22 +131,10 @@ def page(now: FedRuns, vocabulary: Vocabulary) -> str:
     return filled(
         "panel/small/feeding.html",
         now=now,
-        hint=_hint(now, vocabulary),
         run=run,
         table=feed_table(run.feed, before, vocabulary),
         equation=_equation(run),
-        piece=vocabulary.piece(run.chosen),
-    )
-
-
-def _hint(now: FedRuns, vocabulary: Vocabulary) -> str:
-    """Say what is special about this run."""
-    if now.num_shown == 1:
-        return "The whole prompt is new, and the past of every layer has length 0."
-    piece = quoted(vocabulary.piece(now.shown[-1].feed.tokens[0]))
-    return (
-        f"One token is new: {piece}, the likeliest after the previous run; the past "
-        "holds all the others."
+        vocabulary=vocabulary,
     )
 
 

@@ -12,7 +12,6 @@ from llm_walkthrough.arrays import Logits, TokenIds
 from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.panel import candidates, frame
 from llm_walkthrough.panel.page_candidates import candidates_section, plots
-from llm_walkthrough.panel.wording import percent, quoted
 from llm_walkthrough.sampling import Sampling, uniform
 from llm_walkthrough.stepper import Draw
 from llm_walkthrough.views import Passage, Vocabulary
@@ -70,25 +69,16 @@ class Reshaping(candidates.Turning[Reshaped]):
 # --- the page ----------------------------------------------------------------------
 def page(now: Reshaped, vocabulary: Vocabulary) -> str:
     """Draw the candidates before and after, the bar with `u`, and the knobs."""
+    likeliest = now.found.rows[0]
     stages, vocab = now.found.stages, len(now.found.draw.probabilities)
     return filled(
         "panel/small/reshaping.html",
         now=now,
-        hint=_hint(now.found, vocabulary),
+        likeliest=likeliest,
+        piece=vocabulary.piece(likeliest.token),
         left=stages[-1].survivors if stages else vocab,
         vocab=vocab,
         section=candidates_section(now.found, now, vocabulary),
-    )
-
-
-def _hint(found: candidates.Distribution, vocabulary: Vocabulary) -> str:
-    """Say what becomes of the token that the model finds likeliest."""
-    likeliest = found.rows[0]
-    before, after = likeliest.score.probability, found.share(likeliest.token)
-    piece = quoted(vocabulary.piece(likeliest.token))
-    return (
-        f"{piece} has {percent(before)} % in the model and {percent(after)} % after "
-        "all processors. Click a processor to see the probabilities right after it."
     )
 
 

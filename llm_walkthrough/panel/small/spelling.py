@@ -14,7 +14,7 @@ from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.acting import Moment, Stepping
-from llm_walkthrough.panel.wording import cut, quoted
+from llm_walkthrough.panel.wording import cut
 from llm_walkthrough.tokenizer import TextStream, Tokenizer
 from llm_walkthrough.views import Chips, Code, Table, visible
 
@@ -135,7 +135,6 @@ def page(now: Spelled, _tokenizer: Tokenizer) -> str:
     return filled(
         "panel/small/spelling.html",
         now=now,
-        hint=_hint(now),
         chips=_chips(now),
         stream=frame.StreamedText(now.certain, held),
         alone=frame.StreamedText(now.alone),
@@ -144,23 +143,6 @@ def page(now: Spelled, _tokenizer: Tokenizer) -> str:
         num_lines=_LINES,
         visible=visible,
     )
-
-
-def _hint(now: Spelled) -> str:
-    """Say what the last token did."""
-    if not now.done:
-        return "Step feeds the first token to the stream."
-    last = now.done[-1]
-    piece = quoted(last.piece)
-    if last.token is None:
-        return "The text has ended, so the stream gives what it still held."
-    if last.pending:
-        return f"{piece} ends inside a character: its bytes wait, and no � is shown."
-    if any(one.pending for one in now.done[-2:-1]):  # those of the token before
-        return f"{piece} completes a character: its bytes join those that waited."
-    if last.given:
-        return f"{piece} ends where a character ends: it is shown at once."
-    return f"{piece} is a signal to the model, not part of the text."
 
 
 def _chips(now: Spelled) -> Iterator[str]:
