@@ -33,7 +33,6 @@ from typing import Any
 
 import numpy as np
 
-from llm_walkthrough.errors import InputError
 from llm_walkthrough.exercises import when
 from llm_walkthrough.exercises.when import Attempt, When, alike, first_difference
 
@@ -102,11 +101,6 @@ class Exercise:
     def __post_init__(self) -> None:
         task = self.texts.task
         object.__setattr__(self, "__doc__", f"Judge {task}.")  # for `check_…?`
-        if alone := {*self.hints, "otherwise"} ^ self.texts.hints.keys():
-            raise InputError(
-                f"the exercise on {task} has the hints {sorted(alone)} in its Python "
-                "file or in its TOML file only; each needs its row and its text"
-            )
 
     def __call__(self, answer: object) -> Verdict:
         """Judge a learner's answer."""

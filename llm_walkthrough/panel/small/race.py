@@ -125,7 +125,7 @@ class Race(Stepping[Raced]):
 # --- the page ----------------------------------------------------------------------
 def page(now: Raced, vocabulary: Vocabulary) -> str:
     """Draw the work of both ways as bars, the tokens, and a map of the cache."""
-    rounds, written = now.rounds, now.rounds[-1].cached.fed if now.rounds else 0
+    rounds, last = now.rounds, now.rounds[-1] if now.rounds else None
     first = max(0, len(rounds) - frame.SHOWN_OF_MADE)
     chips = (
         *frame.earlier(first),
@@ -135,31 +135,26 @@ def page(now: Raced, vocabulary: Vocabulary) -> str:
     return filled(
         "panel/small/race.html",
         now=now,
-        hint=_hint(now, vocabulary),
+        news=None if not last or last.is_same else _difference(last, vocabulary),
         works=_works(rounds),
         chips=chips,
-        total=len(rounds),
+        rounds=rounds,
         same=sum(one.is_same for one in rounds),
-        cache=cache_section(cache_facts(now.cache), len(now.prompt), written),
+        vocabulary=vocabulary,
+        cache=cache_section(
+            cache_facts(now.cache), len(now.prompt), last.cached.fed if last else 0
+        ),
     )
 
 
-def _hint(now: Raced, vocabulary: Vocabulary) -> Notice | str:
-    """Say what the last step showed; where both ways differ, that is news."""
-    if not now.rounds:
-        return f"Step feeds the {len(now.prompt):,} tokens of the prompt, both ways."
-    last = now.rounds[-1]
+def _difference(last: Round, vocabulary: Vocabulary) -> Notice:
     cached, plain = (
         quoted(vocabulary.piece(lap.chosen)) for lap in (last.cached, last.plain)
     )
-    if not last.is_same:
-        return Notice(
-            f"With the cache {cached} was the likeliest, without it {plain}: rounding "
-            "decided between the two. Both ways go on with the first."
-        )
-    if len(now.rounds) == 1:
-        return f"Both chose {cached} and did the same work: the cache was empty."
-    return f"Both chose {cached}: {last.cached.fed} token fed against {last.plain.fed}."
+    return Notice(
+        f"With the cache {cached} was the likeliest, without it {plain}: rounding "
+        "decided between the two. Both ways go on with the first."
+    )
 
 
 def _works(rounds: Sequence[Round]) -> list[Work]:
