@@ -12,9 +12,9 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 
 def _template(name: str) -> str:
-    """Read a template without its lines: beside a tag, a break is for its reader."""
+    """Read a template in one line: a break beside a tag is nothing, else a space."""
     text = files("llm_walkthrough").joinpath(name).read_text(encoding="utf-8")
-    return re.sub(r"(?<=[>}])\n *|\n *(?=[<{])", "", text)
+    return re.sub(r"\n *", " ", re.sub(r"(?<=[>}])\n *|\n *(?=[<{])", "", text))
 
 
 TEMPLATES = Environment(
