@@ -18,10 +18,8 @@ from typing import Protocol
 
 from llm_walkthrough.guards.markup import TEMPLATES
 from llm_walkthrough.panel.acting import Moment, Notice
-from llm_walkthrough.panel.wording import cut, in_tokens, percent, quoted, shortened
+from llm_walkthrough.panel.wording import cut, in_tokens, percent, quoted
 from llm_walkthrough.views import byte_count
-
-_LIVE = "Run this notebook in a kernel to step through it; this is a picture of it."
 
 _CONTROLS = {  # by the action: text, key, further classes
     "back": ("◀ Back", "ArrowLeft", ""),
@@ -95,8 +93,9 @@ def picture(*views: View, between: str = "\n\n") -> tuple[str, str]:
     Below them stands that this is a picture, and how to get the live panel.
     """
     drawn = "".join(view._repr_html_() for view in views)
-    live = f'<div style="margin:.3em 0"><i>{html.escape(_LIVE)}</i></div>'
-    return f"{drawn}{live}", between.join(map(repr, views))
+    live = "Run this notebook in a kernel to step through it; this is a picture of it."
+    drawn += f'<div style="margin:.3em 0"><i>{live}</i></div>'
+    return drawn, between.join(map(repr, views))
 
 
 # --- what can be pressed or moved --------------------------------------------------
@@ -185,7 +184,7 @@ def tint(probability: float) -> str:
 
 def chip(piece: str) -> str:
     """Write a token in its frame; its direction stays its own."""
-    return f'<bdi class="lw-chip">{shortened(piece)}</bdi>'
+    return part("chip", piece)
 
 
 def chip_list(label: str, chips: Iterable[str], *, is_short: bool = False) -> str:
@@ -211,10 +210,9 @@ def token_chip(
     return part("token_chip", piece, style, words, back_to, item)
 
 
-def still_chip(piece: str, style: str, behind: str = "", **named: object) -> str:
+def still_chip(piece: str, style: str, behind: str = "", **named: str) -> str:
     """Write one chip that is only looked at, with HTML `behind` the token."""
-    inside = f"<bdi>{shortened(piece)}</bdi>{behind}"
-    return "<li>" + element("span", inside, class_=f"lw-chip {style}", **named)
+    return part("still_chip", piece, style, behind, named)
 
 
 def future_chip(piece: str, why: str = "taken back") -> str:
