@@ -59,7 +59,7 @@ FILES = {
 
 
 def room(module: str) -> str:
-    """Name the room of a module: `exercises` for `exercises.verdict`."""
+    """Name the room of a module: `exercises` for `exercises.when`."""
     return module.partition(".")[0]
 
 

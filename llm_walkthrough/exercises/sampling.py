@@ -119,9 +119,6 @@ check_order = Exercise(
         "top-k, top-p": False,  # top-p adds up what top-k has left
         "top-k, min-p": True,  # ratios to the likeliest stay
     },
-    cases=[()],
-    ask=lambda answers: answers,
-    same=lambda given, right: given == right,
     also=lambda t: {
         "well": [x for x in t.right if t.given.get(x) is t.right[x]],
         "wrong": [x for x in t.right if t.given.get(x) is not t.right[x]],

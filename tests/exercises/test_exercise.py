@@ -10,7 +10,6 @@ import inspect
 import re
 import string
 from collections.abc import Callable
-from dataclasses import replace
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
@@ -24,7 +23,6 @@ from tiny_tokenizer import CHATML, byte_level, write_folder
 
 from llm_walkthrough import exercises
 from llm_walkthrough.conversion.gguf_model import Q4Matrix
-from llm_walkthrough.errors import InputError
 from llm_walkthrough.exercises import (
     decode_loop,
     environment,
@@ -36,9 +34,14 @@ from llm_walkthrough.exercises import (
     structured_output,
     tokenizer,
 )
-from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, Texts
+from llm_walkthrough.exercises.exercise import (
+    NOT_ANSWERED,
+    Exercise,
+    ExerciseOn,
+    Texts,
+    Verdict,
+)
 from llm_walkthrough.exercises.structured_output import END
-from llm_walkthrough.exercises.verdict import NOT_ANSWERED, Verdict
 from llm_walkthrough.exercises.when import When
 from llm_walkthrough.graph import read_graph
 from llm_walkthrough.kv_cache import GrownCache
@@ -353,11 +356,6 @@ def test_the_texts_stand_in_the_order_of_rows_and_cases(exercise: Exercise) -> N
     texts = exercise.texts
     assert [*texts.hints] == [*exercise.hints, "otherwise"]
     assert isinstance(texts.case, str) or len(texts.case) == len(exercise.cases)
-
-
-def test_a_hint_without_a_text_is_an_error_with_its_name() -> None:
-    with pytest.raises(InputError, match=r"\['is_lost'\]"):
-        replace(DOUBLE, hints={**DOUBLE.hints, "is_lost": 3})
 
 
 def test_as_handed_out_it_is_not_answered_yet(exercise: Exercise) -> None:
