@@ -201,10 +201,10 @@ function render({ model, el }) {
     return [...panel.querySelectorAll(`[data-item="${list}"]`)];
   }
   function rove() {
-    for (const list of ["candidates", "chips", "tabs"]) {
+    for (const list of ["candidates", "chips", "looks", "tabs"]) {
       const all = items(list);
       const one = all.find((node) => node === document.activeElement || node.ariaSelected === "true");
-      const usual = one ?? (list === "chips" ? all.at(-1) : all[0]);
+      const usual = one ?? (list === "chips" || list === "looks" ? all.at(-1) : all[0]);
       for (const node of all) {
         const index = node === usual ? 0 : -1;
         if (node.tabIndex !== index) node.tabIndex = index;
@@ -318,7 +318,8 @@ function render({ model, el }) {
     }
     if (target.matches("input, select")) return;
     const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 1, ArrowUp: -1 }[key];
-    if (by && target.matches('[data-item="chips"]')) move("chips", by);
+    const row = target.matches('[data-item="chips"], [data-item="looks"]') && target.dataset.item;
+    if (by && row) move(row, by);
     else if (by && target.matches('[data-item="tabs"]')) isStale || turn(by);
     else if (key === "ArrowDown" || key === "ArrowUp") move("candidates", by);
     else if (by) isStale || press(panel.querySelector(`[data-key="${key}"]`));
