@@ -301,7 +301,6 @@ def token_chip(
     style: str,  # classes
     words: str,  # what is known of it
     back_to: int | None = None,  # tokens that are kept at a click, None: no click
-    item: str = "chips",  # the list in which the arrow keys go from one to the next
 ) -> str:
     """Write one chip that can be reached, and clicked if a click goes back to it."""
     can_go = back_to is not None
@@ -311,7 +310,7 @@ def token_chip(
         type="button",
         class_=f"lw-chip {style}",
         tabindex=-1,
-        data_item=item,
+        data_item="chips",
         data_tip="",  # shows the name
         aria_label=f"{piece} · {words}",
         data_action="back_to" if can_go else None,

@@ -32,8 +32,8 @@ class Look(NamedTuple):
 
     # how much each head looks at each position; over those it sums to 1
     weights: Float32[np.ndarray, "num_layers num_heads total"]
-    # the likeliest next token and its share, after the embedding and after each layer;
-    # the last is what the model says
+    # the likeliest next token and its share, after 0 layers, 1 layer and so on up to
+    # all of them, which is what the model says
     lens: tuple[tuple[int, float], ...]
     seconds: float  # how long it took
 
@@ -88,8 +88,10 @@ class Looking:
             from llm_walkthrough.inside import Inside  # noqa: PLC0415 - as said above
 
             self._inside = Inside(self._model)
-        # the very same run again: beside fewer tokens int4 would round otherwise
-        look = self._inside.look(run.tokens, stepper.cache.truncated(run.start))
-        lens = [(int(row.argmax()), row) for row in look.lens()]  # row [vocab]
-        said = tuple((t, scores(row, [t])[0].probability) for t, row in lens)
-        return Look(look.newest(), said, time.perf_counter() - began)
+        look = self._inside.look(run.tokens[-1:], stepper.cache.truncated(run.stop - 1))
+        lens = []
+        # the last row is that of the run: alone a token is rounded a little otherwise
+        for row in (*look.lens()[:-1], stepper.logits):  # [vocab]
+            token = int(row.argmax())
+            lens.append((token, scores(row, [token])[0].probability))
+        return Look(look.newest(), tuple(lens), time.perf_counter() - began)

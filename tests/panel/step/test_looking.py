@@ -46,7 +46,7 @@ def test_while_the_tab_is_closed_nothing_is_imported() -> None:
             one.snapshot()
 
 
-def test_it_looks_once_for_each_run_and_at_that_very_run(
+def test_it_looks_once_for_each_run_at_its_last_token(
     inside: type[FakeInside],
 ) -> None:
     one = walk()
@@ -55,7 +55,7 @@ def test_it_looks_once_for_each_run_and_at_that_very_run(
     one.act("side", TAB)
     for _ in range(3):
         one.snapshot()
-    assert inside.looked == [(0, PROMPT.tolist())]
+    assert inside.looked == [(len(PROMPT) - 1, PROMPT[-1:].tolist())]
     steps(one, 1)
     for action in ("roll", "large", "guessing"):
         one.act(action)

@@ -15,7 +15,7 @@ from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.walk import Walk
 from llm_walkthrough.panel.wording import percent
 
-NOTES = {0: "by the embedding alone", LAYERS: "the model"}
+NOTES = {0: "the embedding alone", LAYERS: "the model"}
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def shares(one: Walk) -> list[float]:
 
 
 def test_each_token_has_a_chip_that_tells_its_share(one: Walk) -> None:
-    told = [str(chip["aria-label"]) for chip in chips(drawn(one))]
+    told = [str(chip["data-tip"]) for chip in chips(drawn(one))]
     assert len(told) == one.stepper.position
     for i, (token, share) in enumerate(
         zip(one.stepper.tokens, shares(one), strict=True)
@@ -82,14 +82,15 @@ def test_a_text_of_one_token_has_no_strongest_look() -> None:
     assert len(chips(shown)) == 1
 
 
-def test_of_a_long_text_the_end_is_drawn_and_the_rest_counted(
+def test_of_a_long_text_the_end_is_drawn_and_the_rest_told(
     one: Walk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page_inside, "_SHOWN", 4)
     shown = drawn(one)
-    told = [str(chip["aria-label"]) for chip in chips(shown)]
+    told = [str(chip["data-tip"]) for chip in chips(shown)]
     assert [numbers(words)[-2] for words in told] == [21, 22, 23, 24]
-    assert "… 21 earlier" in shown.text
+    before = percent(sum(shares(one)[:21]))
+    assert f"… 21 earlier, {before} %" in shown.text
 
 
 def test_the_lens_has_a_row_for_each_layer_unless_the_learner_guesses(
@@ -100,8 +101,7 @@ def test_the_lens_has_a_row_for_each_layer_unless_the_learner_guesses(
     words = " ".join(shown.text.split())
     for row, (token, share) in enumerate(look.lens):
         said = f"{tokenizer().piece(token)} {NOTES.get(row, '')}".strip()
-        layer = str(row - 1) if row else "–"
-        assert f" {layer} {said} {percent(share)} % " in words
+        assert f" {row} {said} {percent(share)} % " in words
     assert len([t for t, a in shown.tags if a.get("scope") == "row"]) == LAYERS + 1
     one.act("guessing")
     hidden = drawn(one)
@@ -126,7 +126,7 @@ def test_the_picture_without_a_kernel_has_both_as_tables(one: Walk) -> None:
     assert isinstance(look, Look)
     for text in (Reader(shown).text, words):
         assert "Where the newest token looks: all layers, all heads" in text
-        assert "What each layer would say next" in text
+        assert "Next token after … layers" in text
         assert f"{percent(max(share))} %" in text
         for token, likely in look.lens:
             assert tokenizer().piece(token) in text
@@ -134,5 +134,5 @@ def test_the_picture_without_a_kernel_has_both_as_tables(one: Walk) -> None:
     assert shown.count("<tr>") == LAYERS + 1 + 10 + 2
     assert "class=" not in shown
     one.act("side", "Text")
-    assert "What each layer" not in twin(one.snapshot(), tokenizer())[1]
+    assert "Next token" not in twin(one.snapshot(), tokenizer())[1]
     assert len(made(one)) == 20
