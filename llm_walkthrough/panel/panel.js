@@ -183,13 +183,13 @@ function render({ model, el }) {
     panel.querySelector("[data-key=ArrowRight]")?.focus({ preventScroll: true });
   }
 
-  // Keep the newest token in sight, unless the learner reads elsewhere.
+  // Keep what matters most in sight, or else the end, unless the learner reads elsewhere.
   function followed() {
     return [...panel.querySelectorAll("[data-follow]")].map((box) => box.textContent).join();
   }
   function follow() {
     for (const box of panel.querySelectorAll("[data-follow]")) {
-      const next = box.querySelector('.lw-next, [aria-pressed="true"]');
+      const next = box.querySelector('.lw-next, .lw-most, [aria-pressed="true"]');
       const below = next ? next.getBoundingClientRect().top - box.getBoundingClientRect().top : box.scrollHeight;
       const target = box.scrollTop + below - (next ? box.clientHeight / 2 : 0);
       if (!box.matches(":hover") && !box.contains(document.activeElement)) box.scrollTop = target;
