@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llm_walkthrough.branch import Run
-from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel.watched import scores
 from llm_walkthrough.stepper import Stepper
 
@@ -48,7 +47,7 @@ class Look(NamedTuple):
         for axis, (kind, name) in enumerate(zip(KINDS, chosen, strict=True)):
             if name in (names := self.names(kind))[1:]:
                 weights = weights.take([names.index(name) - 1], axis)
-        shares: list[float] = weights.mean(axis=(0, 1)).tolist()
+        shares: list[float] = weights.mean(axis=(0, 1), dtype=float).tolist()
         return shares
 
 
@@ -58,14 +57,14 @@ class Looking:
     def __init__(self, model: Any) -> None:  # noqa: ANN401 - `Inside` says what it wants
         self._model = model
         self._inside: Inside | None = None
-        self._last: tuple[Run, Look | InputError] | None = None
+        self._last: tuple[Run, Look | Exception] | None = None
         self._spent = 0.0  # seconds
 
     def clock(self) -> float:
         """Return the time in seconds, on a clock that stops during each look."""
         return time.perf_counter() - self._spent
 
-    def look(self, stepper: Stepper, side: str) -> Look | InputError | None:
+    def look(self, stepper: Stepper, side: str) -> Look | Exception | None:
         """Return what is found or why nothing is; None if another tab is open.
 
         All memory is given back then, and the next look opens the model again.
@@ -77,7 +76,7 @@ class Looking:
         if self._last is None or self._last[0] is not run:
             try:
                 self._last = run, self._found(run, stepper)
-            except InputError as error:
+            except Exception as error:  # noqa: BLE001 - the panel around it is drawn
                 self._last = run, error
             self._spent += time.perf_counter() - began
         return self._last[1]

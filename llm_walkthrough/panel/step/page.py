@@ -42,8 +42,6 @@ _ASKED = dict(
     zip(ASKS, ("Ask something else …", "Begin a text, or paste one …"), strict=True)
 )
 _HOW = {"drawn": "drawn", "own u": "drawn with your u", "chosen": "your choice"}
-# of the tree, and of a branch in it, in its own units: 15 for each em of `panel.css`
-_WIDTH, _HEIGHT = 60, 27
 _TAIL = 80  # characters of a branch's text
 _NEWEST = 32  # runs whose median is the speed of decoding
 _LAST = 60  # tokens in the picture without a kernel
@@ -262,7 +260,7 @@ def _likely(token: int, score: Score | None) -> str:
     return f"id {token} · {percent(score.probability)} % · rank {score.rank:,}"
 
 
-# --- the tabs -----------------------------------------
+# --- the tabs ----------------------------------------------------------------------
 def _side(shot: Snapshot, tokenizer: Tokenizer) -> str:
     """Draw the tabs, and what the open one shows."""
     counts = {"Branches": f" {len(shot.branches)}"}
@@ -296,8 +294,7 @@ def _text(shot: Snapshot, tokenizer: Tokenizer) -> str:
 
 def branches_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
     """Draw each branch from where it parts, with its text and log-probability."""
-    branches, here = shot.branches, len(shot.made)
-    longest = max(*(len(branch.tokens) for branch in branches), here, 1)
+    here = len(shot.made)
 
     def text(branch: NamedBranch) -> str:  # of the tokens that are its own
         end = branch.tokens[branch.fork :][:_TAIL]  # 1 character or more each
@@ -306,13 +303,10 @@ def branches_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
 
     return filled(
         "branches.html",
-        branches=branches,
+        branches=shot.branches,
         here=here,  # steps up to where the next one goes on
+        longest=max(*(len(branch.tokens) for branch in shot.branches), here, 1),
         text=text,
-        width=_WIDTH,
-        height=_HEIGHT,
-        x=lambda steps: round(8 + (_WIDTH - 16) * steps / longest, 1),
-        y=lambda number: _HEIGHT * number + _HEIGHT // 2,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 
+from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.step.filled import filled
 from llm_walkthrough.panel.step.looking import Look
@@ -22,7 +23,8 @@ def inside_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
     """Draw what a look has found, or say why there is nothing."""
     look, desk = shot.look, shot.desk
     if not isinstance(look, Look):
-        return f'<section class="lw-why">{html.escape(str(look or ""))}</section>'
+        why = str(look or "") if isinstance(look, InputError | None) else repr(look)
+        return f'<section class="lw-why">{html.escape(why)}</section>'
     shares = look.shares(desk.layer, desk.head)
     most, place = max((share if i else 0.0, i) for i, share in enumerate(shares))
     return filled(

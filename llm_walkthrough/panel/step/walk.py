@@ -85,7 +85,7 @@ class Snapshot:
     cache: watched.CacheFacts  # its size
     feeds: tuple[watched.Feed, ...]  # of the last two of `runs`, the newer one last
     runs: tuple[Run, ...]  # of the graph, on the active branch
-    look: Look | InputError | None  # if its tab is open: what was found, or why nothing
+    look: Look | Exception | None  # if its tab is open: what was found, or why nothing
     step_run: Run | None  # of the last step; None before one, and after going elsewhere
     # asked when all but the times is drawn: the seconds of that step until then, those
     # of its run left out; None likewise
