@@ -1,4 +1,4 @@
-"""What a model does with a token: where each head looks, and when each layer knows.
+"""What a model does with a token: where its heads look, and when its layers know.
 
 `Inside(model)` opens a copy of the model's graph that has more ports. `look` runs
 unseen tokens through it, as `Model.run` does, and returns a `Look`; the cache that it
@@ -7,10 +7,10 @@ is given stays as it is. Knows nothing of text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -20,15 +20,7 @@ from llm_walkthrough.errors import InputError
 from llm_walkthrough.kv_cache import KVCache, checked_tokens
 from llm_walkthrough.model import Model, open_session
 from llm_walkthrough.model_files.onnx_file import load_structure
-from llm_walkthrough.surgery.copies import (
-    GATE,
-    PATCHED,
-    VECTOR,
-    ZERO,
-    alter,
-    cut_out,
-    unrounded,
-)
+from llm_walkthrough.surgery.copies import GATE, HALF, PATCHED, alter, cut_out
 from llm_walkthrough.surgery.places import find_places
 
 if TYPE_CHECKING:
@@ -36,17 +28,14 @@ if TYPE_CHECKING:
 
     Heads = Float32[np.ndarray, "heads sequence head_dim"]
     Weights = Float32[np.ndarray, "num_heads sequence total"]
-    Vector = Float32[np.ndarray, " hidden"]
-    Rows = Float32[np.ndarray, "rows width"]
-    Part = Callable[..., list[Rows]]
+    Rows = Float32[np.ndarray, "rows hidden"]
 
-_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 MOST_BYTES = 2**29
 """What the attention weights of one look may take."""
 
 
 def why_not(proto: onnx.ModelProto) -> str:
-    """Name the operator that keeps `Inside` from opening a graph; "" if none does."""
+    """Say which operator keeps `Inside` from opening a graph; "" if none does."""
     try:
         find_places(proto.graph)
     except InputError as reason:
@@ -54,41 +43,40 @@ def why_not(proto: onnx.ModelProto) -> str:
     return ""
 
 
+def require(kind: str, number: int, count: int, first: int = 0) -> None:
+    """Make sure that a layer, head or position is one of those that there are.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not first <= number < first + count:
+        raise InputError(
+            f"there is no {kind} {number} here; choose {first} … {first + count - 1}"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """What one look had in the residual stream at some place, for another look.
+    """What one look had in the residual stream, to be put into another."""
 
-    Attributes:
-        layer: behind which it stood.
-        position: in the context.
-        vector: what stood there.
-        vocab: of the model that it comes from.
-    """
-
-    layer: int
-    position: int
-    vector: Vector
-    vocab: int
+    layer: int  # behind which it stood
+    position: int  # in the context
+    vector: Float32[np.ndarray, " hidden"]
+    vocab: int  # of the model that it comes from
 
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
     """How many logits each part of a model put one token above another.
 
-    The last norm is frozen: it multiplies by what it did in that run. All parts
-    together are the difference of the two logits.
-
-    Attributes:
-        heads: [num_layers, num_heads] of attention.
-        mlps: [num_layers], the feed-forward networks.
-        embedding: the last token itself.
-        rest: what is none of these: biases, and activations rounded to int8.
+    The last norm is frozen: it divides by what it did in the run. Together the parts
+    are the difference of the two logits.
     """
 
     heads: Float32[np.ndarray, "num_layers num_heads"]
-    mlps: Float32[np.ndarray, " num_layers"]
-    embedding: float
-    rest: float
+    mlps: Float32[np.ndarray, " num_layers"]  # the feed-forward networks
+    embedding: float  # the last token itself
+    rest: float  # biases, rounding to int8, and whatever is not linear
 
 
 class Inside:
@@ -105,19 +93,14 @@ class Inside:
     def __init__(self, model: Model) -> None:
         self.model = model
         proto = load_structure(model.graph.path)
-        if reason := why_not(proto):
-            raise InputError(
-                f"{model.graph.path} cannot be looked into: {reason}; choose a model "
-                "that `convert` or onnxruntime-genai's model builder wrote"
-            )
         places = find_places(proto.graph)
-        layers, told = places.layers, places.layers[0].attention.attribute
-        self.num_layers = len(layers)
-        self.num_heads = next(one.i for one in told if one.name == "num_heads")
-        self._mixed = [layer.attention.output[0] for layer in layers]
-        self._branches = [layer.branch for layer in layers]
-        self._last_sum, self._normed = [*layers[-1].adds_mlp.input[:2]], places.normed
-        self._outputs = alter(proto, places)
+        told = {a.name: a.i for a in places.attentions[0].attribute}
+        self.num_layers, self.num_heads = len(places.attentions), told["num_heads"]
+        self._start = [node.output[0] for node in places.attentions]
+        self._start += places.adders[-1].input[:2]
+        self._end = [*places.branches, "logits"]
+        self._dtype = onnx.helper.np_dtype_to_tensor_dtype(model.graph.cache_dtype)
+        self._outputs = alter(proto.graph, places, self._dtype)
         self._session = open_session(model.graph, proto.SerializeToString())
 
     def look(
@@ -140,72 +123,61 @@ class Inside:
             InputError: tokens, heads or a patch that this model cannot have, or weights
                 that take too much memory.
         """
-        graph, cache = self.model.graph, cache or self.model.new_grown_cache()
-        tokens = checked_tokens(unseen, graph.vocab)
-        self._require_room(len(tokens), cache.length + len(tokens))
-        feed = self.model.feed(tokens, cache)
-        feed |= self._gates(off) | self._patches(patch, cache.length, len(tokens))
-        present = [port.name for port in graph.present]
-        names = ["logits", *present, *self._outputs]
-        arrays = iter(self._session.run(names, feed))
-        logits, *cached = (next(arrays)[0] for _ in range(1 + len(present)))
+        cache = self.model.new_grown_cache() if cache is None else cache
+        tokens = checked_tokens(unseen, self.model.vocab)
+        self._require_room(len(tokens), cache)
+        feed = self.model.feed(tokens, cache) | self._gates(off)
+        feed |= self._patches(patch, cache.length, len(tokens))
+        present = [port.name for port in self.model.graph.present]
+        found = self._session.run(["logits", *present, *self._outputs], feed)
+        arrays = iter(one.astype(np.float32, copy=False) for one in found)
         layers = range(self.num_layers)
+        logits, *cached = (next(arrays)[0] for _ in ("logits", *present))
         queries, weights, mixed = ([next(arrays)[0] for _ in layers] for _ in range(3))
         width = mixed[0].shape[-1]  # a packed query is wider
+        shape = (len(tokens), self.num_heads, -1)
         return Look(
-            inside=self,
-            logits=logits.astype(np.float32, copy=False),
-            queries=[self._by_head(one[:, :width]) for one in queries],
-            keys=cached[::2],
-            values=cached[1::2],
-            mixed=[self._by_head(one) for one in mixed],
-            stream=np.stack([one.reshape(len(tokens), -1) for one in arrays]),
-            all_weights=weights,
+            self,
+            logits,
+            [one[:, :width].reshape(shape).swapaxes(0, 1) for one in queries],
+            cached[::2],
+            cached[1::2],
+            weights,
+            [one.reshape(shape).swapaxes(0, 1) for one in mixed],
+            np.stack([one.reshape(len(tokens), -1) for one in arrays]),
         )
 
-    @cached_property
-    def end(self) -> Part:
-        """What the last layer adds up -> logits, and the normalised stream."""
-        return self._part(self._last_sum, ["logits", self._normed], is_exact=False)
+    def ends(
+        self, mixed: np.ndarray, stream: Rows
+    ) -> tuple[Float32[np.ndarray, "num_layers rows hidden"], LogitsRows]:
+        """Run the ends of the graph on rows that never were tokens.
+
+        Args:
+            mixed: what heads might hand on [num_layers, rows, width].
+            stream: what might be in the stream after the last layer.
+
+        Returns:
+            What each layer's attention would add, and the logits.
+        """
+        arrays = [*mixed, stream, np.zeros_like(stream)]
+        dtype, rows = self.model.graph.cache_dtype, len(stream)
+        pairs = zip(self._start, arrays, strict=True)
+        feed = {name: array[np.newaxis].astype(dtype) for name, array in pairs}
+        feed["input_ids"] = np.zeros((1, rows), np.int64)  # shapes are read off them
+        found = self._ends.run(self._end, feed)
+        *added, logits = (one.astype(np.float32).reshape(rows, -1) for one in found)
+        return np.stack(added), logits
 
     @cached_property
-    def head(self) -> Part:
-        """The normalised stream -> logits; activations are not rounded to int8."""
-        return self._part([self._normed], ["logits"], is_exact=True)
+    def _ends(self) -> Any:  # noqa: ANN401 - a session, which is the model's affair
+        proto = load_structure(self.model.graph.path)
+        part = cut_out(proto, self._start, self._end, self._dtype)
+        return open_session(self.model.graph, part)
 
-    @cached_property
-    def projections(self) -> Part:
-        """What the heads of each layer hand on -> what is added; likewise."""
-        return self._part(self._mixed, self._branches, is_exact=True)
-
-    def _part(self, start: list[str], end: list[str], *, is_exact: bool) -> Part:
-        """Open what stands between some tensors and others, as a function of rows."""
-        types = {port.name: port.type for port in self._session.get_outputs()}
-        stream = types[self._outputs[-1]]  # a norm hands on its type
-        dtypes = {name: _DTYPES[types.get(name, stream)] for name in start}
-        small = [port.name for port in self.model.graph.inputs if port.layer is None]
-        cut = cut_out(load_structure(self.model.graph.path), dtypes, small, end)
-        part = (unrounded(cut) if is_exact else cut).SerializeToString()
-        session = open_session(self.model.graph, part)
-
-        def run(*rows: Rows) -> list[Rows]:
-            ids = np.zeros(len(rows[0]), np.int64)  # some shapes are read off them
-            feed = self.model.feed(ids, self.model.new_grown_cache())
-            feed = {name: feed[name] for name in small}
-            for name, array in zip(start, rows, strict=True):
-                feed[name] = array[np.newaxis].astype(dtypes[name], copy=False)
-            found = session.run(end, feed)
-            return [one.astype(np.float32).reshape(len(ids), -1) for one in found]
-
-        return run
-
-    def _by_head(self, rows: np.ndarray) -> Heads:
-        """Split what lies side by side: [sequence, width] to [heads, sequence, …]."""
-        heads: Heads = rows.reshape(len(rows), self.num_heads, -1).swapaxes(0, 1)
-        return heads
-
-    def _require_room(self, count: int, total: int) -> None:
-        row = 4 * self.num_layers * self.num_heads * total  # bytes of float32
+    def _require_room(self, count: int, cache: KVCache) -> None:
+        total = cache.length + count
+        require("position", total - 1, cache.capacity)
+        row = 4 * self.num_layers * self.num_heads * total  # bytes
         if row * count > MOST_BYTES:
             raise InputError(
                 f"the attention weights of {count:,} tokens over {total:,} take "
@@ -214,7 +186,7 @@ class Inside:
             )
 
     def _gates(self, off: Collection[tuple[int, int]]) -> dict[str, np.ndarray]:
-        gates = np.ones((self.num_layers, self.num_heads), np.float32)
+        gates = np.ones((self.num_layers, self.num_heads), self.model.graph.cache_dtype)
         for layer, head in off:
             require("layer", layer, self.num_layers)
             require("head", head, self.num_heads)
@@ -226,7 +198,7 @@ class Inside:
         self, patch: Patch | None, start: int, count: int
     ) -> dict[str, np.ndarray]:
         masks = np.zeros((self.num_layers, count, 1), bool)
-        vector = np.zeros(1, np.float32)  # is not looked at
+        half = np.zeros(1, self.model.graph.cache_dtype)
         if patch is not None:
             if patch.vocab != self.model.vocab:
                 raise InputError(
@@ -235,47 +207,26 @@ class Inside:
                 )
             require("position", patch.position, count, start)
             masks[patch.layer, patch.position - start] = True
-            vector = patch.vector
+            half = (patch.vector / 2).astype(half.dtype)
         feed = {PATCHED.format(layer): mask for layer, mask in enumerate(masks)}
-        return feed | {VECTOR: vector, ZERO: np.zeros(1, np.float32)}
-
-
-def require(kind: str, number: int, count: int, first: int = 0) -> None:
-    """Make sure that a layer, head or position is one of those there are.
-
-    Raises:
-        InputError: it is not.
-    """
-    if not first <= number < first + count:
-        raise InputError(
-            f"there is no {kind} {number} here; choose {first} … {first + count - 1}"
-        )
+        return feed | {HALF: half}
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What a run left inside. Layers and heads are counted from 0.
-
-    Attributes:
-        inside: whose look it is.
-        logits: [sequence, vocab] float32, as `Model.run` returns them.
-        queries: of each layer [num_heads, sequence, head_dim], as attention is given
-            them; the operator turns them by their position before it uses them.
-        keys, values: of each layer [kv_heads, total, head_dim], as in the cache.
-        mixed: of each layer what its heads hand on [num_heads, sequence, head_dim].
-        stream: the residual stream [1 + 2 * num_layers, sequence, hidden]: embedding,
-            then after attention and after the feed-forward network of each layer.
-        all_weights: of each layer; see `weights`.
-    """
+    """What a run left inside. Layers and heads are counted from 0."""
 
     inside: Inside
-    logits: LogitsRows
+    logits: LogitsRows  # as `Model.run` returns them
+    # for each layer; the operator turns queries by their position before it uses them
     queries: Sequence[Heads]
-    keys: Sequence[Heads]
+    keys: Sequence[Heads]  # [kv_heads, total, head_dim], as in the cache
     values: Sequence[Heads]
-    mixed: Sequence[Heads]
-    stream: Float32[np.ndarray, "rows sequence hidden"]
     all_weights: Sequence[Weights]
+    mixed: Sequence[Heads]  # what the heads hand on
+    # the residual stream [1 + 2 * num_layers, sequence, hidden]: the embedding, then
+    # what it is after attention and after the feed-forward network of each layer
+    stream: Float32[np.ndarray, "sums sequence hidden"]
 
     def weights(self, layer: int) -> Weights:
         """Return the share that each head's query takes of each key; a row sums to 1.
@@ -297,7 +248,10 @@ class Look:
         but for rounding. nostalgebraist 2020, "interpreting GPT: the logit lens".
         """
         rows = self.stream[::2, -1]
-        return self.inside.end(rows, np.zeros_like(rows))[0]
+        nothing = np.zeros(
+            (len(self.mixed), len(rows), self.mixed[0][:, 0].size), np.float32
+        )
+        return self.inside.ends(nothing, rows)[1]
 
     def patch(self, layer: int, position: int) -> Patch:
         """Return what the stream is after a layer, at a position of the context.
@@ -305,11 +259,10 @@ class Look:
         Raises:
             InputError: there is no such layer, or the position was not run.
         """
-        count = self.stream.shape[1]
-        start = self.keys[0].shape[1] - count
-        require("layer", layer, len(self.all_weights))
-        require("position", position, count, start)
-        vector = self.stream[2 * layer + 2, position - start].astype(np.float32)
+        count, total = self.stream.shape[1], self.keys[0].shape[1]
+        require("layer", layer, len(self.mixed))
+        require("position", position, count, total - count)
+        vector = self.stream[2 * layer + 2, position - total]
         return Patch(layer, position, vector, self.inside.model.vocab)
 
     def attribution(self, winner: int, other: int) -> Attribution:
@@ -319,26 +272,20 @@ class Look:
             InputError: a token that is not in the vocabulary.
         """
         pair = checked_tokens([winner, other], self.inside.model.vocab)
-        stream = self.stream[:, -1].astype(np.float32)
         last = np.stack([heads[:, -1] for heads in self.mixed])
         num_layers, num_heads, _ = last.shape
-        # for each head a row in which the others are 0, and a row that is all 0
-        alone = np.einsum(
-            "rh,lhd->lrhd", np.eye(num_heads + 1, num_heads, dtype=np.float32), last
-        )
+        # a row for each head in which the others are 0, and a row that is all 0
+        alone = np.einsum("rh,lhd->lrhd", np.eye(num_heads + 1, num_heads), last)
         rows = alone.reshape(num_layers, num_heads + 1, -1)
-        added = np.stack(self.inside.projections(*rows))
-        heads = (added[:, :-1] - added[:, -1:]).reshape(-1, added.shape[-1])
-        mlps = stream[2::2] - stream[1::2]
-        normed = self.inside.end(stream[-1:], np.zeros_like(stream[-1:]))[1]
-        last_row = stream[-1:]
-        factors = np.divide(
-            normed, last_row, np.zeros_like(normed), where=last_row != 0
-        )
-        parts = np.concatenate([heads, mlps, stream[:1], np.zeros_like(stream[:1])])
-        [logits] = self.inside.head(parts * factors)
-        gaps = logits[:, pair[0]] - logits[:, pair[1]]
-        shares = gaps[:-1] - gaps[-1]
+        stream = self.stream[:, -1]
+        added, _ = self.inside.ends(rows, np.zeros((num_heads + 1, stream.shape[-1])))
+        heads = (added[:, :-1] - added[:, -1:]).reshape(-1, stream.shape[-1])
+        parts = np.concatenate([heads, stream[2::2] - stream[1::2], stream[:1]])
+        # the norm divides by the size of what it is given, so that must not differ
+        factors = _sizes(stream[-1:]) / np.maximum(_sizes(parts), 1e-30)
+        nothing = np.zeros((num_layers, len(parts), rows.shape[-1]))
+        logits = self.inside.ends(nothing, parts * factors)[1] / factors
+        shares = logits[:, pair[0]] - logits[:, pair[1]]
         whole = self.logits[-1, pair[0]] - self.logits[-1, pair[1]]
         return Attribution(
             heads=shares[: len(heads)].reshape(num_layers, num_heads),
@@ -346,3 +293,9 @@ class Look:
             embedding=float(shares[-1]),
             rest=float(whole - shares.sum()),
         )
+
+
+def _sizes(rows: Rows) -> Rows:
+    """Return the root of each row's mean square [rows, 1]."""
+    sizes: Rows = np.sqrt(np.mean(rows * rows, axis=-1, keepdims=True))
+    return sizes

@@ -1,111 +1,89 @@
 """Copies of a decoder's graph that are made in memory, with its weights left on disk.
 
-`alter` gives the whole graph ports for looking and for intervening: with gates of 1 and
-no position patched it computes the very numbers that it did before. `cut_out` leaves
-only some of the nodes. Knows nothing of sessions.
+`alter` gives the graph ports for looking and for intervening: with gates of 1 and no
+position patched it computes the very numbers that it did before. `cut_out` leaves only
+some nodes. Both change what they are given. Knows nothing of sessions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper
 from onnx.utils import Extractor
 
-from llm_walkthrough.surgery.places import Places, summed
+from llm_walkthrough.surgery.places import Places
 
 GATE = "inside.gate.{}"  # of a layer: a factor for all that its heads hand on [width]
-PATCHED = "inside.patched.{}"  # of a layer: replace what it makes? [sequence, 1] bool
-VECTOR, ZERO = "inside.vector", "inside.zero"  # what stands there instead [hidden], [1]
-_LEAST_OPSET = 15  # has CastLike; nothing that decoders use changed from 14 to 15
+PATCHED = "inside.patched.{}"  # after a layer: replace the stream? [sequence, 1] bool
+HALF = "inside.half"  # half of what it is replaced by [hidden]
 
 
-def alter(proto: onnx.ModelProto, places: Places) -> list[str]:
-    """Give a graph its new ports.
+def alter(graph: onnx.GraphProto, places: Places, dtype: int) -> list[str]:
+    """Give a graph its new ports, of one type.
 
     Returns:
         Names of outputs. Of all layers the queries as they enter attention, the
         weights, and what the heads hand on; then the stream: the embedding, and what it
         is after attention and after the feed-forward network of each layer.
     """
-    graph, layers = proto.graph, places.layers
-    for opset in (one for one in proto.opset_import if not one.domain):
-        opset.version = max(opset.version, _LEAST_OPSET)
-    adders = [n for layer in layers for n in (layer.adds_attention, layer.adds_mlp)]
-    if not summed(adders[-1]):  # nobody needed it behind the last norm
-        adders[-1].output[:] = [adders[-1].output[0], "", "", "inside.stream"]
-    mixed = [layer.attention.output[0] for layer in layers]
-    outputs = [layer.attention.input[0] for layer in layers]
+    last = places.adders[-1]
+    last.output[:] = [last.output[0], "", "", "inside.stream"]  # may have been left out
+    mixed = [node.output[0] for node in places.attentions]
+    outputs = [node.input[0] for node in places.attentions]
     outputs += [f"{name}/weights" for name in mixed] + mixed
-    outputs += [places.embedding, *map(summed, adders)]
-    gates = {name: GATE.format(i) for i, name in enumerate(mixed)}
-    masks = {n.output[0]: PATCHED.format(i) for i, n in enumerate(adders[1::2])}
-    nodes = [new for node in graph.node for new in _altered(node, gates, masks)]
+    outputs += [places.embedding, *(node.output[3] for node in places.adders)]
+    gates = {name: GATE.format(layer) for layer, name in enumerate(mixed)}
+    ends = (node.output[0] for node in places.adders[1::2])
+    masks = {name: PATCHED.format(layer) for layer, name in enumerate(ends)}
+    nodes = [*graph.node]
     del graph.node[:]
-    graph.node.extend(nodes)
+    for node in nodes:
+        if node.output[0] in masks:
+            graph.node.extend(_patched(node, masks[node.output[0]]))
+        elif node.output[0] in gates:
+            graph.node.extend(_gated(node, gates[node.output[0]]))
+        else:
+            graph.node.append(node)
     port = helper.make_tensor_value_info
-    for name in (VECTOR, ZERO, *gates.values()):
-        graph.input.append(port(name, TensorProto.FLOAT, [None]))
-    for name in masks.values():
-        graph.input.append(port(name, TensorProto.BOOL, [None, 1]))
+    graph.input.extend(port(name, dtype, [None]) for name in (HALF, *gates.values()))
+    graph.input.extend(port(n, TensorProto.BOOL, [None, 1]) for n in masks.values())
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
     return outputs
 
 
-def _altered(
-    node: onnx.NodeProto, gates: Mapping[str, str], masks: Mapping[str, str]
-) -> Iterator[onnx.NodeProto]:
-    """Yield a node and those that stand before and behind it from now on."""
-    name, make = node.output[0], helper.make_node
-    if name in masks:  # it may normalise as well, so what it adds up is replaced
-        for place, value in enumerate((VECTOR, ZERO)):
-            old, new = node.input[place], f"{name}/added.{place}"
-            yield make("CastLike", [value, old], [f"{new}/instead"])
-            yield make("Where", [masks[name], f"{new}/instead", old], [new])
-            node.input[place] = new
+def _patched(node: onnx.NodeProto, mask: str) -> Iterator[onnx.NodeProto]:
+    """Let a node that adds and normalises add up two halves where the mask says so."""
+    for place in (0, 1):
+        new = f"{node.output[0]}/added.{place}"
+        yield helper.make_node("Where", [mask, HALF, node.input[place]], [new])
+        node.input[place] = new
     yield node
-    if name in gates:
-        # The weights come from a twin: a node that hands them out computes in another
-        # order, so the logits would no longer be the very same.
-        twin = onnx.NodeProto()
-        twin.CopyFrom(node)
-        twin.name = f"{name}/twin"
-        twin.attribute.append(helper.make_attribute("qk_output", 2))  # after softmax
-        twin.output[:] = [f"{name}/{part}" for part in ("twin", "key", "value")]
-        twin.output.append(f"{name}/weights")
-        node.output[0] = f"{name}/ungated"
-        yield twin
-        yield make("CastLike", [gates[name], node.output[0]], [f"{name}/gate"])
-        yield make("Mul", [node.output[0], f"{name}/gate"], [name])
+
+
+def _gated(node: onnx.NodeProto, gate: str) -> Iterator[onnx.NodeProto]:
+    """Multiply what attention hands on; a twin hands out its weights.
+
+    The node itself would then compute in another order, and no longer the very numbers.
+    """
+    name = node.output[0]
+    twin = onnx.NodeProto()
+    twin.CopyFrom(node)
+    twin.name = f"{name}/twin"
+    twin.attribute.append(helper.make_attribute("qk_output", 2))  # after the softmax
+    parts = ("twin", "key", "value", "weights")
+    twin.output[:] = [f"{name}/{part}" for part in parts]
+    node.output[0] = f"{name}/ungated"
+    yield from (node, twin, helper.make_node("Mul", [node.output[0], gate], [name]))
 
 
 def cut_out(
-    proto: onnx.ModelProto,
-    start: Mapping[str, str],
-    ports: Iterable[str],
-    end: list[str],
-) -> onnx.ModelProto:
-    """Return the nodes between some tensors and others.
-
-    Args:
-        proto: the whole graph; is changed.
-        start: tensors that become inputs, with the names of their types.
-        ports: inputs of the whole graph that stay inputs.
-        end: tensors that become outputs.
-    """
-    values = proto.graph.value_info
-    for name, dtype in start.items():
-        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        values.append(helper.make_tensor_value_info(name, kind, None))
+    proto: onnx.ModelProto, start: Sequence[str], end: Sequence[str], dtype: int
+) -> bytes:
+    """Return the nodes between some tensors, all of one type, and others."""
+    port, values = helper.make_tensor_value_info, proto.graph.value_info
+    values.extend(port(name, dtype, None) for name in start)
     values.extend(onnx.ValueInfoProto(name=name) for name in end)
-    return Extractor(proto).extract_model([*start, *ports], end)
-
-
-def unrounded(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Let a graph's matrices take activations as they are, not rounded to int8."""
-    for attribute in (a for node in proto.graph.node for a in node.attribute):
-        if attribute.name == "accuracy_level":
-            attribute.i = 0
-    return proto
+    part = Extractor(proto).extract_model([*start, "input_ids"], [*end])
+    return bytes(part.SerializeToString())
