@@ -45,6 +45,15 @@ class NumpyModel:
         self.num_layers = self._numbers["block_count"]
         self.num_heads = self._numbers["attention.head_count"]
         self.kv_heads = self._numbers["attention.head_count_kv"]
+        self._weights_seen: list[Float32[np.ndarray, "heads sequence sequence"]] = []
+
+    def attention_weights(
+        self, tokens: TokenIds
+    ) -> list[Float32[np.ndarray, "heads sequence sequence"]]:
+        """What each head of each layer takes of each token, row by row."""
+        self._weights_seen.clear()
+        self.logits(tokens)
+        return [*self._weights_seen]
 
     def logits(self, tokens: TokenIds) -> LogitsRows:
         """Logits after each of `tokens`: [sequence, vocab]."""
@@ -80,6 +89,7 @@ class NumpyModel:
         scores = scores / np.sqrt(np.float32(queries.shape[-1]))
         future = np.triu(np.ones(scores.shape[1:], bool), k=1)
         weights = _softmax(np.where(future, -np.inf, scores))
+        self._weights_seen.append(weights)
         mixed = weights @ np.repeat(values, shared, axis=0)
         joined = mixed.swapaxes(0, 1).reshape(len(vectors), -1)
         output: Vectors = joined @ self._weights[f"{name}.attn_output"].T

@@ -22,9 +22,10 @@ ROWS = (
     {"guards"},
     {"model_files"},
     {"sampling", "kv_cache", "graph", "tokenizer", "grammar"},
-    {"constraints", "machine"},
+    {"constraints", "machine", "surgery"},
     {"structured_output", "branch"},
     {"model", "stepper"},
+    {"inside"},
     {"views", "exercises", "plots", "overview"},
     {"panel"},
     {"widgets"},
@@ -125,7 +126,7 @@ def test_the_state_of_the_step_panel_knows_nothing_of_html() -> None:
     knowing = {
         m for m in IMPORTS if m.startswith("panel.step.") and IMPORTS[m] & drawing
     }
-    assert knowing == {"panel.step.page"}
+    assert knowing == {"panel.step.page", "panel.step.page_inside"}
 
 
 def test_the_package_itself_imports_nothing() -> None:

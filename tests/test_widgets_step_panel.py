@@ -65,6 +65,13 @@ def test_it_works_on_every_graph_that_can_be_opened(name: str, tmp_path: Path) -
     ports = {array.name for array in shot.feeds[-1].arrays}
     assert len(ports) == len(model.graph.inputs) - len(model.graph.past) + 1
     assert panel.shown().text.count("step 3 · context") == 1
+    panel.hear("side", "Inside")
+    text = panel.shown().text
+    is_grouped = name.startswith("grouped")
+    assert ("on the first token, not shaded" in text) == is_grouped
+    assert ("cannot be looked into: " in text) != is_grouped
+    panel.hear("step")
+    assert panel.shown().text.count("step 4 · context") == 1
 
 
 def test_each_event_makes_one_frame_that_shows_what_the_stepper_holds(

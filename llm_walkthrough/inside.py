@@ -1,0 +1,301 @@
+"""What a model does with a token: where its heads look, and when its layers know.
+
+`Inside(model)` opens a copy of the model's graph that has more ports. `look` runs
+unseen tokens through it, as `Model.run` does, and returns a `Look`; the cache that it
+is given stays as it is. Knows nothing of text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+
+from llm_walkthrough.arrays import LogitsRows, TokenIds
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.kv_cache import KVCache, checked_tokens
+from llm_walkthrough.model import Model, open_session
+from llm_walkthrough.model_files.onnx_file import load_structure
+from llm_walkthrough.surgery.copies import GATE, HALF, PATCHED, alter, cut_out
+from llm_walkthrough.surgery.places import find_places
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32
+
+    Heads = Float32[np.ndarray, "heads sequence head_dim"]
+    Weights = Float32[np.ndarray, "num_heads sequence total"]
+    Rows = Float32[np.ndarray, "rows hidden"]
+
+MOST_BYTES = 2**29
+"""What the attention weights of one look may take."""
+
+
+def why_not(proto: onnx.ModelProto) -> str:
+    """Say which operator keeps `Inside` from opening a graph; "" if none does."""
+    try:
+        find_places(proto.graph)
+    except InputError as reason:
+        return str(reason)
+    return ""
+
+
+def require(kind: str, number: int, count: int, first: int = 0) -> None:
+    """Make sure that a layer, head or position is one of those that there are.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not first <= number < first + count:
+        raise InputError(
+            f"there is no {kind} {number} here; choose {first} … {first + count - 1}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """What one look had in the residual stream, to be put into another."""
+
+    layer: int  # behind which it stood
+    position: int  # in the context
+    vector: Float32[np.ndarray, " hidden"]
+    vocab: int  # of the model that it comes from
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """How many logits each part of a model put one token above another.
+
+    The last norm is frozen: it divides by what it did in the run. Together the parts
+    are the difference of the two logits.
+    """
+
+    heads: Float32[np.ndarray, "num_layers num_heads"]
+    mlps: Float32[np.ndarray, " num_layers"]  # the feed-forward networks
+    embedding: float  # the last token itself
+    rest: float  # biases, rounding to int8, and whatever is not linear
+
+
+class Inside:
+    """A model's graph with ports for looking and for intervening.
+
+    Attributes:
+        model: its caches can be looked at.
+        num_layers, num_heads: how many layers there are, and heads in each.
+
+    Raises:
+        InputError: an operator of the graph is in the way.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        proto = load_structure(model.graph.path)
+        places = find_places(proto.graph)
+        told = {a.name: a.i for a in places.attentions[0].attribute}
+        self.num_layers, self.num_heads = len(places.attentions), told["num_heads"]
+        self._start = [node.output[0] for node in places.attentions]
+        self._start += places.adders[-1].input[:2]
+        self._end = [*places.branches, "logits"]
+        self._dtype = onnx.helper.np_dtype_to_tensor_dtype(model.graph.cache_dtype)
+        self._outputs = alter(proto.graph, places, self._dtype)
+        self._session = open_session(model.graph, proto.SerializeToString())
+
+    def look(
+        self,
+        unseen: TokenIds,
+        cache: KVCache | None = None,
+        *,
+        off: Collection[tuple[int, int]] = (),
+        patch: Patch | None = None,
+    ) -> Look:
+        """Run tokens that the cache has not seen, and keep what they left inside.
+
+        Args:
+            unseen: token ids [sequence] int64, at least one.
+            cache: what is before them, of this model; nothing if it is left out.
+            off: heads to switch off, as (layer, head): they hand on zeros.
+            patch: what another look had somewhere, to stand there instead.
+
+        Raises:
+            InputError: tokens, heads or a patch that this model cannot have, or weights
+                that take too much memory.
+        """
+        cache = self.model.new_grown_cache() if cache is None else cache
+        tokens = checked_tokens(unseen, self.model.vocab)
+        self._require_room(len(tokens), cache)
+        feed = self.model.feed(tokens, cache) | self._gates(off)
+        feed |= self._patches(patch, cache.length, len(tokens))
+        present = [port.name for port in self.model.graph.present]
+        found = self._session.run(["logits", *present, *self._outputs], feed)
+        arrays = iter(one.astype(np.float32, copy=False) for one in found)
+        layers = range(self.num_layers)
+        logits, *cached = (next(arrays)[0] for _ in ("logits", *present))
+        queries, weights, mixed = ([next(arrays)[0] for _ in layers] for _ in range(3))
+        width = mixed[0].shape[-1]  # a packed query is wider
+        shape = (len(tokens), self.num_heads, -1)
+        return Look(
+            self,
+            logits,
+            [one[:, :width].reshape(shape).swapaxes(0, 1) for one in queries],
+            cached[::2],
+            cached[1::2],
+            weights,
+            [one.reshape(shape).swapaxes(0, 1) for one in mixed],
+            np.stack([one.reshape(len(tokens), -1) for one in arrays]),
+        )
+
+    def ends(
+        self, mixed: np.ndarray, stream: Rows
+    ) -> tuple[Float32[np.ndarray, "num_layers rows hidden"], LogitsRows]:
+        """Run the ends of the graph on rows that never were tokens.
+
+        Args:
+            mixed: what heads might hand on [num_layers, rows, width].
+            stream: what might be in the stream after the last layer.
+
+        Returns:
+            What each layer's attention would add, and the logits.
+        """
+        arrays = [*mixed, stream, np.zeros_like(stream)]
+        dtype, rows = self.model.graph.cache_dtype, len(stream)
+        pairs = zip(self._start, arrays, strict=True)
+        feed = {name: array[np.newaxis].astype(dtype) for name, array in pairs}
+        feed["input_ids"] = np.zeros((1, rows), np.int64)  # shapes are read off them
+        found = self._ends.run(self._end, feed)
+        *added, logits = (one.astype(np.float32).reshape(rows, -1) for one in found)
+        return np.stack(added), logits
+
+    @cached_property
+    def _ends(self) -> Any:  # noqa: ANN401 - a session, which is the model's affair
+        proto = load_structure(self.model.graph.path)
+        part = cut_out(proto, self._start, self._end, self._dtype)
+        return open_session(self.model.graph, part)
+
+    def _require_room(self, count: int, cache: KVCache) -> None:
+        total = cache.length + count
+        require("position", total - 1, cache.capacity)
+        row = 4 * self.num_layers * self.num_heads * total  # bytes
+        if row * count > MOST_BYTES:
+            raise InputError(
+                f"the attention weights of {count:,} tokens over {total:,} take "
+                f"{row * count:,} bytes, wanted at most {MOST_BYTES:,}; run the others "
+                f"into a cache and look at the last {MOST_BYTES // row:,} tokens"
+            )
+
+    def _gates(self, off: Collection[tuple[int, int]]) -> dict[str, np.ndarray]:
+        gates = np.ones((self.num_layers, self.num_heads), self.model.graph.cache_dtype)
+        for layer, head in off:
+            require("layer", layer, self.num_layers)
+            require("head", head, self.num_heads)
+            gates[layer, head] = 0
+        wide = gates.repeat(self.model.graph.head_dim, axis=1)
+        return {GATE.format(layer): row for layer, row in enumerate(wide)}
+
+    def _patches(
+        self, patch: Patch | None, start: int, count: int
+    ) -> dict[str, np.ndarray]:
+        masks = np.zeros((self.num_layers, count, 1), bool)
+        half = np.zeros(1, self.model.graph.cache_dtype)
+        if patch is not None:
+            if patch.vocab != self.model.vocab:
+                raise InputError(
+                    f"the patch is from a model of {patch.vocab:,} tokens, wanted "
+                    f"{self.model.vocab:,}; take it from a look at this very model"
+                )
+            require("position", patch.position, count, start)
+            masks[patch.layer, patch.position - start] = True
+            half = (patch.vector / 2).astype(half.dtype)
+        feed = {PATCHED.format(layer): mask for layer, mask in enumerate(masks)}
+        return feed | {HALF: half}
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a run left inside. Layers and heads are counted from 0."""
+
+    inside: Inside
+    logits: LogitsRows  # as `Model.run` returns them
+    # for each layer; the operator turns queries by their position before it uses them
+    queries: Sequence[Heads]
+    keys: Sequence[Heads]  # [kv_heads, total, head_dim], as in the cache
+    values: Sequence[Heads]
+    all_weights: Sequence[Weights]
+    mixed: Sequence[Heads]  # what the heads hand on
+    # the residual stream [1 + 2 * num_layers, sequence, hidden]: the embedding, then
+    # what it is after attention and after the feed-forward network of each layer
+    stream: Float32[np.ndarray, "sums sequence hidden"]
+
+    def weights(self, layer: int) -> Weights:
+        """Return the share that each head's query takes of each key; a row sums to 1.
+
+        Raises:
+            InputError: there is no such layer.
+        """
+        require("layer", layer, len(self.all_weights))
+        return self.all_weights[layer]
+
+    def newest(self) -> Float32[np.ndarray, "num_layers num_heads total"]:
+        """Return the weights of the last token."""
+        return np.stack([weights[:, -1] for weights in self.all_weights])
+
+    def lens(self) -> LogitsRows:
+        """Return what the model would say after each layer, were it the last.
+
+        Row 0 is for the embedding, row i after i layers; the last row is `logits[-1]`
+        but for rounding. nostalgebraist 2020, "interpreting GPT: the logit lens".
+        """
+        rows = self.stream[::2, -1]
+        nothing = np.zeros(
+            (len(self.mixed), len(rows), self.mixed[0][:, 0].size), np.float32
+        )
+        return self.inside.ends(nothing, rows)[1]
+
+    def patch(self, layer: int, position: int) -> Patch:
+        """Return what the stream is after a layer, at a position of the context.
+
+        Raises:
+            InputError: there is no such layer, or the position was not run.
+        """
+        count, total = self.stream.shape[1], self.keys[0].shape[1]
+        require("layer", layer, len(self.mixed))
+        require("position", position, count, total - count)
+        vector = self.stream[2 * layer + 2, position - total]
+        return Patch(layer, position, vector, self.inside.model.vocab)
+
+    def attribution(self, winner: int, other: int) -> Attribution:
+        """Tell which parts put one token's logit above another's, after the last token.
+
+        Raises:
+            InputError: a token that is not in the vocabulary.
+        """
+        pair = checked_tokens([winner, other], self.inside.model.vocab)
+        last = np.stack([heads[:, -1] for heads in self.mixed])
+        num_layers, num_heads, _ = last.shape
+        # a row for each head in which the others are 0, and a row that is all 0
+        alone = np.einsum("rh,lhd->lrhd", np.eye(num_heads + 1, num_heads), last)
+        rows = alone.reshape(num_layers, num_heads + 1, -1)
+        stream = self.stream[:, -1]
+        added, _ = self.inside.ends(rows, np.zeros((num_heads + 1, stream.shape[-1])))
+        heads = (added[:, :-1] - added[:, -1:]).reshape(-1, stream.shape[-1])
+        parts = np.concatenate([heads, stream[2::2] - stream[1::2], stream[:1]])
+        # the norm divides by the size of what it is given, so that must not differ
+        factors = _sizes(stream[-1:]) / np.maximum(_sizes(parts), 1e-30)
+        nothing = np.zeros((num_layers, len(parts), rows.shape[-1]))
+        logits = self.inside.ends(nothing, parts * factors)[1] / factors
+        shares = logits[:, pair[0]] - logits[:, pair[1]]
+        whole = self.logits[-1, pair[0]] - self.logits[-1, pair[1]]
+        return Attribution(
+            heads=shares[: len(heads)].reshape(num_layers, num_heads),
+            mlps=shares[len(heads) : -1],
+            embedding=float(shares[-1]),
+            rest=float(whole - shares.sum()),
+        )
+
+
+def _sizes(rows: Rows) -> Rows:
+    """Return the root of each row's mean square [rows, 1]."""
+    sizes: Rows = np.sqrt(np.mean(rows * rows, axis=-1, keepdims=True))
+    return sizes
