@@ -89,6 +89,7 @@ def _add_prompt_and_model(option: AddOption, text: str) -> None:
         ("system", str, "TEXT", "what the model is told to be"),
         ("seed", int, "N", "a different seed gives a different answer (default: 0)"),
         ("model", str, "NAME|PATH", "a listed model, or a folder (default: the first)"),
+        ("file", str, "NAME", "which .onnx file of the folder, where it has several"),
         ("threads", int, "N", "threads for one operator (default: one for each core)"),
     ):
         option(f"--{name}", type=kind, metavar=metavar, help=text)

@@ -279,9 +279,10 @@ def _loaded(options: Namespace, text: str) -> tuple[Model, Tokenizer, TokenIds]:
     from llm_walkthrough.catalogue import find
 
     path = find(getattr(options, "model", None))
-    model, tokenizer = answering.load(path, **_given(options, "threads"))
-    if not options.raw:
-        text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))
+    model, tokenizer = answering.load(path, **_given(options, "threads", "file"))
+    if options.raw:
+        return model, tokenizer, tokenizer.encode_raw(text)
+    text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))
     return model, tokenizer, tokenizer.encode(text)
 
 
