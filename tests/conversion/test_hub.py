@@ -18,7 +18,7 @@ from tiny_hub import COMMIT, TinyHub, tiny_hub
 from tiny_tokenizer import CHATML
 
 from llm_walkthrough import answer
-from llm_walkthrough.catalogue import fetch, fetched, find
+from llm_walkthrough.catalogue import fetch, find, here
 from llm_walkthrough.conversion import hub as fetching
 from llm_walkthrough.conversion.convert import convert
 from llm_walkthrough.conversion.hub import choose
@@ -85,7 +85,7 @@ def refusal(name: str, *, revision: str = "") -> str:
     """The one sentence by which a fetch ends, having left no model behind."""
     with pytest.raises(InputError) as refused:
         fetch(name, revision=revision)
-    assert fetched() == []
+    assert here() == []
     sentence = str(refused.value)
     assert "\n" not in sentence
     return sentence
@@ -99,7 +99,7 @@ def test_a_gguf_file_is_converted_and_its_origin_recorded() -> None:
     wanted["file"] = "tiny-q4_k_m.gguf"
     assert wanted.items() <= record(folder).items()
     assert find("me/tiny-GGUF") == find("me--tiny-GGUF") == folder
-    assert fetched() == [folder]
+    assert [one.folder for one in here()] == [folder]
 
 
 def test_only_what_the_chosen_graph_needs_is_downloaded(hub: TinyHub) -> None:
@@ -326,4 +326,4 @@ def test_ctrl_c_in_a_download_says_how_to_go_on(hub: TinyHub, tmp_path: Path) ->
     said = stopped.communicate()[1]
     assert stopped.returncode == 130
     assert "what came so far is kept" in said
-    assert fetched() == []
+    assert here() == []
