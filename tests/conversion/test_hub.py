@@ -15,7 +15,6 @@ import pytest
 from huggingface_hub import constants
 from tiny_gguf import write_tiny_gguf
 from tiny_hub import COMMIT, TinyHub, tiny_hub
-from tiny_tokenizer import CHATML
 
 from llm_walkthrough import answer
 from llm_walkthrough.catalogue import fetch, find, here
@@ -33,7 +32,7 @@ GENAI = f"onnx/cpu_and_mobile/{MISTRAL}-cpu-int4-rtn-block-32"
 def contents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes]]:
     """The files of a repository with GGUF files, and of one with ONNX files."""
     folder = tmp_path_factory.mktemp("published")
-    gguf = write_tiny_gguf(folder / "a.gguf", texts={"tokenizer.chat_template": CHATML})
+    gguf = write_tiny_gguf(folder / "a.gguf")
     convert(gguf, folder / "onnx", variant="int4")
     names = ("model.onnx", "model.onnx.data", "tokenizer.json", "genai_config.json")
     files = {name: (folder / "onnx" / name).read_bytes() for name in names}
