@@ -186,7 +186,7 @@ def find(name_or_path: str | Path | None = None) -> Path:
         return path
     raise InputError(
         f"there is no model {name}: neither a folder nor one of the catalogue, which "
-        f"has {', '.join(known)}"
+        f"has {_short_names()}"
     )
 
 
@@ -253,14 +253,17 @@ def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
 
 def named(name: str) -> Choice:
     """Return the variant of this name; InputError if there can be none."""
-    known = choices()
-    choice = known.get(name) or _on_hub(name)
+    choice = choices().get(name) or _on_hub(name)
     if choice is None:
         raise InputError(
-            f"the catalogue has no model {name}; choose one of {', '.join(known)}, or "
+            f"the catalogue has no model {name}; choose one of {_short_names()}, or "
             "name a repository of the hub as OWNER/NAME"
         )
     return choice
+
+
+def _short_names() -> str:
+    return ", ".join(entry.short_name for entry in entries())
 
 
 def _on_hub(name: str) -> Choice | None:

@@ -70,8 +70,9 @@ class Card:
             Table(("what it costs", ""), [*self.costs.items()]),
             Table(("what works with it", ""), [*self.works.items()]),
         )
-        faults, notes = ("\n".join(map(_item, x)) for x in (self.faults, self.notes))
-        parts: list[Table | Passage] = [Passage(faults, f"{self.path}\n{verdict}")]
+        found = "\n".join([verdict, *map(_item, self.faults)])
+        notes = "\n".join(map(_item, self.notes))
+        parts: list[Table | Passage] = [Passage(found, self.path)]
         parts += [table for table in tables if table.rows]
         return [*parts, Passage(notes, "Good to know:")] if notes else parts
 
@@ -167,7 +168,8 @@ def _compare(
             card.notes.append("no file names an end token, so answers run to the limit")
     for (what, keys), size in zip(_SIZES.items(), sizes, strict=True):
         vocab = tokenizer.vocab if tokenizer and keys == "vocab_size" else None
-        card.says.append((what, size, config.number(*keys.split()), vocab))
+        told = size, config.number(*keys.split()), vocab
+        card.says += [(what, *told)] if any(told) else []
     if tokenizer and not tokenizer.template:
         card.notes.append("it has no chat template, so that `ask` needs --raw")
 

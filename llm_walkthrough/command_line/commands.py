@@ -113,7 +113,7 @@ def list_models(options: Namespace) -> int:
         sizes = (size, *(f"{cost:.1f} GB" for cost in costs), entry.licence)
         rows.append((f"{entry.short_name}-{one.variant}", *sizes, state))
     columns = ("model", "parameters", "download", "memory", "licence", "state")
-    _write(repr(Table(columns, rows)))
+    _write(repr(Table(columns, rows, "Memory: about, with a cache of 4,096 tokens.")))
     uses = {one.entry.short_name: one.entry.good_for for one in choices}
     _write("\n" + repr(Table(("model", "good for"), [*uses.items()])))
     return OK

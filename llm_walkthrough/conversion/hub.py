@@ -32,7 +32,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from llm_walkthrough.conversion import storage
 from llm_walkthrough.conversion.convert import Variant, convert
-from llm_walkthrough.conversion.download import Repository
+from llm_walkthrough.conversion.download import RULE, Repository
 from llm_walkthrough.conversion.record import sha256, trouble, write_record
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.machine.facts import free_disk
@@ -40,10 +40,6 @@ from llm_walkthrough.machine.facts import free_disk
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
 
-RULE = (
-    "without FILE, the best of its kind: an ONNX file in int4 or q4, else fp16, else "
-    "fp32; a GGUF file in Q4_K_M, else Q8_0"
-)
 _MARKS = {  # in names, from best to worst
     ".onnx": ("int4|q4", "fp16", "fp32|(?<!_)model(?=[.]onnx)"),
     ".gguf": ("q4_k_m", "q8_0"),
