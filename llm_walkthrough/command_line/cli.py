@@ -90,6 +90,7 @@ def _add_prompt_and_model(option: AddOption, text: str) -> None:
         ("seed", int, "N", "a different seed gives a different answer (default: 0)"),
         ("model", str, "NAME|PATH", "a listed model, or a folder (default: the first)"),
         ("threads", int, "N", "threads for one operator (default: one for each core)"),
+        ("provider", str, "NAME", "what computes, such as qnn (default: cpu)"),
     ):
         option(f"--{name}", type=kind, metavar=metavar, help=text)
 

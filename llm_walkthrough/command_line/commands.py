@@ -256,9 +256,12 @@ def _loaded(options: Namespace, text: str) -> tuple[Model, Tokenizer, TokenIds]:
     """Open the model, and split what it is asked into tokens."""
     from llm_walkthrough import answer as answering
     from llm_walkthrough.catalogue import find
+    from llm_walkthrough.machine.providers import placement
 
     path = find(getattr(options, "model", None))
-    model, tokenizer = answering.load(path, **_given(options, "threads"))
+    model, tokenizer = answering.load(path, **_given(options, "threads", "provider"))
+    if "provider" in options:
+        terminal.note(f"nodes of the graph: {placement(model.session)}")
     if not options.raw:
         text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))
     return model, tokenizer, tokenizer.encode(text)
