@@ -50,9 +50,10 @@ def _parser() -> argparse.ArgumentParser:
         "speed: speed and memory against onnxruntime-genai and plainer loops; "
         "panel: how soon after a press the step panel is painted; answers: how much "
         "sense everyday questions get, by the settings of sampling; provider: an "
-        "execution provider against the CPU (default: speed)"
+        "execution provider against the CPU; shape: a folder as large as Mistral-7B, "
+        "written and deleted (default: speed)"
     )
-    subjects = ("speed", "panel", "answers", "provider")
+    subjects = ("speed", "panel", "answers", "provider", "shape")
     parser.add_argument(
         "subject", nargs="?", default="speed", choices=subjects, help=text
     )
