@@ -31,6 +31,12 @@ from llm_walkthrough.machine.facts import memory
 from llm_walkthrough.machine.providers import CPU, session_options
 from llm_walkthrough.model_files.ports import Port
 
+_ONE_BY_ONE = (
+    "a token sees the ones after it in the same run, so each is fed in a run of its "
+    "own and a long prompt takes its time"
+)
+_ROUNDING = 0.01  # of the largest number; a token that is seen moves far more
+
 
 class Model:
     """A decoder graph in a running session.
@@ -38,6 +44,8 @@ class Model:
     Attributes:
         graph: what its file says of inputs, outputs and sizes.
         session: the onnxruntime session that runs it.
+        sees_ahead: whether a token on a past sees those after it in the same run, as in
+            merged decoders traced with one token; `run` then feeds one at a time.
     """
 
     def __init__(self, graph: Graph, session: ort.InferenceSession) -> None:
@@ -46,11 +54,17 @@ class Model:
         self.session = session
         self._small_ports = tuple(port for port in graph.inputs if port.layer is None)
         self._logits = next(port for port in graph.outputs if port.role == "logits")
+        self.sees_ahead = not graph.can_share_buffers and self._is_seen_ahead()
 
     @property
     def vocab(self) -> int:
         """How many tokens the logits score."""
         return self.graph.vocab
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each thing that does not work with this export."""
+        return self.graph.limits.notes + (_ONE_BY_ONE,) * self.sees_ahead
 
     def new_cache(self, capacity: int | None = None) -> KVCache:
         """Return an empty cache for `capacity` tokens.
@@ -69,7 +83,16 @@ class Model:
         return self.new_grown_cache(capacity)
 
     def new_grown_cache(self, capacity: int | None = None) -> GrownCache:
-        """Return an empty cache whose arrays grow with every run; as `new_cache`."""
+        """Return an empty cache whose arrays grow with every run; as `new_cache`.
+
+        Raises:
+            InputError: the graph runs on a shared buffer only.
+        """
+        if self.graph.limits.least_capacity:
+            raise InputError(
+                f"{self.graph.path} has layers with a window that drop tokens from "
+                "arrays that grow; use new_shared_cache()"
+            )
         return _OwnedCache(self._zeros(0), self._checked_capacity(capacity), self)
 
     def new_shared_cache(self, capacity: int | None = None) -> SharedCache:
@@ -83,7 +106,8 @@ class Model:
                 f"{self.graph.path} has attention other than GroupQueryAttention, so "
                 "past and present cannot share a buffer; use new_grown_cache()"
             )
-        whole = self._zeros(self._checked_capacity(capacity))
+        least = self.graph.limits.least_capacity
+        whole = self._zeros(max(least, self._checked_capacity(capacity)))
         return SharedCache(_BoundBuffer(whole, self))
 
     def run(self, unseen: TokenIds, cache: KVCache) -> tuple[LogitsRows, KVCache]:
@@ -96,7 +120,8 @@ class Model:
 
         Returns:
             Logits [sequence, vocab] float32, row i for the token after `unseen[i]`,
-            and the cache that holds the new tokens as well.
+            or [1, vocab] where the graph gives the last row only; and the cache that
+            holds the new tokens as well.
 
         Raises:
             InputError: no token, an id that is not in the vocabulary, more tokens than
@@ -107,17 +132,20 @@ class Model:
         """
         tokens = checked_tokens(unseen, self.vocab)
         total = cache.length + len(tokens)
-        if total > cache.capacity:
+        most = min(cache.capacity, self.graph.context_length)
+        if total > most:
             raise InputError(
-                f"{total:,} tokens do not fit into {cache.capacity:,}; shorten the "
-                "prompt or make the cache larger, if the model's context allows"
+                f"{total:,} tokens do not fit into {most:,}; shorten the prompt or "
+                "make the cache larger, if the model's context allows"
             )
-        logits, longer = self._run(tokens, cache)
-        rows: LogitsRows = logits[0]  # [1, sequence, vocab]: the batch is one text
-        if self._logits.dtype != "float32":
-            rows = rows.astype(np.float32)
-        self._require_sound(rows, len(tokens))
-        return rows, longer
+        size = 1 if self.sees_ahead else len(tokens)
+        parts: list[LogitsRows] = []
+        for start in range(0, len(tokens), size):
+            # [1, sequence, vocab]: the batch is one text
+            (rows,), cache = self._run(tokens[start : start + size], cache)
+            parts.append(rows.astype(np.float32, copy=False))
+            self._require_sound(parts[-1], size)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts), cache
 
     def feed(self, unseen: TokenIds, cache: KVCache) -> dict[str, np.ndarray]:
         """Return the dictionary that a run of these tokens gives to the graph.
@@ -167,7 +195,8 @@ class Model:
         self, unseen: TokenIds, cache: SharedCache, buffer: _BoundBuffer
     ) -> tuple[np.ndarray, SharedCache]:
         cache.require_fresh()
-        logits = np.empty((1, len(unseen), self.graph.vocab), self._logits.dtype)
+        rows = 1 if self.graph.has_last_row_only else len(unseen)
+        logits = np.empty((1, rows, self.graph.vocab), self._logits.dtype)
         small = self._small_feed(unseen, cache.length)
         longer = cache.extended(len(unseen))  # first, should the run be interrupted
         try:
@@ -177,6 +206,23 @@ class Model:
                 raise
             raise _refused(self.graph, "run", error) from error
         return logits, longer
+
+    def _is_seen_ahead(self) -> bool:
+        """Prove by three short runs whether a token on a past sees the one behind it.
+
+        It is told by what the last layer keeps of the first of two tokens, which every
+        graph returns; what a layer below has mixed in is in there.
+        """
+        first, second = np.array([0]), self.vocab - 1
+        past = self._run(first, _OwnedCache(self._zeros(0), 3, self))[1]
+        kept = [
+            self._run(np.array([0, token]), past)[1].rows(1).arrays
+            for token in (second // 2, second)
+        ]
+        name = self.graph.past[-1].name
+        one, other = (arrays[name][:, :, 0].astype(np.float32) for arrays in kept)
+        # int8 activations share a scale: there a later token moves earlier ones a bit
+        return bool(np.abs(one - other).max() > _ROUNDING * np.abs(one).max())
 
     def _zeros(self, length: int) -> dict[str, KeyOrValue]:
         shape = (1, self.graph.kv_heads, length, self.graph.head_dim)  # one text
@@ -210,7 +256,7 @@ class Model:
 
         Only that one is read: what is wrong in the cache is wrong in every later row.
         """
-        wanted = (count, self.vocab)
+        wanted = (1 if self.graph.has_last_row_only else count, self.vocab)
         if rows.shape != wanted:
             raise InputError(
                 f"{self.graph.path} returned logits of shape {rows.shape}, wanted "
@@ -261,20 +307,25 @@ class _BoundBuffer(SharedBuffer):
 
 
 def open_model(
-    folder: Path, *, threads: int | None = None, provider: str | None = None
+    folder: Path,
+    *,
+    file: str | None = None,
+    threads: int | None = None,
+    provider: str | None = None,
 ) -> Model:
     """Open a model folder, or an `.onnx` file.
 
     Args:
         folder: as `convert` writes it, as onnxruntime-genai's model builder does, or
             a decoder export with its `config.json`.
+        file: which `.onnx` file of the folder (default: as `find_onnx_file` chooses).
         threads: how many threads one operator may use (default: one per core).
         provider: which execution provider computes, such as "qnn" (default: the CPU).
 
     Raises:
         InputError: the model cannot be read, or onnxruntime cannot run it.
     """
-    graph = read_graph(folder)
+    graph = read_graph(folder, file=file)
     session = open_session(graph, threads=threads, provider=provider)
     if session.get_providers() != [CPU]:  # another device would copy the shared buffer
         graph = replace(graph, can_share_buffers=False)
@@ -339,6 +390,8 @@ def _fed(port: Port, unseen: TokenIds, past: int) -> np.ndarray:
         return mask
     if port.role == "position ids":
         return np.arange(past, total, dtype=port.dtype)[np.newaxis]  # [1, sequence]
+    if port.role == "logits to keep":
+        return np.zeros((1,) * len(port.shape), port.dtype)  # 0 is all of them
     # the cache branch: is there anything to look back at?
     return np.array([past > 0], port.dtype)
 

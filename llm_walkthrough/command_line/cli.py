@@ -89,6 +89,7 @@ def _add_prompt_and_model(option: AddOption, text: str) -> None:
         ("system", str, "TEXT", "what the model is told to be"),
         ("seed", int, "N", "a different seed gives a different answer (default: 0)"),
         ("model", str, "NAME|PATH", "a listed model, or a folder (default: the first)"),
+        ("file", str, "NAME", "which .onnx file of the folder, where it has several"),
         ("threads", int, "N", "threads for one operator (default: one for each core)"),
         ("provider", str, "NAME", "what computes, such as qnn (default: cpu)"),
     ):
@@ -138,10 +139,12 @@ def _add_models(add: AddCommand) -> None:
     add_action = command.add_subparsers(title="actions", required=True).add_parser
     text = "List the models that can be fetched, and whether they are there."
     _add_json(_add(add_action, "list", commands.list_models, text))
-    text = "Fetch and convert models; those already there are left alone."
+    text = "Fetch models, and convert GGUF files; what is there is left alone."
     option = _add(add_action, "fetch", commands.fetch_models, text)
-    text = "which ones (default: the first of the list)"
+    text = "a listed name, or OWNER/NAME[:FILE] on the hub (default: the first listed)"
     option("names", nargs="*", default=[], metavar="NAME", help=text)
+    text = "branch, tag or commit of a repository on the hub (default: the newest)"
+    option("--revision", metavar="REVISION", help=text)
     text = "Compare the files of models with their recorded hashes."
     option = _add(add_action, "check", commands.check_models, text)
     text = "which ones (default: all that are there)"

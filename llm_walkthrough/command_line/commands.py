@@ -85,31 +85,41 @@ def lab(options: Namespace) -> int:
 
 
 def list_models(options: Namespace) -> int:
-    """Show which models can be fetched and which are there."""
-    from llm_walkthrough.catalogue import listed
+    """Show which models can be fetched by name, and all that are there."""
+    from llm_walkthrough.catalogue import fetched, listed
 
+    choices = listed()
     if options.json:
         records = [
             {
-                "name": one.folder.name,
-                "title": one.entry.title,
-                "licence": one.entry.licence,
-                "parameters": one.entry.parameters,
-                "is_ready": one.is_ready,
+                **asdict(one.entry),
+                "name": one.name,
+                "variant": one.variant,
+                "memory_bytes": one.entry.memory(one.variant),
                 "folder": str(one.folder),
+                "is_ready": one.is_ready,
             }
-            for one in listed()
+            for one in choices
         ]
         _write(records)
         return OK
     from llm_walkthrough.views import Table
 
     rows = []
-    for one in listed():
-        size = f"{one.entry.parameters / 1e6:.0f} M"
+    for one in choices:
+        entry, size = one.entry, f"{one.entry.parameters / 1e6:,.0f} M"
+        costs = entry.download_bytes / 1e9, entry.memory(one.variant) / 1e9
         state = (one.trouble() or "ready") if is_there(one.folder) else "not fetched"
-        rows.append((one.folder.name, size, one.entry.licence, state))
-    _write(repr(Table(("model", "parameters", "licence", "state"), rows)))
+        sizes = (size, *(f"{cost:.1f} GB" for cost in costs), entry.licence)
+        rows.append((f"{entry.short_name}-{one.variant}", *sizes, state))
+    columns = ("model", "parameters", "download", "memory", "licence", "state")
+    _write(repr(Table(columns, rows)))
+    uses = {one.entry.short_name: one.entry.good_for for one in choices}
+    _write("\n" + repr(Table(("model", "good for"), [*uses.items()])))
+    others = {*fetched()} - {one.folder for one in choices}
+    if others:
+        names = [(folder.name,) for folder in sorted(others)]
+        _write("\n" + repr(Table(("fetched besides",), names)))
     return OK
 
 
@@ -118,8 +128,12 @@ def fetch_models(options: Namespace) -> int:
     from llm_walkthrough.catalogue import entries, fetch
 
     for name in options.names or [entries()[0].name]:
-        with terminal.progress() as show:
-            folder = fetch(name, show)
+        try:
+            with terminal.progress() as show:
+                folder = fetch(name, show, **_given(options, "revision"))
+        except KeyboardInterrupt:
+            terminal.note("stopped; what came so far is kept for the same command")
+            raise
         _write(str(folder))
     return OK
 
@@ -130,24 +144,31 @@ def check_models(options: Namespace) -> int:
     Raises:
         InputError: there is no model of a name that was given, or none at all.
     """
-    from llm_walkthrough.catalogue import listed, models_folder, named
+    from llm_walkthrough.catalogue import fetched, listed, models_folder, named
+    from llm_walkthrough.conversion.record import trouble
     from llm_walkthrough.views import Table
 
-    meant = [*map(named, options.names)] or listed()
-    folders = {one.folder: one for one in meant}  # each once, whatever it is called
-    found = {
-        f.name: one.trouble(anew=True) for f, one in folders.items() if is_there(f)
+    known = {one.folder: one for one in [*listed(), *map(named, options.names)]}
+    meant = [named(name).folder for name in options.names] or [*known, *fetched()]
+    wrong = {
+        folder: (
+            known[folder].trouble(anew=True)
+            if folder in known
+            else trouble(folder, anew=True)
+        )
+        for folder in dict.fromkeys(meant)  # each once, whatever it is called
+        if is_there(folder)
     }
-    if not found:
+    if not wrong:
         raise InputError(
             f"none of these models is in {models_folder()}; run "
             "`llm-walkthrough models fetch`"
         )
-    rows = [(name, wrong or "every file is unchanged") for name, wrong in found.items()]
+    rows = [(f.name, why or "every file is unchanged") for f, why in wrong.items()]
     _write(repr(Table(("model", "state"), rows)))
-    for name in (name for name, wrong in found.items() if wrong):
-        terminal.note(f"run `llm-walkthrough models fetch {name}`")
-    return PROBLEM if any(found.values()) else OK
+    for folder in (folder for folder, why in wrong.items() if why):
+        terminal.note(f"run `llm-walkthrough models fetch {folder.name}`")
+    return PROBLEM if any(wrong.values()) else OK
 
 
 def show_folder(options: Namespace) -> int:
@@ -259,11 +280,13 @@ def _loaded(options: Namespace, text: str) -> tuple[Model, Tokenizer, TokenIds]:
     from llm_walkthrough.machine.providers import placement
 
     path = find(getattr(options, "model", None))
-    model, tokenizer = answering.load(path, **_given(options, "threads", "provider"))
+    opening = _given(options, "threads", "file", "provider")
+    model, tokenizer = answering.load(path, **opening)
     if "provider" in options:
         terminal.note(f"nodes of the graph: {placement(model.session)}")
-    if not options.raw:
-        text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))
+    if options.raw:
+        return model, tokenizer, tokenizer.encode_raw(text)
+    text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))
     return model, tokenizer, tokenizer.encode(text)
 
 

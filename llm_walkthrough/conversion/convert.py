@@ -6,8 +6,9 @@ folder its name only when it is complete. Knows nothing of downloads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from llm_walkthrough.conversion import model_folder, storage
@@ -27,13 +28,14 @@ def convert(
     folder: Path,
     *,
     variant: Variant,
+    origin: Mapping[str, str] = MappingProxyType({}),
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
     """Write a llama decoder's model folder, also over one from an earlier conversion.
 
     "int4" keeps the codes of the file, so that its matrices must be Q4_1 and its
-    embedding Q8_0; "float32" writes plain numbers. `progress` hears the share that is
-    done, in 0 … 1.
+    embedding Q8_0; "float32" writes plain numbers. The record says `origin` besides;
+    `progress` hears the share that is done, in 0 … 1.
 
     Raises:
         InputError: if the file cannot be converted, if `folder` is something else
@@ -60,6 +62,7 @@ def convert(
             gguf_sha256=sha256(gguf),
             name=model.field("general.name"),
             licence=model.field("general.license"),
+            **origin,
         )
         if folder.exists():  # a folder that is not empty cannot be renamed onto
             folder.rename(scratch / "old")

@@ -12,8 +12,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from llm_walkthrough.errors import FETCH_AGAIN, InputError
+from llm_walkthrough.errors import MEND, InputError
 
+_POINTER = b"version https://git-lfs"
 MOST_BYTES = 256_000_000  # the largest tokenizers take some 40 MB
 
 
@@ -28,6 +29,20 @@ def is_file(path: Path) -> bool:
 def is_there(path: Path) -> bool:
     """Tell whether anything is there; never raises, as `is_file`."""
     return os.path.exists(path)  # noqa: PTH110 - as said above
+
+
+def require_fetched(file: Path) -> None:
+    """Make sure that Git LFS has put a file's content in the place of its pointer.
+
+    Raises:
+        InputError: it has not.
+    """
+    with file.open("rb") as stream:
+        if stream.read(len(_POINTER)) == _POINTER:
+            raise InputError(
+                f"{file} is a Git LFS pointer, not the file itself; run `git lfs pull` "
+                "in its folder, or fetch the file by another way"
+            )
 
 
 def from_home(path: str | Path) -> Path:
@@ -45,11 +60,14 @@ def read_text(file: Path) -> str:
     if is_file(file):
         try:
             if (size := file.stat().st_size) <= MOST_BYTES:
+                require_fetched(file)
                 return file.read_text(encoding="utf-8")
             why = f"{size:,} bytes are more than such a file has"
+        except InputError:
+            raise
         except (OSError, ValueError) as error:
             why = error
-    raise InputError(f"{file} cannot be read ({why}); {FETCH_AGAIN}")
+    raise InputError(f"{file} cannot be read ({why}); {MEND}")
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -62,12 +80,9 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:  # too many "[" recurse
-        raise InputError(
-            f"{file} is not valid JSON ({error}); {FETCH_AGAIN}"
-        ) from error
+        raise InputError(f"{file} is not valid JSON ({error}); {MEND}") from error
     if not isinstance(config, dict):
         raise InputError(
-            f"{file} should hold a JSON object, not a {type(config).__name__}; "
-            f"{FETCH_AGAIN}"
+            f"{file} should hold a JSON object, not a {type(config).__name__}; {MEND}"
         )
     return config

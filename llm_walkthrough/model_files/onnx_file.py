@@ -1,4 +1,4 @@
-"""The `.onnx` file that a model folder means, whole or refused.
+"""The graph in an `.onnx` file, whole or refused.
 
 Reads structure only: weights in a data file are measured, not read. Knows nothing of
 what the graph computes; `graph` looks at that.
@@ -15,37 +15,7 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
 from llm_walkthrough.guards.operators import faults
-from llm_walkthrough.guards.small_file import is_file
-
-
-def find_onnx_file(path: Path, named: str | None = None) -> Path:
-    """Return the `.onnx` file that `path` is or holds.
-
-    In a folder that is the file which is `named` by its configuration, or `model.onnx`,
-    or one of these in the folder `onnx` as on the Hugging Face hub, or the only one
-    there is.
-
-    Raises:
-        InputError: there is none, or there are several and none is meant.
-    """
-    if is_file(path):
-        return path
-    if not path.is_dir():
-        raise InputError(
-            f"there is no model folder {path}; see `llm-walkthrough models list`"
-        )
-    meant = named or "model.onnx"
-    for usual in (path / meant, path / "model.onnx", path / "onnx" / "model.onnx"):
-        if is_file(usual):
-            return usual
-    found = sorted(filter(is_file, [*path.glob("*.onnx"), *path.glob("onnx/*.onnx")]))
-    if len(found) != 1:
-        names = ", ".join(file.relative_to(path).as_posix() for file in found)
-        raise InputError(
-            f"{path} should hold {meant} or one other .onnx file, found "
-            f"{names or 'none'}; name the file itself or fetch the model again"
-        )
-    return found[0]
+from llm_walkthrough.guards.small_file import is_file, require_fetched
 
 
 def load_structure(file: Path) -> onnx.ModelProto:
@@ -57,6 +27,7 @@ def load_structure(file: Path) -> onnx.ModelProto:
         InputError: the file is damaged, an operator is told what nothing can have, or a
             data file is missing or cut short.
     """
+    require_fetched(file)
     try:
         # mapped, not read: else weights inside it would be in memory twice
         with (
@@ -93,10 +64,16 @@ def require_whole(file: Path, graph: onnx.GraphProto) -> None:
             raise InputError(f"{file} has a damaged name {name!r}; {FETCH_AGAIN}")
     for location, size in _bytes_needed(file, graph).items():
         weights = file.parent / location
+        if Path(location).anchor or ".." in weights.relative_to(file.parent).parts:
+            raise InputError(
+                f"{file} has weights outside its folder, in {location}; export it "
+                "again with the weights beside it"
+            )
         if not is_file(weights):
             raise InputError(
                 f"{weights} with the weights of {file.name} is missing; {FETCH_AGAIN}"
             )
+        require_fetched(weights)
         if weights.stat().st_size < size:
             raise InputError(
                 f"{weights} is cut short: {weights.stat().st_size:,} of at least "

@@ -277,13 +277,13 @@ def test_models_are_listed_with_whether_they_are_ready_and_where(
     monkeypatch.setenv(catalogue.MODELS_VARIABLE, str(tmp_path))
     assert cli.main(["models", "list"]) == 0
     states = [line[-11:] for line in capsys.readouterr().out.splitlines()]
-    assert states[2:] == ["not fetched", "not fetched"]
+    assert states[2:].count("not fetched") == len(catalogue.listed())
     (tmp_path / "smollm2-135m-instruct-int4").mkdir()
     assert cli.main(["models", "list"]) == 0
     assert "conversion.json is of no use" in capsys.readouterr().out
     assert cli.main(["models", "list", "--json"]) == 0
     records = json.loads(capsys.readouterr().out)
-    assert [record["is_ready"] for record in records] == [False, False]
+    assert {record["is_ready"] for record in records} == {False}
     assert records[0]["folder"] == str(tmp_path / records[0]["name"])
     assert cli.main(["models", "where"]) == 0
     assert capsys.readouterr().out == f"{tmp_path}\n"

@@ -1,4 +1,4 @@
-"""Which file of a folder is meant, and how it may be damaged."""
+"""How the file of a graph may be damaged."""
 
 from __future__ import annotations
 
@@ -10,60 +10,10 @@ import pytest
 from tiny_graph import Layout, build, write_model
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.model_files.onnx_file import (
-    all_nodes,
-    find_onnx_file,
-    load_structure,
-)
+from llm_walkthrough.model_files.onnx_file import all_nodes, load_structure
 
 if TYPE_CHECKING:
     import onnx
-
-
-def touch(*files: Path) -> None:
-    for file in files:
-        file.parent.mkdir(exist_ok=True)
-        file.touch()
-
-
-def test_a_file_means_itself(tmp_path: Path) -> None:
-    touch(tmp_path / "model.onnx", tmp_path / "model_q4.onnx")
-    assert find_onnx_file(tmp_path / "model_q4.onnx") == tmp_path / "model_q4.onnx"
-
-
-def test_a_folder_means_its_model_onnx(tmp_path: Path) -> None:
-    touch(tmp_path / "a.onnx", tmp_path / "model.onnx", tmp_path / "onnx/model.onnx")
-    assert find_onnx_file(tmp_path) == tmp_path / "model.onnx"
-
-
-def test_a_folder_means_the_file_that_genai_config_names(tmp_path: Path) -> None:
-    touch(tmp_path / "model.onnx", tmp_path / "decoder.onnx")
-    assert find_onnx_file(tmp_path, "decoder.onnx") == tmp_path / "decoder.onnx"
-    assert find_onnx_file(tmp_path, "absent.onnx") == tmp_path / "model.onnx"
-
-
-@pytest.mark.parametrize("name", ["onnx/model.onnx", "onnx/model_q4.onnx", "a.onnx"])
-def test_the_only_file_is_found_as_hubs_lay_it_out(tmp_path: Path, name: str) -> None:
-    touch(tmp_path / name)
-    assert find_onnx_file(tmp_path) == tmp_path / name
-
-
-def test_of_several_quantised_files_none_is_guessed(tmp_path: Path) -> None:
-    touch(tmp_path / "onnx/model_q4.onnx", tmp_path / "onnx/model_fp16.onnx")
-    with pytest.raises(
-        InputError, match=r"found onnx/model_fp16\.onnx, onnx/model_q4\.onnx; name the"
-    ):
-        find_onnx_file(tmp_path)
-
-
-def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"should hold model\.onnx .* found none"):
-        find_onnx_file(tmp_path)
-
-
-def test_a_folder_that_is_absent_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"there is no model folder .*absent"):
-        find_onnx_file(tmp_path / "absent")
 
 
 def test_the_structure_is_read_without_the_weights(tmp_path: Path) -> None:

@@ -164,10 +164,3 @@ def test_a_cache_or_logits_of_another_shape_or_type_are_refused(
             change(value)
     with pytest.raises(InputError, match=fault):
         check(model)
-
-
-def test_logits_of_the_last_token_alone_are_refused() -> None:
-    model = build()
-    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 1
-    with pytest.raises(InputError, match="returns logits for the last token only"):
-        check(model)
