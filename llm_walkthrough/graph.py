@@ -118,7 +118,11 @@ def read_graph(path: Path, *, file: str | None = None) -> Graph:
     path = Path(path)
     config = read_model_config(path)
     onnx_file = find_onnx_file(path, config.text("filename"), file)
-    graph = load_structure(onnx_file).graph
+    return graph_of(load_structure(onnx_file).graph, onnx_file, config)
+
+
+def graph_of(graph: onnx.GraphProto, onnx_file: Path, config: ModelConfig) -> Graph:
+    """Return what is known of a graph that was read; errors as for `read_graph`."""
     weights = {tensor.name for tensor in graph.initializer}  # old files list them twice
     fed = [port for port in graph.input if port.name not in weights]
     inputs = read_ports(fed, config.table("inputs"))
@@ -139,7 +143,7 @@ def read_graph(path: Path, *, file: str | None = None) -> Graph:
         inputs=inputs,
         outputs=outputs,
         limits=read_limits(graph, config, longest, logits),
-        ends=read_end_tokens(path, config, sizes["vocab"]),
+        ends=read_end_tokens(onnx_file, config, sizes["vocab"]),
         can_share_buffers=_can_share_buffers(graph, past, present),
         **sizes,
     )

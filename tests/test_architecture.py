@@ -49,6 +49,7 @@ BESIDE = {
     "conversion",
     "environment",
     "netron_view",
+    "preflight",
 }
 
 

@@ -149,6 +149,11 @@ def _add_models(add: AddCommand) -> None:
     option = _add(add_action, "check", commands.check_models, text)
     text = "which ones (default: all that are there)"
     option("names", nargs="*", default=[], metavar="NAME", help=text)
+    text = "Tell, without loading a model, whether it runs here and what it costs."
+    option = _add(add_action, "inspect", commands.inspect_model, text)
+    _add_json(option)
+    text = "a listed name, a model folder, or an ONNX or GGUF file"
+    option("path", metavar="NAME|PATH", help=text)
     text = "Print the folder of a model or, without a name, of all models."
     option = _add(add_action, "where", commands.show_folder, text)
     option("name", nargs="?", metavar="NAME", help="a model that is listed")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_walkthrough.command_line import terminal
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.guards.small_file import is_there
+from llm_walkthrough.guards.small_file import from_home, is_there
 
 if TYPE_CHECKING:
     from llm_walkthrough.answer import Answer, Settings
@@ -85,8 +85,8 @@ def lab(options: Namespace) -> int:
 
 
 def list_models(options: Namespace) -> int:
-    """Show which models can be fetched by name, and all that are there."""
-    from llm_walkthrough.catalogue import fetched, listed
+    """Show which models can be fetched by name, and which are there."""
+    from llm_walkthrough.catalogue import listed
 
     choices = listed()
     if options.json:
@@ -116,10 +116,6 @@ def list_models(options: Namespace) -> int:
     _write(repr(Table(columns, rows)))
     uses = {one.entry.short_name: one.entry.good_for for one in choices}
     _write("\n" + repr(Table(("model", "good for"), [*uses.items()])))
-    others = {*fetched()} - {one.folder for one in choices}
-    if others:
-        names = [(folder.name,) for folder in sorted(others)]
-        _write("\n" + repr(Table(("fetched besides",), names)))
     return OK
 
 
@@ -169,6 +165,25 @@ def check_models(options: Namespace) -> int:
     for folder in (folder for folder, why in wrong.items() if why):
         terminal.note(f"run `llm-walkthrough models fetch {folder.name}`")
     return PROBLEM if any(wrong.values()) else OK
+
+
+def inspect_model(options: Namespace) -> int:
+    """Tell what a model's files say; PROBLEM if it cannot run here.
+
+    Raises:
+        InputError: there is nothing of that name.
+    """
+    from llm_walkthrough.catalogue import find, named
+    from llm_walkthrough.preflight import inspect
+
+    path = from_home(options.path)
+    if not is_there(path):
+        path = named(options.path).folder  # it may have a fault, which is to be shown
+    if not is_there(path):
+        path = find(options.path)
+    card = inspect(path)
+    _write(vars(card) if options.json else repr(card))
+    return PROBLEM if card.faults else OK
 
 
 def show_folder(options: Namespace) -> int:
@@ -278,8 +293,11 @@ def _loaded(options: Namespace, text: str) -> tuple[Model, Tokenizer, TokenIds]:
     from llm_walkthrough import answer as answering
     from llm_walkthrough.catalogue import find
     from llm_walkthrough.machine.providers import placement
+    from llm_walkthrough.preflight import memory_warning
 
     path = find(getattr(options, "model", None))
+    if warning := memory_warning(path, **_given(options, "file")):
+        terminal.note(warning)
     opening = _given(options, "threads", "file", "provider")
     model, tokenizer = answering.load(path, **opening)
     if "provider" in options:

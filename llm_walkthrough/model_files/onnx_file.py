@@ -6,6 +6,7 @@ what the graph computes; `graph` looks at that.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
@@ -19,13 +20,25 @@ from llm_walkthrough.guards.small_file import is_file, require_fetched
 
 
 def load_structure(file: Path) -> onnx.ModelProto:
+    """Read the graph as `read_structure` does, if its weights are there.
+
+    Raises:
+        InputError: it cannot be read, or a data file is missing or cut short.
+    """
+    proto = read_structure(file)
+    for fault in weight_faults(file, proto.graph):
+        raise InputError(fault)
+    return proto
+
+
+def read_structure(file: Path) -> onnx.ModelProto:
     """Read the graph without the weights that lie in a data file.
 
     Weights inside the file itself are read with it, and freed with what is returned.
 
     Raises:
-        InputError: the file is damaged, an operator is told what nothing can have, or a
-            data file is missing or cut short.
+        InputError: the file or a name in it is damaged, or an operator is told what
+            nothing can have.
     """
     require_fetched(file)
     try:
@@ -46,36 +59,38 @@ def load_structure(file: Path) -> onnx.ModelProto:
         )
     for fault in faults(all_nodes(proto.graph)):
         raise InputError(f"{file} has a damaged operator: {fault}; {FETCH_AGAIN}")
-    require_whole(file, proto.graph)
+    _require_text(file, proto.graph)
     return proto
 
 
-def require_whole(file: Path, graph: onnx.GraphProto) -> None:
-    """Make sure that all names are text, and that all weights are there.
-
-    Raises:
-        InputError: a name is damaged, or a data file is missing or cut short.
-    """
+def _require_text(file: Path, graph: onnx.GraphProto) -> None:
     names = [named.name for named in (*graph.input, *graph.output, *graph.initializer)]
     places = (place for tensor in graph.initializer for place in tensor.external_data)
     names += [text for place in places for text in (place.key, place.value)]
     for name in names:
         if isinstance(name, bytes):  # so protobuf hands out what is no UTF-8
             raise InputError(f"{file} has a damaged name {name!r}; {FETCH_AGAIN}")
+
+
+def weight_faults(file: Path, graph: onnx.GraphProto) -> Iterator[str]:
+    """Yield a sentence for each data file that is missing, cut short or elsewhere.
+
+    Raises:
+        InputError: the graph does not tell where its weights are, or a data file is a
+            Git LFS pointer.
+    """
     for location, size in _bytes_needed(file, graph).items():
         weights = file.parent / location
         if Path(location).anchor or ".." in weights.relative_to(file.parent).parts:
-            raise InputError(
+            yield (
                 f"{file} has weights outside its folder, in {location}; export it "
                 "again with the weights beside it"
             )
-        if not is_file(weights):
-            raise InputError(
-                f"{weights} with the weights of {file.name} is missing; {FETCH_AGAIN}"
-            )
-        require_fetched(weights)
-        if weights.stat().st_size < size:
-            raise InputError(
+        elif not is_file(weights):
+            yield f"{weights} with the weights of {file.name} is missing; {FETCH_AGAIN}"
+        elif weights.stat().st_size < size:
+            require_fetched(weights)
+            yield (
                 f"{weights} is cut short: {weights.stat().st_size:,} of at least "
                 f"{size:,} bytes; {FETCH_AGAIN}"
             )
