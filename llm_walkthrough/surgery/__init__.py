@@ -1,0 +1,1 @@
+"""Where a decoder's graph can be opened, and the copies that are opened there."""
