@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter as now
@@ -29,8 +30,6 @@ from llm_walkthrough.catalogue import models_folder
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
 from llm_walkthrough.errors import InputError
 
-LAYERS, HIDDEN, FFN, VOCAB = 32, 4096, 14336, 32_000
-HEADS, KV_HEADS, HEAD_DIM, CONTEXT = 32, 8, 128, 32_768
 BLOCK, INT8_INPUTS = 32, 4
 THETA = 1e6  # of the rotary embedding
 ROOM = 6e9  # bytes on disk: 5 GB, and some air
@@ -41,6 +40,20 @@ BARS = {
     "one step": Bar("at most", 1.01),
 }
 Show = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What makes up the shape of a decoder; the defaults are Mistral-7B's."""
+
+    layers: int = 32
+    hidden: int = 4096
+    ffn: int = 14336
+    vocab: int = 32_000
+    heads: int = 32
+    kv_heads: int = 8
+    head_dim: int = 128
+    context: int = 32_768
 
 
 def measure(
@@ -109,31 +122,34 @@ def time_inspection(folder: Path) -> float:
 # --- the folder -----------------------------------------------------------------------
 
 
-def write_folder(folder: Path, show: Show, layers: int = LAYERS) -> None:
+def write_folder(folder: Path, show: Show, sizes: Sizes = Sizes()) -> None:
     """Write graph, weights, configuration and a tokenizer with as many tokens.
 
-    One matrix at a time is in memory. Fewer `layers` are for tests.
+    One matrix at a time is in memory.
     """
     with OnnxWriter(folder) as onnx:
-        Shape(onnx).write(layers, show)
+        Shape(onnx, sizes).write(show)
         onnx.save()
-    for name, content in _small_files(layers):
+    for name, content in _small_files(sizes):
         (folder / name).write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
 class Shape:
     """Writes the nodes of the decoder, as the model builder names and orders them."""
 
-    def __init__(self, onnx: OnnxWriter) -> None:
-        self._onnx = onnx
+    def __init__(self, onnx: OnnxWriter, sizes: Sizes) -> None:
+        self._onnx, self._sizes = onnx, sizes
         self._random = np.random.default_rng(0)
 
-    def write(self, layers: int, show: Show) -> None:
+    def write(self, show: Show) -> None:
         """Write everything from `input_ids` to `logits`."""
-        self._ports(layers)
+        layers = self._sizes.layers
+        self._ports()
         self._lengths()
-        turns = THETA ** (-2 * np.arange(HEAD_DIM // 2) / HEAD_DIM)
-        angles = np.outer(np.arange(CONTEXT), turns)
+        turns = THETA ** (
+            -2 * np.arange(self._sizes.head_dim // 2) / self._sizes.head_dim
+        )
+        angles = np.outer(np.arange(self._sizes.context), turns)
         for name, values in (
             ("cos_cache", np.cos(angles)),
             ("sin_cache", np.sin(angles)),
@@ -144,22 +160,31 @@ class Shape:
             show("writing 5 GB", layer / layers)
             stream, change = self._layer(f"/model/layers.{layer}", stream, change)
         normed, _ = self._norm(f"/model/layers.{layers}/final_norm", stream, change)
-        self._linear("/lm_head", normed, HIDDEN, VOCAB, ["logits"])
+        self._linear(
+            "/lm_head", normed, self._sizes.hidden, self._sizes.vocab, ["logits"]
+        )
         show("writing 5 GB", 1)
 
-    def _ports(self, layers: int) -> None:
+    def _ports(self) -> None:
         onnx, number = self._onnx, TensorProto.FLOAT
         onnx.input("input_ids", TensorProto.INT64, ["batch_size", "sequence_length"])
         mask = ["batch_size", "total_sequence_length"]
         onnx.input("attention_mask", TensorProto.INT64, mask)
-        onnx.output("logits", number, ["batch_size", "sequence_length", VOCAB])
-        for layer in range(layers):
+        onnx.output(
+            "logits", number, ["batch_size", "sequence_length", self._sizes.vocab]
+        )
+        for layer in range(self._sizes.layers):
             for part in ("key", "value"):
                 for declare, port, length in (
                     (onnx.input, "past_key_values", "past_sequence_length"),
                     (onnx.output, "present", "total_sequence_length"),
                 ):
-                    axes: list[int | str] = ["batch_size", KV_HEADS, length, HEAD_DIM]
+                    axes: list[int | str] = [
+                        "batch_size",
+                        self._sizes.kv_heads,
+                        length,
+                        self._sizes.head_dim,
+                    ]
                     declare(f"{port}.{layer}.{part}", number, axes)
 
     def _lengths(self) -> None:
@@ -176,7 +201,9 @@ class Shape:
             )
 
     def _embed(self) -> str:
-        rows = self._random.standard_normal((VOCAB, HIDDEN), np.float32)
+        rows = self._random.standard_normal(
+            (self._sizes.vocab, self._sizes.hidden), np.float32
+        )
         weight = self._onnx.weight("model.embed_tokens.weight", rows)
         return self._onnx.node(
             "Gather", [weight, "input_ids"], "/model/embed_tokens/Gather"
@@ -185,8 +212,8 @@ class Shape:
     def _layer(self, name: str, stream: str, change: str) -> tuple[str, str]:
         onnx, layer = self._onnx, name.rpartition(".")[2]
         normed, stream = self._norm(f"{name}/input_layernorm", stream, change)
-        packed = (HEADS + 2 * KV_HEADS) * HEAD_DIM
-        qkv = self._linear(f"{name}/attn/qkv_proj", normed, HIDDEN, packed)
+        packed = (self._sizes.heads + 2 * self._sizes.kv_heads) * self._sizes.head_dim
+        qkv = self._linear(f"{name}/attn/qkv_proj", normed, self._sizes.hidden, packed)
         ports = [f"{layer}.{part}" for part in ("key", "value")]
         attended = onnx.node(
             "GroupQueryAttention",
@@ -197,23 +224,31 @@ class Shape:
             ],
             f"{name}/attn/GroupQueryAttention",
             [f"{name}/attn/output_0", *(f"present.{port}" for port in ports)],
-            num_heads=HEADS,
-            kv_num_heads=KV_HEADS,
-            scale=HEAD_DIM**-0.5,
+            num_heads=self._sizes.heads,
+            kv_num_heads=self._sizes.kv_heads,
+            scale=self._sizes.head_dim**-0.5,
             do_rotary=1,
         )
-        change = self._linear(f"{name}/attn/o_proj", attended, HIDDEN, HIDDEN)
+        change = self._linear(
+            f"{name}/attn/o_proj", attended, self._sizes.hidden, self._sizes.hidden
+        )
         normed, stream = self._norm(f"{name}/post_attention_layernorm", stream, change)
-        gate = self._linear(f"{name}/mlp/gate_proj", normed, HIDDEN, FFN)
-        up = self._linear(f"{name}/mlp/up_proj", normed, HIDDEN, FFN)
+        gate = self._linear(
+            f"{name}/mlp/gate_proj", normed, self._sizes.hidden, self._sizes.ffn
+        )
+        up = self._linear(
+            f"{name}/mlp/up_proj", normed, self._sizes.hidden, self._sizes.ffn
+        )
         sigmoid = onnx.node("Sigmoid", [gate], f"{name}/mlp/act_fn/Sigmoid")
         silu = onnx.node("Mul", [gate, sigmoid], f"{name}/mlp/act_fn/Mul")
         mixed = onnx.node("Mul", [silu, up], f"{name}/mlp/Mul")
-        return stream, self._linear(f"{name}/mlp/down_proj", mixed, FFN, HIDDEN)
+        return stream, self._linear(
+            f"{name}/mlp/down_proj", mixed, self._sizes.ffn, self._sizes.hidden
+        )
 
     def _norm(self, name: str, stream: str, change: str) -> tuple[str, str]:
         onnx, operator = self._onnx, "SimplifiedLayerNormalization"
-        weight = onnx.weight(f"{name}.weight", np.ones(HIDDEN, np.float32))
+        weight = onnx.weight(f"{name}.weight", np.ones(self._sizes.hidden, np.float32))
         if not change:
             inputs, node = [stream, weight], f"{name}/LayerNorm"
             return onnx.node(operator, inputs, node, axis=-1, epsilon=1e-5), stream
@@ -247,17 +282,17 @@ class Shape:
         )
 
 
-def _small_files(layers: int) -> Iterator[tuple[str, object]]:
+def _small_files(sizes: Sizes) -> Iterator[tuple[str, object]]:
     yield (
         "genai_config.json",
         {
             "model": {
                 "bos_token_id": 1,
-                "context_length": CONTEXT,
+                "context_length": sizes.context,
                 "decoder": {
                     "filename": "model.onnx",
-                    "head_size": HEAD_DIM,
-                    "hidden_size": HIDDEN,
+                    "head_size": sizes.head_dim,
+                    "hidden_size": sizes.hidden,
                     "inputs": {
                         "input_ids": "input_ids",
                         "attention_mask": "attention_mask",
@@ -269,20 +304,20 @@ def _small_files(layers: int) -> Iterator[tuple[str, object]]:
                         "present_key_names": "present.%d.key",
                         "present_value_names": "present.%d.value",
                     },
-                    "num_attention_heads": HEADS,
-                    "num_hidden_layers": layers,
-                    "num_key_value_heads": KV_HEADS,
+                    "num_attention_heads": sizes.heads,
+                    "num_hidden_layers": sizes.layers,
+                    "num_key_value_heads": sizes.kv_heads,
                 },
                 "eos_token_id": 2,
                 "type": "mistral",
-                "vocab_size": VOCAB,
+                "vocab_size": sizes.vocab,
             },
-            "search": {"max_length": CONTEXT, "past_present_share_buffer": True},
+            "search": {"max_length": sizes.context, "past_present_share_buffer": True},
         },
     )
     special = ["<unk>", "<s>", "</s>"]
     pieces = [*special, *(f"<0x{byte:02X}>" for byte in range(256))]
-    pieces += [f"\u2581w{i}" for i in range(VOCAB - len(pieces))]
+    pieces += [f"\u2581w{i}" for i in range(sizes.vocab - len(pieces))]
     flags = {
         "lstrip": False,
         "normalized": False,
