@@ -117,12 +117,6 @@ def _devices() -> list[str]:
     return [f"{one.ep_name} ({one.device.type.name})" for one in devices]
 
 
-def _judged_devices() -> Row:
-    # a plug-in's are among them once it is registered
-    providers = importlib.import_module("llm_walkthrough.machine.providers")
-    return judgements.judge_devices(plug_ins=providers.plug_ins(), devices=_devices())
-
-
 def _npu() -> Row:
     place = f"{platform.system()} {facts.interpreter_architecture()}"
     versions = _version("onnxruntime-qnn"), str(_version("onnxruntime"))
@@ -149,7 +143,10 @@ QUESTIONS: dict[str, Callable[[], Row]] = {
     "providers": lambda: judgements.judge_providers(
         importlib.import_module("onnxruntime").get_available_providers()
     ),
-    "devices": _judged_devices,
+    "devices": lambda: judgements.judge_devices(
+        importlib.import_module("llm_walkthrough.machine.providers").plug_ins(),
+        _devices(),  # those of a plug-in once it is registered
+    ),
     "NPU": _npu,
     "packages": _packages,
     "model": _model,

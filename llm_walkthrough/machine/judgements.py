@@ -164,7 +164,7 @@ def judge_providers(providers: Sequence[str]) -> Row:
     return _row("providers", found, wanted, severity, way_out)
 
 
-def judge_devices(devices: Sequence[str], plug_ins: Mapping[str, str]) -> Row:
+def judge_devices(plug_ins: Mapping[str, str], devices: Sequence[str]) -> Row:
     """Which devices are there, and is every plug-in loaded, its trouble ""?"""
     states = [f"{name}: {why or 'loaded'}" for name, why in plug_ins.items()]
     severity = NOTE if any(plug_ins.values()) else OK

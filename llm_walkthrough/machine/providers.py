@@ -17,26 +17,23 @@ from llm_walkthrough.errors import InputError
 
 CPU = "CPUExecutionProvider"
 _FATAL_ONLY = 4  # onnxruntime's log severity; what is an error is raised as well
-_WORST_FIRST = ("CPU", "GPU", "NPU")  # of the devices that one provider may have
+_RANK = {"CPU": 0, "GPU": 1, "NPU": 2}  # of the devices that one provider may have
 
 
+@cache  # onnxruntime refuses a second registration
 def plug_ins() -> dict[str, str]:
-    """Register each plug-in that is installed; tells what came of it, by module."""
-    names = (module.name for module in pkgutil.iter_modules())
-    begins = ("onnxruntime_ep_", "onnxruntime_qnn")
-    return {name: register(name) for name in names if name.startswith(begins)}
-
-
-@cache  # a second registration would fail
-def register(module: str) -> str:
-    """Register the plug-in of this module; says why it cannot be loaded, or ""."""
-    try:
-        package = importlib.import_module(module)
-        name, library = package.get_ep_name(), package.get_library_path()
-        ort.register_execution_provider_library(name, library)
-    except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
-        return " ".join(f"{type(error).__name__}: {error}".split())
-    return ""
+    """Register the plug-ins that are installed; tells by module why one failed."""
+    states = {}
+    for name in (module.name for module in pkgutil.iter_modules()):
+        if name.startswith(("onnxruntime_ep_", "onnxruntime_qnn")):
+            try:
+                plug_in = importlib.import_module(name)
+                what = plug_in.get_ep_name(), plug_in.get_library_path()
+                ort.register_execution_provider_library(*what)
+                states[name] = ""
+            except Exception as error:  # noqa: BLE001 - a stranger's code raises anything
+                states[name] = " ".join(f"{type(error).__name__}: {error}".split())
+    return states
 
 
 def session_options(
@@ -57,7 +54,8 @@ def session_options(
     if provider is None:
         return options, [CPU]
     plug_ins()
-    devices = {one.ep_name: one for one in sorted(ort.get_ep_devices(), key=_rank)}
+    ranked = sorted(ort.get_ep_devices(), key=lambda one: _RANK[one.device.type.name])
+    devices = {one.ep_name: one for one in ranked}
     known = {_short(name): name for name in (*devices, *ort.get_available_providers())}
     name = known.get(_short(provider))
     if name is None:
@@ -83,7 +81,3 @@ def placement(session: Any) -> str:  # noqa: ANN401 - onnxruntime has no types
 
 def _short(name: str) -> str:
     return name.lower().removesuffix("executionprovider")
-
-
-def _rank(device: Any) -> int:  # noqa: ANN401 - onnxruntime has no types
-    return _WORST_FIRST.index(device.device.type.name)

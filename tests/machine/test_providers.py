@@ -76,9 +76,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
         monkeypatch.setattr(pkgutil, "iter_modules", lambda: modules)
         return stand
 
-    providers.register.cache_clear()
+    plug_ins.cache_clear()
     yield install
-    providers.register.cache_clear()
+    plug_ins.cache_clear()
 
 
 def placed(provider: str) -> str:
@@ -109,7 +109,7 @@ def test_a_plug_in_that_cannot_be_loaded_is_named_with_the_reason_in_one_line(
     install("broken")
     (why,) = plug_ins().values()
     assert why == "RuntimeError: Failed to load library broken"
-    providers.register.cache_clear()
+    plug_ins.cache_clear()
     monkeypatch.setitem(sys.modules, "onnxruntime_qnn", None)
     (why,) = plug_ins().values()
     assert why.startswith("ModuleNotFoundError")
