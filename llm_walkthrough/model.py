@@ -28,6 +28,7 @@ from llm_walkthrough.kv_cache import (
     checked_tokens,
 )
 from llm_walkthrough.machine.facts import memory
+from llm_walkthrough.machine.providers import CPU, session_options
 from llm_walkthrough.model_files.ports import Port
 
 _ONE_BY_ONE = (
@@ -35,7 +36,6 @@ _ONE_BY_ONE = (
     "own and a long prompt takes its time"
 )
 _ROUNDING = 0.01  # of the largest number; a token that is seen moves far more
-_FATAL_ONLY = 4  # onnxruntime's log severity; what is an error is raised as well
 
 
 class Model:
@@ -307,39 +307,44 @@ class _BoundBuffer(SharedBuffer):
 
 
 def open_model(
-    folder: Path, *, file: str | None = None, threads: int | None = None
+    folder: Path,
+    *,
+    file: str | None = None,
+    threads: int | None = None,
+    provider: str | None = None,
 ) -> Model:
-    """Open a model folder, or an `.onnx` file, on the processor.
+    """Open a model folder, or an `.onnx` file.
 
     Args:
         folder: as `convert` writes it, as onnxruntime-genai's model builder does, or
             a decoder export with its `config.json`.
         file: which `.onnx` file of the folder (default: as `find_onnx_file` chooses).
         threads: how many threads one operator may use (default: one per core).
+        provider: which execution provider computes, such as "qnn" (default: the CPU).
 
     Raises:
         InputError: the model cannot be read, or onnxruntime cannot run it.
     """
     graph = read_graph(folder, file=file)
-    return Model(graph, open_session(graph, threads=threads))
+    session = open_session(graph, threads=threads, provider=provider)
+    if session.get_providers() != [CPU]:  # another device would copy the shared buffer
+        graph = replace(graph, can_share_buffers=False)
+    return Model(graph, session)
 
 
 def open_session(
-    graph: Graph, altered: bytes | None = None, *, threads: int | None = None
+    graph: Graph,
+    altered: bytes | None = None,
+    *,
+    threads: int | None = None,
+    provider: str | None = None,
 ) -> ort.InferenceSession:
     """Open the file of a graph, or an `altered` copy of it that uses its weights.
 
     Raises:
-        InputError: onnxruntime cannot run it, or no thread may be used.
+        InputError: onnxruntime cannot run it, or as `session_options` raises.
     """
-    if threads is not None and threads < 1:
-        raise InputError(
-            f"threads must be at least 1, got {threads}; leave it out for one per core"
-        )
-    options = ort.SessionOptions()
-    options.log_severity_level = _FATAL_ONLY
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options, providers = session_options(threads, provider)
     if altered is not None:  # what is in memory has no folder of its own
         weights = str(graph.path.parent.absolute())  # a relative one is refused
         key = "session.model_external_initializers_file_folder_path"
@@ -348,7 +353,7 @@ def open_session(
         return ort.InferenceSession(
             altered or graph.path,
             options,
-            providers=["CPUExecutionProvider"],
+            providers=providers,
             enable_fallback=0,  # it would print, and try the same once more
         )
     except Exception as error:  # see _refused

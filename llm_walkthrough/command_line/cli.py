@@ -92,6 +92,7 @@ def _add_prompt_and_model(option: AddOption, text: str) -> None:
         ("model", str, "NAME|PATH", "a listed model, or a folder (default: the first)"),
         ("file", str, "NAME", "which .onnx file of the folder, where it has several"),
         ("threads", int, "N", "threads for one operator (default: one for each core)"),
+        ("provider", str, "NAME", "what computes, such as qnn (default: cpu)"),
     ):
         option(f"--{name}", type=kind, metavar=metavar, help=text)
 

@@ -285,12 +285,16 @@ def _loaded(options: Namespace, text: str) -> tuple[Model, Tokenizer, TokenIds]:
     """Open the model, and split what it is asked into tokens."""
     from llm_walkthrough import answer as answering
     from llm_walkthrough.catalogue import find
+    from llm_walkthrough.machine.providers import placement
     from llm_walkthrough.preflight import memory_warning
 
     path = find(getattr(options, "model", None))
     if warning := memory_warning(path, **_given(options, "file")):
         terminal.note(warning)
-    model, tokenizer = answering.load(path, **_given(options, "threads", "file"))
+    opening = _given(options, "threads", "file", "provider")
+    model, tokenizer = answering.load(path, **opening)
+    if "provider" in options:
+        terminal.note(f"nodes of the graph: {placement(model.session)}")
     if options.raw:
         return model, tokenizer, tokenizer.encode_raw(text)
     text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))

@@ -77,6 +77,18 @@ def test_answer_alone_is_on_standard_output_and_figures_are_not(
     assert FIGURES.fullmatch(written.err)
 
 
+def test_a_named_provider_changes_no_answer_and_its_nodes_are_counted_aside(
+    ask: Ask, capsys: Capture, tiny: str
+) -> None:
+    text = ask("Hello")["answer"]["text"]
+    assert cli.main(["ask", "Hello", "--model", tiny, "--provider", "cpu"]) == 0
+    written = capsys.readouterr()
+    assert written.out == text.removesuffix("\n") + "\n"
+    nodes, figures = written.err.splitlines(keepends=True)
+    assert re.fullmatch(r"nodes of the graph: \d+ on CPUExecutionProvider\n", nodes)
+    assert FIGURES.fullmatch(figures)
+
+
 def test_json_tells_everything_needed_to_repeat_the_answer(ask: Ask, tiny: str) -> None:
     options = ["--seed", "7", "--temperature", "1.5", "--top-k", "0", "--stop", "q"]
     record = ask("Hello", *options)

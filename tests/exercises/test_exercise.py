@@ -33,6 +33,7 @@ from llm_walkthrough.exercises import (
     sampling,
     structured_output,
     tokenizer,
+    your_model,
 )
 from llm_walkthrough.exercises.exercise import (
     NOT_ANSWERED,
@@ -80,6 +81,8 @@ def overwrites(right: np.ndarray, logits: np.ndarray, *_: object) -> np.ndarray:
 
 
 EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
+    your_model.check_one_bos: {"otherwise": lambda right, *_: [*right, *right]},
+    your_model.check_rate: {"otherwise": lambda right, _: right + 1},
     environment.check_is_native: {
         "ignores_both": lambda *_: True,
         "ignores_host": lambda _, build, __: "amd64" in build,

@@ -92,8 +92,9 @@ def name(file: Path) -> str:
 # --- what is in the folder --------------------------------------------------------
 
 
-def test_there_are_nine_lessons_numbered_in_reading_order() -> None:
-    assert [file.name[:3] for file in LESSONS] == [f"0{i}_" for i in range(9)]
+def test_the_lessons_are_numbered_in_reading_order() -> None:
+    numbers = (*range(9), 12)
+    assert [file.name[:3] for file in LESSONS] == [f"{i:02}_" for i in numbers]
 
 
 def test_every_lesson_has_its_solutions() -> None:
