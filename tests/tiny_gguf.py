@@ -90,11 +90,7 @@ def write_tiny_gguf(path: Path, **changes: Any) -> Path:  # noqa: ANN401 - as th
         kind = tiny.kind(name, dims)
         if kind is None:
             continue
-        try:
-            stored = gguf.quantize(weights, kind)
-        except NotImplementedError:
-            stored = random_rows(kind.name, dims, random, 0.1)
-        writer.add_tensor(name, stored, raw_dtype=kind)
+        writer.add_tensor(name, stored(weights, kind), raw_dtype=kind)
     if tiny.rope_factors:
         factors = np.array(tiny.rope_factors, np.float32)
         writer.add_tensor("rope_freqs.weight", factors)
@@ -103,6 +99,15 @@ def write_tiny_gguf(path: Path, **changes: Any) -> Path:  # noqa: ANN401 - as th
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def stored(weights: np.ndarray, kind: GGMLQuantizationType) -> np.ndarray:
+    """Quantise, or draw blocks at random where the gguf library only reads a type."""
+    try:
+        rows: np.ndarray = gguf.quantize(weights, kind)
+    except NotImplementedError:
+        return random_rows(kind.name, weights.shape, np.random.default_rng(7), 0.1)
+    return rows
 
 
 def byte_letters() -> dict[int, str]:

@@ -65,7 +65,7 @@ class DecoderGraph:
         """The tokens in one list, and the two shapes between which vectors change."""
         onnx, base, ids = self._onnx, "/model/arrangement", "input_ids"
         one_list = onnx.constant("one_list", np.array([-1]))
-        onnx.constant("rows", np.array([-1, self._model.hidden]))
+        onnx.constant("rows", np.array([-1, self._model.queries]))
         onnx.node("Reshape", [ids, one_list], f"{base}/Reshape", ["token_rows"])
         dims = onnx.node("Shape", [ids], f"{base}/Shape")
         shape = ["by_sequence"]  # [batch, sequence, -1]
@@ -128,10 +128,7 @@ class DecoderGraph:
             scale=model.head_dim**-0.5,
             do_rotary=1,
         )
-        columns, rows = model.num_heads * model.head_dim, "rows"
-        if columns != model.hidden:
-            rows = self._onnx.constant("head_rows", np.array([-1, columns]))
-        mixed = self._reshape(mixed, rows, base)
+        mixed = self._reshape(mixed, "rows", base)
         output = f"blk.{layer}.attn_output.weight"
         return self._kit.linear(f"{base}/o_proj", mixed, [output])
 

@@ -12,6 +12,7 @@ nothing of ONNX.
 from __future__ import annotations
 
 import math
+import mmap
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,7 +91,7 @@ class GgufModel:
     def __init__(self, path: Path) -> None:
         reader = _open(path)
         self.path = path
-        self._fields = reader.fields
+        self._fields, self._mapped = reader.fields, reader.data.base
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
         self._require("split.count", (None, 0, 1))
         self._require("general.architecture", (*ARCHITECTURES,))
@@ -106,6 +107,7 @@ class GgufModel:
             self._require_whole("embedding_length", self.hidden, self.num_heads)
         share = self.hidden // self.num_heads
         self.head_dim = self._count("attention.key_length", share)
+        self.queries = self.num_heads * self.head_dim  # numbers, for each token
         for key in ("attention.value_length", "rope.dimension_count"):
             self._require(self._key(key), (None, self.head_dim))
         self.tokens = self.texts("tokenizer.ggml.tokens")
@@ -186,6 +188,8 @@ class GgufModel:
 
     def _rows(self, name: str) -> Shaped[np.ndarray, "rows ..."]:
         """The stored bytes or numbers, rows in the order of the original model."""
+        if hasattr(mmap, "MADV_DONTNEED"):  # what was read before may leave the memory
+            self._mapped.madvise(mmap.MADV_DONTNEED)
         rows, (part, *_) = self._tensors[name].data, name.split(".")[-2:]
         if self.architecture != "llama" or part not in ("attn_q", "attn_k"):
             return rows
@@ -253,7 +257,7 @@ class GgufModel:
     def _shape(self, name: str) -> tuple[int, ...]:
         """Return the shape that a tensor must have, (rows, columns) or (columns,)."""
         layer, _, part = name.rpartition(".")[0].rpartition(".")
-        hidden, queries = self.hidden, self.num_heads * self.head_dim
+        hidden, queries = self.hidden, self.queries
         if part in ("token_embd", "output"):
             return (self.vocab, hidden)
         if part in ("ffn_gate", "ffn_up", "ffn_down"):

@@ -39,24 +39,28 @@ class Splitting(NamedTuple):
     pattern: str = ""  # of a word; "" for that of GPT-2
     single_digits: bool = False
     takes_whole_words: bool = False  # those in the vocabulary are not merged at all
+    composes_accents: bool = False  # é is one character, however it was typed (NFC)
     adds_bos: bool = False  # where the file does not say
 
 
+_QWEN2 = Splitting(
+    ("qwen2",),
+    "Qwen2Tokenizer",
+    _TAILS + _WORDS.format("") + _SPACES,
+    composes_accents=True,
+)
 SPLITTINGS = (
     Splitting(("smollm", "starcoder", "refact"), "GPT2Tokenizer", single_digits=True),
-    Splitting(("gpt-2", "default"), "GPT2Tokenizer"),
+    Splitting(("gpt-2",), "GPT2Tokenizer"),
     Splitting(
-        ("llama-bpe", "llama3", "llama-v3", "falcon3"),
+        ("llama-bpe", "llama3", "llama-v3"),
         "PreTrainedTokenizerFast",
         _TAILS + _WORDS.format("{1,3}") + _SPACES,
         takes_whole_words=True,
         adds_bos=True,
     ),
-    Splitting(
-        ("qwen2", "deepseek-r1-qwen"),
-        "Qwen2Tokenizer",
-        _TAILS + _WORDS.format("") + _SPACES,
-    ),
+    _QWEN2,
+    _QWEN2._replace(names=("deepseek-r1-qwen",), composes_accents=False),
     Splitting(
         ("tekken",),
         "PreTrainedTokenizerFast",
@@ -154,6 +158,8 @@ def _byte_level(model: GgufModel, splitting: Splitting) -> Tokenizer:
     steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=by_gpt2))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
     tokenizer.decoder = decoders.ByteLevel()
+    if splitting.composes_accents:
+        tokenizer.normalizer = normalizers.NFC()
     return tokenizer
 
 

@@ -50,7 +50,7 @@ class Float32Kit:
 
     @classmethod
     def num_bytes(cls, model: GgufModel) -> int:
-        """How many bytes the matrices of a model will take."""
+        """About how many bytes the weights of a model will take."""
         shares = {one: cls._bytes_per_weight(model.kind(one)) for one in model.matrices}
         return int(sum(model.num_weights(one) * shares[one] for one in shares))
 
@@ -112,7 +112,7 @@ class Int4Kit(Float32Kit):
         columns = [offsets, onnx.constant("last_axis", np.array([-1]))]
         offset = onnx.node("Unsqueeze", columns, f"{base}/Unsqueeze")
         exact = onnx.node("Add", [blocked, offset], f"{base}/Add")
-        return onnx.node("Reshape", [exact, "rows"], f"{name}/Reshape")
+        return onnx.node("Reshape", [exact, self._rows()], f"{name}/Reshape")
 
     def linear(self, name: str, vectors: str, tensors: Sequence[str]) -> str:
         """Multiply by all matrices of one type at once, by those of another apart."""
@@ -145,9 +145,12 @@ class Int4Kit(Float32Kit):
         if not written.offsets:
             self._product(HEAD, vectors, written, ["logits"])
             return
-        rows = onnx.node("Reshape", [vectors, "rows"], f"{HEAD}/rows/Reshape")
+        rows = onnx.node("Reshape", [vectors, self._rows()], f"{HEAD}/rows/Reshape")
         logits = [self._multiply(HEAD, rows, written), "by_sequence"]
         onnx.node("Reshape", logits, f"{HEAD}/Reshape", ["logits"])
+
+    def _rows(self) -> str:
+        return self._onnx.constant("vectors", np.array([-1, self._model.hidden]))
 
     def _block_type(self, tensor: str) -> BlockType | None:
         return BLOCK_TYPES.get(self._model.kind(tensor))
