@@ -41,12 +41,16 @@ class Tiny:
     own_head: bool = False  # has the head weights of its own?
     fields: Mapping[str, Any] = field(default_factory=dict)  # metadata besides
     rope_factors: Sequence[float] = ()
+    tokens: Sequence[str] = ()  # instead of the usual ones
     extra: Mapping[str, int] = field(default_factory=dict)  # vectors besides
 
     def dims(self) -> dict[str, tuple[int, ...]]:
         """All tensors with their shapes, rows first."""
         hidden, queries = self.hidden, HEADS * self.head_dim
-        keys, ends = KV_HEADS * self.head_dim, (len(vocabulary()), self.hidden)
+        keys, ends = (
+            KV_HEADS * self.head_dim,
+            (len(self.tokens or vocabulary()), self.hidden),
+        )
         dims: dict[str, tuple[int, ...]] = {"token_embd.weight": ends}
         extra = {
             "qwen2": {

@@ -145,7 +145,7 @@ def _add_models(add: AddCommand) -> None:
     option = _add(add_action, "convert", commands.convert_model, text)
     option("file", type=Path, metavar="FILE.gguf", help="a decoder, and its tokenizer")
     text = "where to (default: among the models, named after the file)"
-    option("folder", nargs="?", type=Path, metavar="FOLDER", help=text)
+    option("folder", nargs="?", type=Path, default=None, metavar="FOLDER", help=text)
     text = "the codes of the file, or plain numbers (default: int4)"
     option("--variant", choices=["int4", "float32"], default="int4", help=text)
     text = "Compare the files of models with their recorded hashes."

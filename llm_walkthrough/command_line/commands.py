@@ -131,7 +131,7 @@ def convert_model(options: Namespace) -> int:
     from llm_walkthrough.conversion.convert import convert
 
     file, variant = options.file, options.variant
-    folder = getattr(options, "folder", models_folder() / f"{file.stem}-{variant}")
+    folder = options.folder or models_folder() / f"{file.stem}-{variant}"
     with terminal.progress() as show:
         tell = partial(show, f"converting {file.name} to {variant}")
         convert(file, folder, variant=variant, progress=tell)

@@ -91,7 +91,8 @@ class GgufModel:
     def __init__(self, path: Path) -> None:
         reader = _open(path)
         self.path = path
-        self._fields, self._mapped = reader.fields, reader.data.base
+        self._fields = reader.fields
+        self._mapped: Any = reader.data.base
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
         self._require("split.count", (None, 0, 1))
         self._require("general.architecture", (*ARCHITECTURES,))

@@ -14,7 +14,8 @@ SHAPE = (32, 512)
 
 
 def stored(kind: str) -> np.ndarray:
-    return random_rows(kind, SHAPE, np.random.default_rng(3), 0.1)
+    rows: np.ndarray = random_rows(kind, SHAPE, np.random.default_rng(3), 0.1)
+    return rows
 
 
 def unpacked(kind: str, matrix: Blocks) -> np.ndarray:
@@ -26,7 +27,7 @@ def unpacked(kind: str, matrix: Blocks) -> np.ndarray:
     weights = (signed - BLOCK_TYPES[kind].zero) * matrix.scales[..., None]
     if matrix.minimums is not None:
         weights = weights + matrix.minimums[..., None]
-    return weights.reshape(SHAPE)
+    return np.asarray(weights).reshape(SHAPE)
 
 
 @pytest.mark.parametrize("kind", BLOCK_TYPES)

@@ -64,7 +64,8 @@ class Written:
     def matrix(self, name: str) -> np.ndarray:
         """All in float32, with one rounding, that of the sum."""
         if f"{name}/codes" not in self._found:
-            return self._found[f"{name}/weight"]
+            weight: np.ndarray = self._found[f"{name}/weight"]
+            return weight
         given = {a.name: a.i for a in self._nodes[f"{name}/MatMul"].attribute}
         codes, scales = self._found[f"{name}/codes"], self._found[f"{name}/scales"]
         zeros = self._found.get(f"{name}/zeros")
@@ -75,7 +76,7 @@ class Written:
         codes = codes.reshape(*scales.shape, -1).astype(np.float32)
         weights = (codes - np.float32(zero)) * scales[..., None]
         offsets = self._found.get(f"{name}/block_offsets", np.zeros((1, 1), np.float32))
-        return (weights + offsets[..., None]).reshape(len(codes), -1)
+        return np.asarray(weights + offsets[..., None]).reshape(len(codes), -1)
 
     def has_zeros(self, name: str) -> bool:
         return f"{name}/zeros" in self._found
@@ -118,13 +119,14 @@ def looked_up(folder: Path, tokens: np.ndarray) -> np.ndarray:
     first = next(node for node in graph.node if node.name.endswith("/LayerNorm"))
     used = [n for n in graph.node if "/embed_tokens/" in n.name or "/arr" in n.name]
     rows = onnx.helper.make_tensor_value_info(first.input[0], 1, None)
-    for field, kept in (("node", used), ("input", graph.input[:1]), ("output", [rows])):
-        kept = [*kept]
+    for field, kept in (("node", used), ("output", [rows]), ("input", graph.input[:1])):
+        copies = [*kept]
         graph.ClearField(field)
-        getattr(graph, field).extend(kept)
+        getattr(graph, field).extend(copies)
     session = onnxruntime.InferenceSession(model.SerializeToString())
     (found,) = session.run(None, {"input_ids": tokens})
-    return found.reshape(tokens.size, -1)
+    looked_up: np.ndarray = found.reshape(tokens.size, -1)
+    return looked_up
 
 
 @pytest.mark.parametrize("kind", BLOCK_TYPES)
@@ -174,10 +176,10 @@ def test_a_block_whose_offset_would_be_rounded_keeps_its_minimum(
     def uneven(weights: np.ndarray, given: Kind) -> np.ndarray:
         if given != Kind[kind]:
             return gguf.quantize(weights, given)
-        rows = random_rows(kind, weights.shape, np.random.default_rng(6), 0.1)
+        rows = random_rows(kind, weights.shape, np.random.default_rng(6), 3)
         _, block_bytes = gguf.GGML_QUANT_SIZES[given]
         place = 82 if kind == "Q2_K" else 2
-        small = np.array([0.00037], "<f2").view(np.uint8)
+        small = np.array([2**-24], "<f2").view(np.uint8)
         rows.reshape(-1, block_bytes)[::2, place : place + 2] = small
         return rows
 
@@ -192,5 +194,3 @@ def test_a_block_whose_offset_would_be_rounded_keeps_its_minimum(
     every = np.arange(len(tiny_gguf.vocabulary()))[None]
     rows = looked_up(folder, every)
     np.testing.assert_array_equal(rows, in_file(path, "token_embd"))
-    logits = OneRun(folder).logits(TOKENS)[0]
-    np.testing.assert_allclose(logits, NumpyModel(path).logits(TOKENS[0]), rtol=0.2)
