@@ -49,9 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     text = (
         "speed: speed and memory against onnxruntime-genai and plainer loops; "
         "panel: how soon after a press the step panel is painted; answers: how much "
-        "sense everyday questions get, by the settings of sampling (default: speed)"
+        "sense everyday questions get, by the settings of sampling; gguf: converted "
+        "GGUF files against llama.cpp (default: speed)"
     )
-    subjects = ("speed", "panel", "answers")
+    subjects = ("speed", "panel", "answers", "gguf")
     parser.add_argument(
         "subject", nargs="?", default="speed", choices=subjects, help=text
     )

@@ -52,25 +52,15 @@ ARCHITECTURES = {
     "qwen2": ("attn_q.bias", "attn_k.bias", "attn_v.bias"),
     "qwen3": ("attn_q_norm.weight", "attn_k_norm.weight"),
 }
-# what the metadata may say, if anything: all else would need other nodes
-ONLY = {
-    "expert_count": (0,),
-    "attention.sliding_window": (0,),
-    "attention.causal": (True,),
-    "attention.clamp_kqv": (0.0,),
-    "attention.max_alibi_bias": (0.0,),
-    "attn_logit_softcapping": (0.0,),
-    "final_logit_softcapping": (0.0,),
-    "embedding_scale": (1.0,),
-    "residual_scale": (1.0,),
-    "logit_scale": (1.0,),
-    "attention.scale": (0.0,),
-    "rope.scale_linear": (1.0,),
-    "rope.scaling.type": ("none", "linear", "yarn"),
-    "rope.scaling.attn_factor": (1.0,),
-    "rope.scaling.yarn_attn_factor": (1.0,),
-    "rope.scaling.yarn_ext_factor": (1.0,),
-    "rope.scaling.yarn_log_multiplier": (0.0,),
+SCALINGS = ("none", "linear", "yarn")  # of the rotary embedding
+# what the metadata may say, if anything, under these keys: other nodes would be needed
+NEUTRAL = {
+    0: "expert_count attention.sliding_window attention.scale attention.clamp_kqv "
+    "attention.max_alibi_bias attn_logit_softcapping final_logit_softcapping "
+    "rope.scaling.yarn_log_multiplier",
+    1: "attention.causal embedding_scale residual_scale logit_scale rope.scale_linear "
+    "rope.scaling.attn_factor rope.scaling.yarn_attn_factor "
+    "rope.scaling.yarn_ext_factor",
 }
 # what the gguf library raises, depending on where a damaged file breaks off
 UNREADABLE = (
@@ -97,8 +87,10 @@ class GgufModel:
         self._require("split.count", (None, 0, 1))
         self._require("general.architecture", (*ARCHITECTURES,))
         self.architecture = str(self.field("general.architecture"))
-        for key, values in ONLY.items():
-            self._require(self._key(key), (None, *values))
+        self._require(self._key("rope.scaling.type"), (None, *SCALINGS))
+        for value, keys in NEUTRAL.items():
+            for key in keys.split():
+                self._require(self._key(key), (None, value))
         self.num_layers = self._count("block_count")
         self.hidden = self._count("embedding_length")
         self.num_heads = self._count("attention.head_count")
@@ -108,6 +100,7 @@ class GgufModel:
             self._require_whole("embedding_length", self.hidden, self.num_heads)
         share = self.hidden // self.num_heads
         self.head_dim = self._count("attention.key_length", share)
+        self._require_whole("attention.key_length", self.head_dim, 2)
         self.queries = self.num_heads * self.head_dim  # numbers, for each token
         for key in ("attention.value_length", "rope.dimension_count"):
             self._require(self._key(key), (None, self.head_dim))
