@@ -49,11 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     text = (
         "speed: speed and memory against onnxruntime-genai and plainer loops; "
         "panel: how soon after a press the step panel is painted; answers: how much "
-        "sense everyday questions get, by the settings of sampling; provider: an "
-        "execution provider against the CPU; shape: a folder as large as Mistral-7B, "
-        "written and deleted (default: speed)"
+        "sense everyday questions get, by the settings of sampling; gguf: converted "
+        "GGUF files against llama.cpp; provider: an execution provider against the "
+        "CPU; shape: a folder as large as Mistral-7B, written and deleted (default: "
+        "speed)"
     )
-    subjects = ("speed", "panel", "answers", "provider", "shape")
+    subjects = ("speed", "panel", "answers", "gguf", "provider", "shape")
     parser.add_argument(
         "subject", nargs="?", default="speed", choices=subjects, help=text
     )

@@ -146,6 +146,13 @@ def _add_models(add: AddCommand) -> None:
     option("names", nargs="*", default=[], metavar="NAME", help=text)
     text = "branch, tag or commit of a repository on the hub (default: the newest)"
     option("--revision", metavar="REVISION", help=text)
+    text = "Convert a GGUF file into a model folder."
+    option = _add(add_action, "convert", commands.convert_model, text)
+    option("file", type=Path, metavar="FILE.gguf", help="a decoder, and its tokenizer")
+    text = "where to (default: among the models, named after the file)"
+    option("folder", nargs="?", type=Path, default=None, metavar="FOLDER", help=text)
+    text = "the codes of the file, or plain numbers (default: int4)"
+    option("--variant", choices=["int4", "float32"], default="int4", help=text)
     text = "Compare the files of models with their recorded hashes."
     option = _add(add_action, "check", commands.check_models, text)
     text = "which ones (default: all that are there)"

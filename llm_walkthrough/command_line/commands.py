@@ -13,6 +13,7 @@ import os
 import sys
 from argparse import Namespace
 from dataclasses import asdict
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +132,20 @@ def fetch_models(options: Namespace) -> int:
             terminal.note("stopped; what came so far is kept for the same command")
             raise
         _write(str(folder))
+    return OK
+
+
+def convert_model(options: Namespace) -> int:
+    """Convert a GGUF file, and write the folder; errors as `convert.convert`."""
+    from llm_walkthrough.catalogue import models_folder
+    from llm_walkthrough.conversion.convert import convert
+
+    file, variant = options.file, options.variant
+    folder = options.folder or models_folder() / f"{file.stem}-{variant}"
+    with terminal.progress() as show:
+        tell = partial(show, f"converting {file.name} to {variant}")
+        convert(file, folder, variant=variant, progress=tell)
+    _write(str(folder))
     return OK
 
 

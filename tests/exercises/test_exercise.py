@@ -22,7 +22,7 @@ from tiny_graph import GROUPED, write_model
 from tiny_tokenizer import CHATML, byte_level, write_folder
 
 from llm_walkthrough import exercises
-from llm_walkthrough.conversion.gguf_model import Q4Matrix
+from llm_walkthrough.conversion.block_types import read_blocks
 from llm_walkthrough.exercises import (
     decode_loop,
     environment,
@@ -461,7 +461,8 @@ def test_the_codes_lie_as_the_package_packs_them() -> None:
     numbers = np.array([0.5, 3.25], "<f2").view(np.uint8)
     codes = np.arange(32, dtype=np.uint8) % 16
     block = np.concatenate([numbers, codes[:16] | codes[16:] << 4])
-    matrix = Q4Matrix.from_blocks(block.reshape(1, 1, 20))
+    matrix = read_blocks("Q4_1", block.reshape(1, 20))
+    assert matrix.minimums is not None
     np.testing.assert_array_equal(graph.check_unpack.right(matrix.codes[0, 0]), codes)
     offset = matrix.minimums + 8 * matrix.scales
     weights = graph.check_dequantise.right(codes, matrix.scales[0, 0], offset[0, 0])
