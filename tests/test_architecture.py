@@ -24,7 +24,7 @@ ROWS = (
     {"sampling", "kv_cache", "graph", "tokenizer", "grammar"},
     {"constraints", "machine"},
     {"structured_output", "branch"},
-    {"model", "stepper"},
+    {"model", "stepper", "mending"},
     {"views", "exercises", "plots", "overview"},
     {"panel"},
     {"widgets"},

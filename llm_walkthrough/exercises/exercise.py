@@ -58,12 +58,14 @@ class Texts:
         hints: the texts of the hints by their names.
         case: what stands before every hint, such as the sizes of the case; or a list
             with one such text for each case.
+        fault: what is wrong with the answer that is handed out, if there is one.
     """
 
     task: str
     praise: str
     hints: Mapping[str, str]
     case: str | Sequence[str] = ""
+    fault: str = ""
 
 
 def texts_beside(module: str) -> dict[str, Texts]:
