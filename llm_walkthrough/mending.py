@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +19,7 @@ from llm_walkthrough.tokenizer import TextStream, Tokenizer
 
 Part = Callable[..., Any]
 SMALL = 0.05
-"""Logits that move by less are rounding: float32 adds up in another order."""
+"""Logits that move by less are rounding."""
 
 
 def _past(ports: Sequence[Any], length: int) -> dict[str, np.ndarray]:
@@ -104,7 +104,7 @@ class Decoded:
     def num_right(self, right: Decoded) -> int:
         """Return how many tokens come before the first that differs."""
         pairs = zip(self.tokens, right.tokens, strict=False)
-        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return [*(mine == its for mine, its in pairs), False].index(False)
 
     def effect(self, right: Decoded) -> str:
         """Say how far the logits moved, what differs first, and what a reader sees."""
@@ -120,6 +120,5 @@ class Decoded:
             told += f"; {made} tokens are made instead of {len(right.tokens)}"
         if abs(self.claimed - made) > SMALL:
             told += f"; {self.claimed:.0f} tokens are counted, and {made} were made"
-        words = " ".join(self.text.split())
-        seen = "the same text" if self.text == right.text else f"“{words}”"
-        return f"{told}. A reader sees {seen}."
+        is_same, words = self.text == right.text, " ".join(self.text.split())
+        return f"{told}. A reader sees {'the same text' if is_same else f'“{words}”'}."

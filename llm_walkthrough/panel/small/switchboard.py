@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +15,7 @@ from llm_walkthrough.exercises.mend_it import TEXTS
 from llm_walkthrough.mending import WRONG, Decoded, parts
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.acting import Acting, Moment
-from llm_walkthrough.views import Code, Passage, Table
+from llm_walkthrough.views import Passage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,24 +77,20 @@ def _hint(now: Switched) -> str:
 
 
 def _switch(name: str, now: Switched) -> str:
-    is_on = name in now.faults
+    named = {"type": "button", "data_action": "switch", "data_value": f'"{name}"'}
     return frame.element(
         "button",
-        f'<span aria-hidden="true">{"☑" if is_on else "☐"} </span>{TEXTS[name].fault}',
-        type="button",
-        class_="lw-button",
-        data_action="switch",
-        data_value=f'"{name}"',
-        aria_pressed=is_on,
+        TEXTS[name].fault,
+        class_="lw-button lw-switch",  # its style writes the sign before the words
+        aria_pressed=name in now.faults,
+        **named,
     )
 
 
 def _run(name: str, run: Decoded, now: Switched) -> str:
     same = now.mine.num_right(now.right)
-    chips = [
-        frame.still_chip(piece, "lw-prompt" if n < same else "lw-held")
-        for n, piece in enumerate(run.pieces)
-    ]
+    styles = ["lw-prompt"] * same + ["lw-held"] * (len(run.pieces) - same)
+    chips = map(frame.still_chip, run.pieces, styles)
     text = frame.text_box(frame.StreamedText(run.text), f"{name}: text")
     return (
         f"<div><section><h4>{name}</h4>{text}"
@@ -112,24 +107,24 @@ def _strip(now: Switched) -> str:
         f'<i class="{style}" style="height:{100 * move / most:.1f}%"></i>'
         for style, move in zip(styles, moves, strict=True)
     )
-    words = ", ".join(f"{move:.1f}" for move in moves)
     return (
         f'<section class="lw-moves"><h4>How far a logit moved, at most {most:.1f}</h4>'
-        f'<div role="img" aria-label="For each token: {words}">{bars}</div></section>'
+        f'<div role="img" aria-label="For each token: {_listed(now)}">{bars}</div>'
+        '<p class="lw-soft">Hollow: after the first token that differs, in another '
+        "context.</p></section>"
     )
 
 
 # --- the picture without a kernel --------------------------------------------------
 def twin(now: Switched, _vocabulary: object) -> tuple[str, str]:
-    """Return both texts, and the tokens with their moves, as HTML and in words."""
-    moves = [f"{move:.1f}" for move in now.mine.moves(now.right)]
-    runs = zip_longest(now.right.pieces, now.mine.pieces, moves, fillvalue="")
-    rows = [
-        (number, Code(right), Code(mine), move)
-        for number, (right, mine, move) in enumerate(runs, start=1)
-    ]
-    columns = ("token", "right", "with the faults", "a logit moved by")
+    """Return both texts, and what the faults have done, as HTML and in words."""
     faults = ", ".join(TEXTS[name].fault for name in WRONG if name in now.faults)
     return frame.picture(
-        Passage(_hint(now), f"Faults: {faults or 'none'}"), Table(columns, rows)
+        Passage(now.right.text, "Right"),
+        Passage(now.mine.text, f"Faults: {faults or 'none'}"),
+        Passage(_hint(now), f"How far a logit moved: {_listed(now)}"),
     )
+
+
+def _listed(now: Switched) -> str:
+    return ", ".join(f"{move:.1f}" for move in now.mine.moves(now.right))
