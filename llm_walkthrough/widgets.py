@@ -8,7 +8,7 @@ kernel shows one too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,16 @@ import numpy as np
 import traitlets
 
 from llm_walkthrough.arrays import Logits, TokenIds
+from llm_walkthrough.mending import Decoded
 from llm_walkthrough.panel.board import Board
 from llm_walkthrough.panel.frame import SCRIPT, STYLE, export
-from llm_walkthrough.panel.small import feeding, race, reshaping, spelling
+from llm_walkthrough.panel.small import (
+    feeding,
+    race,
+    reshaping,
+    spelling,
+    switchboard,
+)
 from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.saved_run import written
 from llm_walkthrough.panel.step.walk import Desk, Walk
@@ -274,3 +281,19 @@ class FeedPanel(_SteppedPanel):
     def feed(self) -> dict[str, np.ndarray]:
         """The dictionary of the run that is shown, by the names of the graph."""
         return self._feeding.feed()
+
+
+class Switchboard(Panel):
+    """Switch faults of a decode loop on, and see what becomes of its run.
+
+    Args:
+        loop: given all parts of a decode loop, returns what comes of it.
+        faults: the parts that are wrong at first.
+
+    Raises:
+        InputError: there is no such part.
+    """
+
+    def __init__(self, loop: Callable[..., Decoded], *faults: str) -> None:
+        board = switchboard.Switching(loop, faults)
+        super().__init__(Board(board, switchboard.page, switchboard.twin, None))

@@ -25,7 +25,7 @@ ROWS = (
     {"sampling", "kv_cache", "graph", "tokenizer", "grammar"},
     {"constraints", "machine", "surgery"},
     {"structured_output", "branch"},
-    {"model", "stepper"},
+    {"model", "stepper", "mending"},
     {"inside"},
     {"views", "exercises", "plots", "overview"},
     {"panel"},

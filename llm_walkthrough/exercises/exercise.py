@@ -69,6 +69,7 @@ class Texts:
     # what stands before every hint, such as the sizes of the case; or one such text for
     # each case
     case: str | Sequence[str] = ""
+    fault: str = ""  # of the answer that is handed out, if it has one
 
 
 def texts_beside(module: str) -> dict[str, Texts]:

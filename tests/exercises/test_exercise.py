@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from IPython.core.compilerop import CachingCompiler
+from mended_loop import names_of
 from tiny_folder import write_tiny_folder
 from tiny_graph import GROUPED, write_model
 from tiny_tokenizer import CHATML, byte_level, write_folder
@@ -29,6 +30,7 @@ from llm_walkthrough.exercises import (
     graph,
     kv_cache,
     long_context,
+    mend_it,
     prefill,
     sampling,
     structured_output,
@@ -266,6 +268,21 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "is_not_normalised": lambda right, *_: right * 2,
         "otherwise": lambda right, *_: right[::-1],
     },
+    mend_it.check_encode: {"otherwise": lambda right, *_: right[1:]},
+    mend_it.check_past: {
+        "otherwise": lambda right, *_: {
+            n: a.repeat(2, 1)[:, ::2] for n, a in right.items()
+        }
+    },
+    mend_it.check_mask: {"otherwise": lambda right, *_: right * (right.cumsum() > 1)},
+    mend_it.check_positions: {"otherwise": lambda right, *_: right * 2},
+    mend_it.check_carry: {"otherwise": with_both(lambda array: array / 2)},
+    mend_it.check_cut: {"otherwise": lambda right, *_: right / 2},
+    mend_it.check_penalise: {"otherwise": lambda right, *_: right - 1},
+    mend_it.check_reshape: {"otherwise": lambda right, *_: np.minimum(right, 0)},
+    mend_it.check_is_end: {"otherwise": lambda *_: True},
+    mend_it.check_stream: {"otherwise": lambda right, *_: [*right, "!"]},
+    mend_it.check_speed: {"otherwise": lambda right, *_: 3 * right},
 }
 
 
@@ -296,7 +313,15 @@ CHECKS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(params=[*CHECKS.values()], ids=[*CHECKS])
+TRIED = [
+    pytest.param(
+        check, id=name, marks=pytest.mark.model if "mend_it" in name else ()
+    )  # in a loop on the real model
+    for name, check in CHECKS.items()
+]
+
+
+@pytest.fixture(params=TRIED)
 def check(request: pytest.FixtureRequest) -> Any:  # noqa: ANN401 - of either class
     return request.param
 
@@ -305,7 +330,13 @@ def check(request: pytest.FixtureRequest) -> Any:  # noqa: ANN401 - of either cl
 def exercise(check: Exercise | ExerciseOn, worlds: dict[str, object]) -> Exercise:
     if isinstance(check, Exercise):
         return check
-    return check.make(worlds[next(iter(inspect.signature(check.make).parameters))])
+    (wanted,) = inspect.signature(check.make).parameters
+    return check.make(loop_on_the_model if wanted == "loop" else worlds[wanted])
+
+
+def loop_on_the_model(part: object) -> Any:  # noqa: ANN401 - as the notebook has it
+    names = names_of("float32")
+    return names["decode"](part, names["other"])
 
 
 def answer_like(exercise: Exercise, change: Callable[..., object]) -> object:
