@@ -8,33 +8,29 @@ agrees with what is read here.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
 from llm_walkthrough.exports.end_tokens import EndToken, read_end_tokens
-from llm_walkthrough.exports.limits import Limits, read_limits
+from llm_walkthrough.exports.fitness import check_ports
+from llm_walkthrough.exports.limits import Limits, can_share_buffers, read_limits
 from llm_walkthrough.exports.which_file import find_onnx_file
 from llm_walkthrough.model_files.model_config import (
     MOST_TOKENS,
     ModelConfig,
     read_model_config,
 )
-from llm_walkthrough.model_files.onnx_file import all_nodes, load_structure
+from llm_walkthrough.model_files.onnx_file import load_structure
 from llm_walkthrough.model_files.ports import (
     Port,
     cache_ports,
-    check_ports,
     read_ports,
 )
-
-if TYPE_CHECKING:
-    import onnx
 
 _KEYS = {  # what the configurations call the sizes that a graph may leave open
     "kv_heads": "num_key_value_heads num_attention_heads n_head n_heads",
@@ -117,7 +113,7 @@ def read_graph(path: Path, *, file: str | None = None) -> Graph:
     """
     path = Path(path)
     config = read_model_config(path)
-    onnx_file = find_onnx_file(path, config.text("filename"), file)
+    onnx_file = find_onnx_file(path, config.entry("filename"), file)
     graph = load_structure(onnx_file).graph
     weights = {tensor.name for tensor in graph.initializer}  # old files list them twice
     fed = [port for port in graph.input if port.name not in weights]
@@ -140,7 +136,7 @@ def read_graph(path: Path, *, file: str | None = None) -> Graph:
         outputs=outputs,
         limits=read_limits(graph, config, longest, logits),
         ends=read_end_tokens(path, config, sizes["vocab"]),
-        can_share_buffers=_can_share_buffers(graph, past, present),
+        can_share_buffers=can_share_buffers(graph, past, present),
         **sizes,
     )
 
@@ -163,25 +159,3 @@ def _size(fact: str, axis: int | str, config: ModelConfig, file: Path) -> int:
         wanted = f"wanted at most {MOST_TOKENS:,}; {FETCH_AGAIN}"
         raise InputError(f"{file} has logits for {size:,} tokens, {wanted}")
     return size
-
-
-def _can_share_buffers(
-    graph: onnx.GraphProto, past: tuple[Port, ...], present: tuple[Port, ...]
-) -> bool:
-    """Tell whether GroupQueryAttention alone reads every past and writes its present.
-
-    Any other reader would find a past as long as the whole buffer.
-    """
-    nodes = all_nodes(graph)
-    pairs = {
-        pair
-        for node in nodes
-        if node.op_type == "GroupQueryAttention"
-        # inputs 3 and 4: past key and value; outputs 1 and 2: present key and value
-        for pair in zip(node.input[3:5], node.output[1:3], strict=False)
-    }
-    readers = Counter(name for node in nodes for name in node.input)
-    return all(
-        (before.name, after.name) in pairs and readers[before.name] == 1
-        for before, after in zip(past, present, strict=True)
-    )

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import mmap
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -174,12 +175,8 @@ class Model:
     ) -> tuple[np.ndarray, _OwnedCache]:
         names = [self._logits.name, *(port.name for port in self.graph.present)]
         feed = self.feed(unseen, cache)
-        try:
+        with _told(self.graph, "run"):
             logits, *present = self.session.run(names, feed)
-        except Exception as error:  # see _refused
-            if not _is_onnxruntimes(error):
-                raise
-            raise _refused(self.graph, "run", error) from error
         past = (port.name for port in self.graph.past)
         longer = replace(cache, held=dict(zip(past, present, strict=True)))
         total = cache.length + len(unseen)
@@ -199,12 +196,8 @@ class Model:
         logits = np.empty((1, rows, self.graph.vocab), self._logits.dtype)
         small = self._small_feed(unseen, cache.length)
         longer = cache.extended(len(unseen))  # first, should the run be interrupted
-        try:
+        with _told(self.graph, "run"):
             buffer.run(small, self._logits.name, logits)
-        except Exception as error:  # see _refused
-            if not _is_onnxruntimes(error):
-                raise
-            raise _refused(self.graph, "run", error) from error
         return logits, longer
 
     def _is_seen_ahead(self) -> bool:
@@ -344,34 +337,32 @@ def open_session(
         weights = str(graph.path.parent.absolute())  # a relative one is refused
         key = "session.model_external_initializers_file_folder_path"
         options.add_session_config_entry(key, weights)
-    try:
+    with _told(graph, "open"):
         return ort.InferenceSession(
             altered or graph.path,
             options,
             providers=["CPUExecutionProvider"],
             enable_fallback=0,  # it would print, and try the same once more
         )
-    except Exception as error:  # see _refused
-        raise _refused(graph, "open", error) from error
 
 
-def _refused(graph: Graph, doing: str, error: Exception) -> InputError:
-    """Make one sentence of what onnxruntime raised.
+@contextmanager
+def _told(graph: Graph, doing: str) -> Iterator[None]:
+    """Make one sentence of what onnxruntime raises, and of nothing else.
 
     It has fifteen exceptions with no base of their own, and messages of several lines.
     """
-    reason = " ".join(str(error).split())
-    return InputError(
-        f"onnxruntime {ort.__version__} cannot {doing} {graph.path} ({reason}); "
-        f"{FETCH_AGAIN}"
-    )
-
-
-def _is_onnxruntimes(error: Exception) -> bool:
-    """Tell its own errors from those of a signal handler that ran meanwhile."""
-    frames = traceback.walk_tb(error.__traceback__)
-    innermost = [frame.f_globals.get("__name__", "") for frame, _ in frames][-1]
-    return str(innermost).startswith("onnxruntime")
+    try:
+        yield
+    except Exception as error:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        if not frames[-1].f_globals.get("__name__", "").startswith("onnxruntime"):
+            raise  # it is from a signal handler that ran meanwhile
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"onnxruntime {ort.__version__} cannot {doing} {graph.path} ({reason}); "
+            f"see that its configuration is of the same model, or {FETCH_AGAIN}"
+        ) from error
 
 
 def _fed(port: Port, unseen: TokenIds, past: int) -> np.ndarray:

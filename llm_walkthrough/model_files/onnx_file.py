@@ -15,7 +15,7 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
 from llm_walkthrough.guards.operators import faults
-from llm_walkthrough.guards.small_file import is_file, require_fetched
+from llm_walkthrough.guards.small_file import is_file, way_out
 
 
 def load_structure(file: Path) -> onnx.ModelProto:
@@ -27,7 +27,6 @@ def load_structure(file: Path) -> onnx.ModelProto:
         InputError: the file is damaged, an operator is told what nothing can have, or a
             data file is missing or cut short.
     """
-    require_fetched(file)
     try:
         # mapped, not read: else weights inside it would be in memory twice
         with (
@@ -38,11 +37,12 @@ def load_structure(file: Path) -> onnx.ModelProto:
             proto: onnx.ModelProto = onnx.ModelProto.FromString(view)
     except (DecodeError, OSError, ValueError) as error:  # ValueError: an empty file
         raise InputError(
-            f"{file} is not a readable ONNX graph ({error}); {FETCH_AGAIN}"
+            f"{file} is not a readable ONNX graph ({error}); {way_out(file)}"
         ) from error
     if not proto.graph.node:  # random bytes may parse as a graph of nothing
         raise InputError(
-            f"{file} holds no ONNX nodes ({file.stat().st_size:,} bytes); {FETCH_AGAIN}"
+            f"{file} holds no ONNX nodes ({file.stat().st_size:,} bytes); "
+            f"{way_out(file)}"
         )
     for fault in faults(all_nodes(proto.graph)):
         raise InputError(f"{file} has a damaged operator: {fault}; {FETCH_AGAIN}")
@@ -73,11 +73,10 @@ def require_whole(file: Path, graph: onnx.GraphProto) -> None:
             raise InputError(
                 f"{weights} with the weights of {file.name} is missing; {FETCH_AGAIN}"
             )
-        require_fetched(weights)
         if weights.stat().st_size < size:
             raise InputError(
                 f"{weights} is cut short: {weights.stat().st_size:,} of at least "
-                f"{size:,} bytes; {FETCH_AGAIN}"
+                f"{size:,} bytes; {way_out(weights)}"
             )
 
 
