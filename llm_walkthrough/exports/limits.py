@@ -128,10 +128,11 @@ def _lost_window(
     is_used = config.entry("use_sliding_window") is not False
     if not (window and is_used and "sliding_attention" in kinds):
         return MOST
-    known = {_number(node, "local_window_size") for node in nodes}
-    if not any(node.op_type in _FUSED for node in nodes):
-        known = {*numbers.values()}
-    return MOST if window in known else window
+    if any(node.op_type in _FUSED for node in nodes):
+        is_known = any(_number(node, "local_window_size") > 0 for node in nodes)
+    else:
+        is_known = window in numbers.values()
+    return MOST if is_known else window
 
 
 def _number(node: onnx.NodeProto, name: str) -> int:
