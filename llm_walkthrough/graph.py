@@ -26,11 +26,7 @@ from llm_walkthrough.model_files.model_config import (
     read_model_config,
 )
 from llm_walkthrough.model_files.onnx_file import load_structure
-from llm_walkthrough.model_files.ports import (
-    Port,
-    cache_ports,
-    read_ports,
-)
+from llm_walkthrough.model_files.ports import Port, cache_ports, read_ports
 
 _KEYS = {  # what the configurations call the sizes that a graph may leave open
     "kv_heads": "num_key_value_heads num_attention_heads n_head n_heads",
