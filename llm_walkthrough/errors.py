@@ -7,10 +7,7 @@ was wanted and the way out, in one sentence; the command line prints it as it is
 import re
 
 FETCH_AGAIN = "fetch or convert the model again"
-"""The way out where a file of a model is damaged that nobody writes by hand."""
-
-MEND = f"mend it, or {FETCH_AGAIN}"
-"""The way out for a file that may be somebody's own."""
+"""The way out where a file of a model is damaged."""
 
 # Control characters but tab and newline, and those that reorder the text beside them.
 _ORDERS = re.compile(

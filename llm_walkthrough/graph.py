@@ -8,7 +8,6 @@ agrees with what is read here.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,20 +17,16 @@ import numpy as np
 
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
 from llm_walkthrough.exports.end_tokens import EndToken, read_end_tokens
-from llm_walkthrough.exports.limits import Limits, read_limits
+from llm_walkthrough.exports.fitness import check_ports
+from llm_walkthrough.exports.limits import Limits, can_share_buffers, read_limits
 from llm_walkthrough.exports.which_file import find_onnx_file
 from llm_walkthrough.model_files.model_config import (
     MOST_TOKENS,
     ModelConfig,
     read_model_config,
 )
-from llm_walkthrough.model_files.onnx_file import all_nodes, load_structure
-from llm_walkthrough.model_files.ports import (
-    Port,
-    cache_ports,
-    check_ports,
-    read_ports,
-)
+from llm_walkthrough.model_files.onnx_file import load_structure
+from llm_walkthrough.model_files.ports import Port, cache_ports, read_ports
 
 if TYPE_CHECKING:
     import onnx
@@ -117,7 +112,7 @@ def read_graph(path: Path, *, file: str | None = None) -> Graph:
     """
     path = Path(path)
     config = read_model_config(path)
-    onnx_file = find_onnx_file(path, config.text("filename"), file)
+    onnx_file = find_onnx_file(path, config.entry("filename"), file)
     return graph_of(load_structure(onnx_file).graph, onnx_file, config)
 
 
@@ -144,7 +139,7 @@ def graph_of(graph: onnx.GraphProto, onnx_file: Path, config: ModelConfig) -> Gr
         outputs=outputs,
         limits=read_limits(graph, config, longest, logits),
         ends=read_end_tokens(onnx_file, config, sizes["vocab"]),
-        can_share_buffers=_can_share_buffers(graph, past, present),
+        can_share_buffers=can_share_buffers(graph, past, present),
         **sizes,
     )
 
@@ -167,25 +162,3 @@ def _size(fact: str, axis: int | str, config: ModelConfig, file: Path) -> int:
         wanted = f"wanted at most {MOST_TOKENS:,}; {FETCH_AGAIN}"
         raise InputError(f"{file} has logits for {size:,} tokens, {wanted}")
     return size
-
-
-def _can_share_buffers(
-    graph: onnx.GraphProto, past: tuple[Port, ...], present: tuple[Port, ...]
-) -> bool:
-    """Tell whether GroupQueryAttention alone reads every past and writes its present.
-
-    Any other reader would find a past as long as the whole buffer.
-    """
-    nodes = all_nodes(graph)
-    pairs = {
-        pair
-        for node in nodes
-        if node.op_type == "GroupQueryAttention"
-        # inputs 3 and 4: past key and value; outputs 1 and 2: present key and value
-        for pair in zip(node.input[3:5], node.output[1:3], strict=False)
-    }
-    readers = Counter(name for node in nodes for name in node.input)
-    return all(
-        (before.name, after.name) in pairs and readers[before.name] == 1
-        for before, after in zip(past, present, strict=True)
-    )

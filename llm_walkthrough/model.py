@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import mmap
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,7 +36,9 @@ _ONE_BY_ONE = (
     "a token sees the ones after it in the same run, so each is fed in a run of its "
     "own and a long prompt takes its time"
 )
-_ROUNDING = 0.01  # of the largest number; a token that is seen moves far more
+# of the largest number: where int8 activations of a run share a scale, a later token
+# moves the ones before it by 0.02 or so, and one that is seen by 0.4 and more
+_ROUNDING = 0.1
 
 
 class Model:
@@ -141,9 +144,9 @@ class Model:
         size = 1 if self.sees_ahead else len(tokens)
         parts: list[LogitsRows] = []
         for start in range(0, len(tokens), size):
+            logits, cache = self._run(tokens[start : start + size], cache)
             # [1, sequence, vocab]: the batch is one text
-            (rows,), cache = self._run(tokens[start : start + size], cache)
-            parts.append(rows.astype(np.float32, copy=False))
+            parts.append(logits[0].astype(np.float32, copy=False))
             self._require_sound(parts[-1], size)
         return parts[0] if len(parts) == 1 else np.concatenate(parts), cache
 
@@ -174,12 +177,8 @@ class Model:
     ) -> tuple[np.ndarray, _OwnedCache]:
         names = [self._logits.name, *(port.name for port in self.graph.present)]
         feed = self.feed(unseen, cache)
-        try:
+        with _told(self.graph, "run"):
             logits, *present = self.session.run(names, feed)
-        except Exception as error:  # see _refused
-            if not _is_onnxruntimes(error):
-                raise
-            raise _refused(self.graph, "run", error) from error
         past = (port.name for port in self.graph.past)
         longer = replace(cache, held=dict(zip(past, present, strict=True)))
         total = cache.length + len(unseen)
@@ -199,12 +198,8 @@ class Model:
         logits = np.empty((1, rows, self.graph.vocab), self._logits.dtype)
         small = self._small_feed(unseen, cache.length)
         longer = cache.extended(len(unseen))  # first, should the run be interrupted
-        try:
+        with _told(self.graph, "run"):
             buffer.run(small, self._logits.name, logits)
-        except Exception as error:  # see _refused
-            if not _is_onnxruntimes(error):
-                raise
-            raise _refused(self.graph, "run", error) from error
         return logits, longer
 
     def _is_seen_ahead(self) -> bool:
@@ -213,16 +208,17 @@ class Model:
         It is told by what the last layer keeps of the first of two tokens, which every
         graph returns; what a layer below has mixed in is in there.
         """
-        first, second = np.array([0]), self.vocab - 1
-        past = self._run(first, _OwnedCache(self._zeros(0), 3, self))[1]
-        kept = [
-            self._run(np.array([0, token]), past)[1].rows(1).arrays
-            for token in (second // 2, second)
-        ]
-        name = self.graph.past[-1].name
-        one, other = (arrays[name][:, :, 0].astype(np.float32) for arrays in kept)
-        # int8 activations share a scale: there a later token moves earlier ones a bit
-        return bool(np.abs(one - other).max() > _ROUNDING * np.abs(one).max())
+        # not the very first ids: a token for padding may be all zeros
+        first, *others = (self.vocab * part // 5 for part in (2, 3, 4))
+        past = self._run(np.array([first]), _OwnedCache(self._zeros(0), 3, self))[1]
+        one, other = (
+            self._run(np.array([first, token]), past)[1].rows(1).arrays
+            for token in others
+        )
+        name = self.graph.past[-1].name  # [1, kv_heads, row, head_dim]
+        kept = one[name][:, :, 0].astype(np.float32)
+        moved = np.abs(kept - other[name][:, :, 0]).max()
+        return bool(moved > _ROUNDING * np.abs(kept).max())
 
     def _zeros(self, length: int) -> dict[str, KeyOrValue]:
         shape = (1, self.graph.kv_heads, length, self.graph.head_dim)  # one text
@@ -349,34 +345,32 @@ def open_session(
         weights = str(graph.path.parent.absolute())  # a relative one is refused
         key = "session.model_external_initializers_file_folder_path"
         options.add_session_config_entry(key, weights)
-    try:
+    with _told(graph, "open"):
         return ort.InferenceSession(
             altered or graph.path,
             options,
             providers=providers,
             enable_fallback=0,  # it would print, and try the same once more
         )
-    except Exception as error:  # see _refused
-        raise _refused(graph, "open", error) from error
 
 
-def _refused(graph: Graph, doing: str, error: Exception) -> InputError:
-    """Make one sentence of what onnxruntime raised.
+@contextmanager
+def _told(graph: Graph, doing: str) -> Iterator[None]:
+    """Make one sentence of what onnxruntime raises, and of nothing else.
 
     It has fifteen exceptions with no base of their own, and messages of several lines.
     """
-    reason = " ".join(str(error).split())
-    return InputError(
-        f"onnxruntime {ort.__version__} cannot {doing} {graph.path} ({reason}); "
-        f"{FETCH_AGAIN}"
-    )
-
-
-def _is_onnxruntimes(error: Exception) -> bool:
-    """Tell its own errors from those of a signal handler that ran meanwhile."""
-    frames = traceback.walk_tb(error.__traceback__)
-    innermost = [frame.f_globals.get("__name__", "") for frame, _ in frames][-1]
-    return str(innermost).startswith("onnxruntime")
+    try:
+        yield
+    except Exception as error:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        if not frames[-1].f_globals.get("__name__", "").startswith("onnxruntime"):
+            raise  # it is from a signal handler that ran meanwhile
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"onnxruntime {ort.__version__} cannot {doing} {graph.path} ({reason}); "
+            f"see that its configuration is of the same model, or {FETCH_AGAIN}"
+        ) from error
 
 
 def _fed(port: Port, unseen: TokenIds, past: int) -> np.ndarray:

@@ -104,7 +104,7 @@ def inspect(path: str | Path, file: str | None = None) -> Card:
     said = card.attempt(lambda: read_model_config(path))
     config = said or ModelConfig({})
     tokenizer = card.attempt(lambda: open_tokenizer(folder))
-    named = config.text("filename")
+    named = config.entry("filename")
     onnx_file = card.attempt(lambda: find_onnx_file(path, named, file))
     proto = card.attempt(lambda: read_structure(onnx_file)) if onnx_file else None
     graph = None
@@ -168,8 +168,8 @@ def _compare(
             card.notes.append("no file names an end token, so answers run to the limit")
     for (what, keys), size in zip(_SIZES.items(), sizes, strict=True):
         vocab = tokenizer.vocab if tokenizer and keys == "vocab_size" else None
-        told = size, config.number(*keys.split()), vocab
-        card.says += [(what, *told)] if any(told) else []
+        row = size, config.number(*keys.split()), vocab
+        card.says += [(what, *row)] if any(row) else []
     if tokenizer and not tokenizer.template:
         card.notes.append("it has no chat template, so that `ask` needs --raw")
 
@@ -248,7 +248,7 @@ def memory_warning(path: Path, file: str | None = None) -> str:
     Raises:
         InputError: it takes more than the machine has, or there is no model.
     """
-    onnx_file = find_onnx_file(path, read_model_config(path).text("filename"), file)
+    onnx_file = find_onnx_file(path, read_model_config(path).entry("filename"), file)
     files = [f for f in onnx_file.parent.iterdir() if f.name.startswith(onnx_file.name)]
     packed = PACKED * sum(one.stat().st_size for one in files)
     return _warning(onnx_file.parent.name, packed, packed)

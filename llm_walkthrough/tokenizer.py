@@ -18,8 +18,8 @@ import numpy as np
 import tokenizers
 
 from llm_walkthrough.arrays import TokenIds
-from llm_walkthrough.errors import MEND, InputError
-from llm_walkthrough.guards.small_file import is_file, read_text
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.small_file import is_file, read_text, way_out
 from llm_walkthrough.model_files.chat_template import (
     ChatTemplate,
     Message,
@@ -58,7 +58,8 @@ def open_tokenizer(folder: Path) -> Tokenizer:
         raise
     except BaseException as error:  # the library panics, which is no Exception
         raise InputError(
-            f"{file} is not a tokenizer that can be read here ({error}); {MEND}"
+            f"{file} is not a tokenizer that can be read here ({error}); "
+            f"{way_out(file)}"
         ) from error
     # a file may ask to cut or fill every text to a length, as used in training
     library.no_truncation()

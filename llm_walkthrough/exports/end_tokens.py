@@ -7,9 +7,8 @@ only the tokenizer's file names the end of a turn. Whichever comes ends the answ
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import is_file, read_json
@@ -22,8 +21,7 @@ from llm_walkthrough.model_files.model_config import (
 )
 
 
-@dataclass(frozen=True)
-class EndToken:
+class EndToken(NamedTuple):
     """An id that ends an answer, and the files that say so."""
 
     token: int

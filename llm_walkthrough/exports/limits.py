@@ -7,11 +7,12 @@ before it. Knows nothing of sessions; what only a run can prove, `model` proves.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llm_walkthrough.model_files.model_config import ModelConfig, is_whole
+from llm_walkthrough.model_files.model_config import MOST, ModelConfig, is_whole
 from llm_walkthrough.model_files.onnx_file import all_nodes
 
 if TYPE_CHECKING:
@@ -25,43 +26,45 @@ _INTEGERS = (6, 7)  # ONNX's numbers for int32 and int64
 
 @dataclass(frozen=True)
 class Limits:
-    """What can be relied on.
+    """What can be relied on."""
 
-    Attributes:
-        context_length: the most tokens that come out right.
-        least_capacity: rows that a shared buffer must have, 0 for any number; above 0
-            the cache can be nothing but a shared buffer.
-        notes: a sentence for each thing that does not work, and why.
-    """
-
-    context_length: int
+    context_length: int  # the most tokens that come out right
+    # rows that a shared buffer must have; above 0, the cache can be nothing else
     least_capacity: int = 0
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # a sentence for each thing that does not work
 
 
 def read_limits(
     graph: onnx.GraphProto, config: ModelConfig, longest: int, logits: Port
 ) -> Limits:
     """Find the limits of a graph whose configuration has a context of `longest`."""
-    nodes, notes = all_nodes(graph), []
-    ends = {"rotary factors": _switch(nodes, graph, config)}
-    ends["window"] = _lost_window(nodes, graph, config)
-    for what, end in ends.items():
-        if end is not None and end < longest:
-            notes.append(f"the context ends at {end:,} of {longest:,} {_WHY[what]}")
-    least = max((_number(node, _WINDOW) for node in nodes if _slides(node)), default=0)
+    nodes = all_nodes(graph)
+    numbers = dict(_whole_numbers(graph, nodes))
+    ends = {
+        "the model turns later keys by other factors (LongRoPE), and those in the "
+        "cache would be wrong": _switch(nodes, numbers, config),
+        "the model looks back no further (sliding_window), but this graph does": (
+            _lost_window(nodes, numbers, config)
+        ),
+    }
+    notes = [
+        f"the context ends at {end:,} of {longest:,} tokens: {why}"
+        for why, end in ends.items()
+        if end < longest
+    ]
+    sliding = [node for node in nodes if _number(node, "sliding_window_cache")]
+    least = max((_number(node, "local_window_size") for node in sliding), default=0)
     if least:
         notes.append(
-            f"the cache is a shared buffer of at least {least:,} tokens, since layers "
-            "with a window would else drop tokens that an undo needs"
+            f"the cache is one buffer for {least:,} tokens or more: in a smaller one, "
+            "layers with a window drop what an undo needs"
         )
     if logits.shape[1:2] == (1,):  # [batch, sequence, vocab]
         notes.append(
-            "it returns logits for the last token of a run only, so what needs a row "
-            "for each token of the prompt does not work"
+            "a run returns logits for its last token only, so nothing works that looks "
+            "at those of every token in the prompt"
         )
-    capped = min([longest, *(end for end in ends.values() if end is not None)])
-    return Limits(capped, least, tuple(notes))
+    return Limits(min(longest, *ends.values()), least, tuple(notes))
 
 
 def disagreements(config: ModelConfig, seen: Mapping[str, int]) -> Iterator[str]:
@@ -80,81 +83,86 @@ def disagreements(config: ModelConfig, seen: Mapping[str, int]) -> Iterator[str]
             )
 
 
-_WINDOW = "local_window_size"
-_WHY = {
-    "rotary factors": (
-        "tokens: beyond it the model turns keys by other factors (LongRoPE), and those "
-        "in the cache would be wrong without a word"
-    ),
-    "window": (
-        "tokens: the model looks back no further (sliding_window), but this graph does"
-    ),
-}
+def can_share_buffers(
+    graph: onnx.GraphProto, past: tuple[Port, ...], present: tuple[Port, ...]
+) -> bool:
+    """Tell whether GroupQueryAttention alone reads every past and writes its present.
+
+    Any other reader would find a past as long as the whole buffer.
+    """
+    nodes = all_nodes(graph)
+    pairs = {
+        pair
+        for node in nodes
+        if node.op_type == "GroupQueryAttention"
+        # inputs 3 and 4: past key and value; outputs 1 and 2: present key and value
+        for pair in zip(node.input[3:5], node.output[1:3], strict=False)
+    }
+    readers = Counter(name for node in nodes for name in node.input)
+    return all(
+        (before.name, after.name) in pairs and readers[before.name] == 1
+        for before, after in zip(past, present, strict=True)
+    )
 
 
 def _switch(
-    nodes: list[onnx.NodeProto], graph: onnx.GraphProto, config: ModelConfig
-) -> int | None:
+    nodes: list[onnx.NodeProto], numbers: dict[str, int], config: ModelConfig
+) -> int:
     """Return for how many tokens the short factors of LongRoPE hold, if it has any.
 
-    The model builder's graphs ask whether there are more, and choose the tables of
-    sines by an `If`, or shift the largest position; others keep the short ones.
+    The model builder's graphs ask whether there are more, and choose tables of sines by
+    an `If`, or shift the largest position; other exporters keep the short factors.
     """
     scaling = config.table("rope_scaling") or config.table("rope_parameters")
-    if {"longrope", "su"} & {scaling.get("type"), scaling.get("rope_type")}:
-        said = config.number("original_max_position_embeddings")
-        inner = scaling.get("original_max_position_embeddings")
-        if said or is_whole(inner):
-            return said or inner
-    constants = dict(_constants(nodes, graph))
-    chosen = {node.input[0] for node in nodes if node.op_type == "If"}
-    largest = {node.output[0] for node in nodes if node.op_type == "ReduceMax"}
+    if any(scaling.get(key) in ("longrope", "su") for key in ("type", "rope_type")):
+        inner = scaling.get(key := "original_max_position_embeddings")
+        if length := config.number(key) or (is_whole(inner) and inner):
+            return length
+    chosen = {name for n in nodes if n.op_type == "If" for name in n.input}
+    largest = {name for n in nodes if n.op_type == "ReduceMax" for name in n.output}
     asked = [
-        constants[node.input[1]]
+        numbers.get(name, 0)
         for node in nodes
         if node.op_type in {"Greater", "GreaterOrEqual"}
-        and len(node.input) > 1
-        and node.input[1] in constants
-        and (node.output[0] in chosen or node.input[0] in largest)
+        and (chosen.intersection(node.output) or largest.intersection(node.input))
+        for name in node.input
     ]
-    return min((count for count in asked if count > 1), default=None)
+    return min((length for length in asked if length > 1), default=MOST)
 
 
 def _lost_window(
-    nodes: list[onnx.NodeProto], graph: onnx.GraphProto, config: ModelConfig
-) -> int | None:
+    nodes: list[onnx.NodeProto], numbers: dict[str, int], config: ModelConfig
+) -> int:
     """Return the window that the configuration has, if the graph knows nothing of it.
 
     A fused operator has it as an attribute; where attention is made of plain operators
     it is a number that the mask is compared with.
     """
     inner = config.table("sliding_window").get("window_size")  # of genai_config.json
-    window = config.number("sliding_window") or (inner if is_whole(inner) else None)
-    kinds = config.entry("layer_types")
-    if config.entry("use_sliding_window") is False:
-        return None
-    if isinstance(kinds, list) and "sliding_attention" not in kinds:
-        return None
+    window = config.number("sliding_window") or (is_whole(inner) and inner)
+    kinds = str(config.entry("layer_types") or "sliding_attention")
+    is_used = config.entry("use_sliding_window") is not False
+    if not (window and is_used and "sliding_attention" in kinds):
+        return MOST
     if any(node.op_type in _FUSED for node in nodes):
-        known = {_number(node, _WINDOW) for node in nodes} - {0, -1}
-        return None if known else window
-    return None if window in {n for _, n in _constants(nodes, graph)} else window
-
-
-def _slides(node: onnx.NodeProto) -> bool:
-    return _number(node, "sliding_window_cache") == 1
+        is_known = any(_number(node, "local_window_size") > 0 for node in nodes)
+    else:
+        is_known = window in numbers.values()
+    return MOST if is_known else window
 
 
 def _number(node: onnx.NodeProto, name: str) -> int:
     return next((int(a.i) for a in node.attribute if a.name == name), 0)
 
 
-def _constants(
-    nodes: list[onnx.NodeProto], graph: onnx.GraphProto
+def _whole_numbers(
+    graph: onnx.GraphProto, nodes: list[onnx.NodeProto]
 ) -> Iterator[tuple[str, int]]:
-    """Yield the name and value of each whole number in the graph."""
-    made = [(n.output[0], a.t) for n in nodes for a in n.attribute if a.HasField("t")]
-    for name, tensor in [*((t.name, t) for t in graph.initializer), *made]:
+    """Yield the name and value of each single whole number in the graph."""
+    named = [(tensor.name, tensor) for tensor in graph.initializer]
+    for node in (node for node in nodes if node.output):
+        named += [(node.output[0], a.t) for a in node.attribute if a.HasField("t")]
+    for name, tensor in named:
         if tensor.data_type in _INTEGERS and list(tensor.dims) in ([], [1]):
             listed = [*tensor.int64_data, *tensor.int32_data]
             raw = int.from_bytes(tensor.raw_data, "little", signed=True)

@@ -16,9 +16,7 @@ PRECISIONS = ("", "_q4", "_quantized", "_int8", "_uint8", "_fp16", "_q4f16", "_b
 """The precisions in which the hub names a file, what suits a processor first."""
 
 
-def find_onnx_file(
-    path: Path, named: str | None = None, file: str | None = None
-) -> Path:
+def find_onnx_file(path: Path, named: object = None, file: str | None = None) -> Path:
     """Return the `.onnx` file that `path` is or holds.
 
     In a folder, or in the folder `onnx` inside it, that is the `file` which is asked
@@ -36,7 +34,7 @@ def find_onnx_file(
             f"there is no model folder {path}; see `llm-walkthrough models list`"
         )
     usual = [f"{stem}{kind}.onnx" for kind in PRECISIONS for stem in STEMS]
-    wanted = [file] if file else [*filter(None, [named]), *usual]
+    wanted = [file] if file else [str(named or "model.onnx"), *usual]
     for name in wanted:
         for place in (path / name, path / "onnx" / name):
             if is_file(place):

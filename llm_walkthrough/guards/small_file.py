@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from llm_walkthrough.errors import MEND, InputError
+from llm_walkthrough.errors import FETCH_AGAIN, InputError
 
 _POINTER = b"version https://git-lfs"
 MOST_BYTES = 256_000_000  # the largest tokenizers take some 40 MB
@@ -31,18 +32,16 @@ def is_there(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110 - as said above
 
 
-def require_fetched(file: Path) -> None:
-    """Make sure that Git LFS has put a file's content in the place of its pointer.
-
-    Raises:
-        InputError: it has not.
-    """
-    with file.open("rb") as stream:
+def way_out(file: Path) -> str:
+    """Say what helps where a file is not what it should be."""
+    with suppress(OSError, ValueError), file.open("rb") as stream:
         if stream.read(len(_POINTER)) == _POINTER:
-            raise InputError(
-                f"{file} is a Git LFS pointer, not the file itself; run `git lfs pull` "
-                "in its folder, or fetch the file by another way"
-            )
+            return "it is a Git LFS pointer: run `git lfs pull` in its folder"
+    return (
+        FETCH_AGAIN
+        if file.suffix in {".onnx", ".data"}
+        else f"mend it, or {FETCH_AGAIN}"
+    )
 
 
 def from_home(path: str | Path) -> Path:
@@ -60,14 +59,11 @@ def read_text(file: Path) -> str:
     if is_file(file):
         try:
             if (size := file.stat().st_size) <= MOST_BYTES:
-                require_fetched(file)
                 return file.read_text(encoding="utf-8")
             why = f"{size:,} bytes are more than such a file has"
-        except InputError:
-            raise
         except (OSError, ValueError) as error:
             why = error
-    raise InputError(f"{file} cannot be read ({why}); {MEND}")
+    raise InputError(f"{file} cannot be read ({why}); {way_out(file)}")
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -80,9 +76,12 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:  # too many "[" recurse
-        raise InputError(f"{file} is not valid JSON ({error}); {MEND}") from error
+        raise InputError(
+            f"{file} is not valid JSON ({error}); {way_out(file)}"
+        ) from error
     if not isinstance(config, dict):
         raise InputError(
-            f"{file} should hold a JSON object, not a {type(config).__name__}; {MEND}"
+            f"{file} should hold a JSON object, not a {type(config).__name__}; "
+            f"{way_out(file)}"
         )
     return config

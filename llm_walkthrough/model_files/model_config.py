@@ -51,11 +51,6 @@ class ModelConfig:
         found = (said.get(key) for said in self.settings.values())
         return next((one for one in found if one is not None), None)
 
-    def text(self, key: str) -> str | None:
-        """Return the text that stands under this key."""
-        value = self.entry(key)
-        return value if value and isinstance(value, str) else None
-
     def table(self, key: str) -> dict[str, Any]:
         """Return the object that stands under this key, {} where there is none."""
         value = self.entry(key)

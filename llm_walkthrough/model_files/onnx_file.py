@@ -16,7 +16,7 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
 from llm_walkthrough.guards.operators import faults
-from llm_walkthrough.guards.small_file import is_file, require_fetched
+from llm_walkthrough.guards.small_file import is_file, way_out
 
 
 def load_structure(file: Path) -> onnx.ModelProto:
@@ -36,7 +36,6 @@ def read_structure(file: Path) -> onnx.ModelProto:
         InputError: the file or a name in it is damaged, or an operator is told what
             nothing can have.
     """
-    require_fetched(file)
     try:
         # mapped, not read: else weights inside it would be in memory twice
         with (
@@ -47,11 +46,12 @@ def read_structure(file: Path) -> onnx.ModelProto:
             proto: onnx.ModelProto = onnx.ModelProto.FromString(view)
     except (DecodeError, OSError, ValueError) as error:  # ValueError: an empty file
         raise InputError(
-            f"{file} is not a readable ONNX graph ({error}); {FETCH_AGAIN}"
+            f"{file} is not a readable ONNX graph ({error}); {way_out(file)}"
         ) from error
     if not proto.graph.node:  # random bytes may parse as a graph of nothing
         raise InputError(
-            f"{file} holds no ONNX nodes ({file.stat().st_size:,} bytes); {FETCH_AGAIN}"
+            f"{file} holds no ONNX nodes ({file.stat().st_size:,} bytes); "
+            f"{way_out(file)}"
         )
     for fault in faults(all_nodes(proto.graph)):
         raise InputError(f"{file} has a damaged operator: {fault}; {FETCH_AGAIN}")
@@ -80,10 +80,9 @@ def weight_faults(file: Path, graph: onnx.GraphProto) -> Iterator[str]:
         elif not is_file(weights):
             yield f"{weights} with the weights of {file.name} is missing; {FETCH_AGAIN}"
         elif weights.stat().st_size < size:
-            require_fetched(weights)
             yield (
                 f"{weights} is cut short: {weights.stat().st_size:,} of at least "
-                f"{size:,} bytes; {FETCH_AGAIN}"
+                f"{size:,} bytes; {way_out(weights)}"
             )
 
 

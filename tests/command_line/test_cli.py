@@ -52,6 +52,7 @@ REFUSED: list[tuple[list[str], str]] = [
     ),
     ([*HELLO, "--raw", "--system", "x"], "no place for --system"),
     ([*HELLO, "--model", "nix"], "no model nix"),
+    ([*HELLO, "--file", "nix.onnx"], "should hold nix.onnx, found model.onnx; name"),
 ]
 
 

@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from tiny_folder import write_tiny_folder
+from tiny_folder import END_TOKENS, write_tiny_folder
+from tokenizers import processors
 
 from benchmarks.lab import Lab, started_lab
 from llm_walkthrough import answer, catalogue, environment
@@ -30,7 +31,7 @@ from llm_walkthrough.command_line import cli, commands
 from llm_walkthrough.conversion.record import write_record
 from llm_walkthrough.machine.judgements import Row, Severity
 from llm_walkthrough.sampling import Sampling
-from llm_walkthrough.tokenizer import TextStream
+from llm_walkthrough.tokenizer import TextStream, open_tokenizer
 
 Ask = Callable[..., dict[str, Any]]
 Capture = pytest.CaptureFixture[str]
@@ -156,6 +157,21 @@ def test_question_is_put_into_the_chat_template_and_raw_text_is_not(ask: Ask) ->
     assert "".join(raw["tokens"]) == "Hello"
     text = "".join(chat["tokens"])
     assert text.index("Be␣brief.") < text.index("Hello") < text.index("assistant")
+
+
+def test_raw_text_begins_with_the_token_that_tokenizer_json_puts_there(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    folder = write_tiny_folder(tmp_path)
+    library = open_tokenizer(folder).library
+    library.post_processor = processors.TemplateProcessing(
+        single="<|end|> $A", special_tokens=[("<|end|>", END_TOKENS[1])]
+    )
+    library.save(str(folder / "tokenizer.json"))
+    words = ["ask", "Hello", "--raw", "--json", "--model", str(folder)]
+    assert cli.main([*words, "--max-new-tokens", "2"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["prompt"]["tokens"] == ["<|end|>", *"Hello"]
 
 
 def test_words_without_quotes_are_one_question(ask: Ask) -> None:

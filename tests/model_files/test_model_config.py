@@ -31,7 +31,7 @@ def test_numbers_nested_in_genai_config_are_found(tmp_path: Path) -> None:
     config = read_model_config(tmp_path)
     assert config.number("context_length") == 96
     assert config.number("head_size") == 16
-    assert config.text("filename") == "decoder.onnx"
+    assert config.entry("filename") == "decoder.onnx"
 
 
 def test_genai_config_is_believed_before_config(tmp_path: Path) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import pytest
 from tiny_graph import Layout, build, write_model
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.model_files.onnx_file import all_nodes, load_structure
 
-if TYPE_CHECKING:
-    import onnx
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
 
 
 def test_the_structure_is_read_without_the_weights(tmp_path: Path) -> None:
@@ -79,3 +78,26 @@ def test_nodes_inside_the_branches_of_an_if_are_seen() -> None:
     outer = {node.op_type for node in graph.node}
     assert "Slice" not in outer
     assert "Slice" in {node.op_type for node in all_nodes(graph)}
+
+
+@pytest.mark.parametrize("place", ["../model.onnx.data", "/tmp/model.onnx.data"])  # noqa: S108 - only a name
+def test_weights_outside_the_folder_are_not_looked_for(
+    tmp_path: Path, place: str
+) -> None:
+    file = write_model(tmp_path, Layout(external_weights=True)) / "model.onnx"
+    proto = onnx.load(file, load_external_data=False)
+    for tensor in proto.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = place
+    file.write_bytes(proto.SerializeToString())
+    with pytest.raises(InputError, match="has weights outside its folder, in "):
+        load_structure(file)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data"])
+def test_a_git_lfs_pointer_says_that_it_is_one(tmp_path: Path, name: str) -> None:
+    folder = write_model(tmp_path, Layout(external_weights=True))
+    (folder / name).write_text(POINTER)
+    with pytest.raises(InputError, match=rf"{name} .* pointer: run `git lfs pull`"):
+        load_structure(folder / "model.onnx")
