@@ -259,6 +259,8 @@ def _loaded(options: Namespace, text: str) -> tuple[Model, Tokenizer, TokenIds]:
 
     path = find(getattr(options, "model", None))
     model, tokenizer = answering.load(path, **_given(options, "threads", "file"))
+    for limit in model.notes:
+        terminal.note(f"{model.graph.path.name}: {limit}")
     if options.raw:
         return model, tokenizer, tokenizer.encode_raw(text)
     text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))
