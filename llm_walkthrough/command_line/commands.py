@@ -310,6 +310,8 @@ def _loaded(options: Namespace, text: str) -> tuple[Model, Tokenizer, TokenIds]:
     model, tokenizer = answering.load(path, **opening)
     if "provider" in options:
         terminal.note(f"nodes of the graph: {placement(model.session)}")
+    for limit in model.notes:
+        terminal.note(f"{model.graph.path.name}: {limit}")
     if options.raw:
         return model, tokenizer, tokenizer.encode_raw(text)
     text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llm_walkthrough.model_files.model_config import MOST, ModelConfig, is_whole
+from llm_walkthrough.model_files.model_config import MOST, ModelConfig
 from llm_walkthrough.model_files.onnx_file import all_nodes
 
 if TYPE_CHECKING:
@@ -115,8 +115,8 @@ def _switch(
     """
     scaling = config.table("rope_scaling") or config.table("rope_parameters")
     if any(scaling.get(key) in ("longrope", "su") for key in ("type", "rope_type")):
-        inner = scaling.get(key := "original_max_position_embeddings")
-        if length := config.number(key) or (is_whole(inner) and inner):
+        said = ModelConfig({**config.settings, "inside": scaling})
+        if length := said.number("original_max_position_embeddings"):
             return length
     chosen = {name for n in nodes if n.op_type == "If" for name in n.input}
     largest = {name for n in nodes if n.op_type == "ReduceMax" for name in n.output}
@@ -138,8 +138,9 @@ def _lost_window(
     A fused operator has it as an attribute; where attention is made of plain operators
     it is a number that the mask is compared with.
     """
-    inner = config.table("sliding_window").get("window_size")  # of genai_config.json
-    window = config.number("sliding_window") or (is_whole(inner) and inner)
+    inside = config.table("sliding_window")  # of genai_config.json
+    said = ModelConfig({**config.settings, "inside": inside})
+    window = said.number("sliding_window", "window_size")
     kinds = str(config.entry("layer_types") or "sliding_attention")
     is_used = config.entry("use_sliding_window") is not False
     if not (window and is_used and "sliding_attention" in kinds):

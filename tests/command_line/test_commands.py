@@ -174,6 +174,17 @@ def test_raw_text_begins_with_the_token_that_tokenizer_json_puts_there(
     assert record["prompt"]["tokens"] == ["<|end|>", *"Hello"]
 
 
+def test_a_limit_of_the_export_is_told_before_the_answer(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    folder = write_tiny_folder(tmp_path)
+    (folder / "config.json").write_text('{"sliding_window": 24}')
+    words = ["ask", "Hello", "--raw", "--model", str(folder), "--max-new-tokens", "2"]
+    assert cli.main(words) == 0
+    told, _figures = capsys.readouterr().err.splitlines()
+    assert told.startswith("model.onnx: the context ends at 24 of 96 tokens: ")
+
+
 def test_words_without_quotes_are_one_question(ask: Ask) -> None:
     assert ask("Hello", "you")["prompt"] == ask("Hello you")["prompt"]
 

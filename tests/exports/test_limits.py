@@ -150,12 +150,18 @@ def test_a_window_that_the_graph_knows_is_no_limit(
 
 @pytest.mark.parametrize(
     "config",
-    [{"use_sliding_window": False}, {"layer_types": ["full_attention"] * 2}],
+    [
+        {"use_sliding_window": False},
+        {"layer_types": ["full_attention"] * 2},
+        {"sliding_window": {"window_size": -1}},
+        {"sliding_window": None},
+    ],
 )
 def test_a_window_that_is_not_used_is_no_limit(
     tmp_path: Path, config: dict[str, Any]
 ) -> None:
-    assert opened(tmp_path, PLAIN, sliding_window=WINDOW, **config).notes == ()
+    config = {"sliding_window": WINDOW, **config}
+    assert opened(tmp_path, PLAIN, **config).notes == ()
 
 
 def test_a_sliding_cache_is_a_buffer_that_holds_the_window(tmp_path: Path) -> None:
