@@ -161,7 +161,7 @@ def test_a_layer_or_head_that_is_not_there_stands_for_all(
     one = walk()
     one.act("side", TAB)
     look = looked(one)
-    every = look.weights.mean(axis=(0, 1)).tolist()
+    every = look.weights.mean(axis=(0, 1), dtype=float).tolist()
     assert look.shares(f"layer {LAYERS}", "head 99") == every
     assert look.shares(one.now.layer, one.now.head) == every
     assert len(inside.opened) == 1
