@@ -110,15 +110,13 @@ class Decoded:
         """Say how far the logits moved, what differs first, and what a reader sees."""
         same, made = self.num_right(right), len(self.tokens)
         moved = max(self.moves(right)[: same + 1])  # afterwards the contexts differ
-        told = (
-            f"Logits move by up to {moved:.1f}" if moved > SMALL else "No logit moves"
-        )
+        how = f"Logits move by up to {moved:.1f}" if moved > SMALL else "No logit moves"
         if same < min(made, len(right.tokens)):
-            told += f"; new token {same + 1} is the first to differ: "
-            told += f"“{self.pieces[same]}” instead of “{right.pieces[same]}”"
+            how += f"; new token {same + 1} is the first to differ: "
+            how += f"“{self.pieces[same]}” instead of “{right.pieces[same]}”"
         elif made != len(right.tokens):
-            told += f"; {made} tokens are made instead of {len(right.tokens)}"
+            how += f"; {made} tokens are made instead of {len(right.tokens)}"
         if abs(self.claimed - made) > SMALL:
-            told += f"; {self.claimed:.0f} tokens are counted, and {made} were made"
+            how += f"; {self.claimed:.0f} tokens are counted, and {made} were made"
         is_same, words = self.text == right.text, " ".join(self.text.split())
-        return f"{told}. A reader sees {'the same text' if is_same else f'“{words}”'}."
+        return f"{how}. A reader sees {'the same text' if is_same else f'“{words}”'}."
