@@ -7,44 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from llm_walkthrough.arrays import Logits
-from llm_walkthrough.sampling import RepetitionPenalty, Temperature, TopP, process
-from llm_walkthrough.tokenizer import TextStream, Tokenizer
+from llm_walkthrough.sampling import RepetitionPenalty, TopP
 
 Part = Callable[..., Any]
 SMALL = 0.05
 """Logits that move by less are rounding."""
+_NO_CONTEXT = np.array([], np.int64)  # top-p does not look at it
 
 
 def _past(ports: Sequence[Any], length: int) -> dict[str, np.ndarray]:
     shapes = {port.name: (1, port.shape[1], length, port.shape[3]) for port in ports}
     return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-
-
-def _divided(logits: Logits, tokens: Sequence[int], penalty: float) -> Logits:
-    divided = logits.copy()
-    divided[[*set(tokens)]] /= penalty  # which lifts a negative one towards 0
-    return divided
-
-
-def _reshaped(logits: Logits, *row: Any) -> Logits:  # noqa: ANN401 - processors
-    return process(logits, np.array([]), row)
-
-
-def _streamed(tokenizer: Tokenizer, tokens: Sequence[int]) -> list[str]:
-    stream = TextStream(tokenizer)
-    return [*map(stream.feed, tokens), stream.flush()]
-
-
-def _by_length(tokenizer: Tokenizer, tokens: Sequence[int]) -> list[str]:
-    texts = [tokenizer.decode(tokens[:n]) for n in range(len(tokens) + 1)]
-    return [longer[len(shown) :] for shown, longer in pairwise(texts)]
 
 
 RIGHT: dict[str, Part] = {
@@ -57,9 +36,9 @@ RIGHT: dict[str, Part] = {
     },
     "cut": lambda array, head, _: array[:, :, :head],
     "penalise": lambda logits, said, x: RepetitionPenalty(x)(logits, np.array(said)),
-    "reshape": lambda logits, t, p: _reshaped(logits, Temperature(t), TopP(p)),
+    "reshape": lambda logits, t, p: TopP(p)(logits / np.float32(t), _NO_CONTEXT),
     "is_end": lambda library, token: token == library.token_to_id("<|im_end|>"),
-    "stream": _streamed,
+    "stream": lambda tokenizer, tokens: [tokenizer.decode(tokens)],
     "speed": lambda made, _, seconds: made / seconds,
 }
 """What each part is given and returns, stands in notebook 10."""
@@ -73,10 +52,13 @@ WRONG: dict[str, Part] = {
         zip(past, [*outputs.values()][1:], strict=True)
     ),
     "cut": lambda a, head, tail: np.append(a[:, :, :head], a[:, :, -tail:], axis=2),
-    "penalise": _divided,
-    "reshape": lambda logits, t, p: _reshaped(logits, TopP(p), Temperature(t)),
+    "penalise": lambda x, said, by: np.where(np.isin(range(len(x)), said), x / by, x),
+    "reshape": lambda logits, t, p: TopP(p)(logits, _NO_CONTEXT) / np.float32(t),
     "is_end": lambda library, token: token == library.token_to_id("</s>"),
-    "stream": _by_length,
+    "stream": lambda own, tokens: [
+        own.decode(tokens[: n + 1])[len(own.decode(tokens[:n])) :]  # what is longer
+        for n in range(len(tokens))
+    ],
     "speed": lambda _, limit, seconds: limit / seconds,
 }
 
@@ -110,15 +92,13 @@ class Decoded:
         """Say how far the logits moved, what differs first, and what a reader sees."""
         same, made = self.num_right(right), len(self.tokens)
         moved = max(self.moves(right)[: same + 1])  # afterwards the contexts differ
-        told = (
-            f"Logits move by up to {moved:.1f}" if moved > SMALL else "No logit moves"
-        )
+        how = f"Logits move by up to {moved:.1f}" if moved > SMALL else "No logit moves"
         if same < min(made, len(right.tokens)):
-            told += f"; new token {same + 1} is the first to differ: "
-            told += f"“{self.pieces[same]}” instead of “{right.pieces[same]}”"
+            how += f"; new token {same + 1} is the first to differ: "
+            how += f"“{self.pieces[same]}” instead of “{right.pieces[same]}”"
         elif made != len(right.tokens):
-            told += f"; {made} tokens are made instead of {len(right.tokens)}"
+            how += f"; {made} tokens are made instead of {len(right.tokens)}"
         if abs(self.claimed - made) > SMALL:
-            told += f"; {self.claimed:.0f} tokens are counted, and {made} were made"
+            how += f"; {self.claimed:.0f} tokens are counted, and {made} were made"
         is_same, words = self.text == right.text, " ".join(self.text.split())
-        return f"{told}. A reader sees {'the same text' if is_same else f'“{words}”'}."
+        return f"{how}. A reader sees {'the same text' if is_same else f'“{words}”'}."

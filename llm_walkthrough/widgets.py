@@ -8,7 +8,7 @@ kernel shows one too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +17,11 @@ import numpy as np
 import traitlets
 
 from llm_walkthrough.arrays import Logits, TokenIds
-from llm_walkthrough.mending import Decoded
+from llm_walkthrough.exercises.mend_it import Loop
 from llm_walkthrough.panel.board import Board
 from llm_walkthrough.panel.frame import SCRIPT, STYLE, export
-from llm_walkthrough.panel.small import (
-    feeding,
-    race,
-    reshaping,
-    spelling,
-    switchboard,
-)
+from llm_walkthrough.panel.small import feeding, race, reshaping, spelling
+from llm_walkthrough.panel.small.switchboard import board as switchboard
 from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.saved_run import written
 from llm_walkthrough.panel.step.walk import Desk, Walk
@@ -284,16 +279,11 @@ class FeedPanel(_SteppedPanel):
 
 
 class Switchboard(Panel):
-    """Switch faults of a decode loop on, and see what becomes of its run.
-
-    Args:
-        loop: given all parts of a decode loop, returns what comes of it.
-        faults: the parts that are wrong at first.
+    """Switch `faults` of a decode loop on, and see what becomes of its run.
 
     Raises:
-        InputError: there is no such part.
+        InputError: there is no part of such a name.
     """
 
-    def __init__(self, loop: Callable[..., Decoded], *faults: str) -> None:
-        board = switchboard.Switching(loop, faults)
-        super().__init__(Board(board, switchboard.page, switchboard.twin, None))
+    def __init__(self, loop: Loop, *faults: str) -> None:
+        super().__init__(switchboard(loop, faults))

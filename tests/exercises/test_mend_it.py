@@ -140,10 +140,11 @@ def test_a_cut_in_the_middle_moves_the_logits_from_the_cut_on(variant: str) -> N
 def test_the_penalty_lifts_what_is_negative_and_leaves_the_text() -> None:
     mine, right = broken("float32", "other", "penalise"), broken("float32")
     assert (mine.text, mine.tokens) == (right.text, right.tokens)
-    moved = mine.logits[0] - right.logits[0]
-    assert moved.max() > 1  # all that moves is lifted
-    assert moved.min() == 0
-    assert right.logits[0][moved > 0].max() < 0
+    step = int(np.argmax(mine.moves(right)))
+    moved = mine.logits[step] - right.logits[step]
+    assert moved.max() > 1
+    assert moved.min() == 0  # all that moves is lifted
+    assert right.logits[step][moved > 0].max() < 0
 
 
 def test_the_late_temperature_moves_no_logit_and_draws_another_token() -> None:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 from typing import Any
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.exercises.mend_it import TEXTS
+from llm_walkthrough.exercises.mend_it import TEXTS, Loop
 from llm_walkthrough.mending import WRONG, Decoded, parts
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.acting import Acting, Moment
+from llm_walkthrough.panel.board import Board
 from llm_walkthrough.views import Passage
 
 
@@ -34,9 +34,7 @@ class Switching(Acting[Switched]):
         InputError: there is no such fault.
     """
 
-    def __init__(
-        self, loop: Callable[[SimpleNamespace], Decoded], faults: Iterable[str]
-    ) -> None:
+    def __init__(self, loop: Loop, faults: Iterable[str]) -> None:
         self._loop, right = loop, loop(parts())
         super().__init__(Switched(right=right, mine=right))
         for name in faults:
@@ -52,6 +50,11 @@ class Switching(Acting[Switched]):
         faults = now.faults ^ {name}
         mine = self._loop(parts(**{part: WRONG[part] for part in faults}))
         return replace(now, faults=faults, mine=mine)
+
+
+def board(loop: Loop, faults: Iterable[str]) -> Board:
+    """Return the panel without its library."""
+    return Board(Switching(loop, faults), page, twin, None)
 
 
 # --- the page ----------------------------------------------------------------------

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from bare_page import EMPTY
+from bare_page import BEGIN, EMPTY, PRESS
+from panel.test_accessibility import RULES
 from playwright.sync_api import Browser, Page
 from walking import HOSTILE, Reader
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.mending import RIGHT, WRONG, Decoded
-from llm_walkthrough.panel.frame import STYLE
+from llm_walkthrough.panel.frame import SCRIPT, STYLE
 from llm_walkthrough.panel.small.switchboard import Switching, page, twin
 from llm_walkthrough.widgets import Switchboard
 
@@ -65,7 +66,7 @@ def test_each_fault_has_a_switch_that_says_in_words_and_by_a_sign_where_it_stand
     pressed = [s for s in switches if s["aria-pressed"] == "true"]
     assert len(switches) == len(WRONG) == len(RIGHT) == 11
     assert [s["data-value"] for s in pressed] == ['"mask"']
-    assert all("lw-switch" in s["class"].split() for s in switches)
+    assert len(shown.styled("lw-switch")) == len(switches)
     assert "1 of 11 faults are on" in shown.text
 
 
@@ -101,26 +102,51 @@ def test_a_click_on_the_widget_runs_the_loop_with_the_fault() -> None:
 
 
 # --- in a browser -----------------------------------------------------------------
-@pytest.fixture(params=[(1300, "light"), (848, "dark"), (380, "light")], ids=str)
+class Kernel(Switchboard):
+    """A switchboard that is told of events by the test."""
+
+    def hear(self, event: dict[str, object]) -> dict[str, object]:
+        self._handle_custom_msg(event, [])
+        return {**self.board.state(), "files": []}
+
+
+WAYS = [(1300, False), (848, True), (380, False)]
+
+
+@pytest.fixture(params=WAYS, ids=str)
 def shown(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    width, theme = request.param
+    width, is_dark = request.param
+    kernel = Kernel(loop, "mask")
     tab = chromium.new_page(viewport={"width": width, "height": 900})
+    tab.expose_function("toKernel", kernel.hear)
     tab.set_content(EMPTY)
-    tab.add_style_tag(content=STYLE)
-    dark = "lw-root lw-dark" if theme == "dark" else "lw-root"
-    body = f'<main class="{dark}">{page(switched("mask").now, None)}</main>'
-    tab.evaluate("(body) => { document.body.innerHTML = body }", body)
-    if theme == "dark":
-        tab.evaluate("() => { document.body.style.background = '#111' }")
+    tab.evaluate(BEGIN, [SCRIPT, STYLE, kernel.board.state(), is_dark, False])
+    tab.wait_for_function(
+        "(dark) => document.querySelector('.lw-root').classList.contains('lw-dark')"
+        " === dark",
+        arg=is_dark,
+    )
     yield tab
     tab.close()
 
 
 @pytest.mark.browser
-def test_axe_finds_nothing_and_nothing_is_wider_than_the_panel(shown: Page) -> None:
-    from panel.test_accessibility import RULES  # noqa: PLC0415
-
+def test_switches_answer_to_mouse_and_keyboard_and_axe_finds_nothing(
+    shown: Page,
+) -> None:
+    where = shown.locator(".lw-where")
+    shown.get_by_role("button", name="text cut by its length").click(delay=PRESS)
+    where.get_by_text("2 of 11").wait_for()
+    shown.keyboard.press("Tab")
+    assert "speed from the limit" in shown.evaluate(
+        "() => document.activeElement.textContent"
+    )
+    shown.keyboard.press("Space")
+    where.get_by_text("3 of 11").wait_for()
+    assert shown.locator(".lw-switch[aria-pressed=true]").count() == 3
     found: dict[str, Any] = Axe().run(shown, options=RULES).response
     assert [rule["id"] for rule in found["violations"]] == []
     panel = shown.locator(".lw-panel")
     assert panel.evaluate("(node) => node.scrollWidth <= node.clientWidth")
+    shown.get_by_role("button", name="Reset").click(delay=PRESS)
+    where.get_by_text("0 of 11").wait_for()
