@@ -70,8 +70,9 @@ class Card:
             Table(("what it costs", ""), [*self.costs.items()]),
             Table(("what works with it", ""), [*self.works.items()]),
         )
-        faults, notes = ("\n".join(map(_item, x)) for x in (self.faults, self.notes))
-        parts: list[Table | Passage] = [Passage(faults, f"{self.path}\n{verdict}")]
+        found = "\n".join([verdict, *map(_item, self.faults)])
+        notes = "\n".join(map(_item, self.notes))
+        parts: list[Table | Passage] = [Passage(found, self.path)]
         parts += [table for table in tables if table.rows]
         return [*parts, Passage(notes, "Good to know:")] if notes else parts
 
@@ -145,11 +146,9 @@ def _look_at_gguf(card: Card, path: Path) -> None:
         card.attempt(lambda: write_tokenizer(model, Path(scratch)))
     end = model.token("tokenizer.ggml.eos_token_id")
     card.ends = [] if end is None else [(model.tokens[end], end, path.name)]
-    has_template = bool(model.field("tokenizer.chat_template"))
-    card.works = {
-        "chat template": "yes" if has_template else "no",
-        "course": "yes, after `llm-walkthrough models convert`",
-    }
+    has_template = "yes" if model.field("tokenizer.chat_template") else "no"
+    after = "after `llm-walkthrough models convert`"
+    card.works = {"chat template": has_template, "all others": after}
     cache = 2 * math.prod(cached) * np.dtype(np.float32).itemsize
     _count_costs(card, {"the file": path.stat().st_size}, cache)
 
@@ -169,7 +168,8 @@ def _compare(
             card.notes.append("no file names an end token, so answers run to the limit")
     for (what, keys), size in zip(_SIZES.items(), sizes, strict=True):
         vocab = tokenizer.vocab if tokenizer and keys == "vocab_size" else None
-        card.says.append((what, size, config.number(*keys.split()), vocab))
+        told = size, config.number(*keys.split()), vocab
+        card.says += [(what, *told)] if any(told) else []
     if tokenizer and not tokenizer.template:
         card.notes.append("it has no chat template, so that `ask` needs --raw")
 
@@ -183,23 +183,18 @@ def _try_out(
     card.works["shared buffer"] = "yes" if graph.can_share_buffers else grows
     card.works["undo"] = "yes"
     card.works["inside view"] = f"no: {inside}" if inside else "yes"
-    if tokenizer:
-        card.works["JSON"] = "yes"
-        try:
+    try:
+        if tokenizer:
             GrammarVocabulary(tokenizer, graph.vocab, graph.end_tokens)
-        except InputError as error:
-            card.works["JSON"] = f"no: {error}"
+            card.works["JSON"] = "yes"
+    except InputError as error:
+        card.works["JSON"] = f"no: {error}"
 
 
 def count_weights(graph: onnx.GraphProto, *, of_a_step: bool = False) -> dict[str, int]:
     """Count the bytes of each precision, of all weights or of those a step reads."""
-    bits = {
-        name: f"{attribute.i} bits"
-        for node in graph.node
-        for attribute in node.attribute
-        if attribute.name == "bits"
-        for name in node.input
-    }
+    packing = [(n, a.i) for n in graph.node for a in n.attribute if a.name == "bits"]
+    bits = {name: f"{count} bits" for node, count in packing for name in node.input}
     readers = [n for n in graph.node if not (of_a_step and "Gather" in n.op_type)]
     read = {name for node in readers for name in node.input}
     found: dict[str, int] = {}
@@ -228,29 +223,23 @@ def _count_costs(card: Card, weights: dict[str, int], cache_bytes: int) -> None:
     }
     rounded = {what: round(size / GB, 3) for what, size in sizes.items()}
     card.costs = {what: size for what, size in rounded.items() if size}
-    if warning := card.attempt(lambda: _room(packed, packed + cache)):
+    name = Path(card.path).name
+    if warning := card.attempt(lambda: _warning(name, packed, packed + cache)):
         card.notes.append(warning)
 
 
-def _room(least: float, wanted: float) -> str:
-    """Return a warning if not so much memory is free, "" if it is.
-
-    Raises:
-        InputError: even the least is more than the machine has.
-    """
+def _warning(name: str, least: float, wanted: float) -> str:
+    """Say so if that much memory is not free; InputError if the machine lacks it."""
     here = memory()
     total = here.limit or here.total
     if least > total:
         raise InputError(
-            f"it takes {least / GB:,.1f} GB of memory, and this machine has "
+            f"{name} takes {least / GB:,.1f} GB of memory, and this machine has "
             f"{total / GB:,.1f} GB; choose a smaller model"
         )
-    if wanted <= here.available:
-        return ""
-    return (
-        f"it takes about {wanted / GB:,.1f} GB of memory, and only "
-        f"{here.available / GB:,.1f} GB are free; close other programs, or it gets slow"
-    )
+    free = f"{here.available / GB:,.1f} GB are free; close other programs"
+    is_tight = wanted > here.available
+    return f"{name} takes {wanted / GB:,.1f} GB of memory, and {free}" * is_tight
 
 
 def memory_warning(path: Path, file: str | None = None) -> str:
@@ -260,14 +249,9 @@ def memory_warning(path: Path, file: str | None = None) -> str:
         InputError: it takes more than the machine has, or there is no model.
     """
     onnx_file = find_onnx_file(path, read_model_config(path).text("filename"), file)
-    near = onnx_file.parent.iterdir()
-    files = [one for one in near if one.name.startswith(onnx_file.name)]
+    files = [f for f in onnx_file.parent.iterdir() if f.name.startswith(onnx_file.name)]
     packed = PACKED * sum(one.stat().st_size for one in files)
-    try:
-        warning = _room(packed, packed)
-    except InputError as error:
-        raise InputError(f"{onnx_file} cannot run here: {error}") from error
-    return f"{onnx_file.parent.name}: {warning}" if warning else ""
+    return _warning(onnx_file.parent.name, packed, packed)
 
 
 def bandwidth() -> float:

@@ -177,10 +177,22 @@ def test_too_little_memory_is_said_before_the_work_starts(
     assert any("this machine has" in text for text in card.faults) == (total == 5e9)
     assert any("close other" in text for text in card.notes) == (total == 16e9)
     if total == 5e9:
-        with pytest.raises(InputError, match=r"model\.onnx cannot run here: it takes"):
+        with pytest.raises(InputError, match=r"large takes .* choose a smaller model"):
             memory_warning(folder)
     else:
-        assert ("large: it takes about" in memory_warning(folder)) == (total == 16e9)
+        assert ("large takes" in memory_warning(folder)) == (total == 16e9)
+
+
+def test_ask_warns_of_a_model_that_is_tight_and_refuses_one_that_cannot_fit(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["ask", "Hello", "--max-new-tokens", "1", "--model", str(tiny)]
+    monkeypatch.setattr(preflight, "memory", lambda: Memory(2**30, 1000, None))
+    assert cli.main(words) == 0
+    assert "tiny takes 0.0 GB of memory, and 0.0 GB are free" in capsys.readouterr().err
+    monkeypatch.setattr(preflight, "memory", lambda: Memory(2**30, 1000, 2000))
+    assert cli.main(words) == 2
+    assert "choose a smaller model" in capsys.readouterr().err
 
 
 def test_the_card_fits_a_terminal_and_says_the_same_on_a_page(tiny: Path) -> None:

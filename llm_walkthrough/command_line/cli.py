@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llm_walkthrough.command_line import commands, terminal
+from llm_walkthrough.conversion.download import RULE
 from llm_walkthrough.errors import InputError
 
 AddCommand = Callable[..., argparse.ArgumentParser]
@@ -141,7 +142,7 @@ def _add_models(add: AddCommand) -> None:
     _add_json(_add(add_action, "list", commands.list_models, text))
     text = "Fetch models, and convert GGUF files; what is there is left alone."
     option = _add(add_action, "fetch", commands.fetch_models, text)
-    text = "a listed name, or OWNER/NAME[:FILE] on the hub (default: the first listed)"
+    text = f"a listed name (default: the first) or OWNER/NAME[:FILE] on the hub; {RULE}"
     option("names", nargs="*", default=[], metavar="NAME", help=text)
     text = "branch, tag or commit of a repository on the hub (default: the newest)"
     option("--revision", metavar="REVISION", help=text)

@@ -113,7 +113,7 @@ def list_models(options: Namespace) -> int:
         sizes = (size, *(f"{cost:.1f} GB" for cost in costs), entry.licence)
         rows.append((f"{entry.short_name}-{one.variant}", *sizes, state))
     columns = ("model", "parameters", "download", "memory", "licence", "state")
-    _write(repr(Table(columns, rows)))
+    _write(repr(Table(columns, rows, "Memory: about, with a cache of 4,096 tokens.")))
     uses = {one.entry.short_name: one.entry.good_for for one in choices}
     _write("\n" + repr(Table(("model", "good for"), [*uses.items()])))
     return OK
@@ -140,31 +140,24 @@ def check_models(options: Namespace) -> int:
     Raises:
         InputError: there is no model of a name that was given, or none at all.
     """
-    from llm_walkthrough.catalogue import fetched, listed, models_folder, named
-    from llm_walkthrough.conversion.record import trouble
+    from llm_walkthrough.catalogue import here, models_folder, named
     from llm_walkthrough.views import Table
 
-    known = {one.folder: one for one in [*listed(), *map(named, options.names)]}
-    meant = [named(name).folder for name in options.names] or [*known, *fetched()]
-    wrong = {
-        folder: (
-            known[folder].trouble(anew=True)
-            if folder in known
-            else trouble(folder, anew=True)
-        )
-        for folder in dict.fromkeys(meant)  # each once, whatever it is called
-        if is_there(folder)
+    meant = [*map(named, options.names)] or here()
+    folders = {one.folder: one for one in meant}  # each once, whatever it is called
+    found = {
+        f.name: one.trouble(anew=True) for f, one in folders.items() if is_there(f)
     }
-    if not wrong:
+    if not found:
         raise InputError(
             f"none of these models is in {models_folder()}; run "
             "`llm-walkthrough models fetch`"
         )
-    rows = [(f.name, why or "every file is unchanged") for f, why in wrong.items()]
+    rows = [(name, wrong or "every file is unchanged") for name, wrong in found.items()]
     _write(repr(Table(("model", "state"), rows)))
-    for folder in (folder for folder, why in wrong.items() if why):
-        terminal.note(f"run `llm-walkthrough models fetch {folder.name}`")
-    return PROBLEM if any(wrong.values()) else OK
+    for name in (name for name, wrong in found.items() if wrong):
+        terminal.note(f"run `llm-walkthrough models fetch {name}`")
+    return PROBLEM if any(found.values()) else OK
 
 
 def inspect_model(options: Namespace) -> int:

@@ -23,6 +23,11 @@ from llm_walkthrough.guards.small_file import from_home
 
 Progress = Callable[[float], None]
 
+RULE = (
+    "without FILE, the best of its kind: an ONNX file in int4 or q4, else fp16, else "
+    "fp32; a GGUF file in Q4_K_M, else Q8_0"
+)
+"""Which file of a repository is taken where none is named."""
 # names a folder from which wheels are taken, without a network
 WHEELS_VARIABLE = "LLM_WALKTHROUGH_WHEELS"
 POLL_SECONDS = 0.2

@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,31 +26,19 @@ from httpx2 import HTTPError
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the library loads
 
-from huggingface_hub import (
-    HfApi,
-    constants,
-    errors,
-    hf_hub_url,
-    try_to_load_from_cache,
-)
+from huggingface_hub import HfApi, constants, errors, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from llm_walkthrough.conversion import storage
 from llm_walkthrough.conversion.convert import Variant, convert
-from llm_walkthrough.conversion.download import Repository
+from llm_walkthrough.conversion.download import RULE, Repository
 from llm_walkthrough.conversion.record import sha256, trouble, write_record
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.machine.facts import free_disk
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
-
-RULE = (
-    "without FILE, the best of its kind: an ONNX file in int4 or q4, else fp16, else "
-    "fp32; a GGUF file in Q4_K_M, else Q8_0"
-)
-"""Which file of a repository is taken where none is named."""
 
 _MARKS = {  # in names, from best to worst
     ".onnx": ("int4|q4", "fp16", "fp32|(?<!_)model(?=[.]onnx)"),
@@ -61,21 +49,17 @@ _SMALL_FILES = re.compile(
     r"((genai_|generation_|tokenizer_)?config|tokenizer|special_tokens_map"
     r"|added_tokens)\.json|chat_template\.jinja"
 )
-_ROOM = {"int4": 2.5, "float32": 9.0}  # for a GGUF file and what is made of it
+_ROOM = {"int4": 2.5, "float32": 9.0}  # times a GGUF file, for it and what it becomes
 _REFUSALS = (  # what the library raises, the narrower class first
     (errors.GatedRepoError, "wants its terms accepted on its page, and your HF_TOKEN"),
     (errors.RepositoryNotFoundError, "is not there, or private and wants an HF_TOKEN"),
     (errors.RevisionNotFoundError, "has no such revision: name a branch or a commit"),
     (errors.EntryNotFoundError, "lacks a file that it lists: fetch it again later"),
-    (
-        errors.OfflineModeIsEnabled,
-        "is not asked for, as HF_HUB_OFFLINE is set: unset it",
-    ),
+    (errors.OfflineModeIsEnabled, "is not asked, as HF_HUB_OFFLINE is set: unset it"),
     (errors.HfHubHTTPError, "was refused: try again later, or with another HF_TOKEN"),
 )
 
 Show = Callable[[str, float], None]  # hears what is being done, and the share of it
-Files = Mapping[str, "RepoSibling"]  # by their paths
 
 
 def make_folder(source: Repository, folder: Path, variant: Variant, show: Show) -> None:
@@ -88,26 +72,24 @@ def make_folder(source: Repository, folder: Path, variant: Variant, show: Show) 
         OSError: the disk refuses.
     """
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # we say it ourselves
+    revision = source.revision or None
     with _explained(source.name):
-        revision = source.revision or None
         info = HfApi().model_info(source.name, revision=revision, files_metadata=True)
-    files: Files = {file.rfilename: file for file in info.siblings or ()}
-    chosen = choose(files, source.name, source.file)
-    origin = {"repository": source.name, "file": chosen, "commit": str(info.sha)}
-    if not trouble(folder, origin):
-        return
+    files = {file.rfilename: file for file in info.siblings or ()}
     waiting = folder.parent / "downloads"
     snapshot = _Snapshot(source.name, str(info.sha), files, waiting, show)
-    get = snapshot.download
+    chosen = choose(files, source.name, source.file)
+    origin = {"repository": source.name, "file": chosen, "commit": snapshot.commit}
+    if not trouble(folder, origin):
+        return
     if chosen.endswith(".gguf"):
-        (gguf,) = get([chosen], room=_ROOM[variant])
-        activity = f"converting {source.name} to {variant}"
-        progress = partial(show, activity)
+        (gguf,) = snapshot.download([chosen], _ROOM[variant])
+        progress = partial(show, f"converting {source.name} to {variant}")
         convert(gguf, folder, variant=variant, origin=origin, progress=progress)
         return
     with storage.scratch_folder(folder) as scratch:
-        parts = get([chosen, *_small_files(files, chosen)])
-        parts += get(_weight_files(files, chosen, parts[0]))
+        parts = snapshot.download([chosen, *_small_files(files, chosen)])
+        parts += snapshot.download(_weight_files(files, chosen, parts[0]))
         complete = scratch / "new"
         complete.mkdir()
         for part in parts:
@@ -127,8 +109,6 @@ def choose(paths: Iterable[str], repository: str, wanted: str = "") -> str:
     Raises:
         InputError: there is none, or more than one remains.
 
-    >>> choose(["a-q8_0.gguf", "a-q4_k_m.gguf", "a-q4_0.gguf"], "me/a")
-    'a-q4_k_m.gguf'
     >>> choose(["onnx/model.onnx", "onnx/model_q4.onnx"], "me/b")
     'onnx/model_q4.onnx'
     """
@@ -153,7 +133,7 @@ def _rank(path: str) -> tuple[bool, bool, int, bool]:
     return name.endswith(".gguf"), bool(is_elsewhere), place, is_slow
 
 
-def _small_files(files: Files, chosen: str) -> list[str]:
+def _small_files(files: Iterable[str], chosen: str) -> list[str]:
     """Name the files on settings and tokens: beside the graph, else further up."""
     found: dict[str, str] = {}
     for folder in PurePosixPath(chosen).parents:
@@ -165,7 +145,7 @@ def _small_files(files: Files, chosen: str) -> list[str]:
     return [*found.values()]
 
 
-def _weight_files(files: Files, chosen: str, graph: Path) -> list[str]:
+def _weight_files(files: Iterable[str], chosen: str, graph: Path) -> list[str]:
     """Name the files in which a graph keeps its weights; it may keep them itself."""
     tensors = onnx.load(graph, load_external_data=False).graph.initializer
     places = {p.value for t in tensors for p in t.external_data if p.key == "location"}
@@ -184,19 +164,21 @@ class _Snapshot:
 
     name: str
     commit: str
-    files: Files
+    files: dict[str, RepoSibling]
     folder: Path
     show: Show
 
     def download(self, paths: Iterable[str], room: float = 1.0) -> list[Path]:
-        """Bring some of the files here, or the rest of them, and compare their hashes.
+        """Bring files here, or the rest of them; `room` times their size must be free.
 
-        `room` is how many times their size must be free on the disk.
+        Each stands in a folder that is named after its hash.
         """
-        here = {path: self._place(path) for path in paths}
+        hashes = {path: _hash_of(self.files[path]) for path in paths}
+        here = {
+            p: self.folder / h[:12] / PurePosixPath(p).name for p, h in hashes.items()
+        }
         total = sum(self.files[path].size or 0 for path in here)
         done = sum(part.stat().st_size for part in here.values() if part.exists())
-        self.folder.mkdir(exist_ok=True)
         if (wanted := total * room - done) > (free := free_disk(self.folder)):
             raise InputError(
                 f"{self.name} takes {wanted / 1e9:,.2f} GB on the disk of "
@@ -211,18 +193,21 @@ class _Snapshot:
 
         tell(0)
         for path, part in here.items():
+            part.parent.mkdir(parents=True, exist_ok=True)
             self._bring(path, part, tell)
+            if not _is_genuine(part, hashes[path]):
+                part.unlink()
+                raise InputError(
+                    f"{path} of {self.name} has another hash than the hub names; it "
+                    "changed on the way and was thrown away, so fetch it again"
+                )
         return [*here.values()]
-
-    def _place(self, path: str) -> Path:
-        return self.folder / _hash_of(self.files[path])[:12] / PurePosixPath(path).name
 
     def _bring(self, path: str, part: Path, tell: Callable[[int], None]) -> None:
         @contextmanager
         def heard(**_: object) -> Iterator[SimpleNamespace]:  # in place of a tqdm bar
             yield SimpleNamespace(update=tell)
 
-        part.parent.mkdir(exist_ok=True)
         at = {"filename": path, "revision": self.commit}
         cached = try_to_load_from_cache(self.name, **at)
         if isinstance(cached, str):  # by another program
@@ -236,20 +221,19 @@ class _Snapshot:
                 expected_size=self.files[path].size,
                 tqdm_class=heard,  # type: ignore[arg-type]
             )
-        git = hashlib.sha1(b"blob %d\0" % part.stat().st_size, usedforsecurity=False)
-        if not self.files[path].lfs:  # it is small
-            git.update(part.read_bytes())
-        if _hash_of(self.files[path]) not in (sha256(part), git.hexdigest()):
-            part.unlink()
-            raise InputError(
-                f"{path} of {self.name} has another hash than the hub names; it "
-                "changed on the way and was thrown away, so fetch it again"
-            )
 
 
 def _hash_of(file: RepoSibling) -> str:
     """Return the SHA-256 of a large file, or Git's own SHA-1 of a small one."""
     return file.lfs.sha256 if file.lfs else str(file.blob_id)
+
+
+def _is_genuine(part: Path, wanted: str) -> bool:
+    if len(wanted) == len(hashlib.sha256().hexdigest()):
+        return sha256(part) == wanted
+    content = part.read_bytes()
+    git = hashlib.sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False)
+    return git.hexdigest() == wanted
 
 
 @contextmanager
@@ -258,13 +242,10 @@ def _explained(name: str) -> Iterator[None]:
     try:
         yield
     except (HTTPError, OSError, errors.EntryNotFoundError) as error:
-        for kind, why in _REFUSALS:
-            if isinstance(error, kind):
-                raise InputError(f"{name} on {constants.ENDPOINT} {why}") from error
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
-            f"{name} on {constants.ENDPOINT} cannot be reached ({reason:.200}); check "
-            "the network and HF_ENDPOINT, then go on by the same command"
-        ) from error
+        why = f"cannot be reached ({reason:.200}): check the network and HF_ENDPOINT"
+        known = [text for kind, text in _REFUSALS if isinstance(error, kind)]
+        if not known and isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk
+        said = [*known, why][0]
+        raise InputError(f"{name} on {constants.ENDPOINT} {said}") from error

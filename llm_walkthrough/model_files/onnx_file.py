@@ -20,11 +20,7 @@ from llm_walkthrough.guards.small_file import is_file, require_fetched
 
 
 def load_structure(file: Path) -> onnx.ModelProto:
-    """Read the graph as `read_structure` does, if its weights are there.
-
-    Raises:
-        InputError: it cannot be read, or a data file is missing or cut short.
-    """
+    """Read the graph, if its weights are there; errors as for both that follow."""
     proto = read_structure(file)
     for fault in weight_faults(file, proto.graph):
         raise InputError(fault)
@@ -59,25 +55,20 @@ def read_structure(file: Path) -> onnx.ModelProto:
         )
     for fault in faults(all_nodes(proto.graph)):
         raise InputError(f"{file} has a damaged operator: {fault}; {FETCH_AGAIN}")
-    _require_text(file, proto.graph)
-    return proto
-
-
-def _require_text(file: Path, graph: onnx.GraphProto) -> None:
+    graph = proto.graph
     names = [named.name for named in (*graph.input, *graph.output, *graph.initializer)]
     places = (place for tensor in graph.initializer for place in tensor.external_data)
     names += [text for place in places for text in (place.key, place.value)]
     for name in names:
         if isinstance(name, bytes):  # so protobuf hands out what is no UTF-8
             raise InputError(f"{file} has a damaged name {name!r}; {FETCH_AGAIN}")
+    return proto
 
 
 def weight_faults(file: Path, graph: onnx.GraphProto) -> Iterator[str]:
     """Yield a sentence for each data file that is missing, cut short or elsewhere.
 
-    Raises:
-        InputError: the graph does not tell where its weights are, or a data file is a
-            Git LFS pointer.
+    InputError if the graph tells no place, or a data file is a Git LFS pointer.
     """
     for location, size in _bytes_needed(file, graph).items():
         weights = file.parent / location

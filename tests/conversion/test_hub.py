@@ -15,10 +15,9 @@ import pytest
 from huggingface_hub import constants
 from tiny_gguf import write_tiny_gguf
 from tiny_hub import COMMIT, TinyHub, tiny_hub
-from tiny_tokenizer import CHATML
 
 from llm_walkthrough import answer
-from llm_walkthrough.catalogue import fetch, fetched, find
+from llm_walkthrough.catalogue import fetch, find, here
 from llm_walkthrough.conversion import hub as fetching
 from llm_walkthrough.conversion.convert import convert
 from llm_walkthrough.conversion.hub import choose
@@ -33,7 +32,7 @@ GENAI = f"onnx/cpu_and_mobile/{MISTRAL}-cpu-int4-rtn-block-32"
 def contents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes]]:
     """The files of a repository with GGUF files, and of one with ONNX files."""
     folder = tmp_path_factory.mktemp("published")
-    gguf = write_tiny_gguf(folder / "a.gguf", texts={"tokenizer.chat_template": CHATML})
+    gguf = write_tiny_gguf(folder / "a.gguf")
     convert(gguf, folder / "onnx", variant="int4")
     names = ("model.onnx", "model.onnx.data", "tokenizer.json", "genai_config.json")
     files = {name: (folder / "onnx" / name).read_bytes() for name in names}
@@ -85,7 +84,7 @@ def refusal(name: str, *, revision: str = "") -> str:
     """The one sentence by which a fetch ends, having left no model behind."""
     with pytest.raises(InputError) as refused:
         fetch(name, revision=revision)
-    assert fetched() == []
+    assert here() == []
     sentence = str(refused.value)
     assert "\n" not in sentence
     return sentence
@@ -99,7 +98,7 @@ def test_a_gguf_file_is_converted_and_its_origin_recorded() -> None:
     wanted["file"] = "tiny-q4_k_m.gguf"
     assert wanted.items() <= record(folder).items()
     assert find("me/tiny-GGUF") == find("me--tiny-GGUF") == folder
-    assert fetched() == [folder]
+    assert [one.folder for one in here()] == [folder]
 
 
 def test_only_what_the_chosen_graph_needs_is_downloaded(hub: TinyHub) -> None:
@@ -326,4 +325,4 @@ def test_ctrl_c_in_a_download_says_how_to_go_on(hub: TinyHub, tmp_path: Path) ->
     said = stopped.communicate()[1]
     assert stopped.returncode == 130
     assert "what came so far is kept" in said
-    assert fetched() == []
+    assert here() == []
