@@ -168,8 +168,8 @@ def _compare(
             card.notes.append("no file names an end token, so answers run to the limit")
     for (what, keys), size in zip(_SIZES.items(), sizes, strict=True):
         vocab = tokenizer.vocab if tokenizer and keys == "vocab_size" else None
-        told = size, config.number(*keys.split()), vocab
-        card.says += [(what, *told)] if any(told) else []
+        row = size, config.number(*keys.split()), vocab
+        card.says += [(what, *row)] if any(row) else []
     if tokenizer and not tokenizer.template:
         card.notes.append("it has no chat template, so that `ask` needs --raw")
 
