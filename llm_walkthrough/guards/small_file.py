@@ -34,14 +34,12 @@ def is_there(path: Path) -> bool:
 
 def way_out(file: Path) -> str:
     """Say what helps where a file is not what it should be."""
-    with suppress(OSError, ValueError), file.open("rb") as stream:
-        if stream.read(len(_POINTER)) == _POINTER:
-            return "it is a Git LFS pointer: run `git lfs pull` in its folder"
-    return (
-        FETCH_AGAIN
-        if file.suffix in {".onnx", ".data"}
-        else f"mend it, or {FETCH_AGAIN}"
-    )
+    if is_file(file):  # a pipe would be waited for
+        with suppress(OSError), file.open("rb") as stream:
+            if stream.read(len(_POINTER)) == _POINTER:
+                return "it is a Git LFS pointer: run `git lfs pull` in its folder"
+    is_weights = file.suffix in {".onnx", ".data"}
+    return FETCH_AGAIN if is_weights else f"mend it, or {FETCH_AGAIN}"
 
 
 def from_home(path: str | Path) -> Path:
