@@ -229,9 +229,8 @@ class Shape:
             scale=self._sizes.head_dim**-0.5,
             do_rotary=1,
         )
-        change = self._linear(
-            f"{name}/attn/o_proj", attended, self._sizes.hidden, self._sizes.hidden
-        )
+        wide = self._sizes.heads * self._sizes.head_dim
+        change = self._linear(f"{name}/attn/o_proj", attended, wide, self._sizes.hidden)
         normed, stream = self._norm(f"{name}/post_attention_layernorm", stream, change)
         gate = self._linear(
             f"{name}/mlp/gate_proj", normed, self._sizes.hidden, self._sizes.ffn
