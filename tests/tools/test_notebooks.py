@@ -92,8 +92,8 @@ def name(file: Path) -> str:
 # --- what is in the folder --------------------------------------------------------
 
 
-def test_there_are_nine_lessons_numbered_in_reading_order() -> None:
-    assert [file.name[:3] for file in LESSONS] == [f"0{i}_" for i in range(9)]
+def test_the_lessons_are_numbered_in_reading_order() -> None:
+    assert [file.name[:3] for file in LESSONS] == [f"{i:02}_" for i in range(10)]
 
 
 def test_every_lesson_has_its_solutions() -> None:
