@@ -5,7 +5,7 @@ Pure functions of small arrays. Knows nothing of models or graphs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,28 +14,22 @@ from llm_walkthrough.exercises import when
 from llm_walkthrough.exercises.exercise import Exercise, texts_beside
 from llm_walkthrough.exercises.when import When
 
-if TYPE_CHECKING:
-    from jaxtyping import Float64
-
-    Rows = Float64[np.ndarray, "rows columns"]
-
+Array = np.ndarray[Any, np.dtype[np.float64]]
 TEXTS = texts_beside(__file__)
 _RANDOM = np.random.default_rng(9)
 _PAIR = tuple(_RANDOM.normal(0, 2, (2, 4, 3)))  # [tokens, head_dim], and not square
 
 
-def _softmax(scores: Rows, axis: int = -1) -> Rows:
-    parts: Rows = np.exp(scores)
-    shares: Rows = parts / parts.sum(axis, keepdims=True)
-    return shares
+def _softmax(scores: Array, axis: int = -1) -> Array:
+    parts = np.exp(scores)
+    return np.asarray(parts / parts.sum(axis, keepdims=True))
 
 
-def _scores(queries: Rows, keys: Rows) -> Rows:
-    scores: Rows = queries @ keys.T / np.sqrt(queries.shape[-1])
-    return scores
+def _scores(queries: Array, keys: Array) -> Array:
+    return np.asarray(queries @ keys.T / np.sqrt(queries.shape[-1]))
 
 
-def _masked(scores: Any) -> Rows:  # noqa: ANN401 - an array
+def _masked(scores: Array) -> Array:
     return np.where(np.tri(len(scores), dtype=bool), scores, -np.inf)
 
 
@@ -56,7 +50,7 @@ check_head_weights = Exercise(
 )
 
 
-def _induction(weights: Rows, tokens: TokenIds, *, offset: int = 1) -> float:
+def _induction(weights: Array, tokens: TokenIds, *, offset: int = 1) -> float:
     ids = [int(token) for token in tokens]
     found = [
         (i, max(j for j in range(i) if ids[j] == ids[i]))
@@ -86,9 +80,8 @@ check_induction = Exercise(
 )
 
 
-def _normed(rows: Rows, axis: int | None = -1) -> Rows:
-    normed: Rows = rows / np.sqrt((rows**2).mean(axis, keepdims=True) + 1e-5)
-    return normed
+def _normed(rows: Array, axis: int | None = -1) -> Array:
+    return np.asarray(rows / np.sqrt((rows**2).mean(axis, keepdims=True) + 1e-5))
 
 
 check_my_lens = Exercise(
