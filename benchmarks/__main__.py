@@ -49,9 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     text = (
         "speed: speed and memory against onnxruntime-genai and plainer loops; "
         "panel: how soon after a press the step panel is painted; answers: how much "
-        "sense everyday questions get, by the settings of sampling (default: speed)"
+        "sense everyday questions get, by the settings of sampling; gguf: converted "
+        "GGUF files against llama.cpp; provider: an execution provider against the "
+        "CPU; shape: a folder as large as Mistral-7B, written and deleted (default: "
+        "speed)"
     )
-    subjects = ("speed", "panel", "answers")
+    subjects = ("speed", "panel", "answers", "gguf", "provider", "shape")
     parser.add_argument(
         "subject", nargs="?", default="speed", choices=subjects, help=text
     )
@@ -64,15 +67,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, metavar="N", help=text)
     text = "threads for one operator (default: one for each core)"
     parser.add_argument("--threads", type=int, metavar="N", help=text)
+    text = "which execution provider, such as qnn; the subject is then provider"
+    parser.add_argument("--provider", metavar="NAME", help=text)
     parser.add_argument("--json", action="store_true", help="write JSON")
     return parser
 
 
-def _measure(subject: str, model: str | None = None, **given: int) -> Told:
-    if given.get("rounds", 1) < 1:
+def _measure(
+    subject: str, model: str | None = None, rounds: int | None = None, **given: object
+) -> Told:
+    if rounds is not None and rounds < 1:
         raise InputError(
-            f"rounds must be at least 1, got {given['rounds']}; 5 are a good number"
+            f"rounds must be at least 1, got {rounds}; 5 are a good number"
         )
+    subject = "provider" if "provider" in given else subject
+    given |= {} if rounds is None else {"rounds": rounds}
     try:
         # the panel needs the driver of a browser, which the speed does not
         measuring = import_module(f"benchmarks.{subject}")

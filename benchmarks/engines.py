@@ -65,10 +65,10 @@ class Decoder(NamedTuple):
 class Ours:
     """This package, as `ask` uses it."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
-        self.model = open_model(folder, threads=threads)
+    def __init__(self, folder: Path, threads: int, provider: str | None = None) -> None:
+        self.model = open_model(folder, threads=threads, provider=provider)
         self._read: dict[int, Stepper] = {}
-        if not self.model.graph.can_share_buffers:
+        if provider is None and not self.model.graph.can_share_buffers:
             raise InputError(
                 f"{folder} has attention other than GroupQueryAttention, and `bench` "
                 "measures shared buffers; name another model"

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import psutil
@@ -38,6 +38,9 @@ TEXT = (
     "somebody returns a novel that was due last spring. "
 )
 """What the prompts are made of, repeated as often as needed."""
+
+Opener: TypeAlias = Callable[[Path, int], Engine]
+"""An engine's class, or what else opens one on a folder with so many threads."""
 
 REST_SECONDS = 0.1  # until the threads of the turn before have gone to sleep
 
@@ -113,7 +116,7 @@ def measure(
 class EngineProcess(ProcessPoolExecutor):
     """A process in which one engine waits for work; Ctrl-C ends it without a word."""
 
-    def __init__(self, kind: type[Engine], folder: Path, threads: int) -> None:
+    def __init__(self, kind: Opener, folder: Path, threads: int) -> None:
         super().__init__(
             max_workers=1,
             mp_context=multiprocessing.get_context("spawn"),
@@ -133,7 +136,7 @@ def _do(engine: tuple[Any, ...], work: Callable[..., Pair], *what: object) -> Pa
 
 
 @cache
-def _opened(kind: type[Engine], folder: Path, threads: int) -> Engine:
+def _opened(kind: Opener, folder: Path, threads: int) -> Engine:
     """Open the engine, once in each process."""
     return kind(folder, threads)
 

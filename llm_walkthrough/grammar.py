@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from reprlib import repr as shortened
 from typing import Any, Literal
 
 from llm_walkthrough.errors import InputError
@@ -156,28 +157,22 @@ def json_schema(schema: Mapping[str, Any] | str) -> Grammar:
     Raises:
         InputError: not JSON, or as `Grammar`.
     """
-    if not isinstance(schema, str):
-        try:
-            schema = json.dumps(schema)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InputError(
-                f"a JSON schema must be made of dictionaries, lists, strings and "
-                f"numbers ({error}); mend it"
-            ) from error
     try:
-        read = json.loads(schema)
-    except (ValueError, RecursionError) as error:  # too many "[" recurse
+        text = schema if isinstance(schema, str) else json.dumps(schema)
+        read = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:  # too many "[" recurse
         raise InputError(
-            f"the JSON schema {schema!r:.60} is not JSON ({error}); mend that place"
+            f"the JSON schema {shortened(schema)} is not JSON ({error}); make it of "
+            "dictionaries, lists, strings and numbers"
         ) from error
     if not isinstance(read, dict | bool):
         raise InputError(
-            f"a JSON schema must be an object or a boolean, got {schema!r:.60}; "
+            f"a JSON schema must be an object or a boolean, got {text!r:.60}; "
             'write it as in {"type": "object"}'
         )
     # llguidance takes its style for objects only, and {} allows all that true does
     as_object = {"true": "{}", "false": "false"}
-    return Grammar("JSON schema", as_object.get(schema.strip(), schema))
+    return Grammar("JSON schema", as_object.get(text.strip(), text))
 
 
 def regular_expression(pattern: str) -> Grammar:

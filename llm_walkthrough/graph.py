@@ -8,7 +8,6 @@ agrees with what is read here.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,31 +16,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
+from llm_walkthrough.exports.end_tokens import EndToken, read_end_tokens
+from llm_walkthrough.exports.fitness import check_ports
+from llm_walkthrough.exports.limits import Limits, can_share_buffers, read_limits
+from llm_walkthrough.exports.which_file import find_onnx_file
 from llm_walkthrough.model_files.model_config import (
     MOST_TOKENS,
     ModelConfig,
     read_model_config,
 )
-from llm_walkthrough.model_files.onnx_file import (
-    all_nodes,
-    find_onnx_file,
-    load_structure,
-)
-from llm_walkthrough.model_files.ports import (
-    Port,
-    cache_ports,
-    check_ports,
-    read_ports,
-)
+from llm_walkthrough.model_files.onnx_file import load_structure
+from llm_walkthrough.model_files.ports import Port, cache_ports, read_ports
 
 if TYPE_CHECKING:
     import onnx
 
 _KEYS = {  # what the configurations call the sizes that a graph may leave open
-    "kv_heads": "num_key_value_heads num_attention_heads n_head",
+    "kv_heads": "num_key_value_heads num_attention_heads n_head n_heads",
     "head_dim": "head_size head_dim",
     "vocab": "vocab_size",
-    "context_length": "context_length max_position_embeddings n_positions n_ctx",
+    "context_length": "context_length max_position_embeddings n_positions n_ctx "
+    "seq_length max_seq_len max_sequence_length",
 }
 
 
@@ -55,11 +50,17 @@ class Graph:
     kv_heads: int  # heads in the cache of one layer
     head_dim: int  # numbers in one key or value
     vocab: int  # how many tokens the logits score
-    context_length: int  # the most tokens the model can attend to
-    end_tokens: tuple[int, ...]  # the ids that end an answer
+    limits: Limits  # how far the export can be trusted
+    ends: tuple[EndToken, ...]  # what ends an answer, and which files say so
     # whether past and present may be one buffer: only GroupQueryAttention reads the
     # one and writes the other
     can_share_buffers: bool
+
+    @cached_property
+    def has_last_row_only(self) -> bool:
+        """Whether a run returns logits for its last token alone."""
+        logits = next(port for port in self.outputs if port.role == "logits")
+        return logits.shape[1:2] == (1,)  # [batch, sequence, vocab]
 
     @cached_property
     def past(self) -> tuple[Port, ...]:
@@ -70,6 +71,16 @@ class Graph:
     def present(self) -> tuple[Port, ...]:
         """The cache's outputs, in the order of `past`."""
         return cache_ports(self.outputs)
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens that the model can attend to, and comes out right."""
+        return self.limits.context_length
+
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """The ids that end an answer."""
+        return tuple(end.token for end in self.ends)
 
     @property
     def num_layers(self) -> int:
@@ -89,37 +100,46 @@ class Graph:
         return numbers * self.cache_dtype.itemsize
 
 
-def read_graph(path: Path) -> Graph:
+def read_graph(path: Path, *, file: str | None = None) -> Graph:
     """Read a model folder, or an `.onnx` file, without its weights.
+
+    Of several files in the folder it is `file`, or as `find_onnx_file` chooses.
 
     Raises:
         InputError: no graph there, a damaged one, weights missing or cut short, a graph
             without a cache, an input whose purpose is unknown, or a fact that neither
             the graph nor the configuration beside it tells.
     """
-    config = read_model_config(Path(path))
-    file = find_onnx_file(Path(path), config.text("filename"))
-    graph = load_structure(file).graph
+    path = Path(path)
+    config = read_model_config(path)
+    onnx_file = find_onnx_file(path, config.entry("filename"), file)
+    return graph_of(load_structure(onnx_file).graph, onnx_file, config)
+
+
+def graph_of(graph: onnx.GraphProto, onnx_file: Path, config: ModelConfig) -> Graph:
+    """Return what is known of a graph that was read; errors as for `read_graph`."""
     weights = {tensor.name for tensor in graph.initializer}  # old files list them twice
-    inputs = read_ports([port for port in graph.input if port.name not in weights])
-    outputs = read_ports(graph.output)
-    check_ports(file, inputs, outputs)
+    fed = [port for port in graph.input if port.name not in weights]
+    inputs = read_ports(fed, config.table("inputs"))
+    outputs = read_ports(graph.output, config.table("outputs"))
+    check_ports(onnx_file, inputs, outputs)
     past, present = cache_ports(inputs), cache_ports(outputs)
-    _, kv_heads, _, head_dim = past[0].shape
     logits = next(port for port in outputs if port.role == "logits")
     axes = {
-        "kv_heads": kv_heads,
-        "head_dim": head_dim,
+        "kv_heads": past[0].shape[1],
+        "head_dim": past[0].shape[3],
         "vocab": logits.shape[-1] if logits.shape else "?",
         "context_length": "?",  # no axis is as long
     }
-    sizes = {fact: _size(fact, axis, config, file) for fact, axis in axes.items()}
+    sizes = {fact: _size(fact, axis, config, onnx_file) for fact, axis in axes.items()}
+    longest = sizes.pop("context_length")
     return Graph(
-        path=file,
+        path=onnx_file,
         inputs=inputs,
         outputs=outputs,
-        end_tokens=config.end_tokens(),
-        can_share_buffers=_can_share_buffers(graph, past, present),
+        limits=read_limits(graph, config, longest, logits),
+        ends=read_end_tokens(onnx_file, config, sizes["vocab"]),
+        can_share_buffers=can_share_buffers(graph, past, present),
         **sizes,
     )
 
@@ -128,8 +148,8 @@ def _size(fact: str, axis: int | str, config: ModelConfig, file: Path) -> int:
     """Return a size of the graph where it is fixed there, else the configuration's."""
     size = axis if isinstance(axis, int) else config.number(*_KEYS[fact].split())
     if size is None and fact == "head_dim":  # the query heads together are as wide
-        width = config.number("hidden_size", "n_embd")
-        heads = config.number("num_attention_heads", "n_head")
+        width = config.number("hidden_size", "n_embd", "d_model")
+        heads = config.number("num_attention_heads", "n_head", "n_heads")
         size = width // heads if width and heads else None
     if size is None:
         wanted = " or ".join(map(repr, _KEYS[fact].split()))
@@ -142,25 +162,3 @@ def _size(fact: str, axis: int | str, config: ModelConfig, file: Path) -> int:
         wanted = f"wanted at most {MOST_TOKENS:,}; {FETCH_AGAIN}"
         raise InputError(f"{file} has logits for {size:,} tokens, {wanted}")
     return size
-
-
-def _can_share_buffers(
-    graph: onnx.GraphProto, past: tuple[Port, ...], present: tuple[Port, ...]
-) -> bool:
-    """Tell whether GroupQueryAttention alone reads every past and writes its present.
-
-    Any other reader would find a past as long as the whole buffer.
-    """
-    nodes = all_nodes(graph)
-    pairs = {
-        pair
-        for node in nodes
-        if node.op_type == "GroupQueryAttention"
-        # inputs 3 and 4: past key and value; outputs 1 and 2: present key and value
-        for pair in zip(node.input[3:5], node.output[1:3], strict=False)
-    }
-    readers = Counter(name for node in nodes for name in node.input)
-    return all(
-        (before.name, after.name) in pairs and readers[before.name] == 1
-        for before, after in zip(past, present, strict=True)
-    )

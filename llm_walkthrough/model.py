@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import mmap
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,9 +29,16 @@ from llm_walkthrough.kv_cache import (
     checked_tokens,
 )
 from llm_walkthrough.machine.facts import memory
+from llm_walkthrough.machine.providers import CPU, session_options
 from llm_walkthrough.model_files.ports import Port
 
-_FATAL_ONLY = 4  # onnxruntime's log severity; what is an error is raised as well
+_ONE_BY_ONE = (
+    "a token sees the ones after it in the same run, so each is fed in a run of its "
+    "own and a long prompt takes its time"
+)
+# of the largest number: where int8 activations of a run share a scale, a later token
+# moves the ones before it by 0.02 or so, and one that is seen by 0.4 and more
+_ROUNDING = 0.1
 
 
 class Model:
@@ -39,6 +47,8 @@ class Model:
     Attributes:
         graph: what its file says of inputs, outputs and sizes.
         session: the onnxruntime session that runs it.
+        sees_ahead: whether a token on a past sees those after it in the same run, as in
+            merged decoders traced with one token; `run` then feeds one at a time.
     """
 
     def __init__(self, graph: Graph, session: ort.InferenceSession) -> None:
@@ -47,11 +57,17 @@ class Model:
         self.session = session
         self._small_ports = tuple(port for port in graph.inputs if port.layer is None)
         self._logits = next(port for port in graph.outputs if port.role == "logits")
+        self.sees_ahead = not graph.can_share_buffers and self._is_seen_ahead()
 
     @property
     def vocab(self) -> int:
         """How many tokens the logits score."""
         return self.graph.vocab
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each thing that does not work with this export."""
+        return self.graph.limits.notes + (_ONE_BY_ONE,) * self.sees_ahead
 
     def new_cache(self, capacity: int | None = None) -> KVCache:
         """Return an empty cache for `capacity` tokens.
@@ -70,7 +86,16 @@ class Model:
         return self.new_grown_cache(capacity)
 
     def new_grown_cache(self, capacity: int | None = None) -> GrownCache:
-        """Return an empty cache whose arrays grow with every run; as `new_cache`."""
+        """Return an empty cache whose arrays grow with every run; as `new_cache`.
+
+        Raises:
+            InputError: the graph runs on a shared buffer only.
+        """
+        if self.graph.limits.least_capacity:
+            raise InputError(
+                f"{self.graph.path} has layers with a window that drop tokens from "
+                "arrays that grow; use new_shared_cache()"
+            )
         return _OwnedCache(self._zeros(0), self._checked_capacity(capacity), self)
 
     def new_shared_cache(self, capacity: int | None = None) -> SharedCache:
@@ -84,7 +109,8 @@ class Model:
                 f"{self.graph.path} has attention other than GroupQueryAttention, so "
                 "past and present cannot share a buffer; use new_grown_cache()"
             )
-        whole = self._zeros(self._checked_capacity(capacity))
+        least = self.graph.limits.least_capacity
+        whole = self._zeros(max(least, self._checked_capacity(capacity)))
         return SharedCache(_BoundBuffer(whole, self))
 
     def run(self, unseen: TokenIds, cache: KVCache) -> tuple[LogitsRows, KVCache]:
@@ -97,7 +123,8 @@ class Model:
 
         Returns:
             Logits [sequence, vocab] float32, row i for the token after `unseen[i]`,
-            and the cache that holds the new tokens as well.
+            or [1, vocab] where the graph gives the last row only; and the cache that
+            holds the new tokens as well.
 
         Raises:
             InputError: no token, an id that is not in the vocabulary, more tokens than
@@ -108,17 +135,20 @@ class Model:
         """
         tokens = checked_tokens(unseen, self.vocab)
         total = cache.length + len(tokens)
-        if total > cache.capacity:
+        most = min(cache.capacity, self.graph.context_length)
+        if total > most:
             raise InputError(
-                f"{total:,} tokens do not fit into {cache.capacity:,}; shorten the "
-                "prompt or make the cache larger, if the model's context allows"
+                f"{total:,} tokens do not fit into {most:,}; shorten the prompt or "
+                "make the cache larger, if the model's context allows"
             )
-        logits, longer = self._run(tokens, cache)
-        rows: LogitsRows = logits[0]  # [1, sequence, vocab]: the batch is one text
-        if self._logits.dtype != "float32":
-            rows = rows.astype(np.float32)
-        self._require_sound(rows, len(tokens))
-        return rows, longer
+        size = 1 if self.sees_ahead else len(tokens)
+        parts: list[LogitsRows] = []
+        for start in range(0, len(tokens), size):
+            logits, cache = self._run(tokens[start : start + size], cache)
+            # [1, sequence, vocab]: the batch is one text
+            parts.append(logits[0].astype(np.float32, copy=False))
+            self._require_sound(parts[-1], size)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts), cache
 
     def feed(self, unseen: TokenIds, cache: KVCache) -> dict[str, np.ndarray]:
         """Return the dictionary that a run of these tokens gives to the graph.
@@ -147,12 +177,8 @@ class Model:
     ) -> tuple[np.ndarray, _OwnedCache]:
         names = [self._logits.name, *(port.name for port in self.graph.present)]
         feed = self.feed(unseen, cache)
-        try:
+        with _told(self.graph, "run"):
             logits, *present = self.session.run(names, feed)
-        except Exception as error:  # see _refused
-            if not _is_onnxruntimes(error):
-                raise
-            raise _refused(self.graph, "run", error) from error
         past = (port.name for port in self.graph.past)
         longer = replace(cache, held=dict(zip(past, present, strict=True)))
         total = cache.length + len(unseen)
@@ -168,16 +194,31 @@ class Model:
         self, unseen: TokenIds, cache: SharedCache, buffer: _BoundBuffer
     ) -> tuple[np.ndarray, SharedCache]:
         cache.require_fresh()
-        logits = np.empty((1, len(unseen), self.graph.vocab), self._logits.dtype)
+        rows = 1 if self.graph.has_last_row_only else len(unseen)
+        logits = np.empty((1, rows, self.graph.vocab), self._logits.dtype)
         small = self._small_feed(unseen, cache.length)
         longer = cache.extended(len(unseen))  # first, should the run be interrupted
-        try:
+        with _told(self.graph, "run"):
             buffer.run(small, self._logits.name, logits)
-        except Exception as error:  # see _refused
-            if not _is_onnxruntimes(error):
-                raise
-            raise _refused(self.graph, "run", error) from error
         return logits, longer
+
+    def _is_seen_ahead(self) -> bool:
+        """Prove by three short runs whether a token on a past sees the one behind it.
+
+        It is told by what the last layer keeps of the first of two tokens, which every
+        graph returns; what a layer below has mixed in is in there.
+        """
+        # not the very first ids: a token for padding may be all zeros
+        first, *others = (self.vocab * part // 5 for part in (2, 3, 4))
+        past = self._run(np.array([first]), _OwnedCache(self._zeros(0), 3, self))[1]
+        one, other = (
+            self._run(np.array([first, token]), past)[1].rows(1).arrays
+            for token in others
+        )
+        name = self.graph.past[-1].name  # [1, kv_heads, row, head_dim]
+        kept = one[name][:, :, 0].astype(np.float32)
+        moved = np.abs(kept - other[name][:, :, 0]).max()
+        return bool(moved > _ROUNDING * np.abs(kept).max())
 
     def _zeros(self, length: int) -> dict[str, KeyOrValue]:
         shape = (1, self.graph.kv_heads, length, self.graph.head_dim)  # one text
@@ -211,7 +252,7 @@ class Model:
 
         Only that one is read: what is wrong in the cache is wrong in every later row.
         """
-        wanted = (count, self.vocab)
+        wanted = (1 if self.graph.has_last_row_only else count, self.vocab)
         if rows.shape != wanted:
             raise InputError(
                 f"{self.graph.path} returned logits of shape {rows.shape}, wanted "
@@ -261,69 +302,75 @@ class _BoundBuffer(SharedBuffer):
         self.model.session.run_with_iobinding(self._binding)
 
 
-def open_model(folder: Path, *, threads: int | None = None) -> Model:
-    """Open a model folder, or an `.onnx` file, on the processor.
+def open_model(
+    folder: Path,
+    *,
+    file: str | None = None,
+    threads: int | None = None,
+    provider: str | None = None,
+) -> Model:
+    """Open a model folder, or an `.onnx` file.
 
     Args:
         folder: as `convert` writes it, as onnxruntime-genai's model builder does, or
             a decoder export with its `config.json`.
+        file: which `.onnx` file of the folder (default: as `find_onnx_file` chooses).
         threads: how many threads one operator may use (default: one per core).
+        provider: which execution provider computes, such as "qnn" (default: the CPU).
 
     Raises:
         InputError: the model cannot be read, or onnxruntime cannot run it.
     """
-    graph = read_graph(folder)
-    return Model(graph, open_session(graph, threads=threads))
+    graph = read_graph(folder, file=file)
+    session = open_session(graph, threads=threads, provider=provider)
+    if session.get_providers() != [CPU]:  # another device would copy the shared buffer
+        graph = replace(graph, can_share_buffers=False)
+    return Model(graph, session)
 
 
 def open_session(
-    graph: Graph, altered: bytes | None = None, *, threads: int | None = None
+    graph: Graph,
+    altered: bytes | None = None,
+    *,
+    threads: int | None = None,
+    provider: str | None = None,
 ) -> ort.InferenceSession:
     """Open the file of a graph, or an `altered` copy of it that uses its weights.
 
     Raises:
-        InputError: onnxruntime cannot run it, or no thread may be used.
+        InputError: onnxruntime cannot run it, or as `session_options` raises.
     """
-    if threads is not None and threads < 1:
-        raise InputError(
-            f"threads must be at least 1, got {threads}; leave it out for one per core"
-        )
-    options = ort.SessionOptions()
-    options.log_severity_level = _FATAL_ONLY
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options, providers = session_options(threads, provider)
     if altered is not None:  # what is in memory has no folder of its own
         weights = str(graph.path.parent.absolute())  # a relative one is refused
         key = "session.model_external_initializers_file_folder_path"
         options.add_session_config_entry(key, weights)
-    try:
+    with _told(graph, "open"):
         return ort.InferenceSession(
             altered or graph.path,
             options,
-            providers=["CPUExecutionProvider"],
+            providers=providers,
             enable_fallback=0,  # it would print, and try the same once more
         )
-    except Exception as error:  # see _refused
-        raise _refused(graph, "open", error) from error
 
 
-def _refused(graph: Graph, doing: str, error: Exception) -> InputError:
-    """Make one sentence of what onnxruntime raised.
+@contextmanager
+def _told(graph: Graph, doing: str) -> Iterator[None]:
+    """Make one sentence of what onnxruntime raises, and of nothing else.
 
     It has fifteen exceptions with no base of their own, and messages of several lines.
     """
-    reason = " ".join(str(error).split())
-    return InputError(
-        f"onnxruntime {ort.__version__} cannot {doing} {graph.path} ({reason}); "
-        f"{FETCH_AGAIN}"
-    )
-
-
-def _is_onnxruntimes(error: Exception) -> bool:
-    """Tell its own errors from those of a signal handler that ran meanwhile."""
-    frames = traceback.walk_tb(error.__traceback__)
-    innermost = [frame.f_globals.get("__name__", "") for frame, _ in frames][-1]
-    return str(innermost).startswith("onnxruntime")
+    try:
+        yield
+    except Exception as error:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        if not frames[-1].f_globals.get("__name__", "").startswith("onnxruntime"):
+            raise  # it is from a signal handler that ran meanwhile
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"onnxruntime {ort.__version__} cannot {doing} {graph.path} ({reason}); "
+            f"see that its configuration is of the same model, or {FETCH_AGAIN}"
+        ) from error
 
 
 def _fed(port: Port, unseen: TokenIds, past: int) -> np.ndarray:
@@ -337,6 +384,8 @@ def _fed(port: Port, unseen: TokenIds, past: int) -> np.ndarray:
         return mask
     if port.role == "position ids":
         return np.arange(past, total, dtype=port.dtype)[np.newaxis]  # [1, sequence]
+    if port.role == "logits to keep":
+        return np.zeros((1,) * len(port.shape), port.dtype)  # 0 is all of them
     # the cache branch: is there anything to look back at?
     return np.array([past > 0], port.dtype)
 

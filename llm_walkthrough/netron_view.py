@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from mimetypes import MimeTypes
 from pathlib import Path
 from threading import Thread
 
@@ -25,7 +24,6 @@ from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.loopback import LoopbackServer
 from llm_walkthrough.views import BORDER
 
-_TYPES = MimeTypes()  # without what this machine's own tables say
 _SHOWN = {".css", ".html", ".ico", ".js", ".json", ".png"}
 _GRAPH = "model.onnx"
 _QUIET = "quiet.js"  # a file: the page itself forbids scripts in line
@@ -116,28 +114,20 @@ def serve(graph: bytes, *, is_proxied: bool = False) -> LoopbackServer:
     spec = find_spec("netron")
     if spec is None or spec.origin is None:
         raise InputError("netron is not installed; run `python3 run.py`")
-    server = _Server(graph, Path(spec.origin).parent, is_proxied=is_proxied)
+    # by name alone, so that no path leads out of the folder; read when asked for
+    shown = (f for f in Path(spec.origin).parent.iterdir() if f.suffix in _SHOWN)
+    files = {file.name: file.read_bytes for file in shown}
+    files |= {"index.html": _page(files["index.html"]().decode()).encode}
+    own = {_QUIET: _CONSENT_NOT_NEEDED.encode, _GRAPH: lambda: graph}
+    server = LoopbackServer({**files, **own}, is_proxied=is_proxied)
     Thread(target=server.serve_forever, name="netron", daemon=True).start()
     return server
 
 
-class _Server(LoopbackServer):
-    def __init__(self, graph: bytes, netron: Path, *, is_proxied: bool) -> None:
-        text = (netron / "index.html").read_text(encoding="utf-8")
-        ours = (  # without a date the page takes itself for new, "0.0.0" keeps it quiet
-            f'<meta name="file" content="{_GRAPH}"><script src="{_QUIET}"></script>'
-            '<meta name="version" content="0.0.0"></head>'
-        )
-        page = _DATE_AND_VERSION.sub("", text).replace("</head>", ours, 1).encode()
-        quiet = _CONSENT_NOT_NEEDED.encode()
-        # by name alone, so that no path leads out of the folder; read when asked for
-        shown = [file for file in netron.iterdir() if file.suffix in _SHOWN]
-        self.files = {file.name: file.read_bytes for file in shown}
-        self.files |= {"index.html": lambda: page}
-        self.files |= {_QUIET: lambda: quiet, _GRAPH: lambda: graph}
-        super().__init__(is_proxied=is_proxied)
-
-    def page(self, name: str) -> tuple[str, bytes] | None:
-        name = name or "index.html"
-        kind = _TYPES.guess_type(name)[0] or "application/octet-stream"
-        return (kind, self.files[name]()) if name in self.files else None
+def _page(text: str) -> str:
+    """Return netron's page as it is shown here."""
+    ours = (  # without a date the page takes itself for new, "0.0.0" keeps it quiet
+        f'<meta name="file" content="{_GRAPH}"><script src="{_QUIET}"></script>'
+        '<meta name="version" content="0.0.0"></head>'
+    )
+    return _DATE_AND_VERSION.sub("", text).replace("</head>", ours, 1)

@@ -30,13 +30,6 @@ from matplotlib.figure import Figure
 INK, MUTED, CARD = "#1b1f24", "#5b6673", "#fbfcfd"
 ACCENT, HIGHLIGHT = "#1769c4", "#b5500b"
 PALE, PALER = "#b3d1f2", "#d7e7f9"
-SERIES = (  # colours that colour-blind readers can tell apart, and a sign for each
-    (ACCENT, "o", "-"),
-    (HIGHLIGHT, "s", "--"),
-    ("#00796b", "^", "-."),
-    ("#8e44ad", "D", ":"),
-    (MUTED, "v", "-"),
-)
 DARK = {  # what each colour of the look becomes on a dark page
     INK: "#e8ebef",
     MUTED: "#a3aebb",
@@ -45,9 +38,9 @@ DARK = {  # what each colour of the look becomes on a dark page
     HIGHLIGHT: "#f5a35c",
     PALE: "#2c4d70",
     PALER: "#20364f",
-    SERIES[2][0]: "#4fc3b0",
-    SERIES[3][0]: "#cf9be6",
-    "#d5dbe2": "#434c57",  # edge and grid, as the style file has them
+    "#00796b": "#4fc3b0",  # these four as the style file has them: two lines,
+    "#8e44ad": "#cf9be6",
+    "#d5dbe2": "#434c57",  # edge and grid
     "#e3e7ec": "#2b323a",
 }
 _WIDTH = 7.2  # inches; 691 pixels on a page
@@ -139,8 +132,8 @@ def lines(
     what x and the values are, with their units.
     """
     figure, axes = _card(title, height=3.4)
-    for (colour, marker, dashes), values in zip(SERIES, series.values(), strict=False):
-        axes.plot(x, values, dashes, color=colour, marker=marker, lw=2, ms=5)
+    for values in series.values():
+        axes.plot(x, values)
     if min(map(min, series.values())) >= 0:
         axes.set_ylim(bottom=0)
     _name_lines(axes, series)
@@ -199,7 +192,7 @@ def cumulative_bar(
             name = axes.text(start + p / 2, 0, token, color=ink, family="monospace")
             name.set(ha="center", va="center")
         start += p
-    axes.plot([u, u], [-0.4, 0.55], color=HIGHLIGHT, lw=2)
+    axes.plot([u, u], [-0.4, 0.55], color=HIGHLIGHT, marker="")
     axes.text(u, 0.6, f"u = {u:.3f}", color=HIGHLIGHT, weight="bold", ha="center")
     axes.set(xlim=(0, 1), ylim=(-0.4, 1.0), yticks=[], xlabel="cumulative probability")
     axes.grid(visible=False)
@@ -328,16 +321,14 @@ def _name_rows(axes: Axes, names: Sequence[str], font: str = "sans-serif") -> No
 def _name_lines(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
     """Write each name at the end of its line, moved apart where they would touch."""
     low, high = axes.get_ylim()
-    ends = [
-        (values[-1], name, colour)
-        for (name, values), (colour, _, _) in zip(series.items(), SERIES, strict=False)
-    ]
+    ends = [values[-1] for values in series.values()]
     free = low  # the lowest height at which there is room for the next name
-    for end, name, colour in sorted(ends, key=itemgetter(0)):
+    lines = zip(ends, series, axes.lines, strict=True)
+    for end, name, line in sorted(lines, key=itemgetter(0)):
         height = max(end, free)
         spot = (1.0, (height - low) / (high - low))  # as shares of the axes
         style = {"xycoords": "axes fraction", "weight": "bold", **_BESIDE}
-        axes.annotate(name, spot, (4, 0), color=colour, **style)
+        axes.annotate(name, spot, (4, 0), color=line.get_color(), **style)
         free = height + 0.075 * (high - low)
 
 

@@ -18,14 +18,14 @@ import numpy as np
 import tokenizers
 
 from llm_walkthrough.arrays import TokenIds
-from llm_walkthrough.errors import FETCH_AGAIN, InputError
-from llm_walkthrough.guards.small_file import is_file, read_text
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.small_file import is_file, read_text, way_out
 from llm_walkthrough.model_files.chat_template import (
     ChatTemplate,
     Message,
     read_chat_template,
 )
-from llm_walkthrough.model_files.model_config import MOST_TOKENS
+from llm_walkthrough.model_files.model_config import MOST_TOKENS, small_file_folders
 from llm_walkthrough.model_files.token_text import TokenText, shown, token_text
 
 
@@ -34,11 +34,14 @@ def open_tokenizer(folder: Path) -> Tokenizer:
 
     Args:
         folder: holds `tokenizer.json`, and for chats a template as
-            `chat_template.read_chat_template` finds it.
+            `chat_template.read_chat_template` finds it; or is the folder `onnx` beside
+            these.
 
     Raises:
         InputError: a file is missing, broken, or of a style that is not read here.
     """
+    if not is_file(folder / "tokenizer.json"):
+        folder = small_file_folders(folder)[1]
     file = folder / "tokenizer.json"
     if not is_file(file):
         raise InputError(
@@ -55,7 +58,8 @@ def open_tokenizer(folder: Path) -> Tokenizer:
         raise
     except BaseException as error:  # the library panics, which is no Exception
         raise InputError(
-            f"{file} is not a tokenizer that can be read here ({error}); {FETCH_AGAIN}"
+            f"{file} is not a tokenizer that can be read here ({error}); "
+            f"{way_out(file)}"
         ) from error
     # a file may ask to cut or fill every text to a length, as used in training
     library.no_truncation()
@@ -91,16 +95,20 @@ class Tokenizer:
     def for_vocab(self, vocab: int) -> Tokenizer:
         """Return the tokenizer for a graph of `vocab` logits, which may be more.
 
+        Tokens that were added behind the vocabulary may lie beyond the logits: a model
+        refuses them when they are fed, and can never choose one.
+
         Raises:
-            InputError: they are fewer, so that some token has no row.
+            InputError: they are fewer, so that some token of the vocabulary has no row.
         """
-        spare = vocab - self.vocab
-        if spare < 0:
+        own = self.library.get_vocab(with_added_tokens=False).values()
+        if max(own, default=0) >= vocab:
             raise InputError(
-                f"the tokenizer in {self.folder} has token ids up to {self.vocab - 1}, "
+                f"the tokenizer in {self.folder} has token ids up to {max(own)}, "
                 f"but the graph gives only {vocab} logits; put the graph and the "
                 "tokenizer of one model into the folder"
             )
+        spare = max(0, vocab - self.vocab)
         return self if spare == self.spare else replace(self, spare=spare)
 
     def chat(
@@ -130,6 +138,19 @@ class Tokenizer:
             InputError: not a string, or one that UTF-8 cannot write.
         """
         return self._encoded(self.library, text)
+
+    def encode_raw(self, text: str) -> TokenIds:
+        """Split a text that no template has written, as `tokenizer.json` itself does.
+
+        Where that puts a token such as "<s>" in front of a text, so does this.
+
+        Raises:
+            InputError: as `encode`.
+        """
+        tokens = self.encode(text)
+        whole = self.library.encode(text, add_special_tokens=True)
+        count = [*whole.special_tokens_mask, 0].index(0)  # how many it puts in front
+        return np.concatenate([np.array(whole.ids[:count], np.int64), tokens])
 
     def encode_plain(self, text: str) -> TokenIds:
         """Split a text into tokens that are all part of it, "<|im_end|>" too.

@@ -17,9 +17,11 @@ import numpy as np
 import traitlets
 
 from llm_walkthrough.arrays import Logits, TokenIds
+from llm_walkthrough.exercises.mend_it import Loop
 from llm_walkthrough.panel.board import Board
 from llm_walkthrough.panel.frame import SCRIPT, STYLE, export
 from llm_walkthrough.panel.small import feeding, race, reshaping, spelling
+from llm_walkthrough.panel.small.switchboard import board as switchboard
 from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.saved_run import written
 from llm_walkthrough.panel.step.walk import Desk, Walk
@@ -274,3 +276,14 @@ class FeedPanel(_SteppedPanel):
     def feed(self) -> dict[str, np.ndarray]:
         """The dictionary of the run that is shown, by the names of the graph."""
         return self._feeding.feed()
+
+
+class Switchboard(Panel):
+    """Switch `faults` of a decode loop on, and see what becomes of its run.
+
+    Raises:
+        InputError: there is no part of such a name.
+    """
+
+    def __init__(self, loop: Loop, *faults: str) -> None:
+        super().__init__(switchboard(loop, faults))

@@ -1,8 +1,9 @@
 """What does the model compute, in plain numpy and float32, without ONNX or a cache?
 
 An oracle: it reads the GGUF file with the gguf library and shares no code with the
-package. Rows of queries and keys stay in the order of the file, so the rotary embedding
-turns neighbours (0, 1), (2, 3), … here and pairs (0, 32), (1, 33), … in the ONNX graph.
+package. Rows of queries and keys stay in the order of the file, so for the architecture
+"llama" the rotary embedding turns neighbours (0, 1), (2, 3), … here and pairs (0, 32),
+(1, 33), … in the ONNX graph.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class NumpyModel:
-    """A llama decoder with every weight dequantised to float32.
+    """A decoder with every weight dequantised to float32.
 
     Args:
-        path: a GGUF file of the llama architecture.
+        path: a GGUF file of the architecture llama, qwen2 or qwen3.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,10 +38,11 @@ class NumpyModel:
             )
             for tensor in reader.tensors
         }
+        self._architecture = reader.fields["general.architecture"].contents()
         self._numbers = {
-            key.removeprefix("llama."): field.contents()
+            key.removeprefix(f"{self._architecture}."): field.contents()
             for key, field in reader.fields.items()
-            if key.startswith("llama.")
+            if key.startswith(f"{self._architecture}.")
         }
         self.num_layers = self._numbers["block_count"]
         self.num_heads = self._numbers["attention.head_count"]
@@ -76,13 +78,16 @@ class NumpyModel:
 
     def _attention(self, vectors: Vectors, name: str) -> Vectors:
         queries, keys, values = (
-            self._heads(vectors @ self._weights[f"{name}.attn_{part}"].T, heads)
+            self._heads(self._projected(vectors, f"{name}.attn_{part}"), heads)
             for part, heads in (
                 ("q", self.num_heads),
                 ("k", self.kv_heads),
                 ("v", self.kv_heads),
             )
         )
+        if f"{name}.attn_q_norm" in self._weights:
+            queries = self._norm(queries, f"{name}.attn_q_norm")
+            keys = self._norm(keys, f"{name}.attn_k_norm")
         shared = self.num_heads // self.kv_heads
         keys = np.repeat(self._rotate(keys), shared, axis=0)
         scores = self._rotate(queries) @ keys.swapaxes(1, 2)
@@ -95,21 +100,48 @@ class NumpyModel:
         output: Vectors = joined @ self._weights[f"{name}.attn_output"].T
         return output
 
+    def _projected(self, vectors: Vectors, name: str) -> Vectors:
+        bias = self._weights.get(f"{name}.bias", np.float32(0))
+        projected: Vectors = vectors @ self._weights[name].T + bias
+        return projected
+
     def _heads(self, vectors: Vectors, heads: int) -> Heads:
         return vectors.reshape(len(vectors), heads, -1).swapaxes(0, 1)
 
     def _rotate(self, heads: Heads) -> Heads:
-        """Turn pair i of the vector at position p by p * theta ** (-2 i / head_dim)."""
-        head_dim = heads.shape[-1]
+        """Turn pair i of the vector at position p by p * turns[i] radians."""
+        turns, length = self._turns(heads.shape[-1])
+        turned_by = np.exp(1j * np.arange(heads.shape[1])[:, None] * turns) * length
+        if self._architecture == "llama":
+            rotated = (heads[..., 0::2] + 1j * heads[..., 1::2]) * turned_by
+            parts = np.stack([rotated.real, rotated.imag], axis=-1)
+        else:
+            first, second = np.split(heads, 2, axis=-1)
+            rotated = (first + 1j * second) * turned_by
+            parts = np.concatenate([rotated.real, rotated.imag], axis=-1)
+        return parts.reshape(heads.shape).astype(np.float32)
+
+    def _turns(self, head_dim: int) -> tuple[Float64[np.ndarray, " pair"], float]:
+        """Turn of each pair from one position to the next, and a factor of length."""
         theta = self._numbers["rope.freq_base"]
-        turns: Float64[np.ndarray, " pair"] = theta ** (
-            -np.arange(0, head_dim, 2) / head_dim
-        )
-        angles = np.arange(heads.shape[1])[:, None] * turns
-        pairs = heads[..., 0::2] + 1j * heads[..., 1::2]
-        turned = pairs * np.exp(1j * angles)
-        rotated = np.stack([turned.real, turned.imag], axis=-1)
-        return rotated.reshape(heads.shape).astype(np.float32)
+        turns = theta ** (-np.arange(0, head_dim, 2) / head_dim)
+        turns = turns / self._weights.get("rope_freqs", np.float32(1))
+        kind = self._numbers.get("rope.scaling.type")
+        if kind is None:
+            return turns, 1.0
+        factor = self._numbers["rope.scaling.factor"]
+        if kind == "linear":
+            return turns / factor, 1.0
+        # yarn: a pair that turns round 32 times or more in the trained context stays as
+        # it is, one that turns round once or less is slowed down, between them a ramp
+        context = self._numbers["rope.scaling.original_context_length"]
+        ends = [
+            head_dim * np.log(context / (rounds * 2 * np.pi)) / 2 / np.log(theta)
+            for rounds in (32, 1)
+        ]
+        low, high = max(np.floor(ends[0]), 0), min(np.ceil(ends[1]), head_dim - 1)
+        ramp = np.interp(np.arange(head_dim // 2), [low, high], [0, 1])
+        return turns * (1 - ramp) + turns / factor * ramp, 1 + 0.1 * np.log(factor)
 
     def _mlp(self, vectors: Vectors, name: str) -> Vectors:
         gate = vectors @ self._weights[f"{name}.ffn_gate"].T

@@ -284,3 +284,25 @@ def test_graph_file_is_opened_with_the_tokenizer_beside_it_if_they_fit(
     write_folder(folder, byte_level())  # of a larger model
     with pytest.raises(InputError, match="of one model"):
         answering.load(folder)
+
+
+def test_a_folder_as_transformers_js_lays_it_out_is_opened_by_rule_or_by_name(
+    tmp_path: Path,
+) -> None:
+    write_tiny_folder(tmp_path)
+    graphs = tmp_path / "onnx"
+    graphs.mkdir()
+    content = (tmp_path / "model.onnx").read_bytes()
+    (tmp_path / "model.onnx").unlink()
+    for name in ("model_fp16.onnx", "model_q4.onnx"):
+        (graphs / name).write_bytes(content)
+    for path, file, expected in (
+        (tmp_path, None, "model_q4.onnx"),
+        (tmp_path, "model_fp16.onnx", "model_fp16.onnx"),
+        (graphs, None, "model_q4.onnx"),
+        (graphs / "model_fp16.onnx", None, "model_fp16.onnx"),
+    ):
+        model, tokenizer = answering.load(path, file=file)
+        assert model.graph.path == graphs / expected
+        assert tokenizer.folder == tmp_path
+        assert model.graph.context_length == CONTEXT

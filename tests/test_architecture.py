@@ -21,10 +21,11 @@ ROWS = (
     {"arrays", "errors"},
     {"guards"},
     {"model_files"},
+    {"exports"},
     {"sampling", "kv_cache", "graph", "tokenizer", "grammar"},
     {"constraints", "machine", "surgery"},
     {"structured_output", "branch"},
-    {"model", "stepper"},
+    {"model", "stepper", "mending"},
     {"inside"},
     {"views", "exercises", "plots", "overview"},
     {"panel"},
@@ -49,6 +50,7 @@ BESIDE = {
     "conversion",
     "environment",
     "netron_view",
+    "preflight",
 }
 
 
@@ -60,7 +62,7 @@ FILES = {
 
 
 def room(module: str) -> str:
-    """Name the room of a module: `exercises` for `exercises.verdict`."""
+    """Name the room of a module: `exercises` for `exercises.when`."""
     return module.partition(".")[0]
 
 
@@ -126,7 +128,7 @@ def test_the_state_of_the_step_panel_knows_nothing_of_html() -> None:
     knowing = {
         m for m in IMPORTS if m.startswith("panel.step.") and IMPORTS[m] & drawing
     }
-    assert knowing == {"panel.step.page"}
+    assert knowing == {"panel.step.page", "panel.step.page_inside"}
 
 
 def test_the_package_itself_imports_nothing() -> None:
@@ -171,7 +173,7 @@ CORE = (
     "arrays errors sampling kv_cache graph tokenizer model branch stepper model_files"
 )
 CORE_PLACES = {place for name in CORE.split() for place in (name, f"{name}.py")}
-MOST_LINES = {"the core": 2_530, "the package": 12_000}
+MOST_LINES = {"the core": 2_500, "the package": 12_000}
 """Lines that are not blank: the course rests on a package that one person can read."""
 
 

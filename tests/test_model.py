@@ -35,6 +35,7 @@ from llm_walkthrough.model import Model, open_model
 OpenLayout = Callable[[Layout], Model]
 
 TOKENS = np.random.default_rng(1).integers(0, VOCAB, 24)
+AZURE = "AzureExecutionProvider"
 TURNS = {
     "at once": [24],
     "one by one": [1] * 24,
@@ -492,6 +493,22 @@ def test_a_number_of_threads_below_one_is_named(tmp_path: Path, threads: int) ->
     write_model(tmp_path, GROUPED)
     with pytest.raises(InputError, match=f"threads must be at least 1, got {threads}"):
         open_model(tmp_path, threads=threads)
+
+
+def test_a_provider_gets_its_nodes_and_a_cache_whose_buffers_are_not_shared(
+    tmp_path: Path,
+) -> None:
+    if AZURE not in ort.get_available_providers():
+        pytest.skip("needs a second provider; this one leaves all nodes to the CPU")
+    write_model(tmp_path, GROUPED)
+    assert open_model(tmp_path, provider="cpu").graph.can_share_buffers
+    model = open_model(tmp_path, provider="azure")
+    assert model.session.get_providers()[0] == AZURE
+    # the arrays of a run would be copied to a device, and what it writes be lost
+    empty = model.new_cache()
+    assert isinstance(empty, GrownCache)
+    rows, _ = run_in_turns(model, TOKENS, [9, 1, 14], empty)
+    np.testing.assert_allclose(rows, forward(TOKENS), atol=1e-5, rtol=0)
 
 
 def test_a_model_opens_from_its_folder_or_its_file(tmp_path: Path) -> None:

@@ -97,9 +97,8 @@ def test_every_part_leads_to_a_notebook_in_the_picture_and_below_it(
 def test_no_two_boxes_overlap(drawing: Overview) -> None:
     def overlap(one: Part, other: Part) -> bool:
         beside = max(one.x, other.x) < min(one.x + one.width, other.x + other.width)
-        tops = one.kind[0], other.kind[0]
-        ends = one.kind[0] + one.kind[1], other.kind[0] + other.kind[1]
-        return beside and max(tops) < min(ends)
+        ends = one.y + one.height, other.y + other.height
+        return beside and max(one.y, other.y) < min(ends)
 
     assert [pair for pair in combinations(drawing.parts, 2) if overlap(*pair)] == []
 

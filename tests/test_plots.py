@@ -13,6 +13,7 @@ from subprocess import run
 from typing import Literal
 
 import matplotlib as mpl
+import matplotlib.style
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser
@@ -26,7 +27,6 @@ from llm_walkthrough.plots import (
     MUTED,
     PALE,
     PALER,
-    SERIES,
     Plot,
     candidate_bars,
     count_columns,
@@ -38,6 +38,8 @@ from llm_walkthrough.plots import (
 )
 
 TOKENS = ["␣improve", "⏎", "$x_1$", "🧘"]
+with matplotlib.style.context("llm_walkthrough.plots"):
+    CYCLE = [*mpl.rcParams["axes.prop_cycle"]]
 SHARES = [0.5, 0.25, 0.15, 0.05]
 MEASURED = {"copied": [10.0, 20.0, 66.0], "shared": [9.0, 12.0, 33.0]}
 LABELS = {"title": "Time", "x_label": "tokens in the cache", "y_label": "ms per token"}
@@ -70,14 +72,14 @@ def plots() -> dict[str, Plot]:
 @pytest.mark.parametrize("page", [{colour: colour for colour in DARK}, DARK])
 def test_all_text_can_be_read_on_light_and_on_dark_pages(page: dict[str, str]) -> None:
     on_card = {(colour, CARD) for colour in [INK, MUTED, HIGHLIGHT]}
-    on_card |= {(colour, CARD) for colour, _, _ in SERIES}
+    on_card |= {(one["color"], CARD) for one in CYCLE}
     on_bars = {(INK, PALE), (INK, PALER), (CARD, HIGHLIGHT)}
     for ink, paper in on_card | on_bars:
         assert contrast(numbers(page[ink]), numbers(page[paper])) >= READABLE, ink
 
 
 def test_no_series_is_told_by_its_colour_alone() -> None:
-    assert len({marker for _, marker, _ in SERIES}) == len(SERIES)
+    assert len({one["marker"] for one in CYCLE}) == len(CYCLE) == 5
 
 
 def test_no_colour_is_without_its_counterpart_on_the_other_page(

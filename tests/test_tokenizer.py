@@ -12,6 +12,7 @@ from tokenizers import decoders, processors
 
 from llm_walkthrough import catalogue
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.kv_cache import checked_tokens
 from llm_walkthrough.tokenizer import StopText, TextStream, Tokenizer, open_tokenizer
 
 STYLES = {
@@ -134,13 +135,37 @@ def test_an_id_that_only_the_graph_has_a_place_for_has_no_text(tmp_path: Path) -
             wrong.piece(last)
 
 
-def test_a_graph_may_have_padded_logits_but_no_token_without_one(
+def test_a_graph_may_have_padded_logits_but_no_word_without_one(
     tokenizer: Tokenizer,
 ) -> None:
     tokenizer.for_vocab(tokenizer.vocab + 64)
-    largest = tokenizer.vocab - 1
-    with pytest.raises(InputError, match=f"up to {largest}, .* only {largest} logits"):
-        tokenizer.for_vocab(largest)
+    words = tokenizer.library.get_vocab_size(with_added_tokens=False)
+    with pytest.raises(InputError, match=f"up to {words - 1}, .* only {words - 1} log"):
+        tokenizer.for_vocab(words - 1)
+
+
+def test_a_token_that_was_added_behind_the_logits_harms_nobody(tmp_path: Path) -> None:
+    library = tiny_tokenizer.byte_level()
+    words = library.get_vocab_size(with_added_tokens=False)
+    folder = tiny_tokenizer.write_folder(tmp_path, library)
+    tokenizer = open_tokenizer(folder).for_vocab(words)
+    assert tokenizer.encode("the").max() < words
+    beyond = tokenizer.encode("<|im_end|>")
+    with pytest.raises(InputError, match=f"token id {beyond[0]} is not in 0"):
+        checked_tokens(beyond, words)
+
+
+def test_raw_text_begins_as_the_file_itself_has_it(tmp_path: Path) -> None:
+    library = tiny_tokenizer.sentencepiece()
+    plain = open_tokenizer(tiny_tokenizer.write_folder(tmp_path, library))
+    tokens = plain.encode("the").tolist()
+    assert plain.encode_raw("the").tolist() == tokens
+    library.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
+    )
+    tokenizer = open_tokenizer(tiny_tokenizer.write_folder(tmp_path, library))
+    assert tokenizer.encode_raw("the").tolist() == [1, *tokens]
+    assert tokenizer.encode_raw("the").dtype == np.int64
 
 
 def test_two_threads_decode_at_once(tokenizer: Tokenizer) -> None:

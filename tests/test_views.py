@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llm_walkthrough.exports.limits import Limits
 from llm_walkthrough.graph import Graph
 from llm_walkthrough.machine.judgements import Row, Severity
 from llm_walkthrough.model_files.ports import Port
@@ -120,7 +121,7 @@ def test_ports_that_differ_in_the_layer_share_a_row() -> None:
         past.append(Port(f"past.{i}.value", "float16", shape, "past value", i))
     ids = Port("input_ids", "int64", (1, "sequence"), "token ids")
     out = Port("logits", "float32", (1, "sequence", 9), "logits")
-    rest = (3, 64, 9, 32, (2,))  # sizes that the table does not show
+    rest = (3, 64, 9, Limits(32), ())  # what the table does not show
     graph = Graph(Path("m"), (ids, *past), (out,), *rest, can_share_buffers=False)
     assert ports_table(graph).rows == [
         ("in", "input_ids", "int64", "[1, sequence]", "token ids", 1),

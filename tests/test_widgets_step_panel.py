@@ -65,6 +65,13 @@ def test_it_works_on_every_graph_that_can_be_opened(name: str, tmp_path: Path) -
     ports = {array.name for array in shot.feeds[-1].arrays}
     assert len(ports) == len(model.graph.inputs) - len(model.graph.past) + 1
     assert panel.shown().text.count("step 3 · context") == 1
+    panel.hear("side", "Inside")
+    shown = panel.shown()
+    is_seen, is_refused = (len(shown.styled(f"lw-{s}")) for s in ("inside", "why"))
+    assert is_seen + is_refused == 1
+    assert is_seen or "is in the way" in shown.text
+    panel.hear("step")
+    assert panel.shown().text.count("step 4 · context") == 1
 
 
 def test_each_event_makes_one_frame_that_shows_what_the_stepper_holds(

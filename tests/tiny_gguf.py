@@ -1,17 +1,20 @@
-"""A llama decoder of 33 kB in a GGUF file, complete with a tokenizer, made from a seed.
+"""A decoder of 33 kB in a GGUF file, complete with a tokenizer, made from a seed.
 
 Two layers, hidden 64, two query heads that share one key-value head, head_dim 32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
+from typing import Any
 
 import gguf
 import numpy as np
-from gguf.constants import GGMLQuantizationType, TokenType
+from gguf.constants import GGMLQuantizationType, GGUFValueType, TokenType
+
+from benchmarks.random_gguf import random_rows
 
 HIDDEN, FFN, LAYERS, HEADS, KV_HEADS = 64, 96, 2, 2, 1
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -23,34 +26,78 @@ Q8_0 = GGMLQuantizationType.Q8_0
 F32 = GGMLQuantizationType.F32
 
 
-def write_tiny_gguf(
-    path: Path,
-    *,
-    architecture: str = "llama",
-    kinds: Mapping[str, GGMLQuantizationType | None] = MappingProxyType({}),
-    own_head: bool = False,
-    texts: Mapping[str, str] = MappingProxyType({}),
-) -> Path:
-    """Write and return `path`.
+@dataclass(frozen=True)
+class Tiny:
+    """What the file is like."""
 
-    Args:
-        path: where to.
-        architecture: as the metadata says.
-        kinds: other types for single tensors; None leaves a tensor out.
-        own_head: has the head weights of its own?
-        texts: other texts for the metadata.
-    """
-    writer = gguf.GGUFWriter(path, architecture)
-    _write_metadata(writer)
-    for key, text in ({"tokenizer.ggml.pre": "smollm"} | dict(texts)).items():
-        writer.add_string(key, text)
+    architecture: str = "llama"
+    hidden: int = HIDDEN
+    ffn: int = FFN
+    head_dim: int = HIDDEN // HEADS
+    usual: GGMLQuantizationType = Q4_1  # type of the matrices in the layers
+    ends: GGMLQuantizationType = Q8_0  # and of embedding and head
+    # other types for single tensors; None leaves a tensor out
+    kinds: Mapping[str, GGMLQuantizationType | None] = field(default_factory=dict)
+    own_head: bool = False  # has the head weights of its own?
+    fields: Mapping[str, Any] = field(default_factory=dict)  # metadata besides
+    rope_factors: Sequence[float] = ()
+    tokens: Sequence[str] = ()  # instead of the usual ones
+    extra: Mapping[str, int] = field(default_factory=dict)  # vectors besides
+
+    def dims(self) -> dict[str, tuple[int, ...]]:
+        """All tensors with their shapes, rows first."""
+        hidden, queries = self.hidden, HEADS * self.head_dim
+        keys, ends = (
+            KV_HEADS * self.head_dim,
+            (len(self.tokens or vocabulary()), self.hidden),
+        )
+        dims: dict[str, tuple[int, ...]] = {"token_embd.weight": ends}
+        extra = {
+            "qwen2": {
+                f"attn_{p}.bias": (queries if p == "q" else keys,) for p in "qkv"
+            },
+            "qwen3": {f"attn_{part}_norm.weight": (self.head_dim,) for part in "qk"},
+        }
+        of_layer = {
+            "attn_norm.weight": (hidden,),
+            "attn_q.weight": (queries, hidden),
+            "attn_k.weight": (keys, hidden),
+            "attn_v.weight": (keys, hidden),
+            "attn_output.weight": (hidden, queries),
+            "ffn_norm.weight": (hidden,),
+            "ffn_gate.weight": (self.ffn, hidden),
+            "ffn_up.weight": (self.ffn, hidden),
+            "ffn_down.weight": (hidden, self.ffn),
+            **extra.get(self.architecture, {}),
+        }
+        for layer in range(LAYERS):
+            dims |= {f"blk.{layer}.{name}": shape for name, shape in of_layer.items()}
+        dims["output_norm.weight"] = (hidden,)
+        dims |= {name: (length,) for name, length in self.extra.items()}
+        return dims | ({"output.weight": ends} if self.own_head else {})
+
+    def kind(self, name: str, shape: tuple[int, ...]) -> GGMLQuantizationType | None:
+        """Type of a tensor."""
+        usual = self.ends if name.startswith(("token_embd", "output")) else self.usual
+        one = F32 if len(shape) == 1 else usual
+        return self.kinds.get(name.removesuffix(".weight"), one)
+
+
+def write_tiny_gguf(path: Path, **changes: Any) -> Path:  # noqa: ANN401 - as their fields
+    """Write and return `path`; `changes` are fields of `Tiny`."""
+    tiny = Tiny(**changes)
+    writer = gguf.GGUFWriter(path, tiny.architecture)
+    _write_metadata(writer, tiny)
     random = np.random.default_rng(7)
-    for name, dims in _dims(own_head=own_head).items():
+    for name, dims in tiny.dims().items():
         weights = random.normal(0, 0.2, dims).astype(np.float32)
-        kind = kinds.get(name, _usual_kind(name))
-        if kind is not None:
-            stored = gguf.quantize(weights, kind)
-            writer.add_tensor(f"{name}.weight", stored, raw_dtype=kind)
+        kind = tiny.kind(name, dims)
+        if kind is None:
+            continue
+        writer.add_tensor(name, stored(weights, kind), raw_dtype=kind)
+    if tiny.rope_factors:
+        factors = np.array(tiny.rope_factors, np.float32)
+        writer.add_tensor("rope_freqs.weight", factors)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -58,29 +105,13 @@ def write_tiny_gguf(
     return path
 
 
-def _usual_kind(name: str) -> GGMLQuantizationType:
-    if name.endswith("norm"):
-        return F32
-    return Q8_0 if name in {"token_embd", "output"} else Q4_1
-
-
-def _dims(*, own_head: bool) -> dict[str, tuple[int, ...]]:
-    kv_rows = HIDDEN // HEADS * KV_HEADS
-    dims: dict[str, tuple[int, ...]] = {"token_embd": (len(vocabulary()), HIDDEN)}
-    for layer in range(LAYERS):
-        dims |= {
-            f"blk.{layer}.attn_norm": (HIDDEN,),
-            f"blk.{layer}.attn_q": (HIDDEN, HIDDEN),
-            f"blk.{layer}.attn_k": (kv_rows, HIDDEN),
-            f"blk.{layer}.attn_v": (kv_rows, HIDDEN),
-            f"blk.{layer}.attn_output": (HIDDEN, HIDDEN),
-            f"blk.{layer}.ffn_norm": (HIDDEN,),
-            f"blk.{layer}.ffn_gate": (FFN, HIDDEN),
-            f"blk.{layer}.ffn_up": (FFN, HIDDEN),
-            f"blk.{layer}.ffn_down": (HIDDEN, FFN),
-        }
-    dims["output_norm"] = (HIDDEN,)
-    return dims | ({"output": (len(vocabulary()), HIDDEN)} if own_head else {})
+def stored(weights: np.ndarray, kind: GGMLQuantizationType) -> np.ndarray:
+    """Quantise, or draw blocks at random where the gguf library only reads a type."""
+    try:
+        rows: np.ndarray = gguf.quantize(weights, kind)
+    except NotImplementedError:
+        return random_rows(kind.name, weights.shape, np.random.default_rng(7), 0.1)
+    return rows
 
 
 def byte_letters() -> dict[int, str]:
@@ -98,21 +129,35 @@ def vocabulary() -> list[str]:
     return [*SPECIAL, *(letters[byte] for byte in range(256)), *pairs]
 
 
-def _write_metadata(writer: gguf.GGUFWriter) -> None:
-    tokens = vocabulary()
+def _write_metadata(writer: gguf.GGUFWriter, tiny: Tiny) -> None:
+    tokens, arch = vocabulary(), tiny.architecture
     kinds = [TokenType.CONTROL if t in SPECIAL else TokenType.NORMAL for t in tokens]
-    writer.add_block_count(LAYERS)
-    writer.add_context_length(128)
-    writer.add_embedding_length(HIDDEN)
-    writer.add_feed_forward_length(FFN)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
-    writer.add_rope_freq_base(10_000.0)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(tokens)
-    writer.add_token_types(kinds)
-    writer.add_token_merges(MERGES)
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_chat_template(TEMPLATE)
+    fields = {
+        f"{arch}.block_count": LAYERS,
+        f"{arch}.context_length": 128,
+        f"{arch}.embedding_length": tiny.hidden,
+        f"{arch}.feed_forward_length": tiny.ffn,
+        f"{arch}.attention.head_count": HEADS,
+        f"{arch}.attention.head_count_kv": KV_HEADS,
+        f"{arch}.rope.freq_base": 10_000.0,
+        f"{arch}.attention.layer_norm_rms_epsilon": 1e-5,
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": kinds,
+        "tokenizer.ggml.merges": MERGES,
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.chat_template": TEMPLATE,
+        "tokenizer.ggml.pre": "smollm",
+        **tiny.fields,
+    }
+    if tiny.head_dim * HEADS != tiny.hidden:
+        fields |= {
+            f"{arch}.attention.{k}_length": tiny.head_dim for k in ("key", "value")
+        }
+    for key, value in fields.items():
+        kind = GGUFValueType.get_type(value)
+        if kind == GGUFValueType.INT32:
+            kind = GGUFValueType.UINT32
+        item = GGUFValueType.get_type(value[0]) if isinstance(value, list) else None
+        writer.add_key_value(key, value, kind, item)

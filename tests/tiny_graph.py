@@ -192,18 +192,23 @@ def angles() -> Array:
     return np.outer(np.arange(CONTEXT), 100.0 ** (-2 * pairs / HEAD_DIM))
 
 
-def forward(tokens: Sequence[int] | Array, *, seed: int = 0) -> Array:
-    """Logits [sequence, vocab] float64 of all tokens at once, without a cache."""
+def forward(
+    tokens: Sequence[int] | Array, *, seed: int = 0, window: int = CONTEXT
+) -> Array:
+    """Logits [sequence, vocab] float64 of all tokens at once, without a cache.
+
+    A token attends to as many as the `window`, itself included.
+    """
     w = {name: values.astype(np.float64) for name, values in weights(seed).items()}
     stream = w["embedding"][np.asarray(tokens)]
     for i in range(NUM_LAYERS):
-        stream = stream + _attend(stream, w, i) @ w[f"o{i}"]
+        stream = stream + _attend(stream, w, i, window) @ w[f"o{i}"]
         stream = stream + np.tanh(stream @ w[f"up{i}"]) @ w[f"down{i}"]
     logits: Array = stream @ w["head"]
     return logits
 
 
-def _attend(stream: Array, w: Mapping[str, Array], layer: int) -> Array:
+def _attend(stream: Array, w: Mapping[str, Array], layer: int, window: int) -> Array:
     length = len(stream)
     q = _rotate((stream @ w[f"q{layer}"]).reshape(length, NUM_HEADS, HEAD_DIM))
     k = _rotate((stream @ w[f"k{layer}"]).reshape(length, KV_HEADS, HEAD_DIM))
@@ -212,7 +217,7 @@ def _attend(stream: Array, w: Mapping[str, Array], layer: int) -> Array:
     for position in range(length):
         for head in range(NUM_HEADS):
             shared = head // (NUM_HEADS // KV_HEADS)
-            seen = slice(0, position + 1)
+            seen = slice(max(0, position + 1 - window), position + 1)
             scores = k[seen, shared] @ q[position, head] * HEAD_DIM**-0.5
             parts = np.exp(scores - scores.max())
             mixed[position, head] = parts / parts.sum() @ v[seen, shared]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llm_walkthrough.command_line import commands, terminal
+from llm_walkthrough.conversion.download import RULE
 from llm_walkthrough.errors import InputError
 
 AddCommand = Callable[..., argparse.ArgumentParser]
@@ -89,7 +90,9 @@ def _add_prompt_and_model(option: AddOption, text: str) -> None:
         ("system", str, "TEXT", "what the model is told to be"),
         ("seed", int, "N", "a different seed gives a different answer (default: 0)"),
         ("model", str, "NAME|PATH", "a listed model, or a folder (default: the first)"),
+        ("file", str, "NAME", "which .onnx file of the folder, where it has several"),
         ("threads", int, "N", "threads for one operator (default: one for each core)"),
+        ("provider", str, "NAME", "what computes, such as qnn (default: cpu)"),
     ):
         option(f"--{name}", type=kind, metavar=metavar, help=text)
 
@@ -137,14 +140,28 @@ def _add_models(add: AddCommand) -> None:
     add_action = command.add_subparsers(title="actions", required=True).add_parser
     text = "List the models that can be fetched, and whether they are there."
     _add_json(_add(add_action, "list", commands.list_models, text))
-    text = "Fetch and convert models; those already there are left alone."
+    text = "Fetch models, and convert GGUF files; what is there is left alone."
     option = _add(add_action, "fetch", commands.fetch_models, text)
-    text = "which ones (default: the first of the list)"
+    text = f"a listed name (default: the first) or OWNER/NAME[:FILE] on the hub; {RULE}"
     option("names", nargs="*", default=[], metavar="NAME", help=text)
+    text = "branch, tag or commit of a repository on the hub (default: the newest)"
+    option("--revision", metavar="REVISION", help=text)
+    text = "Convert a GGUF file into a model folder."
+    option = _add(add_action, "convert", commands.convert_model, text)
+    option("file", type=Path, metavar="FILE.gguf", help="a decoder, and its tokenizer")
+    text = "where to (default: among the models, named after the file)"
+    option("folder", nargs="?", type=Path, default=None, metavar="FOLDER", help=text)
+    text = "the codes of the file, or plain numbers (default: int4)"
+    option("--variant", choices=["int4", "float32"], default="int4", help=text)
     text = "Compare the files of models with their recorded hashes."
     option = _add(add_action, "check", commands.check_models, text)
     text = "which ones (default: all that are there)"
     option("names", nargs="*", default=[], metavar="NAME", help=text)
+    text = "Tell, without loading a model, whether it runs here and what it costs."
+    option = _add(add_action, "inspect", commands.inspect_model, text)
+    _add_json(option)
+    text = "a listed name, a model folder, or an ONNX or GGUF file"
+    option("path", metavar="NAME|PATH", help=text)
     text = "Print the folder of a model or, without a name, of all models."
     option = _add(add_action, "where", commands.show_folder, text)
     option("name", nargs="?", metavar="NAME", help="a model that is listed")

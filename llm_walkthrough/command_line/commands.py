@@ -13,13 +13,14 @@ import os
 import sys
 from argparse import Namespace
 from dataclasses import asdict
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_walkthrough.command_line import terminal
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.guards.small_file import is_there
+from llm_walkthrough.guards.small_file import from_home, is_there
 
 if TYPE_CHECKING:
     from llm_walkthrough.answer import Answer, Settings
@@ -85,31 +86,37 @@ def lab(options: Namespace) -> int:
 
 
 def list_models(options: Namespace) -> int:
-    """Show which models can be fetched and which are there."""
+    """Show which models can be fetched by name, and which are there."""
     from llm_walkthrough.catalogue import listed
 
+    choices = listed()
     if options.json:
         records = [
             {
-                "name": one.folder.name,
-                "title": one.entry.title,
-                "licence": one.entry.licence,
-                "parameters": one.entry.parameters,
-                "is_ready": one.is_ready,
+                **asdict(one.entry),
+                "name": one.name,
+                "variant": one.variant,
+                "memory_bytes": one.entry.memory(one.variant),
                 "folder": str(one.folder),
+                "is_ready": one.is_ready,
             }
-            for one in listed()
+            for one in choices
         ]
         _write(records)
         return OK
     from llm_walkthrough.views import Table
 
     rows = []
-    for one in listed():
-        size = f"{one.entry.parameters / 1e6:.0f} M"
+    for one in choices:
+        entry, size = one.entry, f"{one.entry.parameters / 1e6:,.0f} M"
+        costs = entry.download_bytes / 1e9, entry.memory(one.variant) / 1e9
         state = (one.trouble() or "ready") if is_there(one.folder) else "not fetched"
-        rows.append((one.folder.name, size, one.entry.licence, state))
-    _write(repr(Table(("model", "parameters", "licence", "state"), rows)))
+        sizes = (size, *(f"{cost:.1f} GB" for cost in costs), entry.licence)
+        rows.append((f"{entry.short_name}-{one.variant}", *sizes, state))
+    columns = ("model", "parameters", "download", "memory", "licence", "state")
+    _write(repr(Table(columns, rows, "Memory: about, with a cache of 4,096 tokens.")))
+    uses = {one.entry.short_name: one.entry.good_for for one in choices}
+    _write("\n" + repr(Table(("model", "good for"), [*uses.items()])))
     return OK
 
 
@@ -118,9 +125,27 @@ def fetch_models(options: Namespace) -> int:
     from llm_walkthrough.catalogue import entries, fetch
 
     for name in options.names or [entries()[0].name]:
-        with terminal.progress() as show:
-            folder = fetch(name, show)
+        try:
+            with terminal.progress() as show:
+                folder = fetch(name, show, **_given(options, "revision"))
+        except KeyboardInterrupt:
+            terminal.note("stopped; what came so far is kept for the same command")
+            raise
         _write(str(folder))
+    return OK
+
+
+def convert_model(options: Namespace) -> int:
+    """Convert a GGUF file, and write the folder; errors as `convert.convert`."""
+    from llm_walkthrough.catalogue import models_folder
+    from llm_walkthrough.conversion.convert import convert
+
+    file, variant = options.file, options.variant
+    folder = options.folder or models_folder() / f"{file.stem}-{variant}"
+    with terminal.progress() as show:
+        tell = partial(show, f"converting {file.name} to {variant}")
+        convert(file, folder, variant=variant, progress=tell)
+    _write(str(folder))
     return OK
 
 
@@ -130,10 +155,10 @@ def check_models(options: Namespace) -> int:
     Raises:
         InputError: there is no model of a name that was given, or none at all.
     """
-    from llm_walkthrough.catalogue import listed, models_folder, named
+    from llm_walkthrough.catalogue import here, models_folder, named
     from llm_walkthrough.views import Table
 
-    meant = [*map(named, options.names)] or listed()
+    meant = [*map(named, options.names)] or here()
     folders = {one.folder: one for one in meant}  # each once, whatever it is called
     found = {
         f.name: one.trouble(anew=True) for f, one in folders.items() if is_there(f)
@@ -148,6 +173,25 @@ def check_models(options: Namespace) -> int:
     for name in (name for name, wrong in found.items() if wrong):
         terminal.note(f"run `llm-walkthrough models fetch {name}`")
     return PROBLEM if any(found.values()) else OK
+
+
+def inspect_model(options: Namespace) -> int:
+    """Tell what a model's files say; PROBLEM if it cannot run here.
+
+    Raises:
+        InputError: there is nothing of that name.
+    """
+    from llm_walkthrough.catalogue import find, named
+    from llm_walkthrough.preflight import inspect
+
+    path = from_home(options.path)
+    if not is_there(path):
+        path = named(options.path).folder  # it may have a fault, which is to be shown
+    if not is_there(path):
+        path = find(options.path)
+    card = inspect(path)
+    _write(vars(card) if options.json else repr(card))
+    return PROBLEM if card.faults else OK
 
 
 def show_folder(options: Namespace) -> int:
@@ -256,11 +300,21 @@ def _loaded(options: Namespace, text: str) -> tuple[Model, Tokenizer, TokenIds]:
     """Open the model, and split what it is asked into tokens."""
     from llm_walkthrough import answer as answering
     from llm_walkthrough.catalogue import find
+    from llm_walkthrough.machine.providers import placement
+    from llm_walkthrough.preflight import memory_warning
 
     path = find(getattr(options, "model", None))
-    model, tokenizer = answering.load(path, **_given(options, "threads"))
-    if not options.raw:
-        text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))
+    if warning := memory_warning(path, **_given(options, "file")):
+        terminal.note(warning)
+    opening = _given(options, "threads", "file", "provider")
+    model, tokenizer = answering.load(path, **opening)
+    if "provider" in options:
+        terminal.note(f"nodes of the graph: {placement(model.session)}")
+    for limit in model.notes:
+        terminal.note(f"{model.graph.path.name}: {limit}")
+    if options.raw:
+        return model, tokenizer, tokenizer.encode_raw(text)
+    text = answering.chat_prompt(tokenizer, text, **_given(options, "system"))
     return model, tokenizer, tokenizer.encode(text)
 
 

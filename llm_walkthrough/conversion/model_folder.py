@@ -10,18 +10,21 @@ Knows nothing of weights and nodes.
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gguf import TokenType
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from llm_walkthrough.conversion.gguf_model import GgufModel
+from llm_walkthrough.conversion.gguf_tokenizer import (
+    make_tokenizer,
+    tokenizer_class,
+    tokens_of_kind,
+)
 from llm_walkthrough.conversion.onnx_writer import GRAPH_FILE
 from llm_walkthrough.errors import InputError
 
-SPLITTING = "smollm"  # what a GGUF file calls the one way to split text written here
+END_ROLES = ("eos", "eot", "eom")  # end of a text, a turn, a message to a tool
 # control tokens that end an answer, even where the metadata names only one of them
 END_TEXTS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>")
 # names of the special tokens on the Hugging Face hub, and in a GGUF file
@@ -29,43 +32,15 @@ ROLES = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
 
 
 def write_tokenizer(model: GgufModel, folder: Path) -> None:
-    """Write tokenizer.json and tokenizer_config.json.
-
-    Text is split at every digit and then as GPT-2 does; special tokens stay whole.
-
-    Raises:
-        InputError: if the file's vocabulary is not byte-level BPE of that kind.
-    """
-    splitting = model.field("tokenizer.ggml.pre")
-    if model.field("tokenizer.ggml.model") != "gpt2" or splitting != SPLITTING:
-        raise InputError(
-            f"{model.path.name}: its tokenizer splits text as {splitting!r}; only "
-            f"byte-level BPE with {SPLITTING!r} can be converted"
-        )
-    pairs = (text.partition(" ") for text in model.texts("tokenizer.ggml.merges"))
-    merges = [(left, right) for left, _, right in pairs]
-    vocabulary = {token: token_id for token_id, token in enumerate(model.tokens)}
-    try:
-        tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
-    except Exception as error:  # the library raises no narrower class
-        raise InputError(
-            f"{model.path.name}: its merges do not fit its tokens ({error}); fetch the "
-            "file again, or take another one"
-        ) from error
-    digits = pre_tokenizers.Digits(individual_digits=True)
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, byte_level])
-    tokenizer.decoder = decoders.ByteLevel()
-    special = partial(AddedToken, special=True, normalized=False)
-    tokenizer.add_special_tokens(list(map(special, _control_tokens(model))))
-    tokenizer.save(str(folder / "tokenizer.json"))
+    """Write tokenizer.json and tokenizer_config.json; errors as `make_tokenizer`."""
+    make_tokenizer(model).save(str(folder / "tokenizer.json"))
     named = {
         f"{role}_token": model.tokens[token_id]
         for role, key in ROLES.items()
         if (token_id := model.token(f"tokenizer.ggml.{key}_token_id")) is not None
     }
     config = {
-        "tokenizer_class": "GPT2Tokenizer",
+        "tokenizer_class": tokenizer_class(model),
         "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
         "model_max_length": model.context_length,
@@ -103,7 +78,7 @@ def write_genai_config(model: GgufModel, folder: Path) -> None:
     }
     config = {
         "model": {
-            "type": "llama",
+            "type": model.architecture,
             "vocab_size": model.vocab,
             "context_length": model.context_length,
             "bos_token_id": model.token("tokenizer.ggml.bos_token_id"),
@@ -127,23 +102,11 @@ def write_genai_config(model: GgufModel, folder: Path) -> None:
     write_json(folder / "genai_config.json", config)
 
 
-def _control_tokens(model: GgufModel) -> dict[str, int]:
-    """The special tokens and their ids, lowest id first."""
-    kinds = model.field("tokenizer.ggml.token_type")
-    if not isinstance(kinds, list) or len(kinds) != model.vocab:
-        raise InputError(
-            f"{model.path.name}: tokenizer.ggml.token_type must be a list of "
-            f"{model.vocab:,} numbers, one for each token; fetch the file again"
-        )
-    found = zip(model.tokens, enumerate(kinds), strict=True)
-    return {text: token for text, (token, kind) in found if kind == TokenType.CONTROL}
-
-
 def _end_tokens(model: GgufModel) -> list[int]:
-    """Ids that end an answer; the one that the metadata names comes first."""
-    named = model.token("tokenizer.ggml.eos_token_id")
-    known = _control_tokens(model)
-    ends = [named, *(known[text] for text in known if text in END_TEXTS)]
+    """Ids that end an answer; the one that the metadata names first comes first."""
+    named = [model.token(f"tokenizer.ggml.{role}_token_id") for role in END_ROLES]
+    known = tokens_of_kind(model, TokenType.CONTROL)
+    ends = [*named, *(known[text] for text in known if text in END_TEXTS)]
     unique = [*dict.fromkeys(token for token in ends if token is not None)]
     if not unique:
         raise InputError(

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from filelock import FileLock, Timeout
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.machine.facts import free_disk
 
 SCRATCH = ".partial"  # at the end of a name
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -30,6 +31,15 @@ def scratch_folder(target: Path) -> Iterator[Path]:
     near.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(SCRATCH, prefix, near, ignore_cleanup_errors=True) as path:
         yield Path(path)
+
+
+def require_room(folder: Path, num_bytes: int) -> None:
+    """Raise InputError if the disk of a folder to come has less room than that."""
+    if (free := free_disk(folder)) < num_bytes:
+        raise InputError(
+            f"{folder} will take {num_bytes / 1e6:,.0f} MB, but its disk has only "
+            f"{free / 1e6:,.0f} MB free; free some, or name a folder elsewhere"
+        )
 
 
 @contextmanager

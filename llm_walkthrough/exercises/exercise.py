@@ -1,34 +1,26 @@
 """An exercise as data, and the one loop that tries an answer on it.
 
-An `Exercise` holds the right answer, the cases it is tried on, and a table of hints.
-`check(answer)` tries the answer on one case after the other. The first that goes wrong
-is told by the first row of the table that knows it:
+`check(answer)` tries an answer on one case after the other. The first that goes wrong
+is told by the first row of the table of hints that knows it:
 
     hints={
         "takes_away": lambda number, step: number - step,
         "is_below_0": When(lambda t: t.given < 0),
     }
 
-Its words stand in the TOML file beside its module, where a sentence can be mended or
-translated without touching code. A text may name in braces what an attempt holds:
-
-    takes_away = "It is added, not taken away."
-    is_below_0 = "The result is {given}, below 0."
-    otherwise = "Add {number} and {step}, not more."
-
-To add a hint, write its text, and under the same name a *wrong answer* that deserves it
-(or a list of them): whoever gives the same results as that one, wherever it is wrong,
-gets the hint. What no wrong answer can show is a condition on the `Attempt`; give an
-example of it in `tests/exercises/test_exercise.py`. Put rows that know more above rows
-that know less; `otherwise` has a text only. To add an exercise, write its texts, and
-`check_… = Exercise(TEXTS["…"], …)` into the file of its notebook: the tests find it.
+A *wrong answer* (or a list of them) knows whoever gives the same results as it does,
+wherever it is wrong. What none can show is a condition on the `Attempt`; give an
+example of it in `tests/exercises/test_exercise.py`. Rows that know more stand above
+those that know less. The words stand under the same names in the TOML file beside the
+exercises, and name in braces what the attempt holds; `otherwise` has words only.
 
 A check never raises for a wrong answer and never gives the solution away. Knows nothing
-of the exercises.
+of the exercises: they are the `check_…` in the file of their notebook.
 """
 
 from __future__ import annotations
 
+import html
 import inspect
 import string
 import tomllib
@@ -41,29 +33,43 @@ from typing import Any
 
 import numpy as np
 
-from llm_walkthrough.errors import InputError
 from llm_walkthrough.exercises import when
-from llm_walkthrough.exercises.comparing import alike, first_difference
-from llm_walkthrough.exercises.verdict import NOT_ANSWERED, Verdict
-from llm_walkthrough.exercises.when import Attempt, When
+from llm_walkthrough.exercises.when import Attempt, When, alike, first_difference
+
+_SIGNS = {True: "✓ Right.", False: "✗ Not yet.", None: "… Not answered yet."}
+_COLOURS = {True: "#1769c4", False: "#c2570c", None: "#808080"}
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict:
+    """What a check found, in one line of text or of HTML."""
+
+    is_right: bool | None  # None as long as there is no answer
+    message: str  # one or two sentences: what is right, or a hint at the mistake
+
+    def __repr__(self) -> str:
+        return f"{_SIGNS[self.is_right]} {self.message}"
+
+    def _repr_html_(self) -> str:
+        edge = f"border-left:4px solid {_COLOURS[self.is_right]};padding:.2em .8em"
+        sign, message = _SIGNS[self.is_right], html.escape(self.message)
+        return f'<div style="{edge}"><b>{sign}</b> {message}</div>'
+
+
+NOT_ANSWERED = Verdict(None, "Fill in the cell above, then run this one again.")
 
 
 @dataclass(frozen=True)
 class Texts:
-    """What an exercise says.
+    """What an exercise says."""
 
-    Attributes:
-        task: what is asked for, as a noun phrase.
-        praise: what a right answer shows.
-        hints: the texts of the hints by their names.
-        case: what stands before every hint, such as the sizes of the case; or a list
-            with one such text for each case.
-    """
-
-    task: str
-    praise: str
-    hints: Mapping[str, str]
+    task: str  # what is asked for, as a noun phrase
+    praise: str  # what a right answer shows
+    hints: Mapping[str, str]  # by their names
+    # what stands before every hint, such as the sizes of the case; or one such text for
+    # each case
     case: str | Sequence[str] = ""
+    fault: str = ""  # of the answer that is handed out, if it has one
 
 
 def texts_beside(module: str) -> dict[str, Texts]:
@@ -73,42 +79,29 @@ def texts_beside(module: str) -> dict[str, Texts]:
     return {name: Texts(**table) for name, table in tables.items()}
 
 
-def _call(function: Callable[..., object], *arguments: object) -> object:
-    return function(*arguments)
+def _call(answer: Any, *arguments: object) -> object:  # noqa: ANN401 - as `right`
+    return answer(*arguments) if callable(answer) else answer
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Exercise:
-    """A question with its right answer, the cases and the hints.
+    """A question with its right answer, the cases and the hints."""
 
-    Attributes:
-        texts: what it says.
-        right: the right answer: a function, or a value.
-        cases: the arguments of each call; arrays, lists and dictionaries are copied.
-        hints: name of a hint to the wrong answers that it is for, or to a condition.
-        ask: how a function and a case become an answer, if not by one plain call.
-        same: whether what was given will do for what is right.
-        tells_case: whether the text of the case stands before the hint.
-        also: more names for an attempt.
-    """
-
-    texts: Texts
-    right: Any
-    cases: Sequence[tuple[object, ...]]
+    texts: Texts  # what it says
+    right: Any  # the right answer: a function, or a value
+    # the arguments of each call; arrays, lists and dictionaries are copied
+    cases: Sequence[tuple[object, ...]] = ((),)
+    # name of a hint to the wrong answers that it is for, or to a condition
     hints: Mapping[str, Any] = field(default_factory=dict)
+    # how a function and a case become an answer, if not by one plain call
     ask: Callable[..., object] = _call
+    # whether what was given will do for what is right
     same: Callable[[Any, Any], object] = alike
-    tells_case: When = when.ALWAYS
-    also: Callable[[Attempt], Mapping[str, Any]] = lambda _: {}
+    also: Callable[[Attempt], Mapping[str, Any]] = lambda _: {}  # more of its names
 
     def __post_init__(self) -> None:
         task = self.texts.task
         object.__setattr__(self, "__doc__", f"Judge {task}.")  # for `check_…?`
-        if alone := {*self.hints, "otherwise"} ^ self.texts.hints.keys():
-            raise InputError(
-                f"the exercise on {task} has the hints {sorted(alone)} in its Python "
-                "file or in its TOML file only; each needs its row and its text"
-            )
 
     def __call__(self, answer: object) -> Verdict:
         """Judge a learner's answer."""
@@ -129,7 +122,7 @@ class Exercise:
         attempts: list[Attempt] = []
         asked = _watched(answer) if callable(self.right) else answer
         names = [*inspect.signature(self.ask).parameters][1:]  # the first: the answer
-        if self.ask is _call:
+        if self.ask is _call and callable(self.right):
             names = [*inspect.signature(self.right).parameters]
         for case in self.cases:
             handed = _copied(case)
@@ -160,9 +153,7 @@ class Exercise:
                 return None
         case = self.texts.case
         before = case if isinstance(case, str) else case[attempt.place]
-        if not self._knows(self.tells_case, attempt):
-            before = ""
-        for name, row in {**self.hints, "otherwise": when.ALWAYS}.items():
+        for name, row in {**self.hints, "otherwise": When(lambda _: True)}.items():
             rows = row if isinstance(row, list) else [row]
             if any(self._knows(one, attempt) for one in rows):
                 with suppress(Exception):

@@ -5,7 +5,7 @@ Knows nothing of the file in which the weights are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,6 @@ from llm_walkthrough.exercises import when
 from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, texts_beside
 from llm_walkthrough.exercises.when import Attempt, When
 from llm_walkthrough.graph import Graph
-
-if TYPE_CHECKING:
-    from jaxtyping import UInt8
 
 TEXTS = texts_beside(__file__)
 
@@ -53,12 +50,12 @@ def _input_shapes(graph: Graph, cached: int, new: int) -> dict[str, tuple[int, .
     }
 
 
-def _unpack(packed: UInt8[np.ndarray, " bytes"]) -> UInt8[np.ndarray, " codes"]:
+def _unpack(packed: np.ndarray) -> np.ndarray:
     return _halves(packed).ravel()
 
 
-def _halves(packed: UInt8[np.ndarray, " bytes"]) -> UInt8[np.ndarray, "bytes 2"]:
-    """Return the lower and the upper four bits of each byte."""
+def _halves(packed: np.ndarray) -> np.ndarray:
+    """Return the lower and the upper four bits of each byte [bytes, 2]."""
     return np.stack([packed & 15, packed >> 4], axis=-1)
 
 

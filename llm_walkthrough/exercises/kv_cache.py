@@ -13,7 +13,6 @@ import numpy as np
 
 from llm_walkthrough.arrays import KeyOrValue, TokenIds
 from llm_walkthrough.exercises import when
-from llm_walkthrough.exercises.comparing import alike, identical
 from llm_walkthrough.exercises.exercise import Exercise, texts_beside
 from llm_walkthrough.exercises.when import Attempt, When
 
@@ -39,26 +38,21 @@ check_cache_bytes = Exercise(
 )
 
 
-def _are_whole(heads: list[object]) -> bool:
-    return all(isinstance(head, int | np.integer) for head in heads)
+def _is_whole(head: object) -> bool:
+    return isinstance(head, int | np.integer)
 
 
 check_kv_head_of = Exercise(
     TEXTS["kv_head_of"],
     right=lambda head, num_heads, kv_heads: head // (num_heads // kv_heads),
-    cases=[(9, 3), (32, 8), (6, 6), (4, 1)],
-    ask=lambda kv_head_of, num_heads, kv_heads: [
-        kv_head_of(head, num_heads, kv_heads) for head in range(num_heads)
-    ],
-    same=lambda given, right: alike(given, right) and _are_whole(given),
+    cases=[(h, n, k) for n, k in ((9, 3), (32, 8), (6, 6), (4, 1)) for h in range(n)],
+    same=lambda given, right: _is_whole(given) and given == right,
     also=lambda t: {
-        "largest": max(t.given),
+        "largest": max(one.given for one in t.all if one.kv_heads == t.kv_heads),
         "last": t.kv_heads - 1,
-        "head": (place := int(np.argmax(np.array(t.given) != t.right))),
-        "its_kv_head": t.given[place],
     },
     hints={
-        "is_not_whole": When(lambda t: not _are_whole(t.given)),
+        "is_not_whole": When(lambda t: not _is_whole(t.given)),
         "takes_turns": lambda head, _, kv_heads: head % kv_heads,
         "has_another_group_size": lambda head, _, kv_heads: head // kv_heads,
         "is_too_large": When(lambda t: t.largest > t.last),
@@ -85,7 +79,6 @@ check_small_feed = Exercise(
     TEXTS["small_feed"],
     right=_small_feed,
     cases=[(np.array([7, 3, 11, 5, 2, 13], np.int64), n) for n in (0, 5, 4)],
-    same=identical,
     also=lambda t: {
         "too_long": (excess := np.shape(t.mine)[-1] - len(t.tokens)),
         "too_short": -excess,

@@ -121,25 +121,16 @@ def _off_shapes(feed: Mapping[str, np.ndarray]) -> Iterator[str]:
 
 def _off_numbers(feed: Mapping[str, np.ndarray]) -> Iterator[str]:
     new, past = feed["input_ids"].shape[1], feed[PAST[0]].shape[2]
-    both = f"{past} tokens in the past and {new} new"
     for name in (name for name in feed if name not in PAST):
         if feed[name].dtype != np.int64:
             yield f"{name} has the dtype {feed[name].dtype}; wanted is int64"
-    mask = feed.get("attention_mask", np.ones((1, past + new)))
-    if mask.shape != (1, past + new):
-        yield (
-            f"attention_mask has the shape {[*mask.shape]} for {both}; it covers both: "
-            f"[1, {past + new}]"
-        )
-    if not mask.all():
-        yield "attention_mask holds zeros; all tokens of one text may be looked at"
-    right = [[*range(past, past + new)]]
-    positions = feed.get("position_ids", np.array(right))
-    if positions.tolist() != right:
-        yield (
-            f"position_ids are {positions.tolist()} for {both}; positions go on where "
-            f"the past ends, in the shape [1, {new}]"
-        )
+    for name, right, must in (
+        ("attention_mask", [1] * (past + new), "it covers both, with a 1 for each"),
+        ("position_ids", range(past, past + new), "they go on where the past ends"),
+    ):
+        mine = feed.get(name, np.array([right])).tolist()
+        if mine != [[*right]]:
+            yield f"{name}: {mine} for {past} tokens in the past and {new} new; {must}"
 
 
 def _cache_ports(names: Sequence[str], length: str) -> list[PracticePort]:

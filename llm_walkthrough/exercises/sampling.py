@@ -85,7 +85,8 @@ def _penalty(logits: Logits, context: TokenIds, penalty: float) -> Logits:
     return RepetitionPenalty(penalty)(logits, context)
 
 
-def _penalty_each_time(logits: Logits, context: TokenIds, penalty: float) -> Logits:
+def penalty_each_time(logits: Logits, context: TokenIds, penalty: float) -> Logits:
+    """Return logits penalised once for each time that a token occurs."""
     for token in context:
         logits = _penalty(logits, np.array([token]), penalty)
     return logits
@@ -105,7 +106,7 @@ check_penalty = Exercise(
         "lifts_a_negative": When(
             lambda t: any(t.given[t.logits < 0] > t.logits[t.logits < 0])
         ),
-        "counts_how_often": _penalty_each_time,
+        "counts_how_often": penalty_each_time,
         "hits_others": When(lambda t: any(np.delete(t.given != t.logits, t.context))),
     },
 )
@@ -119,9 +120,6 @@ check_order = Exercise(
         "top-k, top-p": False,  # top-p adds up what top-k has left
         "top-k, min-p": True,  # ratios to the likeliest stay
     },
-    cases=[()],
-    ask=lambda answers: answers,
-    same=lambda given, right: given == right,
     also=lambda t: {
         "well": [x for x in t.right if t.given.get(x) is t.right[x]],
         "wrong": [x for x in t.right if t.given.get(x) is not t.right[x]],

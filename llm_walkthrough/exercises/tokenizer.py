@@ -120,8 +120,6 @@ def check_tokens_saved(tokenizer: Tokenizer) -> Exercise:
     return Exercise(
         TEXTS["tokens_saved"],
         right=saved,
-        cases=[()],
-        ask=lambda number: number,
         also=lambda _: {
             "num_indented": num_indented,
             "num_compact": num_compact,

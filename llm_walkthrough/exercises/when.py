@@ -1,21 +1,74 @@
-"""An attempt at an exercise, and the conditions on it under which a hint is given.
+"""An attempt at an exercise, what is wrong with it, and when a hint is given.
 
 Knows nothing of the exercises, nor of how an answer is tried.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+
+
+def alike(given: Any, right: Any) -> bool:  # noqa: ANN401 - a learner returns anything
+    """Tell whether two answers are the same, but for rounding and the kind of list.
+
+    Arrays in a dictionary are to be fed to a graph, so their dtypes count, too.
+    """
+    with suppress(Exception):
+        if isinstance(right, Mapping):
+            is_same = given.keys() == right.keys()
+            return is_same and all(_fits(given[name], right[name]) for name in right)
+        if isinstance(right, list | tuple):
+            is_list = isinstance(given, list | tuple | np.ndarray)
+            is_as_long = is_list and len(given) == len(right)
+            return is_as_long and all(map(alike, given, right))
+        if isinstance(right, bool):
+            return bool(given) == right
+        if isinstance(right, str):
+            return isinstance(given, str) and given == right
+        mine, wanted = np.asarray(given), np.asarray(right)
+        relative = 1e-5 if wanted.dtype.kind == "f" else 0  # a count is exact
+        return mine.shape == wanted.shape and np.allclose(mine, wanted, relative, 1e-4)
+    return False
+
+
+def _fits(given: object, right: object) -> bool:
+    if isinstance(right, np.ndarray) and getattr(given, "dtype", "") != right.dtype:
+        return False
+    return alike(given, right)
+
+
+def first_difference(given: object, right: Mapping[str, Any]) -> dict[str, Any]:
+    """Name what differs between a dictionary and the right one.
+
+    Returns:
+        `missing` and `extra`: names. `name`: the first whose value is not right,
+        `mine` and `wanted`: its values, `its_kind`.
+    """
+    held = given if isinstance(given, dict) else {}
+    pairs = {n: (held[n], right[n]) for n in right if n in held}
+    off = [name for name, pair in pairs.items() if not _fits(*pair)]
+    name = (*off, "")[0]
+    mine, wanted = pairs.get(name, (None, None))
+    return {
+        "missing": [name for name in right if name not in held],
+        "extra": [name for name in held if name not in right],
+        "name": name,
+        "mine": mine,
+        "wanted": wanted,
+        "its_kind": type(mine).__name__,
+    }
 
 
 class Attempt(SimpleNamespace):
     """What came of one case, with its arguments by the names that `right` gives them.
 
-    Of a dictionary there is also what differs first; see `comparing`.
+    Of a dictionary there is also what differs first; see `first_difference`.
 
     Attributes:
         given: what the learner's function returned.
@@ -49,7 +102,6 @@ class When:
     holds: Callable[[Attempt], object]
 
 
-ALWAYS = When(lambda _: True)
 CHANGES_ITS_ARGUMENT = When(lambda t: t.has_changed)
 HAS_WRONG_SHAPE = When(lambda t: t.shape != np.shape(t.right))
 IS_NO_ARRAY = When(lambda t: not isinstance(t.mine, np.ndarray))

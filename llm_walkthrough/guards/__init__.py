@@ -1,1 +1,1 @@
-"""Guards in front of what strangers wrote: their files, their programs, their signs."""
+"""Guards in front of what strangers wrote: files, programs, signs, words on a page."""

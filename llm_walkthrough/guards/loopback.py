@@ -9,13 +9,16 @@ from __future__ import annotations
 import secrets
 import socketserver
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
+from mimetypes import MimeTypes
 
 from llm_walkthrough.errors import InputError
 
 LOOPBACK = "127.0.0.1"
+_TYPES = MimeTypes()  # without what this machine's own tables say
 _ONLY_FROM_HERE = "default-src 'self' data: blob: 'unsafe-inline'"
 
 
@@ -45,17 +48,18 @@ class Answer(BaseHTTPRequestHandler):
         return False
 
     def do_GET(self) -> None:
-        """Hand out a page of the server."""
-        found = self.server.page(self.path.partition("?")[0])
-        if found is None:
-            self.send_error(HTTPStatus.NOT_FOUND)
+        """Hand out a file of the server."""
+        name = self.path.partition("?")[0] or "index.html"
+        if name in self.server.files:
+            self.give(name, self.server.files[name]())
         else:
-            self.give(*found)
+            self.send_error(HTTPStatus.NOT_FOUND)
 
-    def give(self, kind: str, content: bytes) -> None:
-        """Answer with a content of some MIME type."""
+    def give(self, name: str, content: bytes) -> None:
+        """Answer with the content of a file of that name."""
+        kind, _ = _TYPES.guess_type(name)
         self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", kind)
+        self.send_header("Content-Type", kind or "application/octet-stream")
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Content-Security-Policy", _ONLY_FROM_HERE)
         self.end_headers()
@@ -80,8 +84,15 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = sys.platform != "win32"  # there two servers would share it
 
-    def __init__(self, port: int = 0, *, is_proxied: bool = False) -> None:
-        self.word, self.is_proxied = secrets.token_urlsafe(16), is_proxied
+    def __init__(
+        self,
+        files: Mapping[str, Callable[[], bytes]],  # by name, "index.html" is the first
+        port: int = 0,
+        *,
+        is_proxied: bool = False,
+    ) -> None:
+        self.files, self.is_proxied = files, is_proxied
+        self.word = secrets.token_urlsafe(16)
         try:
             super().__init__((LOOPBACK, port), self.answers)
         except (OSError, OverflowError) as error:
@@ -90,7 +101,3 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
             ) from error
         self.port = int(self.server_address[1])
         self.address = f"http://{LOOPBACK}:{self.port}/{self.word}/"
-
-    def page(self, name: str) -> tuple[str, bytes] | None:
-        """Return MIME type and content of what has this name, "" for the first page."""
-        raise NotImplementedError

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
 
+_POINTER = b"version https://git-lfs"
 MOST_BYTES = 256_000_000  # the largest tokenizers take some 40 MB
 
 
@@ -28,6 +30,18 @@ def is_file(path: Path) -> bool:
 def is_there(path: Path) -> bool:
     """Tell whether anything is there; never raises, as `is_file`."""
     return os.path.exists(path)  # noqa: PTH110 - as said above
+
+
+def way_out(file: Path) -> str:
+    """Say what helps where a file is not what it should be."""
+    with suppress(OSError, ValueError), file.open("rb") as stream:
+        if stream.read(len(_POINTER)) == _POINTER:
+            return "it is a Git LFS pointer: run `git lfs pull` in its folder"
+    return (
+        FETCH_AGAIN
+        if file.suffix in {".onnx", ".data"}
+        else f"mend it, or {FETCH_AGAIN}"
+    )
 
 
 def from_home(path: str | Path) -> Path:
@@ -49,7 +63,7 @@ def read_text(file: Path) -> str:
             why = f"{size:,} bytes are more than such a file has"
         except (OSError, ValueError) as error:
             why = error
-    raise InputError(f"{file} cannot be read ({why}); {FETCH_AGAIN}")
+    raise InputError(f"{file} cannot be read ({why}); {way_out(file)}")
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -63,11 +77,11 @@ def read_json(file: Path) -> dict[str, Any]:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:  # too many "[" recurse
         raise InputError(
-            f"{file} is not valid JSON ({error}); {FETCH_AGAIN}"
+            f"{file} is not valid JSON ({error}); {way_out(file)}"
         ) from error
     if not isinstance(config, dict):
         raise InputError(
             f"{file} should hold a JSON object, not a {type(config).__name__}; "
-            f"{FETCH_AGAIN}"
+            f"{way_out(file)}"
         )
     return config

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jinja2 import Environment, Template, nodes
 from jinja2.exceptions import SecurityError, TemplateError
@@ -69,9 +69,9 @@ def _compiled(program: str) -> Template:
     return sandbox.from_string(program)
 
 
-def _to_json(value: object, indent: int | None = None) -> str:
+def _to_json(value: object, **form: Any) -> str:  # noqa: ANN401 - as `dumps` has it
     # jinja2's own filter writes "<" as "\u003c", which the model has never seen.
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    return json.dumps(value, **{"ensure_ascii": False, **form})
 
 
 def _raise_exception(message: str) -> NoReturn:

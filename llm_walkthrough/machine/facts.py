@@ -113,7 +113,8 @@ def processor_name() -> str:
             return str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()
     if sys.platform == "darwin":
         return _sysctl("machdep.cpu.brand_string").rstrip(b"\0").decode()
-    return _cpuinfo().get("model name", "")
+    maker = {"0x51": "Qualcomm"}.get(_cpuinfo().get("CPU implementer", ""), "")
+    return _cpuinfo().get("model name", maker)  # Arm64 has no name, but a maker
 
 
 def instruction_sets() -> tuple[str, ...]:

@@ -25,6 +25,10 @@ INSTALL = "Run `python3 run.py doctor`, which installs what is missing first."
 # what int4 weights are fast with; the keys are what onnxruntime is built for
 FAST_INSTRUCTIONS = {"x64": "AVX2", "Arm64": "dotprod"}
 
+# releases of onnxruntime-qnn, and the onnxruntime that each is compiled against
+_QNN_BUILT_FOR = dict.fromkeys(("2.0", "2.1", "2.2", "2.3"), "1.24")
+_QNN_BUILT_FOR |= {"2.4": "1.26", "2.5": "1.26", "2.7": "1.29"}
+
 
 class Severity(StrEnum):
     """How much a row matters."""
@@ -158,6 +162,39 @@ def judge_providers(providers: Sequence[str]) -> Row:
     severity = OK if wanted in providers else PROBLEM
     way_out = "Remove every onnxruntime package, then install `onnxruntime` again."
     return _row("providers", found, wanted, severity, way_out)
+
+
+def judge_devices(plug_ins: Mapping[str, str], devices: Sequence[str]) -> Row:
+    """Which devices are there, and is every plug-in loaded, its trouble ""?"""
+    states = [f"{name}: {why or 'loaded'}" for name, why in plug_ins.items()]
+    severity = NOTE if any(plug_ins.values()) else OK
+    way_out = "Install the plug-in in a version that is made for this onnxruntime."
+    return _row("devices", ", ".join((*devices, *states)), "", severity, way_out)
+
+
+def judge_npu(
+    processor: str, place: str, qnn: str | None, used: str, devices: Sequence[str]
+) -> Row:
+    """Is all there that Qualcomm's NPU takes? `devices` are those of onnxruntime-qnn.
+
+    `place` is system and Python, as in "Windows Arm64"; `qnn` and `used` are the
+    versions of onnxruntime-qnn and onnxruntime.
+    """
+    if not qnn and "Qualcomm" not in processor and "Snapdragon" not in processor:
+        return Row("NPU", "not looked for: no Qualcomm processor")
+    found = f"onnxruntime-qnn {qnn or 'missing'}; {', '.join(devices) or 'no device'}"
+    built_for = _QNN_BUILT_FOR.get((qnn or "")[:3], "a release not known here")
+    way_out = ""
+    if place not in ("Windows Arm64", "Linux Arm64"):
+        way_out = "It computes from a Python for Arm64 only; on x64 it just compiles."
+    elif not qnn:
+        way_out = "`pip install onnxruntime-qnn` brings it; the course needs no NPU."
+    elif not used.startswith(f"{built_for}."):
+        way_out = f"It is compiled for onnxruntime {built_for}; {used} may not do."
+    elif not devices:
+        way_out = "The plug-in finds no NPU: see the row `devices`; a driver may lack."
+    wanted, severity = "onnxruntime-qnn with a device", NOTE if way_out else OK
+    return _row("NPU", found, wanted, severity, way_out)
 
 
 def judge_jupyterlab(version: str | None) -> Row:

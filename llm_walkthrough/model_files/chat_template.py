@@ -84,7 +84,7 @@ def read_chat_template(folder: Path) -> ChatTemplate | None:
     special_texts = {
         name: text
         for name, value in config.items()
-        if name.endswith("_token") and (text := _special_text(value)) is not None
+        if name.endswith("_token") and (text := special_text(value)) is not None
     }
     template_file = folder / "chat_template.jinja"
     if is_file(template_file):
@@ -106,7 +106,7 @@ def _default_program(value: object, origin: Path) -> str | None:
     )
 
 
-def _special_text(value: object) -> str | None:
+def special_text(value: object) -> str | None:
     """Return the text of a token, written as "<s>" or as {"content": "<s>", ...}."""
     text = value.get("content") if isinstance(value, dict) else value
     return text if isinstance(text, str) else None

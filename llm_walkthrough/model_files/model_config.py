@@ -7,7 +7,7 @@ what the graph leaves open.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -22,14 +22,14 @@ _FILES = ("genai_config.json", "config.json", "generation_config.json")
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The settings of a model, from one or several files, the first found first.
+    """The settings of a model: each file with what it says, the first goes first.
 
-    >>> config = ModelConfig(({"n_head": 9}, {"n_head": 4, "eos_token_id": [2, 0]}))
-    >>> config.number("num_attention_heads", "n_head"), config.end_tokens()
-    (9, (2, 0))
+    >>> config = ModelConfig({"config.json": {"n_head": 9}, "other": {"n_head": 4}})
+    >>> config.number("num_attention_heads", "n_head")
+    9
     """
 
-    settings: tuple[dict[str, Any], ...]
+    settings: Mapping[str, dict[str, Any]]
 
     def number(self, *keys: str) -> int | None:
         """Return the first whole number above 0 that stands under one of these keys.
@@ -37,8 +37,8 @@ class ModelConfig:
         Raises:
             InputError: it is so large that nothing can have that size.
         """
-        found = (setting.get(key) for setting in self.settings for key in keys)
-        size = next((one for one in found if _is_whole(one) and one > 0), None)
+        found = (said.get(key) for said in self.settings.values() for key in keys)
+        size = next((one for one in found if is_whole(one) and one > 0), None)
         if size is not None and size > MOST:
             raise InputError(
                 f"{' or '.join(keys)} must be at most {MOST:,}, got {size!r:.20}; mend "
@@ -46,26 +46,26 @@ class ModelConfig:
             )
         return size
 
-    def text(self, key: str) -> str | None:
-        """Return the first text that stands under this key."""
-        found = (setting.get(key) for setting in self.settings)
-        return next((text for text in found if text and isinstance(text, str)), None)
+    def entry(self, key: str) -> Any:  # noqa: ANN401 - any JSON value
+        """Return the first thing other than null that stands under this key."""
+        found = (said.get(key) for said in self.settings.values())
+        return next((one for one in found if one is not None), None)
 
-    def end_tokens(self) -> tuple[int, ...]:
-        """Return every id that ends an answer; files name one, or a list.
+    def table(self, key: str) -> dict[str, Any]:
+        """Return the object that stands under this key, {} where there is none."""
+        value = self.entry(key)
+        return value if isinstance(value, dict) else {}
 
-        Raises:
-            InputError: something else than ids stands there.
-        """
-        found = [setting.get("eos_token_id") for setting in self.settings]
-        listed = [ids if isinstance(ids, list) else [ids] for ids in found]
-        tokens = [token for ids in listed for token in ids if token is not None]
-        for wrong in (token for token in tokens if not _is_whole(token)):
-            raise InputError(
-                f"eos_token_id must be a token id or a list of them, got {wrong!r}; "
-                f"mend it in {' or '.join(_FILES)}"
-            )
-        return tuple(dict.fromkeys(tokens))  # each id once, in order
+
+def small_file_folders(path: Path) -> tuple[Path, Path]:
+    """Return where the small files of a model may stand, the likelier place first.
+
+    The `path` is its folder or `.onnx` file. On the Hugging Face hub the graphs are in
+    a folder `onnx` and the small files beside that.
+    """
+    folder = path.parent if is_file(path) else path
+    top = folder.parent if folder.name == "onnx" else folder
+    return top / "onnx", top
 
 
 def read_model_config(path: Path) -> ModelConfig:
@@ -76,24 +76,29 @@ def read_model_config(path: Path) -> ModelConfig:
     Raises:
         InputError: a file is not JSON, or holds no JSON object.
     """
-    folder = path.parent if is_file(path) else path
-    top = folder.parent if folder.name == "onnx" else folder
-    return ModelConfig(tuple(_settings([top / "onnx", top])))
+    folders = small_file_folders(path)
+    files = [folder / name for folder in folders for name in _FILES]
+    return ModelConfig(
+        {
+            file.relative_to(folders[1]).as_posix(): _flat(read_json(file))
+            for file in filter(is_file, files)
+        }
+    )
 
 
-def _settings(folders: list[Path]) -> Iterator[dict[str, Any]]:
-    for file in (folder / name for folder in folders for name in _FILES):
-        if is_file(file):
-            config = read_json(file)
-            # genai_config.json nests what config.json has at the top
-            model = _nested(config, "model")
-            yield {**config, **model, **_nested(model, "decoder")}
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    """Put what is said of the text model and its decoder beside what is at the top."""
+    model = nested(config, "model")  # of genai_config.json
+    text = nested(config, "text_config")  # of a model that also sees or hears
+    return {**config, **text, **model, **nested(model, "decoder")}
 
 
-def _nested(config: dict[str, Any], key: str) -> dict[str, Any]:
-    value = config.get(key)
+def nested(config: object, key: str) -> dict[str, Any]:
+    """Return the object under this key, {} where there is none."""
+    value = config.get(key) if isinstance(config, dict) else None
     return value if isinstance(value, dict) else {}
 
 
-def _is_whole(value: object) -> TypeGuard[int]:
+def is_whole(value: object) -> TypeGuard[int]:
+    """Tell whether a JSON value is a whole number."""
     return isinstance(value, int) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""The `.onnx` file that a model folder means, whole or refused.
+"""The graph in an `.onnx` file, whole or refused.
 
 Reads structure only: weights in a data file are measured, not read. Knows nothing of
 what the graph computes; `graph` looks at that.
@@ -6,6 +6,7 @@ what the graph computes; `graph` looks at that.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
@@ -15,47 +16,25 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
 from llm_walkthrough.guards.operators import faults
-from llm_walkthrough.guards.small_file import is_file
-
-
-def find_onnx_file(path: Path, named: str | None = None) -> Path:
-    """Return the `.onnx` file that `path` is or holds.
-
-    In a folder that is the file which is `named` by its configuration, or `model.onnx`,
-    or one of these in the folder `onnx` as on the Hugging Face hub, or the only one
-    there is.
-
-    Raises:
-        InputError: there is none, or there are several and none is meant.
-    """
-    if is_file(path):
-        return path
-    if not path.is_dir():
-        raise InputError(
-            f"there is no model folder {path}; see `llm-walkthrough models list`"
-        )
-    meant = named or "model.onnx"
-    for usual in (path / meant, path / "model.onnx", path / "onnx" / "model.onnx"):
-        if is_file(usual):
-            return usual
-    found = sorted(filter(is_file, [*path.glob("*.onnx"), *path.glob("onnx/*.onnx")]))
-    if len(found) != 1:
-        names = ", ".join(file.relative_to(path).as_posix() for file in found)
-        raise InputError(
-            f"{path} should hold {meant} or one other .onnx file, found "
-            f"{names or 'none'}; name the file itself or fetch the model again"
-        )
-    return found[0]
+from llm_walkthrough.guards.small_file import is_file, way_out
 
 
 def load_structure(file: Path) -> onnx.ModelProto:
+    """Read the graph, if its weights are there; errors as for both that follow."""
+    proto = read_structure(file)
+    for fault in weight_faults(file, proto.graph):
+        raise InputError(fault)
+    return proto
+
+
+def read_structure(file: Path) -> onnx.ModelProto:
     """Read the graph without the weights that lie in a data file.
 
     Weights inside the file itself are read with it, and freed with what is returned.
 
     Raises:
-        InputError: the file is damaged, an operator is told what nothing can have, or a
-            data file is missing or cut short.
+        InputError: the file or a name in it is damaged, or an operator is told what
+            nothing can have.
     """
     try:
         # mapped, not read: else weights inside it would be in memory twice
@@ -67,40 +46,43 @@ def load_structure(file: Path) -> onnx.ModelProto:
             proto: onnx.ModelProto = onnx.ModelProto.FromString(view)
     except (DecodeError, OSError, ValueError) as error:  # ValueError: an empty file
         raise InputError(
-            f"{file} is not a readable ONNX graph ({error}); {FETCH_AGAIN}"
+            f"{file} is not a readable ONNX graph ({error}); {way_out(file)}"
         ) from error
     if not proto.graph.node:  # random bytes may parse as a graph of nothing
         raise InputError(
-            f"{file} holds no ONNX nodes ({file.stat().st_size:,} bytes); {FETCH_AGAIN}"
+            f"{file} holds no ONNX nodes ({file.stat().st_size:,} bytes); "
+            f"{way_out(file)}"
         )
     for fault in faults(all_nodes(proto.graph)):
         raise InputError(f"{file} has a damaged operator: {fault}; {FETCH_AGAIN}")
-    require_whole(file, proto.graph)
-    return proto
-
-
-def require_whole(file: Path, graph: onnx.GraphProto) -> None:
-    """Make sure that all names are text, and that all weights are there.
-
-    Raises:
-        InputError: a name is damaged, or a data file is missing or cut short.
-    """
+    graph = proto.graph
     names = [named.name for named in (*graph.input, *graph.output, *graph.initializer)]
     places = (place for tensor in graph.initializer for place in tensor.external_data)
     names += [text for place in places for text in (place.key, place.value)]
     for name in names:
         if isinstance(name, bytes):  # so protobuf hands out what is no UTF-8
             raise InputError(f"{file} has a damaged name {name!r}; {FETCH_AGAIN}")
+    return proto
+
+
+def weight_faults(file: Path, graph: onnx.GraphProto) -> Iterator[str]:
+    """Yield a sentence for each data file that is missing, cut short or elsewhere.
+
+    InputError if the graph tells no place, or a data file is a Git LFS pointer.
+    """
     for location, size in _bytes_needed(file, graph).items():
         weights = file.parent / location
-        if not is_file(weights):
-            raise InputError(
-                f"{weights} with the weights of {file.name} is missing; {FETCH_AGAIN}"
+        if Path(location).anchor or ".." in weights.relative_to(file.parent).parts:
+            yield (
+                f"{file} has weights outside its folder, in {location}; export it "
+                "again with the weights beside it"
             )
-        if weights.stat().st_size < size:
-            raise InputError(
+        elif not is_file(weights):
+            yield f"{weights} with the weights of {file.name} is missing; {FETCH_AGAIN}"
+        elif weights.stat().st_size < size:
+            yield (
                 f"{weights} is cut short: {weights.stat().st_size:,} of at least "
-                f"{size:,} bytes; {FETCH_AGAIN}"
+                f"{size:,} bytes; {way_out(weights)}"
             )
 
 

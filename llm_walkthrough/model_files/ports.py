@@ -8,30 +8,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
 import onnx
 
-from llm_walkthrough.errors import InputError
-
 Kind = TypeVar("Kind", bound=Hashable)
 
-_PLAIN_ROLES = {
+_PARTS = [(when, part) for when in ("past", "present") for part in ("key", "value")]
+_ROLES = {  # of a port by its name; "%d" stands for the number of a layer
     "input_ids": "token ids",
     "attention_mask": "attention mask",
     "position_ids": "position ids",
     "use_cache_branch": "cache branch",
+    "num_logits_to_keep": "logits to keep",
     "logits": "logits",
+    **{f"{when}.%d.{part}": f"{when} {part}" for when, part in _PARTS},
+    **{f"{when}_key_values.%d.{part}": f"{when} {part}" for when, part in _PARTS},
 }
-_CACHE_NAME = re.compile(
-    r"(?P<when>past|present)(_key_values)?\.(?P<layer>\d+)\.(?P<part>key|value)"
-)
-_CACHE_AXES = ("batch", "kv_heads", "past", "head_dim")
-_FLOATS = ("float32", "float16")  # what numpy and the processor both compute with
-_NAMED = 3  # how many unknown inputs an error names
+_NAMED_BY = {f"{when}_{part}_names": f"{when} {part}" for when, part in _PARTS}
 
 
 @dataclass(frozen=True)
@@ -43,20 +40,25 @@ class Port:
     shape: tuple[
         int | str, ...
     ]  # a number for a fixed axis, a name for one that varies
-    # "token ids", "attention mask", "position ids", "cache branch", "past key", "past
-    # value", "present key", "present value", "logits" or "unknown"
+    # one of `_ROLES`, such as "token ids" or "past key"; else "unknown"
     role: str
     layer: int | None = None  # to which a port of the cache belongs
 
 
-def read_ports(values: Iterable[onnx.ValueInfoProto]) -> tuple[Port, ...]:
+def read_ports(
+    values: Iterable[onnx.ValueInfoProto], named: Mapping[str, object]
+) -> tuple[Port, ...]:
     """Return a port for each input, or output, in the order of the file.
 
+    Those of other than the usual names are `named` by genai_config.json.
+
     >>> value = onnx.helper.make_tensor_value_info("input_ids", 7, ["batch", 4])
-    >>> [(port.role, port.dtype, port.shape) for port in read_ports([value])]
+    >>> [(port.role, port.dtype, port.shape) for port in read_ports([value], {})]
     [('token ids', 'int64', ('batch', 4))]
     """
-    return tuple(map(_port, values))
+    known = {**_ROLES, **_NAMED_BY}
+    own = {str(name): known[key] for key, name in named.items() if key in known}
+    return tuple(_port(value, {**_ROLES, **own}) for value in values)
 
 
 def cache_ports(ports: Iterable[Port]) -> tuple[Port, ...]:
@@ -87,20 +89,7 @@ def without_layer(name: str) -> str:
     return re.sub(r"\.\d+(?=\.|$)", ".{layer}", name)
 
 
-def check_ports(
-    file: object, inputs: tuple[Port, ...], outputs: tuple[Port, ...]
-) -> None:
-    """Make sure that these are the ports of a decoder with a KV cache.
-
-    Raises:
-        InputError: an input whose purpose is unknown, no cache, token ids or logits, or
-            shapes and types that cannot be run; names the `file`.
-    """
-    for fault in _faults(inputs, outputs):
-        raise InputError(f"{file} {fault}")
-
-
-def _port(value: onnx.ValueInfoProto) -> Port:
+def _port(value: onnx.ValueInfoProto, roles: Mapping[str, str]) -> Port:
     tensor = value.type.tensor_type
     shape = tuple(
         axis.dim_value if axis.dim_value > 0 else axis.dim_param or "?"
@@ -110,55 +99,10 @@ def _port(value: onnx.ValueInfoProto) -> Port:
         dtype = str(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name)
     except KeyError:  # a sequence, a map, or a type newer than this onnx
         dtype = "unknown type"
-    match = _CACHE_NAME.fullmatch(value.name)
-    if match is None:
-        role = _PLAIN_ROLES.get(value.name, "unknown")
-        return Port(value.name, dtype, shape, role)
-    role = f"{match['when']} {match['part']}"
-    return Port(value.name, dtype, shape, role, int(match["layer"]))
-
-
-def _faults(inputs: tuple[Port, ...], outputs: tuple[Port, ...]) -> Iterator[str]:
-    """Yield what is wrong; a check may rely on those before it having passed."""
-    unknown = [port.name for port in inputs if port.role == "unknown"]
-    if unknown:
-        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-        yield (
-            f"has inputs that are not known here: {', '.join(unknown[:_NAMED])}{more}"
-            "; only decoders that take token ids, a mask, positions and a KV cache can "
-            "be run, not encoder-decoder or vision models"
+    for number in re.finditer(r"\d+", value.name):
+        role = roles.get(
+            f"{value.name[: number.start()]}%d{value.name[number.end() :]}"
         )
-    past, present = cache_ports(inputs), cache_ports(outputs)
-    pairs = [[(p.layer, p.role.split()[1]) for p in side] for side in (past, present)]
-    if not past or pairs[0] != pairs[1]:
-        yield (
-            f"has {len(past)} cache inputs (past_key_values.0.key …) and "
-            f"{len(present)} outputs (present.0.key …), but needs one for one; export "
-            "the model with its KV cache"
-        )
-    by_name = {port.name: port for port in (*inputs, *outputs)}
-    for name in (name for name in ("input_ids", "logits") if name not in by_name):
-        yield (
-            f"has no port {name!r}; export the model as a decoder that takes "
-            "token ids and returns logits"
-        )
-    for port in past:
-        sizes = port.shape[1::2]  # kv_heads and head_dim
-        if len(port.shape) != len(_CACHE_AXES) or sizes != past[0].shape[1::2]:
-            yield (
-                f"has a cache input {port.name!r} of shape {port.shape}; wanted are "
-                f"the axes {', '.join(_CACHE_AXES)}, alike in all layers"
-            )
-    logits = by_name["logits"]
-    for port in (logits, *past, *present):
-        wanted = port.dtype if port is logits else past[0].dtype
-        if port.dtype not in _FLOATS or port.dtype != wanted:
-            yield (
-                f"has {port.name!r} of {port.dtype}; only caches all of float32 or all "
-                "of float16 can be run, so export the model with one of these"
-            )
-    if logits.shape[1:2] == (1,):  # [batch, sequence, vocab]
-        yield (
-            "returns logits for the last token only; export the model with logits for "
-            "every token"
-        )
+        if role:
+            return Port(value.name, dtype, shape, role, int(number[0]))
+    return Port(value.name, dtype, shape, roles.get(value.name, "unknown"))

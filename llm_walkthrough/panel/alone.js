@@ -6,7 +6,7 @@ const SILENT =
   "No answer for a second. The model may still be reading a long text. If the program " +
   "was ended in its terminal, start it there again and open the new address.";
 
-const state = { silent: SILENT, ...(await (await fetch("state", { cache: "no-store" })).json()) };
+const state = { silent: SILENT, ...(await (await fetch("state.json", { cache: "no-store" })).json()) };
 const listeners = new Map(); // event to functions
 let queue = Promise.resolve(); // an event is sent when the one before was answered
 

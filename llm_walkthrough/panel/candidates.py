@@ -132,13 +132,9 @@ def highest(values: Logits | Probabilities, count: int) -> list[int]:
 def _listed(draw: Draw, lined_up: Sequence[int]) -> list[int]:
     """Return the likeliest by the model, and those likeliest in the end among them."""
     logits = draw.rows[0]
-    likeliest = highest(logits, SHOWN)
-    wanted = [draw.token, *lined_up[:SURVIVORS]]
-    others = {token for token in wanted if token not in likeliest}
-    kept = [token for token in likeliest if token in wanted]
-    room = SHOWN - len(others) - len(kept)
-    kept += [token for token in likeliest if token not in wanted][:room]
-    return sorted([*kept, *others], key=lambda token: (-logits[token], token))
+    wanted = [draw.token, *lined_up[:SURVIVORS], *highest(logits, SHOWN)]
+    listed = [*dict.fromkeys(wanted)][:SHOWN]  # each once
+    return sorted(listed, key=lambda token: (-logits[token], token))
 
 
 def _candidate(token: int, score: Score, draw: Draw, now: Probabilities) -> Candidate:

@@ -1,8 +1,9 @@
 """The frame of every panel and the small things in it: buttons, sliders, token chips.
 
-Everything that comes from outside goes through `html.escape` here. An element with
-`data-action` tells the panel's script what to send when it is clicked, moved or chosen.
-Knows nothing of what a panel shows between its head and its foot.
+Most of the HTML stands in `frame.html`; everything that comes from outside is escaped,
+there or here. An element with `data-action` tells the panel's script what to send when
+it is clicked, moved or chosen. Knows nothing of what a panel shows between its head and
+its foot.
 """
 
 from __future__ import annotations
@@ -15,12 +16,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
+from llm_walkthrough.guards.markup import TEMPLATES
 from llm_walkthrough.panel.acting import Moment, Notice
-from llm_walkthrough.panel.wording import shortened
-
-_LONG = 110  # characters of a sentence that may be scrolled, and so takes the focus
-_LIVE = "Run this notebook in a kernel to step through it; this is a picture of it."
-_KEYS = {"ArrowRight": "→", "ArrowLeft": "←", "Enter": "↵"}
+from llm_walkthrough.panel.wording import cut, in_tokens, percent, quoted
+from llm_walkthrough.views import byte_count
 
 _CONTROLS = {  # by the action: text, key, further classes
     "back": ("◀ Back", "ArrowLeft", ""),
@@ -58,35 +57,10 @@ def framed(  # noqa: PLR0913 - all but two have a default
     inside: str = "",  # HTML; written last, so that it can tell the time until then
 ) -> str:
     """Put the parts of a panel into its frame."""
-    menu = (
-        '<details class="lw-more"><summary class="lw-button">More ▾</summary>'
-        f"<div>{''.join(more)}</div></details>"
-    )
-    head = (
-        f'<div class="lw-head"><div>{"".join(buttons)}{menu if more else ""}</div>'
-        f'<p class="lw-where">{where}</p></div>'
-    )
     said = now.notice if now.notice.text else hint
-    if isinstance(said, str):
-        said = Notice(said, "hint")
-    return element(
-        "div",
-        f"{head if where else ''}{above}{_notice(said)}{inside}",
-        class_="lw-panel lw-large" if is_large else "lw-panel",
-        role="group",
-        aria_label=title,
-        tabindex=-1,
-        data_tick=tick if now.running else None,
-    )
-
-
-def _notice(said: Notice) -> str:
-    """Write the sentence about the last action; its place is kept without one."""
-    sign = "✗ " if said.kind == "problem" else ""
-    style = f"lw-notice lw-{said.kind}" if said.text else "lw-notice"
-    words = html.escape(f"{sign}{said.text}")
-    scrolled = ' tabindex="0"' if len(words) > _LONG else ""
-    return f'<div class="{style}" role="status"{scrolled}><bdi>{words}</bdi></div>'
+    said = Notice(said, "hint") if isinstance(said, str) else said
+    parts = (title, where, buttons, more, above, said, is_large, tick, inside)
+    return part("framed", now, *parts)
 
 
 def control(action: str, name: str, *, is_on: bool = True) -> str:
@@ -104,12 +78,7 @@ def run_or_stop(now: Moment, name: str, *, is_on: bool = True) -> str:
 
 def export(drawn: str, title: str) -> str:
     """Make a file of a page, to be looked at without a kernel."""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>"
-        f'<body class="lw-exported">{drawn}</body></html>'
-    )
+    return part("exported", drawn, title, STYLE)
 
 
 class View(Protocol):
@@ -124,28 +93,24 @@ def picture(*views: View, between: str = "\n\n") -> tuple[str, str]:
     Below them stands that this is a picture, and how to get the live panel.
     """
     drawn = "".join(view._repr_html_() for view in views)
-    live = f'<div style="margin:.3em 0"><i>{html.escape(_LIVE)}</i></div>'
-    return f"{drawn}{live}", between.join(map(repr, views))
+    live = "Run this notebook in a kernel to step through it; this is a picture of it."
+    drawn += f'<div style="margin:.3em 0"><i>{live}</i></div>'
+    return drawn, between.join(map(repr, views))
 
 
 # --- what can be pressed or moved --------------------------------------------------
-def attributes(**named: object) -> str:
-    """Write attributes: `class_` is "class", `data_tip` is "data-tip".
+def element(tag: str, inside: str, **named: object) -> str:
+    """Write an element; `class_` is its "class", `data_tip` its "data-tip".
 
-    None leaves one out, booleans become "true" and "false".
+    None leaves an attribute out, booleans become "true" and "false".
     """
-    written = []
+    written = ""
     for name, value in named.items():
         if value is not None:
             text = str(value).lower() if isinstance(value, bool) else str(value)
             hyphened = name.rstrip("_").replace("_", "-")
-            written.append(f' {hyphened}="{html.escape(text)}"')
-    return "".join(written)
-
-
-def element(tag: str, inside: str, **named: object) -> str:
-    """Write an element with its attributes, as `attributes` takes them."""
-    return f"<{tag}{attributes(**named)}>{inside}</{tag}>"
+            written += f' {hyphened}="{html.escape(text)}"'
+    return f"<{tag}{written}>{inside}</{tag}>"
 
 
 def button(  # noqa: PLR0913 - all but three have a default
@@ -159,18 +124,7 @@ def button(  # noqa: PLR0913 - all but three have a default
     style: str = "",  # further classes
 ) -> str:
     """Write a button."""
-    shown = f"<kbd>{_KEYS[key]}</kbd>" if key else ""
-    return element(
-        "button",
-        f"{html.escape(text)}{shown}",
-        type="button",
-        class_=f"lw-button {style}".strip(),
-        data_action=action,
-        data_key=key or None,
-        title=name,
-        aria_pressed=is_pressed,
-        aria_disabled=is_off or None,
-    )
+    return part("button", action, text, name, key, is_pressed, is_off, style)
 
 
 def text_field(
@@ -181,10 +135,8 @@ def text_field(
     beside: str = "",  # HTML between the field and the button
 ) -> str:
     """Write a field for a text of one's own; what is typed in it survives a redraw."""
-    named = {"data_action": action, "aria_label": placeholder}
-    field = element("textarea", "", rows=1, placeholder=placeholder, **named)
     sends = button(action, text, name, key="Enter")
-    return f'<div class="lw-ask">{field}{beside}{sends}</div>'
+    return part("text_field", action, placeholder, beside, sends)
 
 
 def slider(  # noqa: PLR0913 - likewise
@@ -197,54 +149,17 @@ def slider(  # noqa: PLR0913 - likewise
     action: str = "knob",  # what is sent; another one has a look of its own
 ) -> str:
     """Write a number that can be moved."""
-    low, high, step = scale
-    style = "" if action == "knob" else f"lw-{action}-slider"
-    named = attributes(
-        class_=f"lw-slider {style}".strip(),
-        data_action=action,
-        data_name=name,
-        min=low,
-        max=high,
-        step=step,
-        value=f"{value:.6g}",
-        aria_label=label,
-        aria_valuetext=shown,
-    )
-    return f'<input type="range"{named}>'
+    return part("slider", name, label, value, scale, shown, action)
 
 
 def select(action: str, label: str, options: Iterable[str], chosen: str) -> str:
     """Write a list of which one is chosen."""
-    listed = "".join(
-        element("option", html.escape(option), selected=option == chosen or None)
-        for option in options
-    )
-    named = {"data_action": action, "aria_label": label, "title": label}
-    return element("select", listed, class_="lw-select", **named)
+    return part("select", action, label, [*options], chosen)
 
 
 def tabs(action: str, labels: Mapping[str, str], chosen: str, inside: str) -> str:
     """Write a row of tabs, by name, and what the chosen one shows."""
-    listed = "".join(
-        element(
-            "button",
-            html.escape(label),
-            type="button",
-            role="tab",
-            class_="lw-tab",
-            tabindex=-1,
-            data_item="tabs",
-            data_action=action,
-            data_value=f'"{name}"',
-            aria_selected=name == chosen,
-        )
-        for name, label in labels.items()
-    )
-    shown = {"role": "tabpanel", "aria_label": chosen, "tabindex": 0}
-    return (
-        f'<div class="lw-tabs" role="tablist">{listed}</div>'
-        f"{element('div', inside, class_='lw-tab-panel', **shown)}"
-    )
+    return part("tabs", action, labels, chosen, inside)
 
 
 # --- tokens as chips, and the text that they make ----------------------------------
@@ -259,15 +174,7 @@ class StreamedText:
 
 def text_box(text: StreamedText, label: str = "Text so far") -> str:
     """Write what the tokens spell, and behind it the bytes that wait."""
-    held = ""
-    if text.held:
-        numbers = html.escape("".join(f"<0x{byte:02X}>" for byte in text.held))
-        held = f' <span class="lw-held">{numbers} held back: not yet a character</span>'
-    words = html.escape(text.certain) or '<span class="lw-soft">no text yet</span>'
-    return (
-        '<div class="lw-text" data-follow tabindex="0" role="group" '
-        f'aria-label="{label}"><bdi>{words}</bdi>{held}</div>'
-    )
+    return part("text_box", text, label)
 
 
 def tint(probability: float) -> str:
@@ -277,16 +184,12 @@ def tint(probability: float) -> str:
 
 def chip(piece: str) -> str:
     """Write a token in its frame; its direction stays its own."""
-    return f'<bdi class="lw-chip">{shortened(piece)}</bdi>'
+    return part("chip", piece)
 
 
 def chip_list(label: str, chips: Iterable[str], *, is_short: bool = False) -> str:
     """Write chips in a row; a short list is scrolled, and so takes the focus."""
-    short = (" lw-short", ' tabindex="0"') if is_short else ("", "")
-    return (
-        f'<ol class="lw-chips{short[0]}" data-follow{short[1]} aria-label="{label}">'
-        f"{'</li>'.join(chips)}</li></ol>"
-    )
+    return part("chip_list", label, chips, is_short)
 
 
 def earlier(count: int) -> tuple[str, ...]:
@@ -301,30 +204,31 @@ def token_chip(
     style: str,  # classes
     words: str,  # what is known of it
     back_to: int | None = None,  # tokens that are kept at a click, None: no click
+    item: str = "chips",  # the list in which the arrow keys go from one to the next
 ) -> str:
     """Write one chip that can be reached, and clicked if a click goes back to it."""
-    can_go = back_to is not None
-    return "<li>" + element(
-        "button",
-        f"<bdi>{shortened(piece)}</bdi>",
-        type="button",
-        class_=f"lw-chip {style}",
-        tabindex=-1,
-        data_item="chips",
-        data_tip="",  # shows the name
-        aria_label=f"{piece} · {words}",
-        data_action="back_to" if can_go else None,
-        data_value=back_to,
-        aria_disabled=None if can_go else True,
-    )
+    return part("token_chip", piece, style, words, back_to, item)
 
 
-def still_chip(piece: str, style: str, behind: str = "", **named: object) -> str:
+def still_chip(piece: str, style: str, behind: str = "", **named: str) -> str:
     """Write one chip that is only looked at, with HTML `behind` the token."""
-    inside = f"<bdi>{shortened(piece)}</bdi>{behind}"
-    return "<li>" + element("span", inside, class_=f"lw-chip {style}", **named)
+    return part("still_chip", piece, style, behind, named)
 
 
 def future_chip(piece: str, why: str = "taken back") -> str:
     """Draw a token that is not there, or not any more."""
     return still_chip(piece, "lw-future", aria_label=f"{piece}, {why}")
+
+
+def part(name: str, *given: object) -> str:
+    """Write a macro of `frame.html`."""
+    frame: object = TEMPLATES.get_template("panel/frame.html").module
+    return str(getattr(frame, name)(*given))
+
+
+_IN_TEMPLATES = (
+    *(framed, control, run_or_stop, button, text_field, slider),
+    *(text_box, chip, chip_list),
+    *(byte_count, cut, in_tokens, percent, quoted),
+)
+TEMPLATES.globals |= {function.__name__: function for function in _IN_TEMPLATES}

@@ -183,13 +183,13 @@ function render({ model, el }) {
     panel.querySelector("[data-key=ArrowRight]")?.focus({ preventScroll: true });
   }
 
-  // Keep the newest token in sight, unless the learner reads elsewhere.
+  // Keep what matters most in sight, or else the end, unless the learner reads elsewhere.
   function followed() {
     return [...panel.querySelectorAll("[data-follow]")].map((box) => box.textContent).join();
   }
   function follow() {
     for (const box of panel.querySelectorAll("[data-follow]")) {
-      const next = box.querySelector('.lw-next, [aria-pressed="true"]');
+      const next = box.querySelector('.lw-next, .lw-most, [aria-pressed="true"]');
       const below = next ? next.getBoundingClientRect().top - box.getBoundingClientRect().top : box.scrollHeight;
       const target = box.scrollTop + below - (next ? box.clientHeight / 2 : 0);
       if (!box.matches(":hover") && !box.contains(document.activeElement)) box.scrollTop = target;
@@ -201,10 +201,10 @@ function render({ model, el }) {
     return [...panel.querySelectorAll(`[data-item="${list}"]`)];
   }
   function rove() {
-    for (const list of ["candidates", "chips", "tabs"]) {
+    for (const list of ["candidates", "chips", "looks", "tabs"]) {
       const all = items(list);
       const one = all.find((node) => node === document.activeElement || node.ariaSelected === "true");
-      const usual = one ?? (list === "chips" ? all.at(-1) : all[0]);
+      const usual = one ?? (list === "chips" || list === "looks" ? all.at(-1) : all[0]);
       for (const node of all) {
         const index = node === usual ? 0 : -1;
         if (node.tabIndex !== index) node.tabIndex = index;
@@ -318,7 +318,8 @@ function render({ model, el }) {
     }
     if (target.matches("input, select")) return;
     const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 1, ArrowUp: -1 }[key];
-    if (by && target.matches('[data-item="chips"]')) move("chips", by);
+    const row = target.matches('[data-item="chips"], [data-item="looks"]') && target.dataset.item;
+    if (by && row) move(row, by);
     else if (by && target.matches('[data-item="tabs"]')) isStale || turn(by);
     else if (key === "ArrowDown" || key === "ArrowUp") move("candidates", by);
     else if (by) isStale || press(panel.querySelector(`[data-key="${key}"]`));

@@ -12,16 +12,9 @@ from pathlib import Path
 from llm_walkthrough.guards.loopback import Answer, LoopbackServer
 from llm_walkthrough.panel.board import Board
 
+_FILES = ("alone.js", "panel.css", "panel.js")
 LARGEST = 2**24
 """Bytes of an event; a saved run of a whole context has fewer than a tenth of them."""
-
-_JSON = "application/json; charset=utf-8"
-_KINDS = {
-    "alone.html": "text/html",
-    "alone.js": "text/javascript",
-    "panel.css": "text/css",
-    "panel.js": "text/javascript",
-}
 
 
 class _Answer(Answer):
@@ -43,7 +36,7 @@ class _Answer(Answer):
                 return
             with board.lock:
                 answer = {"file": board.hear(event), **board.state()}
-            self.give(_JSON, json.dumps(answer).encode())
+            self.give("answer.json", json.dumps(answer).encode())
 
 
 class BoardServer(LoopbackServer):
@@ -52,15 +45,8 @@ class BoardServer(LoopbackServer):
     answers = _Answer
 
     def __init__(self, board: Board, port: int = 0) -> None:
-        self.board = board
-        super().__init__(port)
-
-    def page(self, name: str) -> tuple[str, bytes] | None:
-        """Return the state of the board, or one of the page's files."""
-        name = name or "alone.html"
-        if name == "state":
-            return _JSON, json.dumps(self.board.state()).encode()
-        if name not in _KINDS:
-            return None
-        content = (Path(__file__).parent / name).read_bytes()
-        return f"{_KINDS[name]}; charset=utf-8", content
+        self.board, here = board, Path(__file__).parent
+        files = {name: (here / name).read_bytes for name in _FILES}
+        files["index.html"] = (here / "alone.html").read_bytes
+        state = {"state.json": lambda: json.dumps(board.state()).encode()}
+        super().__init__(files | state, port)

@@ -5,7 +5,6 @@ Knows nothing of elements, frames or buttons.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 from llm_walkthrough.panel.watched import Score
@@ -28,11 +27,6 @@ def cut(piece: str) -> str:
 def quoted(piece: str) -> str:
     """Return a token in quotation marks, which does not turn a sentence round."""
     return f"“\u2068{cut(piece)}\u2069”"
-
-
-def shortened(piece: str) -> str:
-    """Return a token that is not too long to be shown, escaped."""
-    return html.escape(cut(piece))
 
 
 def in_tokens(count: int) -> str:

@@ -35,7 +35,7 @@ def find_places(graph: onnx.GraphProto) -> Places:
         InputError: an operator is in the way.
     """
     makers = {name: node for node in graph.node for name in node.output}
-    ports = cache_ports(read_ports(graph.output))
+    ports = cache_ports(read_ports(graph.output, {}))
     keys = [port.name for port in ports if port.role == "present key"]
     attentions = [makers.get(name, onnx.NodeProto(name=name)) for name in keys]
     for node in attentions:

@@ -36,6 +36,7 @@ REFUSED: list[tuple[list[str], str]] = [
     ([*HELLO, "--seed", "-1"], "seed must be"),
     ([*HELLO, "--max-new-tokens", "0"], "at least 1, got 0"),
     ([*HELLO, "--threads", "0"], "threads must be at least 1"),
+    ([*HELLO, "--provider", "abacus"], "no provider 'abacus' here; choose from "),
     ([*HELLO, "--stop", ""], "stop text must not be empty"),
     ([*HELLO, "--regex", "["], "unclosed character class"),
     ([*HELLO, "--regex", "a", "--lark", "x"], "got --regex and --lark"),
@@ -51,6 +52,7 @@ REFUSED: list[tuple[list[str], str]] = [
     ),
     ([*HELLO, "--raw", "--system", "x"], "no place for --system"),
     ([*HELLO, "--model", "nix"], "no model nix"),
+    ([*HELLO, "--file", "nix.onnx"], "should hold nix.onnx, found model.onnx; name"),
 ]
 
 
@@ -73,6 +75,7 @@ def test_whatever_cannot_be_used_is_one_sentence_and_status_2(
         ([*step, "a" * CONTEXT], "shorten the prompt"),
         ([*step, *HELLO, "--top-p", "0"], "top-p must be"),
         ([*step, *HELLO, "--seed", "-1"], "seed must be"),
+        ([*step, *HELLO, "--provider", "abacus"], "choose from cpu"),
         ([*step, *HELLO, "--port", "99999"], "port 99999 cannot be used"),
     ]
     asked += [

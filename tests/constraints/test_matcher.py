@@ -141,7 +141,7 @@ def test_a_tokenizer_of_a_larger_model_and_strange_end_tokens_are_refused(
     tokenizer: Tokenizer,
 ) -> None:
     with pytest.raises(InputError, match="of one model"):
-        GrammarVocabulary(tokenizer, tokenizer.vocab - 1, (0,))
+        GrammarVocabulary(tokenizer, 9, (0,))
     for ends in ((), (100_000,)):
         with pytest.raises(InputError, match="a grammar needs end tokens"):
             GrammarVocabulary(tokenizer, tokenizer.vocab, ends)

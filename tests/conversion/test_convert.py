@@ -17,7 +17,8 @@ from tiny_gguf import write_tiny_gguf
 from tokenizers import Tokenizer
 
 from llm_walkthrough.catalogue import fetch_gguf, find
-from llm_walkthrough.conversion import record
+from llm_walkthrough.command_line import cli
+from llm_walkthrough.conversion import record, storage
 from llm_walkthrough.conversion.convert import convert
 from llm_walkthrough.conversion.record import is_whole, sha256, trouble
 from llm_walkthrough.errors import InputError
@@ -289,3 +290,41 @@ def test_progress_rises_to_one(tiny: Path, tmp_path: Path) -> None:
     convert(tiny, tmp_path / "model", variant="int4", progress=shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+
+
+def test_a_disk_without_room_is_told_before_anything_is_written(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "free_disk", lambda _: 100_000)
+    with pytest.raises(InputError, match=r"model will take 0 MB, .* only 0 MB free"):
+        convert(tiny, tmp_path / "model", variant="float32")
+    convert(tiny, tmp_path / "model", variant="int4")  # which takes less
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "tiny.gguf"]
+
+
+def test_the_bytes_that_are_asked_for_are_those_that_are_written(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(storage, "require_room", lambda _, size: asked.append(size))
+    for variant in ("int4", "float32"):
+        convert(tiny, tmp_path / "model", variant=variant)
+    written = (tmp_path / "model" / "model.onnx.data").stat().st_size
+    assert asked[0] < asked[1] <= written <= 1.2 * asked[1]
+
+
+def test_the_command_converts_a_file_and_writes_its_folder(
+    tiny: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LLM_WALKTHROUGH_MODELS", str(tmp_path / "models"))
+    command = ["models", "convert", str(tiny)]
+    assert cli.main(command) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{tmp_path / 'models' / 'tiny-int4'}\n"
+    assert "converting tiny.gguf to int4: 100 %" in told.err
+    assert cli.main([*command, str(tmp_path / "mine"), "--variant", "float32"]) == 0
+    assert is_whole(tmp_path / "mine", variant="float32")
+    assert is_whole(tmp_path / "models" / "tiny-int4", variant="int4")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from numpy_forward import NumpyModel
 from one_run import OneRun
 from tiny_gguf import write_tiny_gguf
 
@@ -53,3 +54,40 @@ def test_every_key_and_value_has_its_port(float32: Path) -> None:
     present = [f"present.{part}" for part in parts]
     assert [p.name for p in graph.input] == ["input_ids", "attention_mask", *past]
     assert [p.name for p in graph.output] == ["logits", *present]
+
+
+LONG = np.arange(100)[None] * 7 % 260
+SCALINGS: dict[str, dict[str, object]] = {
+    "linear": {"type": "linear", "factor": 4.0},
+    "yarn": {"type": "yarn", "factor": 4.0, "original_context_length": 32},
+    "none": {},
+}
+
+
+@pytest.mark.parametrize("head_dim", [32, 64])
+@pytest.mark.parametrize("scaling", SCALINGS)
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
+def test_each_architecture_gives_the_logits_of_plain_numpy(
+    tmp_path: Path, architecture: str, scaling: str, head_dim: int
+) -> None:
+    fields = {
+        f"{architecture}.rope.scaling.{key}": value
+        for key, value in SCALINGS[scaling].items()
+    }
+    path, folder = tmp_path / "tiny.gguf", tmp_path / "model"
+    write_tiny_gguf(path, architecture=architecture, fields=fields, head_dim=head_dim)
+    convert(path, folder, variant="float32")
+    expected = NumpyModel(path).logits(LONG[0])
+    np.testing.assert_allclose(OneRun(folder).logits(LONG)[0], expected, atol=1e-4)
+    write_tiny_gguf(path, architecture=architecture, head_dim=head_dim)
+    unscaled = np.abs(NumpyModel(path).logits(LONG[0]) - expected).max()
+    assert bool(unscaled > 1e-3) is (scaling != "none")
+
+
+def test_each_pair_turns_more_slowly_by_its_own_factor(tmp_path: Path) -> None:
+    path, factors = tmp_path / "tiny.gguf", np.linspace(1, 8, 16).tolist()
+    write_tiny_gguf(path, rope_factors=factors)
+    convert(path, tmp_path / "model", variant="float32")
+    expected = NumpyModel(path).logits(LONG[0])
+    found = OneRun(tmp_path / "model").logits(LONG)[0]
+    np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -119,8 +119,8 @@ def test_the_configuration_keeps_the_template_and_all_that_ends_an_answer(
 
 
 def test_another_way_to_split_text_is_named(tmp_path: Path) -> None:
-    texts = {"tokenizer.ggml.pre": "llama-bpe"}
-    path = write_tiny_gguf(tmp_path / "tiny.gguf", texts=texts)
-    with pytest.raises(InputError, match="splits text as 'llama-bpe'"):
+    fields = {"tokenizer.ggml.pre": "chameleon"}
+    path = write_tiny_gguf(tmp_path / "tiny.gguf", fields=fields)
+    with pytest.raises(InputError, match="splits text as 'chameleon'"):
         convert(path, tmp_path / "model", variant="int4")
     assert not (tmp_path / "model").exists()

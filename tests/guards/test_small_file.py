@@ -9,7 +9,7 @@ import pytest
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards import small_file
-from llm_walkthrough.guards.small_file import is_file, read_json, read_text
+from llm_walkthrough.guards.small_file import is_file, read_json, read_text, way_out
 
 
 def test_a_pipe_a_folder_and_a_name_that_cannot_be_are_no_files(tmp_path: Path) -> None:
@@ -41,3 +41,14 @@ def test_what_is_no_json_object_is_refused_with_the_way_out(
     (tmp_path / "file.json").write_bytes(content)
     with pytest.raises(InputError, match=r"file\.json .*fetch or convert"):
         read_json(tmp_path / "file.json")
+
+
+def test_what_helps_is_told_for_each_kind_of_file(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match="mend it, or fetch or convert the model aga"):
+        read_json(tmp_path / "config.json")
+    (tmp_path / "model.onnx").write_text("{")
+    assert way_out(tmp_path / "model.onnx") == "fetch or convert the model again"
+    (tmp_path / "tokenizer.json").write_text("version https://git-lfs.github.com/1\n")
+    with pytest.raises(InputError, match="it is a Git LFS pointer: run `git lfs pull`"):
+        read_json(tmp_path / "tokenizer.json")

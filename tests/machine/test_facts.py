@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import sys
+import sysconfig
+from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -51,8 +56,69 @@ def test_cpuinfo_tells_name_and_instructions(
     file.write_text("processor\t: 0\nFeatures\t: fp asimddp i8mm\n")
     assert facts.processor_name() == ""
     assert facts.instruction_sets() == ("dotprod", "i8mm")
+    file.write_text("processor\t: 0\nCPU implementer\t: 0x51\n")
+    assert facts.processor_name() == "Qualcomm"
     file.write_text("model name\t: VirtualApple @ 2.50GHz\n")
     assert facts.host_architecture() == "Arm64"
+
+
+def windows(native: int, *, answers: bool = True) -> dict[str, Callable[..., object]]:
+    """Stand-ins for what Windows says of its processor, or that it refuses to say."""
+
+    def wow64(_process: object, _emulated: object, into: ctypes.c_void_p) -> bool:
+        ctypes.cast(into, ctypes.POINTER(ctypes.c_ushort))[0] = native
+        return answers
+
+    kernel = mock.Mock(IsWow64Process2=wow64)
+    kernel.GetCurrentProcess.return_value = 1
+    return {
+        "WinDLL": lambda *_, **__: kernel,
+        "get_last_error": lambda: 5,
+        "WinError": lambda code: OSError(code, "access denied"),
+    }
+
+
+@pytest.fixture
+def ask_windows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    def host_architecture(native: int, *, answers: bool = True) -> str:
+        monkeypatch.setattr(sys, "platform", "win32")
+        for name, stand_in in windows(native, answers=answers).items():
+            monkeypatch.setattr(ctypes, name, stand_in, raising=False)
+        return facts.host_architecture()
+
+    return host_architecture
+
+
+def test_windows_is_asked_for_the_processor_behind_an_emulator(
+    ask_windows: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ask_windows(0x8664) == "x64"
+    assert ask_windows(0x1C4) == "0x1c4"
+    assert ask_windows(0xAA64) == "Arm64"
+    # which is how an x64 Python on a Snapdragon comes to be called emulated
+    monkeypatch.setattr(sysconfig, "get_platform", lambda: "win-amd64")
+    assert facts.interpreter_architecture() == "x64"
+
+
+def test_an_error_of_windows_is_raised_and_not_taken_for_an_answer(
+    ask_windows: Callable[..., str],
+) -> None:
+    with pytest.raises(OSError, match="access denied"):
+        ask_windows(0xAA64, answers=False)
+
+
+def test_macos_is_asked_for_the_processor_behind_rosetta(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = {"hw.optional.arm64": b"\x01\0\0\0"}
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(facts, "_sysctl", lambda name: values.get(name, b""))
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")  # what Rosetta says
+    assert facts.host_architecture() == "Arm64"
+    values.clear()  # an Intel Mac knows no such name
+    values["machdep.cpu.brand_string"] = b"Intel(R) Core(TM) i7\0"
+    assert facts.host_architecture() == "x64"
+    assert facts.processor_name() == "Intel(R) Core(TM) i7"
 
 
 def test_free_disk_is_told_for_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:

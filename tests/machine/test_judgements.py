@@ -14,10 +14,12 @@ from llm_walkthrough.machine.judgements import (
     Severity,
     judge_architecture,
     judge_cores,
+    judge_devices,
     judge_disk,
     judge_instructions,
     judge_jupyterlab,
     judge_memory,
+    judge_npu,
     judge_onnxruntime,
     judge_packages,
     judge_place,
@@ -26,6 +28,8 @@ from llm_walkthrough.machine.judgements import (
 )
 
 CPU, MODELS = "CPUExecutionProvider", Path("models")
+ELITE, NPU = "Snapdragon(R) X Elite", ["QNNExecutionProvider (NPU)"]
+ON_ARM, ON_X64 = "Windows Arm64", "Windows x64"
 NEEDED = [Requirement(one) for one in ("numpy>=2", "onnxruntime>=1.24.2", "rich>=14")]
 OLD = {"numpy": "2.0", "onnxruntime": "1.20.1", "rich": None}
 NEW = {"numpy": "2.3", "onnxruntime": "1.100.0rc1", "rich": "14.1"}
@@ -68,6 +72,23 @@ JUDGED: list[tuple[Row, Severity, str]] = [
     (judge_onnxruntime("1.32.0", Path("capi"), ["a", "b"]), NOTE, "one of a, b:"),
     (judge_providers([CPU]), OK, CPU),
     (judge_providers([]), PROBLEM, "none"),
+    (judge_devices({}, [CPU]), OK, CPU),
+    (judge_devices({"onnxruntime_qnn": ""}, NPU), OK, "(NPU), onnxruntime_qnn: loaded"),
+    (judge_devices({"onnxruntime_qnn": "no DLL"}, [CPU]), NOTE, "made for this"),
+    (judge_npu("Intel", ON_X64, None, "1.32.0", []), OK, "no Qualcomm processor"),
+    (judge_npu(ELITE, ON_ARM, "2.7.0", "1.29.1", NPU), OK, "2.7.0; QNNExecutionProvi"),
+    (judge_npu("Qualcomm", "Linux Arm64", "2.5.0", "1.26.0", NPU), OK, "(NPU)"),
+    (judge_npu(ELITE, ON_X64, None, "1.29.0", []), NOTE, "for Arm64 only"),
+    (judge_npu("Intel", ON_X64, "2.7.0", "1.29.0", []), NOTE, "on x64 it just compile"),
+    (judge_npu(ELITE, ON_ARM, None, "1.29.0", []), NOTE, "qnn missing; no device"),
+    (
+        judge_npu(ELITE, ON_ARM, "2.3.0", "1.29.0", NPU),
+        NOTE,
+        "compiled for onnxruntime 1.24",
+    ),
+    (judge_npu(ELITE, ON_ARM, "2.4.0", "1.2.6", NPU), NOTE, "1.26; 1.2.6 may not do"),
+    (judge_npu(ELITE, ON_ARM, "2.9.0", "1.32.0", NPU), NOTE, "a release not known"),
+    (judge_npu(ELITE, ON_ARM, "2.7.0", "1.29.0", []), NOTE, "finds no NPU"),
     (judge_jupyterlab("4.6.6"), OK, "4.6.6"),
     (judge_jupyterlab(None), NOTE, "missing"),
     (judge_place(""), OK, "your own machine"),

@@ -31,7 +31,7 @@ def test_numbers_nested_in_genai_config_are_found(tmp_path: Path) -> None:
     config = read_model_config(tmp_path)
     assert config.number("context_length") == 96
     assert config.number("head_size") == 16
-    assert config.text("filename") == "decoder.onnx"
+    assert config.entry("filename") == "decoder.onnx"
 
 
 def test_genai_config_is_believed_before_config(tmp_path: Path) -> None:
@@ -58,25 +58,15 @@ def test_above_any_other_folder_nothing_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [None, True, 0, -5, 8.0, "8", [8]])
 def test_what_is_no_count_is_not_taken_for_a_number(value: object) -> None:
-    config = ModelConfig(({"head_dim": value}, {"head_dim": 16}))
+    config = ModelConfig({"a": {"head_dim": value}, "b": {"head_dim": 16}})
     assert config.number("head_dim") == 16
 
 
-def test_the_end_tokens_of_all_files_are_joined_and_each_is_named_once() -> None:
-    config = ModelConfig(
-        ({"eos_token_id": [2, 0]}, {"eos_token_id": 2}, {}, {"eos_token_id": 7})
-    )
-    assert config.end_tokens() == (2, 0, 7)
-
-
-def test_a_model_without_end_tokens_has_none() -> None:
-    assert ModelConfig(({"eos_token_id": None},)).end_tokens() == ()
-
-
-@pytest.mark.parametrize("value", ["2", [1, "a"], True, 2.0, [[2]]])
-def test_an_end_token_that_is_no_id_is_named(value: object) -> None:
-    with pytest.raises(InputError, match="eos_token_id must be a token id"):
-        ModelConfig(({"eos_token_id": value},)).end_tokens()
+def test_sizes_of_a_model_that_also_sees_stand_under_text_config(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "config.json", hidden_size=8, text_config={"hidden_size": 16})
+    assert read_model_config(tmp_path).number("hidden_size") == 16
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
@@ -96,6 +86,6 @@ def test_a_file_that_holds_no_object_is_named(tmp_path: Path) -> None:
 
 def test_a_size_that_nothing_can_have_is_refused() -> None:
     for size in (2**31, 10**400):
-        config = ModelConfig(({"n_positions": size},))
+        config = ModelConfig({"a": {"n_positions": size}})
         with pytest.raises(InputError, match=r"n_ctx or n_positions must be at most"):
             config.number("n_ctx", "n_positions")

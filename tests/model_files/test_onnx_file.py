@@ -1,69 +1,18 @@
-"""Which file of a folder is meant, and how it may be damaged."""
+"""How the file of a graph may be damaged."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import pytest
 from tiny_graph import Layout, build, write_model
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.model_files.onnx_file import (
-    all_nodes,
-    find_onnx_file,
-    load_structure,
-)
+from llm_walkthrough.model_files.onnx_file import all_nodes, load_structure
 
-if TYPE_CHECKING:
-    import onnx
-
-
-def touch(*files: Path) -> None:
-    for file in files:
-        file.parent.mkdir(exist_ok=True)
-        file.touch()
-
-
-def test_a_file_means_itself(tmp_path: Path) -> None:
-    touch(tmp_path / "model.onnx", tmp_path / "model_q4.onnx")
-    assert find_onnx_file(tmp_path / "model_q4.onnx") == tmp_path / "model_q4.onnx"
-
-
-def test_a_folder_means_its_model_onnx(tmp_path: Path) -> None:
-    touch(tmp_path / "a.onnx", tmp_path / "model.onnx", tmp_path / "onnx/model.onnx")
-    assert find_onnx_file(tmp_path) == tmp_path / "model.onnx"
-
-
-def test_a_folder_means_the_file_that_genai_config_names(tmp_path: Path) -> None:
-    touch(tmp_path / "model.onnx", tmp_path / "decoder.onnx")
-    assert find_onnx_file(tmp_path, "decoder.onnx") == tmp_path / "decoder.onnx"
-    assert find_onnx_file(tmp_path, "absent.onnx") == tmp_path / "model.onnx"
-
-
-@pytest.mark.parametrize("name", ["onnx/model.onnx", "onnx/model_q4.onnx", "a.onnx"])
-def test_the_only_file_is_found_as_hubs_lay_it_out(tmp_path: Path, name: str) -> None:
-    touch(tmp_path / name)
-    assert find_onnx_file(tmp_path) == tmp_path / name
-
-
-def test_of_several_quantised_files_none_is_guessed(tmp_path: Path) -> None:
-    touch(tmp_path / "onnx/model_q4.onnx", tmp_path / "onnx/model_fp16.onnx")
-    with pytest.raises(
-        InputError, match=r"found onnx/model_fp16\.onnx, onnx/model_q4\.onnx; name the"
-    ):
-        find_onnx_file(tmp_path)
-
-
-def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"should hold model\.onnx .* found none"):
-        find_onnx_file(tmp_path)
-
-
-def test_a_folder_that_is_absent_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"there is no model folder .*absent"):
-        find_onnx_file(tmp_path / "absent")
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
 
 
 def test_the_structure_is_read_without_the_weights(tmp_path: Path) -> None:
@@ -129,3 +78,26 @@ def test_nodes_inside_the_branches_of_an_if_are_seen() -> None:
     outer = {node.op_type for node in graph.node}
     assert "Slice" not in outer
     assert "Slice" in {node.op_type for node in all_nodes(graph)}
+
+
+@pytest.mark.parametrize("place", ["../model.onnx.data", "/tmp/model.onnx.data"])  # noqa: S108 - only a name
+def test_weights_outside_the_folder_are_not_looked_for(
+    tmp_path: Path, place: str
+) -> None:
+    file = write_model(tmp_path, Layout(external_weights=True)) / "model.onnx"
+    proto = onnx.load(file, load_external_data=False)
+    for tensor in proto.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = place
+    file.write_bytes(proto.SerializeToString())
+    with pytest.raises(InputError, match="has weights outside its folder, in "):
+        load_structure(file)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data"])
+def test_a_git_lfs_pointer_says_that_it_is_one(tmp_path: Path, name: str) -> None:
+    folder = write_model(tmp_path, Layout(external_weights=True))
+    (folder / name).write_text(POINTER)
+    with pytest.raises(InputError, match=rf"{name} .* pointer: run `git lfs pull`"):
+        load_structure(folder / "model.onnx")

@@ -118,7 +118,7 @@ def test_axe_finds_nothing_in_any_state_at_any_width(bare: Bare) -> None:
     assert violations(bare) == {}, "another stage, own u, a problem"
     for summary in bare.panel.locator("summary").all():
         summary.click()
-    for tab in ("Feed", "Branches", "Text"):
+    for tab in ("Feed", "Branches", "Text", "Inside"):
         bare.act("side", tab)
         assert violations(bare) == {}, f"menu and prompt open, {tab}"
     bare.act("speed", "slow")

@@ -769,8 +769,9 @@ def test_the_arrows_go_round_the_tabs_and_open_them_and_the_open_one_is_remember
     expect(chosen).to_have_text("Cache")
     chosen.focus()
     for key, name in (
-        *(("ArrowRight", name) for name in ("Feed", "Branches 1", "Text", "Cache")),
-        *(("ArrowLeft", name) for name in ("Text", "Branches 1")),
+        *(("ArrowRight", name) for name in ("Feed", "Branches 1", "Text")),
+        *(("ArrowRight", name) for name in ("Inside", "Cache")),
+        *(("ArrowLeft", name) for name in ("Inside", "Text", "Branches 1")),
     ):
         bare.page.keyboard.press(key)
         bare.settle()
@@ -1044,7 +1045,7 @@ def test_the_height_of_the_panel_never_changes_at_any_width(bare: Bare) -> None:
     for number in range(6):
         act(f"back for {number}", "back", 5)
         take(f"branch {number}", candidate(number))
-    for tab in ("Feed", "Branches", "Text", "Cache"):
+    for tab in ("Feed", "Branches", "Text", "Inside", "Cache"):
         act(tab, "side", tab)
         act(f"step at {tab}", "step")
     act("guessing", "guessing")

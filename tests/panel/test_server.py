@@ -84,7 +84,7 @@ def test_an_event_is_answered_with_the_page_its_frame_and_who_was_heard(
     assert (status, len(held(server))) == (200, 1)
     assert (told["frame"], told["heard"], told["file"]) == (1, ["v", 1], None)
     assert told["page"] == server.board.page
-    assert json.loads(answer(server, "state")[1])["page"] == server.board.page
+    assert json.loads(answer(server, "state.json")[1])["page"] == server.board.page
 
 
 def test_two_servers_have_addresses_that_cannot_be_told_from_one_another(
@@ -151,9 +151,9 @@ def test_other_places_and_ways_are_refused_without_a_word_in_the_terminal(
     server: BoardServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert answer(server, "../server.py")[0] == 404
-    assert answer(server, "state", body=STEP)[0] == 404
+    assert answer(server, "state.json", body=STEP)[0] == 404
     line = http.client.HTTPConnection(LOOPBACK, server.server_address[1], timeout=10)
-    line.request("DELETE", f"/{server.word}/state")
+    line.request("DELETE", f"/{server.word}/state.json")
     assert line.getresponse().status == 501
     line.close()
     gone = http.client.HTTPConnection(LOOPBACK, server.server_address[1], timeout=10)

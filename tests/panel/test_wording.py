@@ -6,10 +6,10 @@ from walking import tokenizer
 from llm_walkthrough.panel.watched import Score
 from llm_walkthrough.panel.wording import (
     LONGEST,
+    cut,
     percent,
     quoted,
     replayed,
-    shortened,
     verdict,
 )
 
@@ -41,8 +41,8 @@ def test_the_first_difference_is_named_and_all_are_counted() -> None:
 
 
 def test_a_long_token_is_cut_where_it_is_shown() -> None:
-    assert shortened("x" * 300) == "x" * (LONGEST - 1) + "…"
-    assert shortened("x" * LONGEST) == "x" * LONGEST
+    assert cut("x" * 300) == "x" * (LONGEST - 1) + "…"
+    assert cut("x" * LONGEST) == "x" * LONGEST
 
 
 @pytest.mark.parametrize(

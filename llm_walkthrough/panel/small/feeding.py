@@ -5,7 +5,7 @@ The state decodes greedily and keeps what each run was fed; it knows nothing of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,15 +13,14 @@ import numpy as np
 
 from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.acting import Moment, Stepping
 from llm_walkthrough.panel.page_engine import feed_table
 from llm_walkthrough.panel.watched import FedModel, Feed, summary
-from llm_walkthrough.panel.wording import cut, quoted
+from llm_walkthrough.panel.wording import cut
 from llm_walkthrough.views import Code, Passage, Table, Vocabulary
-
-_FEW = 6  # numbers of an array that are written out
 
 
 @dataclass(frozen=True)
@@ -127,76 +126,15 @@ def _back(now: FedRuns, _value: object) -> FedRuns:
 # --- the page ----------------------------------------------------------------------
 def page(now: FedRuns, vocabulary: Vocabulary) -> str:
     """Draw the run that is looked at."""
-    run, can_go_back = now.shown[-1], now.num_shown > 1
-    before = now.shown[-2].feed if can_go_back else None
-    return frame.framed(
-        now,
-        title="What is fed to the graph",
-        where=f"run <b>{now.num_shown}</b>: {now.kind}",
-        buttons=(
-            frame.control("back", "look at the previous run", is_on=can_go_back),
-            frame.control("step", "make the next run, and look at it"),
-            frame.control("reset", "back to the first run", is_on=can_go_back),
-        ),
-        hint=_hint(now, vocabulary),
-        inside=(
-            '<div class="lw-grid lw-halves"><div><section class="lw-feed lw-tall">'
-            f"<h4>The dictionary of run {now.num_shown}</h4>"
-            f"{feed_table(run.feed, before, vocabulary)}{_contents(run)}</section>"
-            f"</div><div>{_lengths(run, longest=now.runs[-1].stop)}"
-            '<section><h4>What comes out</h4><p><span class="lw-mono">'
-            f"logits [1, {run.num_new}, {now.vocab}]</span></p>"
-            '<p class="lw-one">Highest in the last row, and fed next: '
-            f"{frame.chip(vocabulary.piece(run.chosen))}</p></section></div></div>"
-        ),
-    )
-
-
-def _hint(now: FedRuns, vocabulary: Vocabulary) -> str:
-    """Say what is special about this run."""
-    if now.num_shown == 1:
-        return "The whole prompt is new, and the past of every layer has length 0."
-    piece = quoted(vocabulary.piece(now.shown[-1].feed.tokens[0]))
-    return (
-        f"One token is new: {piece}, the likeliest after the previous run; the past "
-        "holds all the others."
-    )
-
-
-def _contents(run: FedRun) -> str:
-    """Write the numbers of the small arrays, many of them cut short."""
-    rows = f"input_ids = {_numbers(run.feed.tokens)}"
-    if run.mask_width is not None:
-        rows += f"<br>attention_mask = {_numbers((1,) * run.mask_width)}"
-    return f'<p class="lw-mono lw-contents">{rows}</p>'
-
-
-def _numbers(values: Sequence[int]) -> str:
-    """Write an array [1, n]; of a long one only the first four and the last two."""
-    words = [*map(str, values)]
-    if len(words) > _FEW:
-        words[_FEW - 2 : -2] = ["…"]
-    return f"[[{', '.join(words)}]]"
-
-
-def _lengths(run: FedRun, *, longest: int) -> str:
-    """Draw past, new tokens, mask and cache on one scale."""
-    old, new = run.start, run.num_new
-    strips = {  # a gap, what was there, and what is new
-        "past": (0, old, 0),
-        "input_ids": (old, 0, new),
-        "attention_mask": (0, old, new),
-        "cache afterwards": (0, old, new),
-    }
-    if run.mask_width is None:
-        del strips["attention_mask"]
-    rows = "".join(_strip(name, *parts, longest) for name, parts in strips.items())
-    words = f"{_equation(run)}; the cache grows from {run.start} to {run.stop}."
-    return (
-        '<section class="lw-lengths"><h4>How the lengths fit</h4>'
-        f'<div class="lw-strips" role="img" aria-label="{words}">{rows}</div>'
-        f'<p class="lw-mono"><b>{_equation(run)}</b><br>'
-        f"cache length <b>{run.start} → {run.stop}</b></p></section>"
+    run, *earlier = reversed(now.shown)
+    before = earlier[0].feed if earlier else None
+    return filled(
+        "panel/small/feeding.html",
+        now=now,
+        run=run,
+        table=feed_table(run.feed, before, vocabulary),
+        equation=_equation(run),
+        vocabulary=vocabulary,
     )
 
 
@@ -204,18 +142,6 @@ def _equation(run: FedRun) -> str:
     if run.mask_width is None:
         return f"{run.start} past + {run.num_new} new = {run.stop}; no mask is needed"
     return f"mask width {run.mask_width} = {run.start} past + {run.num_new} new"
-
-
-def _strip(name: str, gap: int, old: int, new: int, longest: int) -> str:
-    """Draw one length as a part of the longest one."""
-    widths = (gap, old, new, longest - gap - old - new)
-    styles = ("lw-gap", "lw-c-prompt", "lw-c-new", "lw-gap")
-    drawn = "".join(
-        f'<i class="{style}" style="flex:{width}"></i>'
-        for style, width in zip(styles, widths, strict=True)
-        if width
-    )
-    return f"<span>{name}</span><span>{drawn}</span><b>{old + new}</b>"
 
 
 # --- the picture without a kernel --------------------------------------------------

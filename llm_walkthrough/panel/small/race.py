@@ -9,11 +9,13 @@ import html
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.acting import Moment, Notice, Stepping
@@ -46,6 +48,15 @@ class Round:
     def is_same(self) -> bool:
         """Whether both ways chose the same token."""
         return self.cached.chosen == self.plain.chosen
+
+
+class Work(NamedTuple):
+    """What several laps took together."""
+
+    part: str  # which laps
+    way: str  # with the cache, or without
+    fed: int  # how many tokens went through
+    seconds: float  # how long that took
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,111 +125,48 @@ class Race(Stepping[Raced]):
 # --- the page ----------------------------------------------------------------------
 def page(now: Raced, vocabulary: Vocabulary) -> str:
     """Draw the work of both ways as bars, the tokens, and a map of the cache."""
-    rounds = now.rounds
-    facts, written = cache_facts(now.cache), rounds[-1].cached.fed if rounds else 0
-    again = "back to the prompt, with an empty cache"
-    return frame.framed(
-        now,
-        title="With and without a cache",
-        where=f"step <b>{len(rounds)}</b> · cache length <b>{now.cache.length:,}</b>",
-        buttons=(
-            frame.control("step", "make one token in both ways"),
-            frame.run_or_stop(now, "make token after token"),
-            frame.control("reset", again, is_on=len(rounds) > 0),
-        ),
-        hint=_hint(now, vocabulary),
-        tick=0,
-        inside=(
-            f'<div class="lw-grid"><div>{_work(rounds)}{_tokens(rounds, vocabulary)}'
-            f"</div><div>{cache_section(facts, len(now.prompt), written)}</div></div>"
-        ),
-    )
-
-
-def _hint(now: Raced, vocabulary: Vocabulary) -> Notice | str:
-    """Say what the last step showed; where both ways differ, that is news."""
-    if not now.rounds:
-        return f"Step feeds the {len(now.prompt):,} tokens of the prompt, both ways."
-    last = now.rounds[-1]
-    cached, plain = (
-        quoted(vocabulary.piece(lap.chosen)) for lap in (last.cached, last.plain)
-    )
-    if not last.is_same:
-        return Notice(
-            f"With the cache {cached} was the likeliest, without it {plain}: rounding "
-            "decided between the two. Both ways go on with the first."
-        )
-    if len(now.rounds) == 1:
-        return f"Both chose {cached} and did the same work: the cache was empty."
-    return f"Both chose {cached}: {last.cached.fed} token fed against {last.plain.fed}."
-
-
-def _sums(rounds: Sequence[Round]) -> list[tuple[str, str, int, float]]:
-    """Return part, way, tokens fed and seconds: of this step, then in all."""
-    return [
-        (part, way, sum(lap.fed for lap in laps), sum(lap.seconds for lap in laps))
-        for part, some in (("this step", rounds[-1:]), ("in all", rounds))
-        for way, laps in (
-            ("with the cache", [one.cached for one in some]),
-            ("without", [one.plain for one in some]),
-        )
-    ]
-
-
-def _work(rounds: Sequence[Round]) -> str:
-    """Draw tokens and times of both ways, each pair on a scale of its own."""
-    sums, ratio = _sums(rounds), "&nbsp;"
-    if rounds:
-        (*_, fed, seconds), (*_, plain_fed, plain_seconds) = sums[2:]
-        ratio = (
-            f"Without the cache: {plain_fed / fed:.1f} times the tokens, "
-            f"{plain_seconds / seconds:.1f} times the time."
-        )
-    return (
-        '<section class="lw-race"><h4>The work</h4><table><thead><tr>'
-        '<th><span class="lw-sr">way</span></th><th>tokens fed</th>'
-        f"<th>milliseconds</th></tr></thead>{_rows(sums[:2])}{_rows(sums[2:])}</table>"
-        f'<p class="lw-soft">{ratio}</p></section>'
-    )
-
-
-def _rows(pair: Sequence[tuple[str, str, int, float]]) -> str:
-    """Draw one part of the work, a row for each way."""
-    most = max(1, *(tokens for *_, tokens, _ in pair))  # 1: nothing was fed yet
-    slowest = max(1e-9, *(seconds for *_, seconds in pair))
-    rows = "".join(
-        f'<tr class="lw-way-{number}"><td>{way}</td>'
-        f"<td>{_meter(tokens / most, f'{tokens:,}')}</td>"
-        f"<td>{_meter(seconds / slowest, f'{1000 * seconds:,.1f}')}</td></tr>"
-        for number, (_, way, tokens, seconds) in enumerate(pair)
-    )
-    heading = f'<tr><th colspan="3" scope="rowgroup">{pair[0][0]}</th></tr>'
-    return f"<tbody>{heading}{rows}</tbody>"
-
-
-def _meter(share: float, words: str) -> str:
-    """Draw a number as a bar with the number behind it."""
-    bar = f'<i style="width:{100 * share:.2f}%"></i>' if share else ""
-    return (
-        f'<span class="lw-meter"><span aria-hidden="true">{bar}</span>'
-        f"<b>{words}</b></span>"
-    )
-
-
-def _tokens(rounds: Sequence[Round], vocabulary: Vocabulary) -> str:
-    """Draw a chip for each token that was made, and whether both ways agree."""
+    rounds, last = now.rounds, now.rounds[-1] if now.rounds else None
     first = max(0, len(rounds) - frame.SHOWN_OF_MADE)
     chips = (
         *frame.earlier(first),
         *(_chip(one, n, vocabulary) for n, one in enumerate(rounds[first:], first + 1)),
         frame.NEXT_CHIP,
     )
-    same = sum(one.is_same for one in rounds)
-    counted = f": the same in {same} of {len(rounds)}" if rounds else ""
-    return (
-        f"<section><h4>Tokens, chosen both ways{counted}</h4>"
-        f"{frame.chip_list('Tokens that were made', chips, is_short=True)}</section>"
+    return filled(
+        "panel/small/race.html",
+        now=now,
+        news=None if not last or last.is_same else _difference(last, vocabulary),
+        works=_works(rounds),
+        chips=chips,
+        rounds=rounds,
+        same=sum(one.is_same for one in rounds),
+        vocabulary=vocabulary,
+        cache=cache_section(
+            cache_facts(now.cache), len(now.prompt), last.cached.fed if last else 0
+        ),
     )
+
+
+def _difference(last: Round, vocabulary: Vocabulary) -> Notice:
+    cached, plain = (
+        quoted(vocabulary.piece(lap.chosen)) for lap in (last.cached, last.plain)
+    )
+    return Notice(
+        f"With the cache {cached} was the likeliest, without it {plain}: rounding "
+        "decided between the two. Both ways go on with the first."
+    )
+
+
+def _works(rounds: Sequence[Round]) -> list[Work]:
+    """Return the work of this step, then that in all; with the cache, then without."""
+    return [
+        Work(part, way, sum(lap.fed for lap in laps), sum(lap.seconds for lap in laps))
+        for part, some in (("this step", rounds[-1:]), ("in all", rounds))
+        for way, laps in (
+            ("with the cache", [one.cached for one in some]),
+            ("without", [one.plain for one in some]),
+        )
+    ]
 
 
 def _chip(one: Round, number: int, vocabulary: Vocabulary) -> str:
@@ -237,11 +185,11 @@ def twin(now: Raced, vocabulary: Vocabulary) -> tuple[str, str]:
     """Return the work and the newest tokens as HTML and in words."""
     rounds = now.rounds
     rows = [
-        (part, way, f"{tokens:,}", f"{1000 * seconds:,.1f} ms")
-        for part, way, tokens, seconds in _sums(rounds)
+        (work.part, work.way, f"{work.fed:,}", f"{1000 * work.seconds:,.1f} ms")
+        for work in _works(rounds)
     ]
     pieces = [cut(vocabulary.piece(one.cached.chosen)) for one in rounds[-_LAST:]]
     same = sum(one.is_same for one in rounds)
     title = f"{len(rounds)} steps; both ways chose the same token in {same} of them"
-    work = Table(("", "way", "tokens fed", "time"), rows, "The race")
-    return frame.picture(work, Chips(pieces, title))
+    table = Table(("", "way", "tokens fed", "time"), rows, "The race")
+    return frame.picture(table, Chips(pieces, title))

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from llm_walkthrough.arrays import Logits, TokenIds
+from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.panel import candidates, frame
 from llm_walkthrough.panel.page_candidates import candidates_section, plots
-from llm_walkthrough.panel.wording import percent, quoted
 from llm_walkthrough.sampling import Sampling, uniform
 from llm_walkthrough.stepper import Draw
 from llm_walkthrough.views import Passage, Vocabulary
@@ -69,28 +69,16 @@ class Reshaping(candidates.Turning[Reshaped]):
 # --- the page ----------------------------------------------------------------------
 def page(now: Reshaped, vocabulary: Vocabulary) -> str:
     """Draw the candidates before and after, the bar with `u`, and the knobs."""
-    vocab = len(now.found.draw.probabilities)
-    left = now.found.stages[-1].survivors if now.found.stages else vocab
-    again = "the usual settings, seed 0 and its u"
-    section = candidates_section(now.found, now, vocabulary)
-    return frame.framed(
-        now,
-        title="The knobs of sampling",
-        where=f"<b>{left:,}</b> of {vocab:,} tokens can be drawn",
-        buttons=(frame.control("reset", again, is_on=now.is_moved),),
-        hint=_hint(now.found, vocabulary),
-        inside=f'<div class="lw-alone">{section}</div>',
-    )
-
-
-def _hint(found: candidates.Distribution, vocabulary: Vocabulary) -> str:
-    """Say what becomes of the token that the model finds likeliest."""
-    likeliest = found.rows[0]
-    before, after = likeliest.score.probability, found.share(likeliest.token)
-    piece = quoted(vocabulary.piece(likeliest.token))
-    return (
-        f"{piece} has {percent(before)} % in the model and {percent(after)} % after "
-        "all processors. Click a processor to see the probabilities right after it."
+    likeliest = now.found.rows[0]
+    stages, vocab = now.found.stages, len(now.found.draw.probabilities)
+    return filled(
+        "panel/small/reshaping.html",
+        now=now,
+        likeliest=likeliest,
+        piece=vocabulary.piece(likeliest.token),
+        left=stages[-1].survivors if stages else vocab,
+        vocab=vocab,
+        section=candidates_section(now.found, now, vocabulary),
     )
 
 

@@ -11,13 +11,13 @@ from itertools import takewhile
 from typing import Any
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.acting import Moment, Stepping
-from llm_walkthrough.panel.wording import cut, quoted, shortened
+from llm_walkthrough.panel.wording import cut
 from llm_walkthrough.tokenizer import TextStream, Tokenizer
 from llm_walkthrough.views import Chips, Code, Table, visible
 
-_SPEED = 400  # milliseconds from one token to the next
 _LINES = 7  # of the table
 _LAST = 30  # tokens in the picture without a kernel
 _COLUMNS = ("token", "its bytes", "alone", "streamed", "waiting")
@@ -131,77 +131,36 @@ def _all_steps(tokenizer: Tokenizer, tokens: Sequence[int]) -> Iterator[Fed]:
 # --- the page ----------------------------------------------------------------------
 def page(now: Spelled, _tokenizer: Tokenizer) -> str:
     """Draw the tokens, the text, and what each of the newest tokens did."""
-    can_go, can_go_back = now.num_fed < len(now.fed), now.num_fed > 0
-    num_tokens = len(now.tokens)
-    stream = frame.StreamedText(now.certain, now.held[0].pending if now.held else b"")
-    heading, alone = "Each token decoded alone", frame.StreamedText(now.alone)
-    return frame.framed(
-        now,
-        title="A text, token by token",
-        where=f"token <b>{min(now.num_fed, num_tokens)}</b> of {num_tokens:,}",
-        buttons=(
-            frame.control("back", "take the last token back", is_on=can_go_back),
-            frame.control("step", "feed the next token", is_on=can_go),
-            frame.run_or_stop(now, "feed token after token", is_on=can_go),
-            frame.control("reset", "back to the first token", is_on=can_go_back),
-        ),
-        hint=_hint(now),
-        above=frame.text_field(
-            "spell",
-            "Spell",
-            "start again with this text",
-            "Write or paste a text of your own …",
-        ),
-        tick=_SPEED,
-        inside=(
-            f"{_tokens(now)}"
-            '<div class="lw-grid lw-halves"><div><section><h4>The stream shows</h4>'
-            f"{frame.text_box(stream)}</section></div><div><section><h4>{heading}</h4>"
-            f"{frame.text_box(alone, heading)}</section></div></div>"
-            f"{_table(now.done[-_LINES:])}"
-        ),
+    held = now.held[0].pending if now.held else b""
+    return filled(
+        "panel/small/spelling.html",
+        now=now,
+        chips=_chips(now),
+        stream=frame.StreamedText(now.certain, held),
+        alone=frame.StreamedText(now.alone),
+        columns=_COLUMNS,
+        newest=now.done[-_LINES:],
+        num_lines=_LINES,
+        visible=visible,
     )
 
 
-def _hint(now: Spelled) -> str:
-    """Say what the last token did."""
-    if not now.done:
-        return "Step feeds the first token to the stream."
-    last = now.done[-1]
-    piece = quoted(last.piece)
-    if last.token is None:
-        return "The text has ended, so the stream gives what it still held."
-    if last.pending:
-        return f"{piece} ends inside a character: its bytes wait, and no � is shown."
-    if any(one.pending for one in now.done[-2:-1]):  # those of the token before
-        return f"{piece} completes a character: its bytes join those that waited."
-    if last.given:
-        return f"{piece} ends where a character ends: it is shown at once."
-    return f"{piece} is a signal to the model, not part of the text."
-
-
-def _tokens(now: Spelled) -> str:
+def _chips(now: Spelled) -> Iterator[str]:
     """Draw the tokens that were fed, the next one, and some of those to come."""
     num_fed = min(now.num_fed, len(now.tokens))  # the end of the text has no chip
     first = max(0, num_fed - frame.SHOWN_OF_MADE)
-    first_held = num_fed - len(now.held)
+    yield from frame.earlier(first)
+    for place in range(first, num_fed):
+        is_held = place >= num_fed - len(now.held)
+        yield _fed_chip(now.fed[place], place, is_held=is_held)
     rest = [one.piece for one in now.fed[num_fed : len(now.tokens)]]
+    for piece in rest[:1]:
+        yield frame.still_chip(piece, "lw-next", title="the next token")
+    for piece in rest[1 : frame.SHOWN_OF_FUTURE]:
+        yield frame.future_chip(piece, "still to come")
     left = len(rest) - frame.SHOWN_OF_FUTURE
-    chips = (
-        *frame.earlier(first),
-        *(
-            _fed_chip(now.fed[place], place, is_held=place >= first_held)
-            for place in range(first, num_fed)
-        ),
-        *(frame.still_chip(one, "lw-next", title="the next token") for one in rest[:1]),
-        *(
-            frame.future_chip(piece, "still to come")
-            for piece in rest[1 : frame.SHOWN_OF_FUTURE]
-        ),
-        *([f'<li><span class="lw-soft">… {left:,} more</span>'] if left > 0 else ()),
-    )
-    shown = frame.chip_list("Tokens", chips, is_short=True)
-    return f"<section><h4>Tokens</h4>{shown}</section>"
+    if left > 0:
+        yield f'<li><span class="lw-soft">… {left:,} more</span>'
 
 
 def _fed_chip(one: Fed, place: int, *, is_held: bool) -> str:
@@ -210,40 +169,6 @@ def _fed_chip(one: Fed, place: int, *, is_held: bool) -> str:
     words += " · click: go back to here"
     style = "lw-made lw-held" if is_held else "lw-made"
     return frame.token_chip(one.piece, style, words, back_to=place)
-
-
-def _table(newest: Sequence[Fed]) -> str:
-    """List what the newest tokens did, the newest one last; it keeps its height."""
-    rows = [_row(one, is_newest=one is newest[-1]) for one in newest]
-    rows += ['<tr><td colspan="5">&nbsp;</td></tr>'] * (_LINES - len(rows))
-    heads = "".join(f"<th>{column}</th>" for column in _COLUMNS)
-    return (
-        '<section class="lw-bytes"><h4>Token by token, the newest below</h4>'
-        f'<table class="lw-table"><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></section>"
-    )
-
-
-def _row(one: Fed, *, is_newest: bool) -> str:
-    style = ' class="lw-newest"' if is_newest else ""
-    cells = (
-        one.piece if one.token is None else frame.chip(one.piece),
-        _bytes(one.spelled),
-        _text(one.alone),
-        _text(one.given),
-        f'<span class="lw-waits">{_bytes(one.pending)}</span>',
-    )
-    return f"<tr{style}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-
-
-def _bytes(data: bytes) -> str:
-    """Write bytes; many of them are named in the tip, and cut at the cell's edge."""
-    words = data.hex(" ")
-    return f'<span class="lw-mono" title="{words}">{words}</span>' if words else ""
-
-
-def _text(text: str) -> str:
-    return f"<bdi>{shortened(visible(text))}</bdi>" if text else ""
 
 
 # --- the picture without a kernel --------------------------------------------------

@@ -18,6 +18,9 @@ from llm_walkthrough.panel.candidates import Distribution
 from llm_walkthrough.panel.page_candidates import candidates_section, plots, take_button
 from llm_walkthrough.panel.page_engine import cache_section, feed_table
 from llm_walkthrough.panel.step.branches import Made, NamedBranch
+from llm_walkthrough.panel.step.filled import filled
+from llm_walkthrough.panel.step.looking import TAB
+from llm_walkthrough.panel.step.page_inside import inside_section, tables
 from llm_walkthrough.panel.step.walk import (
     ASKS,
     DELAYS,
@@ -39,12 +42,6 @@ _ASKED = dict(
     zip(ASKS, ("Ask something else …", "Begin a text, or paste one …"), strict=True)
 )
 _HOW = {"drawn": "drawn", "own u": "drawn with your u", "chosen": "your choice"}
-_SCALE = (
-    '<span class="lw-scale" aria-hidden="true">unlikely '
-    f"{''.join(f'<i class=lw-t{tint}></i>' for tint in range(5))} likely</span>"
-)
-# of the tree, and of a branch in it, in its own units: 15 for each em of `panel.css`
-_WIDTH, _HEIGHT = 60, 27
 _TAIL = 80  # characters of a branch's text
 _NEWEST = 32  # runs whose median is the speed of decoding
 _LAST = 60  # tokens in the picture without a kernel
@@ -81,7 +78,8 @@ def twin(shot: Snapshot, tokenizer: Tokenizer) -> tuple[str, str]:
         f"{len(shot.tokens)} of {shot.cache.capacity:,}"
     )
     pictures = plots(shot.distribution, tokenizer) if shot.distribution else ()
-    return frame.picture(Chips(pieces, title), *pictures, between="\n")
+    looked = tables(shot, tokenizer)
+    return frame.picture(Chips(pieces, title), *pictures, *looked, between="\n")
 
 
 # --- the head ----------------------------------------------------------------------
@@ -158,17 +156,7 @@ def _guess_table(found: Distribution, score: Guesses, tokenizer: Tokenizer) -> s
         take_button(token, piece, found.position, f"guess {piece}", f"id {token}")
         for piece, token in pieces
     ]
-    items = "".join(f"<li>{button}</li>" for button in buttons)
-    so_far = ""
-    if score.made:
-        so_far = (
-            f" So far you guessed <b>{score.right}</b> of {score.made}; the model’s "
-            f"favourite scored {score.by_the_model}."
-        )
-    return (
-        '<div class="lw-guess"><p>Which one comes next? Choose before you see the '
-        f'numbers.{so_far}</p><ul aria-label="Candidates">{items}</ul></div>'
-    )
+    return filled("guess.html", buttons=buttons, score=score)
 
 
 # --- the tokens so far -------------------------------------------------------------
@@ -199,12 +187,12 @@ def tokens_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
         ),
     )
     words = _end_of_prompt(tokenizer, tokens[first:start])
-    return (
-        f'<details class="lw-fold"><summary><span>Prompt, {in_tokens(start)}: '
-        f'<span class="lw-end"><bdi>{html.escape(words)}</bdi></span></span>{_SCALE}'
-        "</summary>"
-        f"{frame.chip_list('Tokens of the prompt', prompt, is_short=True)}</details>"
-        f'<div class="lw-tokens">{frame.chip_list("Tokens", chips)}</div>'
+    return filled(
+        "tokens.html",
+        length=in_tokens(start),
+        words=words,
+        prompt=frame.chip_list("Tokens of the prompt", prompt, is_short=True),
+        made=frame.chip_list("Tokens", chips),
     )
 
 
@@ -272,7 +260,7 @@ def _likely(token: int, score: Score | None) -> str:
     return f"id {token} · {percent(score.probability)} % · rank {score.rank:,}"
 
 
-# --- the tabs: cache, feed, branches, text -----------------------------------------
+# --- the tabs ----------------------------------------------------------------------
 def _side(shot: Snapshot, tokenizer: Tokenizer) -> str:
     """Draw the tabs, and what the open one shows."""
     counts = {"Branches": f" {len(shot.branches)}"}
@@ -306,61 +294,19 @@ def _text(shot: Snapshot, tokenizer: Tokenizer) -> str:
 
 def branches_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
     """Draw each branch from where it parts, with its text and log-probability."""
-    tree = _tree(shot.branches, len(shot.made))
-    rows = "".join(f"<li>{_branch(one, tokenizer)}</li>" for one in shot.branches)
-    return (
-        '<section class="lw-branches"><h4>Branches <span>log p · per token</span></h4>'
-        '<div class="lw-tree" tabindex="0" role="group" aria-label="Branches" '
-        f"data-follow>{tree}<ol>{rows}</ol></div></section>"
-    )
+    here = len(shot.made)
 
+    def text(branch: NamedBranch) -> str:  # of the tokens that are its own
+        end = branch.tokens[branch.fork :][:_TAIL]  # 1 character or more each
+        tail = visible(tokenizer.decode(end, show_special=True))
+        return tail if len(tail) <= _TAIL else f"{tail[:_TAIL]}…"
 
-def _tree(branches: Sequence[NamedBranch], here: int) -> str:
-    longest = max(*(len(branch.tokens) for branch in branches), here, 1)
-
-    def x(count: int) -> float:
-        return round(8 + (_WIDTH - 16) * count / longest, 1)
-
-    def y(number: int) -> int:
-        return _HEIGHT * number + _HEIGHT // 2
-
-    drawn = ""
-    for number, branch in enumerate(branches):
-        start, end, row = x(branch.fork), x(len(branch.tokens)), y(number)
-        style = "lw-on" if branch.is_active else "lw-off"
-        line = f"M{start} {row}H{end}"
-        if branch.parent is not None:
-            line = f"M{start} {y(branch.parent)}V{row}H{end}"
-        drawn += f'<path class="{style}" d="{line}"/>'
-        drawn += f'<circle class="{style}" cx="{end}" cy="{row}" r="3.5"/>'
-        if branch.is_active:
-            drawn += f'<circle class="lw-here" cx="{x(here)}" cy="{row}" r="4.5"/>'
-    count = len(branches)
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT * count}" '
-        f'style="height:{count * _HEIGHT / 15:.1f}em" aria-hidden="true">{drawn}</svg>'
-    )
-
-
-def _branch(branch: NamedBranch, tokenizer: Tokenizer) -> str:
-    end = branch.tokens[branch.fork : branch.fork + _TAIL]  # 1 character or more each
-    tail = visible(tokenizer.decode(end, show_special=True))
-    words = tail if len(tail) <= _TAIL else f"{tail[:_TAIL]}…"
-    known, count = branch.log_probability, len(branch.tokens)
-    log_p = told = "not known" if known is None else f"{known:.2f}"
-    if known:  # totals of branches of different lengths do not compare
-        each = f"{known / count:.2f}"
-        log_p, told = f"{log_p} · {each}", f"{log_p}, {each} per token"
-    numbers = f'<span><i class="lw-sr">log p </i>{log_p}</span>'
-    return frame.element(
-        "button",
-        f"<b>{branch.name}</b><bdi>{html.escape(words)}</bdi>{numbers}",
-        type="button",
-        class_="lw-branch",
-        data_action="switch",
-        data_value=f'"{branch.name}"',
-        aria_pressed=branch.is_active,
-        data_tip=f"{count} tokens, log p {told}: {words}",
+    return filled(
+        "branches.html",
+        branches=shot.branches,
+        here=here,  # steps up to where the next one goes on
+        longest=max(*(len(branch.tokens) for branch in shot.branches), here, 1),
+        text=text,
     )
 
 
@@ -369,6 +315,7 @@ _SIDES: Mapping[str, Callable[[Snapshot, Tokenizer], str]] = {
     "Feed": _feed,
     "Branches": branches_section,
     "Text": _text,
+    TAB: inside_section,
 }
 """The tabs, by name: a further one is one more row."""
 
@@ -376,21 +323,17 @@ _SIDES: Mapping[str, Callable[[Snapshot, Tokenizer], str]] = {
 # --- the times ---------------------------------------------------------------------
 def foot(shot: Snapshot) -> str:
     """Write the times: of this step, of reading and of writing."""
-    words = []
-    if runs := shot.runs:
-        last, seconds = shot.step_run or runs[-1], shot.rest()
-        rest = "–" if seconds is None else f"{1000 * seconds:.1f} ms"
-        read = [*takewhile(lambda run: run.stop <= shot.prompt_length, runs)]
-        count, reading = sum(len(r.tokens) for r in read), sum(r.seconds for r in read)
-        newest = [run for run in runs[-_NEWEST:] if run.start >= shot.prompt_length]
-        steps = [run.seconds for run in newest if len(run.tokens) == 1]
-        rate = f"{1 / median(steps):,.0f}" if steps else "–"
-        words = [
-            f"model <b>{1000 * last.seconds:.1f} ms</b>",
-            f"all else <b>{rest}</b>",
-            f"decode <b>{rate} tokens/s</b>",
-            f"prefill {in_tokens(count)}, <b>{count / reading:,.0f} tokens/s</b>",
-        ]
-    spans = "".join(f"<span>{word}</span>" for word in words)
-    keys = "→ step · ← back · ↑↓ candidates · Enter takes"
-    return f'<div class="lw-foot"><p>{spans}</p><p class="lw-keys">{keys}</p></div>'
+    if not (runs := shot.runs):
+        return filled("foot.html", model=None)
+    read = [*takewhile(lambda run: run.stop <= shot.prompt_length, runs)]
+    count, reading = sum(len(r.tokens) for r in read), sum(r.seconds for r in read)
+    newest = [run for run in runs[-_NEWEST:] if run.start >= shot.prompt_length]
+    steps = [run.seconds for run in newest if len(run.tokens) == 1]
+    return filled(
+        "foot.html",
+        model=(shot.step_run or runs[-1]).seconds,
+        rest=shot.rest(),
+        decode=1 / median(steps) if steps else None,
+        prompt=in_tokens(count),
+        prefill=count / reading,
+    )

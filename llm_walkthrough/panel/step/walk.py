@@ -7,7 +7,6 @@ nothing of HTML or of widgets.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -22,6 +21,7 @@ from llm_walkthrough.panel import watched
 from llm_walkthrough.panel.acting import Notice, Stepping
 from llm_walkthrough.panel.candidates import Distribution, Knobs, Turning, distribution
 from llm_walkthrough.panel.step.branches import Branches, How, Made, NamedBranch
+from llm_walkthrough.panel.step.looking import Look, Looking
 from llm_walkthrough.panel.step.saved_run import SavedRun, SavedStep, read, written
 from llm_walkthrough.panel.wording import replayed, verdict
 from llm_walkthrough.sampling import Processor, Sampling, uniform
@@ -64,6 +64,8 @@ class Desk(Knobs):
     # the tab that is open, by its name; kept here, so that it outlives a reload of the
     # page, and only that tab is drawn
     side: str = ""
+    layer: str = "all layers"  # whose look is shown, a name of `Look.names`
+    head: str = "all heads"  # likewise
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Snapshot:
     cache: watched.CacheFacts  # its size
     feeds: tuple[watched.Feed, ...]  # of the last two of `runs`, the newer one last
     runs: tuple[Run, ...]  # of the graph, on the active branch
+    look: Look | Exception | None  # if its tab is open: what was found, or why nothing
     step_run: Run | None  # of the last step; None before one, and after going elsewhere
     # asked when all but the times is drawn: the seconds of that step until then, those
     # of its run left out; None likewise
@@ -115,8 +118,9 @@ class Walk(Turning[Desk], Stepping[Desk]):
         self._is_end = EndTokens(tuple(end_tokens))
         self._first_processors = tuple(processors)
         self._model = watched.Watched(model)
+        self._looking = Looking(model)
         self._branches = Branches(Stepper(self._model, prompt))
-        # of the last step, until we go elsewhere: when it began, by `perf_counter`
+        # of the last step, until we go elsewhere: when it began, by `Looking.clock`
         self._step: tuple[float, Run] | None = None
         self._step_rest: float | None = None  # seconds to its page, without its run
         super().__init__(desk, self.stepper.lock)
@@ -157,6 +161,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
                 watched.cache_facts(stepper.cache),
                 tuple(map(self._model.feed_of, runs[-2:])),
                 runs,
+                self._looking.look(stepper, self.now.side),
                 self._step[1] if self._step else None,
                 self._rest_of_step,
             )
@@ -216,6 +221,8 @@ class Walk(Turning[Desk], Stepping[Desk]):
             ),
             "large": lambda now, _: replace(now, is_large=not now.is_large),
             "side": lambda now, name: replace(now, side=str(name)),
+            "layer": lambda now, name: replace(now, layer=str(name)),
+            "head": lambda now, name: replace(now, head=str(name)),
         }
 
     def stepped(self, now: Desk) -> Desk:
@@ -348,7 +355,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
     # --- how it is done ------------------------------------------------------------
 
     def _appended(self, now: Desk, token: int, how: How) -> Desk:
-        began = time.perf_counter()
+        began = self._looking.clock()
         found = self.distribution(now)
         u = None if how == "chosen" else found.draw.u
         made = Made(self._score(token, found), how, u, now.sampling, now.seed)
@@ -360,7 +367,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
         """Return `rest` of a snapshot; what the first page after a step gets stays."""
         if self._step and self._step_rest is None:
             began, run = self._step
-            self._step_rest = time.perf_counter() - began - run.seconds
+            self._step_rest = self._looking.clock() - began - run.seconds
         return self._step_rest
 
     def _settings_to_stepper(self, desk: Desk) -> None:

@@ -1,0 +1,251 @@
+"""A model folder made from a repository of the Hugging Face hub, whole or not at all.
+
+Takes the few files that one model needs, at one commit, compares each with the hash
+that the hub names, and goes on where an earlier try was cut off. `huggingface_hub` does
+the talking, so that HF_TOKEN, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE count as
+elsewhere. Knows nothing of the catalogue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import onnx
+from httpx2 import HTTPError
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the library loads
+
+from huggingface_hub import HfApi, constants, errors, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.file_download import http_get
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+from llm_walkthrough.conversion import storage
+from llm_walkthrough.conversion.convert import Variant, convert
+from llm_walkthrough.conversion.download import RULE, Repository
+from llm_walkthrough.conversion.record import sha256, trouble, write_record
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.machine.facts import free_disk
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
+
+_MARKS = {  # in names, from best to worst
+    ".onnx": ("int4|q4", "fp16", "fp32|(?<!_)model(?=[.]onnx)"),
+    ".gguf": ("q4_k_m", "q8_0"),
+}
+_OTHER_DEVICES = re.compile("cuda|directml|dml|gpu|npu|qnn|openvino")
+_SMALL_FILES = re.compile(
+    r"((genai_|generation_|tokenizer_)?config|tokenizer|special_tokens_map"
+    r"|added_tokens)\.json|chat_template\.jinja"
+)
+_ROOM = {"int4": 2.5, "float32": 9.0}  # times a GGUF file, for it and what it becomes
+_REFUSALS = (  # what the library raises, the narrower class first
+    (errors.GatedRepoError, "wants its terms accepted on its page, and your HF_TOKEN"),
+    (errors.RepositoryNotFoundError, "is not there, or private and wants an HF_TOKEN"),
+    (errors.RevisionNotFoundError, "has no such revision: name a branch or a commit"),
+    (errors.EntryNotFoundError, "lacks a file that it lists: fetch it again later"),
+    (errors.OfflineModeIsEnabled, "is not asked, as HF_HUB_OFFLINE is set: unset it"),
+    (errors.HfHubHTTPError, "was refused: try again later, or with another HF_TOKEN"),
+)
+
+Show = Callable[[str, float], None]  # hears what is being done, and the share of it
+
+
+def make_folder(source: Repository, folder: Path, variant: Variant, show: Show) -> None:
+    """Make a model folder of a repository, also over an older one.
+
+    A GGUF file is converted to `variant`; an ONNX model is taken as it is.
+
+    Raises:
+        InputError: what is meant cannot be had or used, or there is not enough room.
+        OSError: the disk refuses.
+    """
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # we say it ourselves
+    revision = source.revision or None
+    with _explained(source.name):
+        info = HfApi().model_info(source.name, revision=revision, files_metadata=True)
+    files = {file.rfilename: file for file in info.siblings or ()}
+    waiting = folder.parent / "downloads"
+    snapshot = _Snapshot(source.name, str(info.sha), files, waiting, show)
+    chosen = choose(files, source.name, source.file)
+    origin = {"repository": source.name, "file": chosen, "commit": snapshot.commit}
+    if not trouble(folder, origin):
+        return
+    if chosen.endswith(".gguf"):
+        (gguf,) = snapshot.download([chosen], _ROOM[variant])
+        progress = partial(show, f"converting {source.name} to {variant}")
+        convert(gguf, folder, variant=variant, origin=origin, progress=progress)
+        return
+    with storage.scratch_folder(folder) as scratch:
+        parts = snapshot.download([chosen, *_small_files(files, chosen)])
+        parts += snapshot.download(_weight_files(files, chosen, parts[0]))
+        complete = scratch / "new"
+        complete.mkdir()
+        for part in parts:
+            part.replace(complete / part.name)
+        write_record(complete, is_as_published=True, **origin)
+        if folder.exists():  # a folder that is not empty cannot be renamed onto
+            folder.rename(scratch / "old")
+        complete.rename(folder)
+
+
+def choose(paths: Iterable[str], repository: str, wanted: str = "") -> str:
+    """Return the GGUF or ONNX file that `wanted` is a part of, or that `RULE` names.
+
+    ONNX files go before GGUF files, those for a processor before others, and those of
+    accuracy level 4, which are faster, before others.
+
+    Raises:
+        InputError: there is none, or more than one remains.
+
+    >>> choose(["onnx/model.onnx", "onnx/model_q4.onnx"], "me/b")
+    'onnx/model_q4.onnx'
+    """
+    models = [path for path in paths if path.endswith((".gguf", ".onnx"))]
+    ranks = {path: _rank(path) for path in models if wanted.lower() in path.lower()}
+    best = [path for path, rank in ranks.items() if rank == min(ranks.values())]
+    if wanted not in models and len(best) != 1:
+        raise InputError(
+            f"{repository} should hold one GGUF or ONNX file of {wanted or 'any'!r} "
+            f"name, found {', '.join(best or models) or 'none'}; name one of them as "
+            f"{repository}:FILE ({RULE})"
+        )
+    return wanted if wanted in models else best[0]
+
+
+def _rank(path: str) -> tuple[bool, bool, int, bool]:
+    """Return how far a file is from the one to take."""
+    name, marks = path.lower(), _MARKS[PurePosixPath(path).suffix]
+    has = [re.search(f"(?<![a-z0-9])({mark})(?![a-z0-9])", name) for mark in marks]
+    place = next((place for place, found in enumerate(has) if found), len(marks))
+    is_elsewhere, is_slow = _OTHER_DEVICES.search(name), "acc-level-4" not in name
+    return name.endswith(".gguf"), bool(is_elsewhere), place, is_slow
+
+
+def _small_files(files: Iterable[str], chosen: str) -> list[str]:
+    """Name the files on settings and tokens: beside the graph, else further up."""
+    found: dict[str, str] = {}
+    for folder in PurePosixPath(chosen).parents:
+        near = [one for one in map(PurePosixPath, files) if one.parent == folder]
+        small = {one.name: str(one) for one in near if _SMALL_FILES.fullmatch(one.name)}
+        found = small | found
+        if "tokenizer.json" in found:
+            break
+    return [*found.values()]
+
+
+def _weight_files(files: Iterable[str], chosen: str, graph: Path) -> list[str]:
+    """Name the files in which a graph keeps its weights; it may keep them itself."""
+    tensors = onnx.load(graph, load_external_data=False).graph.initializer
+    places = {p.value for t in tensors for p in t.external_data if p.key == "location"}
+    paths = [str(PurePosixPath(chosen).parent / place) for place in sorted(places)]
+    for missing in (path for path in paths if path not in files):
+        raise InputError(
+            f"{chosen} keeps weights in {missing!r}, which its repository does not "
+            "have; choose another file"
+        )
+    return paths
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """A repository at one commit, and where its files are brought to."""
+
+    name: str
+    commit: str
+    files: dict[str, RepoSibling]
+    folder: Path
+    show: Show
+
+    def download(self, paths: Iterable[str], room: float = 1.0) -> list[Path]:
+        """Bring files here, or the rest of them; `room` times their size must be free.
+
+        Each stands in a folder that is named after its hash.
+        """
+        hashes = {path: _hash_of(self.files[path]) for path in paths}
+        here = {
+            p: self.folder / h[:12] / PurePosixPath(p).name for p, h in hashes.items()
+        }
+        total = sum(self.files[path].size or 0 for path in here)
+        done = sum(part.stat().st_size for part in here.values() if part.exists())
+        if (wanted := total * room - done) > (free := free_disk(self.folder)):
+            raise InputError(
+                f"{self.name} takes {wanted / 1e9:,.2f} GB on the disk of "
+                f"{self.folder}, which has {free / 1e9:,.2f} GB free; free some, or "
+                "set LLM_WALKTHROUGH_MODELS to a folder elsewhere"
+            )
+
+        def tell(size: int) -> None:
+            nonlocal done
+            done += size
+            self.show(f"downloading {self.name}", min(done / max(total, 1), 1.0))
+
+        tell(0)
+        for path, part in here.items():
+            part.parent.mkdir(parents=True, exist_ok=True)
+            self._bring(path, part, tell)
+            if not _is_genuine(part, hashes[path]):
+                part.unlink()
+                raise InputError(
+                    f"{path} of {self.name} has another hash than the hub names; it "
+                    "changed on the way and was thrown away, so fetch it again"
+                )
+        return [*here.values()]
+
+    def _bring(self, path: str, part: Path, tell: Callable[[int], None]) -> None:
+        @contextmanager
+        def heard(**_: object) -> Iterator[SimpleNamespace]:  # in place of a tqdm bar
+            yield SimpleNamespace(update=tell)
+
+        at = {"filename": path, "revision": self.commit}
+        cached = try_to_load_from_cache(self.name, **at)
+        if isinstance(cached, str):  # by another program
+            shutil.copyfile(cached, part)
+        with _explained(self.name), part.open("ab") as stream:
+            http_get(
+                hf_hub_url(self.name, **at),
+                stream,
+                resume_size=stream.tell(),
+                headers=build_hf_headers() | {"Accept-Encoding": "identity"},
+                expected_size=self.files[path].size,
+                tqdm_class=heard,  # type: ignore[arg-type]
+            )
+
+
+def _hash_of(file: RepoSibling) -> str:
+    """Return the SHA-256 of a large file, or Git's own SHA-1 of a small one."""
+    return file.lfs.sha256 if file.lfs else str(file.blob_id)
+
+
+def _is_genuine(part: Path, wanted: str) -> bool:
+    if len(wanted) == len(hashlib.sha256().hexdigest()):
+        return sha256(part) == wanted
+    content = part.read_bytes()
+    git = hashlib.sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False)
+    return git.hexdigest() == wanted
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """What goes wrong between here and the hub becomes an `InputError`."""
+    try:
+        yield
+    except (HTTPError, OSError, errors.EntryNotFoundError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        why = f"cannot be reached ({reason:.200}): check the network and HF_ENDPOINT"
+        known = [text for kind, text in _REFUSALS if isinstance(error, kind)]
+        if not known and isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk
+        said = [*known, why][0]
+        raise InputError(f"{name} on {constants.ENDPOINT} {said}") from error

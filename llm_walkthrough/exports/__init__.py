@@ -1,0 +1,1 @@
+"""What exporters do differently, and how far each export can be trusted."""

@@ -1,0 +1,82 @@
+"""The tokens that end an answer, collected from every file of a model folder.
+
+The files of one export often disagree: the configuration names the end of a text, and
+only the tokenizer's file names the end of a turn. Whichever comes ends the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.small_file import is_file, read_json
+from llm_walkthrough.model_files.chat_template import special_text
+from llm_walkthrough.model_files.model_config import (
+    ModelConfig,
+    is_whole,
+    nested,
+    small_file_folders,
+)
+
+
+class EndToken(NamedTuple):
+    """An id that ends an answer, and the files that say so."""
+
+    token: int
+    files: tuple[str, ...]
+
+
+def read_end_tokens(
+    path: Path, config: ModelConfig, vocab: int
+) -> tuple[EndToken, ...]:
+    """Return each id once, in the order in which the files name them.
+
+    An id without a row of logits can never come, and is left out.
+
+    Raises:
+        InputError: something else than ids stands there, or a file cannot be read.
+    """
+    found: dict[int, dict[str, None]] = {}
+    for file, token in [*_configured(config), *_of_tokenizer(path)]:
+        if 0 <= token < vocab:
+            found.setdefault(token, {})[file] = None
+    return tuple(EndToken(token, tuple(files)) for token, files in found.items())
+
+
+def _configured(config: ModelConfig) -> Iterator[tuple[str, int]]:
+    for file, said in config.settings.items():
+        ids = said.get("eos_token_id")
+        for token in ids if isinstance(ids, list) else [ids]:
+            if is_whole(token):
+                yield file, token
+            elif token is not None:
+                raise InputError(
+                    f"eos_token_id must be a token id or a list of them, got "
+                    f"{token!r}; mend it in {file}"
+                )
+
+
+def _of_tokenizer(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield the id of the text that the tokenizer's own file names."""
+    name = "tokenizer_config.json"
+    for folder in filter(lambda one: is_file(one / name), small_file_folders(path)):
+        config = read_json(folder / name)
+        text = special_text(config.get("eos_token"))
+        if text is not None:
+            token = _id_of(text, config, folder / "tokenizer.json")
+            yield from [] if token is None else [(name, token)]
+
+
+def _id_of(text: str, config: dict[str, Any], file: Path) -> int | None:
+    for number, entry in nested(config, "added_tokens_decoder").items():
+        if special_text(entry) == text and number.isdecimal():
+            return int(number)
+    tokenizer = read_json(file) if is_file(file) else {}
+    added = tokenizer.get("added_tokens")
+    for entry in added if isinstance(added, list) else []:
+        if special_text(entry) == text and is_whole(entry.get("id")):
+            return int(entry["id"])
+    token = nested(nested(tokenizer, "model"), "vocab").get(text)
+    return token if is_whole(token) else None

@@ -1,0 +1,133 @@
+"""Switchboard: two runs of one loop side by side, right and with the chosen faults.
+
+The state makes a run for each set of faults; it knows nothing of HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.exercises.mend_it import TEXTS, Loop
+from llm_walkthrough.mending import WRONG, Decoded, parts
+from llm_walkthrough.panel import frame
+from llm_walkthrough.panel.acting import Acting, Moment
+from llm_walkthrough.panel.board import Board
+from llm_walkthrough.views import Passage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switched(Moment):
+    """Which faults are on, and what comes of it."""
+
+    right: Decoded = field(repr=False, compare=False)
+    mine: Decoded = field(repr=False, compare=False)  # with the faults
+    faults: frozenset[str] = frozenset()  # the parts that are wrong
+
+
+class Switching(Acting[Switched]):
+    """A loop, run anew for each set of faults.
+
+    Raises:
+        InputError: there is no such fault.
+    """
+
+    def __init__(self, loop: Loop, faults: Iterable[str]) -> None:
+        self._loop, right = loop, loop(parts())
+        super().__init__(Switched(right=right, mine=right))
+        for name in faults:
+            self.do("switch", name)
+
+    def actions(self) -> Mapping[str, Callable[[Switched, Any], Switched]]:
+        """Return what can be done."""
+        return {**super().actions(), "switch": self._switched}
+
+    def _switched(self, now: Switched, name: str) -> Switched:
+        if name not in WRONG:
+            raise InputError(f"there is no part {name!r}; there are {[*WRONG]}")
+        faults = now.faults ^ {name}
+        mine = self._loop(parts(**{part: WRONG[part] for part in faults}))
+        return replace(now, faults=faults, mine=mine)
+
+
+def board(loop: Loop, faults: Iterable[str]) -> Board:
+    """Return the panel without its library."""
+    return Board(Switching(loop, faults), page, twin, None)
+
+
+# --- the page ----------------------------------------------------------------------
+def page(now: Switched, _vocabulary: object) -> str:
+    """Draw the switches, both runs, and how far the logits moved."""
+    runs = _run("Right", now.right, now) + _run("With the faults", now.mine, now)
+    switches = "".join(_switch(name, now) for name in WRONG)
+    return frame.framed(
+        now,
+        title="The switchboard",
+        where=f"<b>{len(now.faults)}</b> of {len(WRONG)} faults are on",
+        buttons=(frame.control("reset", "all faults off", is_on=bool(now.faults)),),
+        hint=_hint(now),
+        above=f'<div class="lw-switches">{switches}</div>',
+        inside=f'<div class="lw-grid lw-halves">{runs}</div>{_strip(now)}',
+    )
+
+
+def _hint(now: Switched) -> str:
+    if not now.faults:
+        return "No fault is on, and both runs are the same. Switch one on."
+    return now.mine.effect(now.right)
+
+
+def _switch(name: str, now: Switched) -> str:
+    named = {"type": "button", "data_action": "switch", "data_value": f'"{name}"'}
+    return frame.element(
+        "button",
+        TEXTS[name].fault,
+        class_="lw-button lw-switch",  # its style writes the sign before the words
+        aria_pressed=name in now.faults,
+        **named,
+    )
+
+
+def _run(name: str, run: Decoded, now: Switched) -> str:
+    same = now.mine.num_right(now.right)
+    styles = ["lw-prompt"] * same + ["lw-held"] * (len(run.pieces) - same)
+    chips = map(frame.still_chip, run.pieces, styles)
+    text = frame.text_box(frame.StreamedText(run.text), f"{name}: text")
+    return (
+        f"<div><section><h4>{name}</h4>{text}"
+        f"{frame.chip_list(f'{name}: tokens', chips, is_short=True)}</section></div>"
+    )
+
+
+def _strip(now: Switched) -> str:
+    """Draw a column for each token, those in another context paler."""
+    moves, same = now.mine.moves(now.right), now.mine.num_right(now.right)
+    most = max(1.0, *moves)
+    styles = ["lw-later" if n > same else "lw-bar" for n in range(len(moves))]
+    bars = "".join(
+        f'<i class="{style}" style="height:{100 * move / most:.1f}%"></i>'
+        for style, move in zip(styles, moves, strict=True)
+    )
+    return (
+        f'<section class="lw-moves"><h4>How far a logit moved, at most {most:.1f}</h4>'
+        f'<div role="img" aria-label="For each token: {_listed(now)}">{bars}</div>'
+        '<p class="lw-soft">Hollow: after the first token that differs, in another '
+        "context.</p></section>"
+    )
+
+
+# --- the picture without a kernel --------------------------------------------------
+def twin(now: Switched, _vocabulary: object) -> tuple[str, str]:
+    """Return both texts, and what the faults have done, as HTML and in words."""
+    faults = ", ".join(TEXTS[name].fault for name in WRONG if name in now.faults)
+    return frame.picture(
+        Passage(now.right.text, "Right"),
+        Passage(now.mine.text, f"Faults: {faults or 'none'}"),
+        Passage(_hint(now), f"How far a logit moved: {_listed(now)}"),
+    )
+
+
+def _listed(now: Switched) -> str:
+    return ", ".join(f"{move:.1f}" for move in now.mine.moves(now.right))

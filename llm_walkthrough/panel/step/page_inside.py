@@ -1,0 +1,64 @@
+"""The tab "Inside": the text shaded by where its newest token looks, and the lens."""
+
+from __future__ import annotations
+
+import html
+
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.panel import frame
+from llm_walkthrough.panel.step.filled import filled
+from llm_walkthrough.panel.step.looking import Look
+from llm_walkthrough.panel.step.walk import Snapshot
+from llm_walkthrough.panel.wording import cut, percent
+from llm_walkthrough.tokenizer import Tokenizer
+from llm_walkthrough.views import Code, Table
+
+_SHOWN = 512  # chips at most, the newest ones
+_TINTS = 5
+_LISTED = 10  # tokens in the picture without a kernel
+_LOOKS, _SAYS = "Where the newest token looks", "Next token after … layers"
+
+
+def inside_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
+    """Draw what a look has found, or say why there is nothing."""
+    look, desk = shot.look, shot.desk
+    if not isinstance(look, Look):
+        why = str(look or "") if isinstance(look, InputError | None) else repr(look)
+        return f'<section class="lw-why">{html.escape(why)}</section>'
+    shares = look.shares(desk.layer, desk.head)
+    most, place = max((share if i else 0.0, i) for i, share in enumerate(shares))
+    return filled(
+        "inside.html",
+        frame=frame,
+        tokenizer=tokenizer,
+        cut=cut,
+        percent=percent,
+        shot=shot,
+        shares=shares,
+        most=most,  # of them, the first left out
+        place=place,  # where that is, 0 if there are no others
+        start=max(0, len(shares) - _SHOWN),  # from here on there are chips
+        tints=_TINTS,
+        looks=_LOOKS,
+        says=_SAYS,
+    )
+
+
+def tables(shot: Snapshot, tokenizer: Tokenizer) -> tuple[Table, ...]:
+    """Return the same for a page without a kernel, if somebody looks."""
+    look, desk = shot.look, shot.desk
+    if not isinstance(look, Look):
+        return ()
+
+    def row(number: int, token: int, share: float) -> tuple[int, Code, str]:
+        return number, Code(cut(tokenizer.piece(token))), f"{percent(share)} %"
+
+    shares = enumerate(look.shares(desk.layer, desk.head))
+    strongest = sorted(shares, key=lambda one: -one[1])[:_LISTED]
+    looks = [row(i, shot.tokens[i], share) for i, share in strongest]
+    says = [row(i, *said) for i, said in enumerate(look.lens)]
+    chosen = f"{_LOOKS}: {desk.layer}, {desk.head}"
+    return (
+        Table(("position", "token", "share"), looks, chosen),
+        Table(("layers", "likeliest token", "share"), says, _SAYS),
+    )

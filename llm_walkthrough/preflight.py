@@ -1,0 +1,270 @@
+"""What a model's files say before it is loaded: does it run here, and what it costs.
+
+Reads the graph and the small files beside it, or the header of a GGUF file, but no
+weights. Knows nothing of where models come from.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import fill
+from typing import TypeVar
+
+import numpy as np
+import onnx
+
+from llm_walkthrough.constraints.matcher import GrammarVocabulary
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.exports.limits import disagreements
+from llm_walkthrough.exports.which_file import find_onnx_file
+from llm_walkthrough.graph import Graph, graph_of
+from llm_walkthrough.guards.small_file import is_file
+from llm_walkthrough.machine.facts import cores, memory
+from llm_walkthrough.model_files.model_config import ModelConfig, read_model_config
+from llm_walkthrough.model_files.onnx_file import read_structure, weight_faults
+from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
+from llm_walkthrough.views import Passage, Table
+
+Found = TypeVar("Found")
+
+TOKENS = 4_096  # in the cache for which memory is counted
+PACKED = 1.4  # of the weights: onnxruntime's own copy in memory, measured on SmolLM2
+GB = 1e9
+_READ_BYTES, _READ_SECONDS = 2**27, 0.2
+_SIZES = {  # what is said of a model, and where settings say so
+    "layers": "num_hidden_layers n_layer n_layers",
+    "heads in the cache": "num_key_value_heads",
+    "numbers in a head": "head_size head_dim",
+    "tokens it knows": "vocab_size",
+    "longest context": "context_length max_position_embeddings n_positions",
+}
+
+
+@dataclass(repr=False)
+class Card:
+    """What is known of a model; it runs here if it has no `faults`."""
+
+    path: str
+    faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    says: list[tuple[str | int | None, ...]] = field(default_factory=list)
+    ends: list[tuple[str, int, str]] = field(default_factory=list)
+    costs: dict[str, float] = field(default_factory=dict)
+    works: dict[str, str] = field(default_factory=dict)
+
+    def _parts(self) -> list[Table | Passage]:
+        """Return what is shown of it, from top to bottom."""
+        verdict = "It cannot run here:" if self.faults else "It can run here."
+        columns = ("what its files say", "graph", "settings", "tokenizer")
+        width = len(self.says[0]) if self.says else 0  # a GGUF file is one source
+        tables = (
+            Table(columns[:width], self.says),
+            Table(("ends an answer", "id", "as said in"), self.ends),
+            Table(("what it costs", ""), [*self.costs.items()]),
+            Table(("what works with it", ""), [*self.works.items()]),
+        )
+        found = "\n".join([verdict, *map(_item, self.faults)])
+        notes = "\n".join(map(_item, self.notes))
+        parts: list[Table | Passage] = [Passage(found, self.path)]
+        parts += [table for table in tables if table.rows]
+        return [*parts, Passage(notes, "Good to know:")] if notes else parts
+
+    def _repr_html_(self) -> str:
+        return "".join(part._repr_html_() for part in self._parts())
+
+    def __repr__(self) -> str:
+        return "\n\n".join(repr(part).strip() for part in self._parts())
+
+    def attempt(self, read: Callable[[], Found]) -> Found | None:
+        """Read something, or count what is wrong with it among the faults."""
+        try:
+            return read()
+        except InputError as error:
+            self.faults.append(str(error))
+            return None
+
+
+def inspect(path: str | Path, file: str | None = None) -> Card:
+    """Look at a model folder, an `.onnx` or a GGUF file, and list all its faults.
+
+    Of several graphs in a folder, `file` names one.
+    """
+    path, card = Path(path), Card(str(path))
+    if path.suffix == ".gguf":
+        _look_at_gguf(card, path)
+        return card
+    folder = path.parent if is_file(path) else path
+    said = card.attempt(lambda: read_model_config(path))
+    config = said or ModelConfig({})
+    tokenizer = card.attempt(lambda: open_tokenizer(folder))
+    named = config.entry("filename")
+    onnx_file = card.attempt(lambda: find_onnx_file(path, named, file))
+    proto = card.attempt(lambda: read_structure(onnx_file)) if onnx_file else None
+    graph = None
+    if proto is not None and onnx_file:
+        faults = weight_faults(onnx_file, proto.graph)
+        card.attempt(lambda: card.faults.extend(faults))
+        if said:  # else it would be blamed for what is not said
+            graph = card.attempt(lambda: graph_of(proto.graph, onnx_file, said))
+    _compare(card, graph, config, tokenizer)
+    if tokenizer and tokenizer.template:
+        card.works["chat template"] = f"yes, from {tokenizer.template.origin.name}"
+        hello = [{"role": "user", "content": "Hello"}]
+        card.attempt(lambda: tokenizer.chat(hello))
+    if graph and proto:
+        if tokenizer:
+            card.attempt(lambda: tokenizer.for_vocab(graph.vocab))
+        _try_out(card, graph, proto, tokenizer)
+        weights = count_weights(proto.graph)
+        _count_costs(card, weights, graph.cache_bytes_per_token)
+        read = sum(count_weights(proto.graph, of_a_step=True).values())
+        speed = bandwidth()
+        card.costs["GB read for each token"] = round(read / GB, 3)
+        card.costs["GB/s from memory, measured just now"] = round(speed / GB, 1)
+        card.costs["tokens/s at the very most"] = round(speed / max(read, 1), 1)
+    return card
+
+
+def _look_at_gguf(card: Card, path: Path) -> None:
+    from llm_walkthrough.conversion.gguf_model import GgufModel  # noqa: PLC0415 - slow
+    from llm_walkthrough.conversion.model_folder import write_tokenizer  # noqa: PLC0415
+
+    model = card.attempt(lambda: GgufModel(path))
+    if model is None:
+        return
+    cached = model.num_layers, model.kv_heads, model.head_dim
+    sizes = (*cached, model.vocab, model.context_length)
+    card.says = [*zip(_SIZES, sizes, strict=True)]
+    with TemporaryDirectory() as scratch:
+        card.attempt(lambda: write_tokenizer(model, Path(scratch)))
+    end = model.token("tokenizer.ggml.eos_token_id")
+    card.ends = [] if end is None else [(model.tokens[end], end, path.name)]
+    has_template = "yes" if model.field("tokenizer.chat_template") else "no"
+    after = "after `llm-walkthrough models convert`"
+    card.works = {"chat template": has_template, "all others": after}
+    cache = 2 * math.prod(cached) * np.dtype(np.float32).itemsize
+    _count_costs(card, {"the file": path.stat().st_size}, cache)
+
+
+def _compare(
+    card: Card, graph: Graph | None, config: ModelConfig, tokenizer: Tokenizer | None
+) -> None:
+    """Put side by side what graph, settings and tokenizer say."""
+    sizes: list[int | None] = [None] * len(_SIZES)
+    if graph:
+        sizes = [graph.num_layers, graph.kv_heads, graph.head_dim, graph.vocab, None]
+        told = {k: n for k, n in zip(_SIZES.values(), sizes, strict=True) if n}
+        card.notes += [*disagreements(config, told), *graph.limits.notes]
+        piece = tokenizer.piece if tokenizer else str
+        card.ends = [(piece(e.token), e.token, ", ".join(e.files)) for e in graph.ends]
+        if not card.ends:
+            card.notes.append("no file names an end token, so answers run to the limit")
+    for (what, keys), size in zip(_SIZES.items(), sizes, strict=True):
+        vocab = tokenizer.vocab if tokenizer and keys == "vocab_size" else None
+        row = size, config.number(*keys.split()), vocab
+        card.says += [(what, *row)] if any(row) else []
+    if tokenizer and not tokenizer.template:
+        card.notes.append("it has no chat template, so that `ask` needs --raw")
+
+
+def _try_out(
+    card: Card, graph: Graph, proto: onnx.ModelProto, tokenizer: Tokenizer | None
+) -> None:
+    """Find out which parts of the course work."""
+    inside = import_module("llm_walkthrough.inside").why_not(proto)
+    grows = "no: attention other than GroupQueryAttention, so long texts are slow"
+    card.works["shared buffer"] = "yes" if graph.can_share_buffers else grows
+    card.works["undo"] = "yes"
+    card.works["inside view"] = f"no: {inside}" if inside else "yes"
+    try:
+        if tokenizer:
+            GrammarVocabulary(tokenizer, graph.vocab, graph.end_tokens)
+            card.works["JSON"] = "yes"
+    except InputError as error:
+        card.works["JSON"] = f"no: {error}"
+
+
+def count_weights(graph: onnx.GraphProto, *, of_a_step: bool = False) -> dict[str, int]:
+    """Count the bytes of each precision, of all weights or of those a step reads."""
+    packing = [(n, a.i) for n in graph.node for a in n.attribute if a.name == "bits"]
+    bits = {name: f"{count} bits" for node, count in packing for name in node.input}
+    readers = [n for n in graph.node if not (of_a_step and "Gather" in n.op_type)]
+    read = {name for node in readers for name in node.input}
+    found: dict[str, int] = {}
+    places = set()  # two tensors may be the same bytes
+    for tensor in graph.initializer:
+        place = tuple(entry.value for entry in tensor.external_data) or tensor.name
+        if tensor.name in read and place not in places:
+            places.add(place)
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+            is_packed = dtype == np.uint8 and tensor.name in bits
+            kind = bits[tensor.name] if is_packed else str(dtype.name)
+            size = math.prod(tensor.dims) * dtype.itemsize
+            found[kind] = found.get(kind, 0) + size
+    return found
+
+
+def _count_costs(card: Card, weights: dict[str, int], cache_bytes: int) -> None:
+    """Hold what it takes against what this machine has."""
+    packed, cache = PACKED * sum(weights.values()), TOKENS * cache_bytes
+    sizes = {
+        **{f"GB of weights in {kind}": size for kind, size in weights.items()},
+        "GB in memory, as onnxruntime packs them": packed,
+        f"GB for a cache of {TOKENS:,} tokens": cache,
+        "GB of memory in all": packed + cache,
+        "GB free on this machine": memory().available,
+    }
+    rounded = {what: round(size / GB, 3) for what, size in sizes.items()}
+    card.costs = {what: size for what, size in rounded.items() if size}
+    name = Path(card.path).name
+    if warning := card.attempt(lambda: _warning(name, packed, packed + cache)):
+        card.notes.append(warning)
+
+
+def _warning(name: str, least: float, wanted: float) -> str:
+    """Say so if that much memory is not free; InputError if the machine lacks it."""
+    here = memory()
+    total = here.limit or here.total
+    if least > total:
+        raise InputError(
+            f"{name} takes {least / GB:,.1f} GB of memory, and this machine has "
+            f"{total / GB:,.1f} GB; choose a smaller model"
+        )
+    free = f"{here.available / GB:,.1f} GB are free; close other programs"
+    is_tight = wanted > here.available
+    return f"{name} takes {wanted / GB:,.1f} GB of memory, and {free}" * is_tight
+
+
+def memory_warning(path: Path, file: str | None = None) -> str:
+    """Say so if a model that is to be opened takes more memory than is free.
+
+    Raises:
+        InputError: it takes more than the machine has, or there is no model.
+    """
+    onnx_file = find_onnx_file(path, read_model_config(path).entry("filename"), file)
+    files = [f for f in onnx_file.parent.iterdir() if f.name.startswith(onnx_file.name)]
+    packed = PACKED * sum(one.stat().st_size for one in files)
+    return _warning(onnx_file.parent.name, packed, packed)
+
+
+def bandwidth() -> float:
+    """Return how many bytes per second all cores together can read from memory."""
+    parts = np.array_split(np.ones(_READ_BYTES // 8), workers := cores().usable)
+    best, end = 0.0, time.perf_counter() + _READ_SECONDS
+    with ThreadPoolExecutor(workers) as pool:
+        while time.perf_counter() < end:
+            start = time.perf_counter()
+            [*pool.map(np.sum, parts)]
+            best = max(best, _READ_BYTES / (time.perf_counter() - start))
+    return best
+
+
+def _item(text: str) -> str:
+    return fill(text, 78, initial_indent="• ", subsequent_indent="  ")
