@@ -86,7 +86,7 @@ def _normed(rows: Array, axis: int | None = -1) -> Array:
 
 check_my_lens = Exercise(
     TEXTS["my_lens"],
-    right=lambda rows, gain, head: _normed(rows) * gain @ head.T,
+    right=lambda rows, gain, matrix: _normed(rows) * gain @ matrix.T,
     cases=[(*_PAIR[:1], np.array([0.5, 1.0, 2.0]), _RANDOM.normal(size=(5, 3)))],
     hints={
         "has_another_shape": when.HAS_WRONG_SHAPE,
