@@ -17,6 +17,7 @@ import onnx
 
 from llm_walkthrough.arrays import LogitsRows, TokenIds
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.graph import Graph
 from llm_walkthrough.kv_cache import KVCache, checked_tokens
 from llm_walkthrough.model import Model, open_session
 from llm_walkthrough.model_files.onnx_file import load_structure
@@ -62,7 +63,7 @@ class Patch:
     layer: int  # behind which it stood
     position: int  # in the context
     vector: Float32[np.ndarray, " hidden"]
-    vocab: int  # of the model that it comes from
+    graph: Graph  # of the model that it comes from
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,7 @@ class Inside:
         self.num_layers, self.num_heads = len(places.attentions), told["num_heads"]
         self._start = [node.output[0] for node in places.attentions]
         self._start += places.adders[-1].input[:2]
-        self._end = [*places.branches, "logits"]
+        self._end = ["logits", *places.branches]
         self._dtype = onnx.helper.np_dtype_to_tensor_dtype(model.graph.cache_dtype)
         self._outputs = alter(proto.graph, places, self._dtype)
         self._session = open_session(model.graph, proto.SerializeToString())
@@ -126,8 +127,8 @@ class Inside:
         cache = self.model.new_grown_cache() if cache is None else cache
         tokens = checked_tokens(unseen, self.model.vocab)
         self._require_room(len(tokens), cache)
-        feed = self.model.feed(tokens, cache) | self._gates(off)
-        feed |= self._patches(patch, cache.length, len(tokens))
+        feed = self.model.feed(tokens, cache)
+        feed |= self._switches(cache.length, len(tokens), off, patch)
         present = [port.name for port in self.model.graph.present]
         found = self._session.run(["logits", *present, *self._outputs], feed)
         arrays = iter(one.astype(np.float32, copy=False) for one in found)
@@ -148,25 +149,27 @@ class Inside:
         )
 
     def ends(
-        self, mixed: np.ndarray, stream: Rows
-    ) -> tuple[Float32[np.ndarray, "num_layers rows hidden"], LogitsRows]:
+        self, stream: Rows, mixed: np.ndarray | None = None
+    ) -> tuple[LogitsRows, Float32[np.ndarray, "num_layers rows hidden"]]:
         """Run the ends of the graph on rows that never were tokens.
 
         Args:
-            mixed: what heads might hand on [num_layers, rows, width].
             stream: what might be in the stream after the last layer.
+            mixed: what heads might hand on [num_layers, rows, width]; else zeros.
 
         Returns:
-            What each layer's attention would add, and the logits.
+            The logits, and what each layer's attention would add.
         """
-        arrays = [*mixed, stream, np.zeros_like(stream)]
-        dtype, rows = self.model.graph.cache_dtype, len(stream)
-        pairs = zip(self._start, arrays, strict=True)
-        feed = {name: array[np.newaxis].astype(dtype) for name, array in pairs}
+        graph, rows = self.model.graph, len(stream)
+        if mixed is None:
+            width = self.num_heads * graph.head_dim
+            mixed = np.zeros((self.num_layers, rows, width), np.float32)
+        pairs = zip(self._start, [*mixed, stream, 0 * stream], strict=True)
+        feed = {name: one[np.newaxis].astype(graph.cache_dtype) for name, one in pairs}
         feed["input_ids"] = np.zeros((1, rows), np.int64)  # shapes are read off them
         found = self._ends.run(self._end, feed)
-        *added, logits = (one.astype(np.float32).reshape(rows, -1) for one in found)
-        return np.stack(added), logits
+        logits, *added = (one.astype(np.float32).reshape(rows, -1) for one in found)
+        return logits, np.stack(added)
 
     @cached_property
     def _ends(self) -> Any:  # noqa: ANN401 - a session, which is the model's affair
@@ -185,31 +188,35 @@ class Inside:
                 f"into a cache and look at the last {MOST_BYTES // row:,} tokens"
             )
 
-    def _gates(self, off: Collection[tuple[int, int]]) -> dict[str, np.ndarray]:
-        gates = np.ones((self.num_layers, self.num_heads), self.model.graph.cache_dtype)
+    def _switches(
+        self,
+        start: int,
+        count: int,
+        off: Collection[tuple[int, int]],
+        patch: Patch | None,
+    ) -> dict[str, np.ndarray]:
+        """Return what is fed to the ports for intervening."""
+        graph, layers = self.model.graph, range(self.num_layers)
+        gates = np.ones((self.num_layers, self.num_heads), graph.cache_dtype)
         for layer, head in off:
             require("layer", layer, self.num_layers)
             require("head", head, self.num_heads)
             gates[layer, head] = 0
-        wide = gates.repeat(self.model.graph.head_dim, axis=1)
-        return {GATE.format(layer): row for layer, row in enumerate(wide)}
-
-    def _patches(
-        self, patch: Patch | None, start: int, count: int
-    ) -> dict[str, np.ndarray]:
         masks = np.zeros((self.num_layers, count, 1), bool)
-        half = np.zeros(1, self.model.graph.cache_dtype)
+        half = np.zeros(1, graph.cache_dtype)
         if patch is not None:
-            if patch.vocab != self.model.vocab:
+            if patch.graph != graph:
                 raise InputError(
-                    f"the patch is from a model of {patch.vocab:,} tokens, wanted "
-                    f"{self.model.vocab:,}; take it from a look at this very model"
+                    f"the patch is from {patch.graph.path} with its vocabulary of "
+                    f"{patch.graph.vocab:,}, wanted {graph.path}; look into that one"
                 )
+            require("layer", patch.layer, self.num_layers)
             require("position", patch.position, count, start)
             masks[patch.layer, patch.position - start] = True
             half = (patch.vector / 2).astype(half.dtype)
-        feed = {PATCHED.format(layer): mask for layer, mask in enumerate(masks)}
-        return feed | {HALF: half}
+        feed = {PATCHED.format(layer): masks[layer] for layer in layers}
+        wide = gates.repeat(graph.head_dim, axis=1)
+        return feed | {HALF: half} | {GATE.format(i): wide[i] for i in layers}
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,11 +254,7 @@ class Look:
         Row 0 is for the embedding, row i after i layers; the last row is `logits[-1]`
         but for rounding. nostalgebraist 2020, "interpreting GPT: the logit lens".
         """
-        rows = self.stream[::2, -1]
-        nothing = np.zeros(
-            (len(self.mixed), len(rows), self.mixed[0][:, 0].size), np.float32
-        )
-        return self.inside.ends(nothing, rows)[1]
+        return self.inside.ends(self.stream[::2, -1])[0]
 
     def patch(self, layer: int, position: int) -> Patch:
         """Return what the stream is after a layer, at a position of the context.
@@ -263,7 +266,7 @@ class Look:
         require("layer", layer, len(self.mixed))
         require("position", position, count, total - count)
         vector = self.stream[2 * layer + 2, position - total]
-        return Patch(layer, position, vector, self.inside.model.vocab)
+        return Patch(layer, position, vector, self.inside.model.graph)
 
     def attribution(self, winner: int, other: int) -> Attribution:
         """Tell which parts put one token's logit above another's, after the last token.
@@ -274,17 +277,16 @@ class Look:
         pair = checked_tokens([winner, other], self.inside.model.vocab)
         last = np.stack([heads[:, -1] for heads in self.mixed])
         num_layers, num_heads, _ = last.shape
+        stream, zeros = self.stream[:, -1], np.zeros_like(self.stream[:1, -1])
         # a row for each head in which the others are 0, and a row that is all 0
         alone = np.einsum("rh,lhd->lrhd", np.eye(num_heads + 1, num_heads), last)
         rows = alone.reshape(num_layers, num_heads + 1, -1)
-        stream = self.stream[:, -1]
-        added, _ = self.inside.ends(rows, np.zeros((num_heads + 1, stream.shape[-1])))
+        _, added = self.inside.ends(zeros.repeat(num_heads + 1, axis=0), rows)
         heads = (added[:, :-1] - added[:, -1:]).reshape(-1, stream.shape[-1])
         parts = np.concatenate([heads, stream[2::2] - stream[1::2], stream[:1]])
         # the norm divides by the size of what it is given, so that must not differ
         factors = _sizes(stream[-1:]) / np.maximum(_sizes(parts), 1e-30)
-        nothing = np.zeros((num_layers, len(parts), rows.shape[-1]))
-        logits = self.inside.ends(nothing, parts * factors)[1] / factors
+        logits = self.inside.ends(parts * factors)[0] / factors
         shares = logits[:, pair[0]] - logits[:, pair[1]]
         whole = self.logits[-1, pair[0]] - self.logits[-1, pair[1]]
         return Attribution(

@@ -22,6 +22,7 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
+import matplotlib.colors
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -245,6 +246,37 @@ def count_columns(
     others = [count for count in counts if count > 1] or [1]
     span = f"{min(others):,} to {max(others):,}"
     return Plot(figure, f"{title} — {y_label}: {words} {span}.")
+
+
+@_styled
+def share_grid(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    shares: Sequence[Sequence[float]],
+    *,
+    title: str,
+) -> Plot:
+    """Draw a table of shares as squares, each the darker the larger its share.
+
+    The shares are 0 to 1, row by row. The largest, from a fifth on, are written in, in
+    percent, but no more than 60 of them.
+    """
+    figure, axes = _card(title, height=1.6 + 0.24 * len(rows))
+    ink = matplotlib.colors.to_rgb(ACCENT)
+    # pale enough for the numbers, on light pages and on dark ones
+    pixels = [[(*ink, 0.6 * float(share)) for share in row] for row in shares]
+    axes.imshow(pixels, aspect="auto", interpolation="none")
+    listed = [(p, r, c) for r, row in enumerate(shares) for c, p in enumerate(row)]
+    listed.sort(reverse=True)
+    for share, row, column in listed[:60]:
+        if share >= 0.2:  # noqa: PLR2004 - a fifth, as said
+            label = f"{100 * share:.0f}"
+            axes.text(column, row, label, size=9, ha="center", va="center")
+    axes.set_xticks(range(len(columns)), columns, rotation=90, size=9, color=INK)
+    axes.set_yticks(range(len(rows)), rows, size=9, color=INK)
+    axes.grid(visible=False)
+    named = (f"{rows[r]} × {columns[c]} {100 * p:.0f}" for p, r, c in listed[:3])
+    return Plot(figure, f"{title}, in percent; the largest: {', '.join(named)}.")
 
 
 def _in_both_schemes(svg: str) -> str:

@@ -296,9 +296,9 @@ def test_a_graph_with_plain_attention_is_refused(tmp_path: Path) -> None:
         ),
         (
             lambda i: i.look(
-                TOKENS, patch=replace(i.look(TOKENS).patch(0, 7), vocab=99)
+                TOKENS, patch=replace(i.look(TOKENS).patch(0, 7), layer=2)
             ),
-            "the patch is from a model of 99 tokens, wanted 64",
+            "no layer 2 here",
         ),
         (lambda i: i.look(TOKENS).attribution(64, 0), "token id 64 is not in 0 … 63"),
         (lambda i: i.look(np.array([64])), "token id 64 is not in 0 … 63"),
@@ -311,6 +311,14 @@ def test_what_is_not_there_is_told(
 ) -> None:
     with pytest.raises(InputError, match=said):
         ask(opened("separate"))
+
+
+def test_a_patch_from_another_model_is_refused_with_its_vocabulary(
+    opened: Open,
+) -> None:
+    other = opened("packed float32").look(TOKENS).patch(0, 7)
+    with pytest.raises(InputError, match=r"vocabulary of \d+, wanted .*model\.onnx"):
+        opened("separate").look(TOKENS, patch=other)
 
 
 def test_weights_that_take_too_much_memory_are_refused_with_a_way_out(

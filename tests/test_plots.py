@@ -32,6 +32,7 @@ from llm_walkthrough.plots import (
     count_columns,
     cumulative_bar,
     lines,
+    share_grid,
     stacked_bar,
     token_columns,
 )
@@ -61,6 +62,9 @@ def plots() -> dict[str, Plot]:
         ),
         "cumulative": cumulative_bar(TOKENS, SHARES, u=0.6),
         "columns": token_columns(TOKENS * 20, range(80), title="T", y_label="nats"),
+        "grid": share_grid(
+            ["head 0", "head 1"], TOKENS, [SHARES, SHARES[::-1]], title="Where it looks"
+        ),
         "counts": count_columns(TOKENS * 12, many, title="T", y_label="tokens"),
     }
 
@@ -158,6 +162,16 @@ def test_candidates_are_told_before_and_after_and_with_the_choice(
     )
     assert ">out<" in plots["filtered"].svg
     assert "◀ chosen" in plots["filtered"].svg
+
+
+def test_a_grid_names_its_largest_shares_and_writes_in_those_from_a_fifth(
+    plots: dict[str, Plot],
+) -> None:
+    assert plots["grid"].text == (
+        "Where it looks, in percent; the largest: "
+        "head 1 × 🧘 50, head 0 × ␣improve 50, head 1 × $x_1$ 25."
+    )
+    assert [plots["grid"].svg.count(f">{n}<") for n in (50, 25, 15)] == [2, 2, 0]
 
 
 def test_lines_are_told_by_where_they_begin_and_end(plots: dict[str, Plot]) -> None:

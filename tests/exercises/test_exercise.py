@@ -28,6 +28,7 @@ from llm_walkthrough.exercises import (
     decode_loop,
     environment,
     graph,
+    inside,
     kv_cache,
     long_context,
     mend_it,
@@ -144,6 +145,19 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "has_another_length": lambda right, *_: [text for text in right if text],
         "joins_badly": lambda _, own, x: [own.decode([i]).strip("\ufffd") for i in x],
         "otherwise": lambda right, *_: [*[""] * (len(right) - 1), "".join(right)],
+    },
+    inside.check_head_weights: {
+        "has_another_shape": lambda right, *_: right[0],
+        "is_not_one": lambda right, *_: 2 * right,
+        "otherwise": lambda right, *_: right[:, ::-1],
+    },
+    inside.check_induction: {
+        "is_no_number": lambda _, weights, __: weights[0],
+        "otherwise": lambda right, *_: right + 0.1,
+    },
+    inside.check_my_lens: {
+        "has_another_shape": lambda right, *_: right.T,
+        "otherwise": lambda right, *_: 2 * right,
     },
     tokenizer.check_tokens_saved: {"otherwise": lambda right: right + 1000},
     prefill.check_feed: {
