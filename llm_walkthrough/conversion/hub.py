@@ -87,17 +87,12 @@ def make_folder(source: Repository, folder: Path, variant: Variant, show: Show) 
         progress = partial(show, f"converting {source.name} to {variant}")
         convert(gguf, folder, variant=variant, origin=origin, progress=progress)
         return
-    with storage.scratch_folder(folder) as scratch:
+    with storage.replacement(folder) as complete:
         parts = snapshot.download([chosen, *_small_files(files, chosen)])
         parts += snapshot.download(_weight_files(files, chosen, parts[0]))
-        complete = scratch / "new"
-        complete.mkdir()
         for part in parts:
             part.replace(complete / part.name)
         write_record(complete, is_as_published=True, **origin)
-        if folder.exists():  # a folder that is not empty cannot be renamed onto
-            folder.rename(scratch / "old")
-        complete.rename(folder)
 
 
 def choose(paths: Iterable[str], repository: str, wanted: str = "") -> str:
