@@ -56,15 +56,6 @@ class Entry:
     source: Wheel | Repository
     variants: list[Variant]
 
-    def memory(self, variant: Variant) -> float:
-        """Return about how many bytes it takes to run, with a cache of 4,096 tokens."""
-        weights = 1.8 * self.download_bytes  # all three measured on the default model
-        if self.source.file.endswith(".onnx"):
-            weights = 1.4 * self.download_bytes
-        elif variant == "float32":
-            weights = 1.2 * 4 * self.parameters
-        return weights + 4_096 * self.cache_bytes
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -78,6 +69,17 @@ class Choice:
     def folder(self) -> Path:
         """Where this variant lies, or would lie."""
         return models_folder() / self.name
+
+    @property
+    def memory(self) -> float:
+        """About how many bytes it takes to run, with a cache of 4,096 tokens."""
+        entry = self.entry  # all three factors were measured on the default model
+        weights = 1.8 * entry.download_bytes
+        if entry.source.file.endswith(".onnx"):
+            weights = 1.4 * entry.download_bytes
+        elif self.variant == "float32":
+            weights = 1.2 * 4 * entry.parameters
+        return weights + 4_096 * entry.cache_bytes
 
     @property
     def is_ready(self) -> bool:
@@ -162,28 +164,26 @@ def find(name_or_path: str | Path | None = None) -> Path:
     """
     if name_or_path is None:
         name_or_path = entries()[0].name
-    name, path = str(name_or_path), from_home(name_or_path)
-    known = choices()
+    name, path, known = str(name_or_path), from_home(name_or_path), choices()
     choice = known.get(name) or (None if is_there(path) else _on_hub(name))
     if choice:
-        if wrong := choice.trouble():
-            is_absent = not is_there(choice.folder)
-            state = "is not there" if is_absent else f"has a fault: {wrong}"
-            called = choice.name if name in known else name
+        path, wrong = choice.folder, choice.trouble()
+        called = choice.name if name in known else name
+        subject = f"the model {called} in {models_folder()}"
+        way_out = f"run `llm-walkthrough models fetch {called}`"
+    else:
+        path = path if is_there(path) else models_folder() / name
+        if not is_there(path):
             raise InputError(
-                f"the model {called} in {models_folder()} {state}; run "
-                f"`llm-walkthrough models fetch {called}`"
+                f"there is no model {name}: neither a folder nor one of the catalogue, "
+                f"which has {_short_names()}"
             )
-        return choice.folder
-    path = path if is_there(path) else models_folder() / name
-    if is_there(path):
-        if is_there(path / RECORD_FILE) and (wrong := trouble(path)):
-            raise InputError(f"{path} has a fault: {wrong}; convert the model again")
-        return path
-    raise InputError(
-        f"there is no model {name}: neither a folder nor one of the catalogue, which "
-        f"has {_short_names()}"
-    )
+        wrong = trouble(path) if is_there(path / RECORD_FILE) else ""
+        subject, way_out = str(path), "convert the model again"
+    if wrong:
+        state = f"has a fault: {wrong}" if is_there(path) else "is not there"
+        raise InputError(f"{subject} {state}; {way_out}")
+    return path
 
 
 def fetch(
