@@ -3,6 +3,7 @@
 The gguf library makes room for as many texts, numbers and tensors as a file claims to
 have, and takes what numpy finds of them. Knows nothing of what they mean.
 """
+# ruff: noqa: ANN401 - what the library has without a type
 
 from __future__ import annotations
 
@@ -26,8 +27,10 @@ class CheckedReader(gguf.GGUFReader):
 
     _items = 0  # in the lists that were read so far
 
-    def _get(self, offset: int, dtype: Any, count: int = 1, **order: Any) -> Any:  # noqa: ANN401 - as the library has it
-        found = super()._get(offset, dtype, count, **order)
+    def _get(
+        self, offset: int, dtype: Any, count: int = 1, *order: Any, **by_name: Any
+    ) -> Any:
+        found = super()._get(offset, dtype, count, *order, **by_name)
         if len(found) < count:
             raise ValueError(f"{count:,} numbers should follow, found {len(found):,}")
         return found
@@ -40,7 +43,7 @@ class CheckedReader(gguf.GGUFReader):
             raise ValueError(f"it claims {claimed:,} entries, more than any model has")
         return super()._build_fields(offs, count)
 
-    def _get_field_parts(self, orig_offs: int, raw_type: int) -> Any:  # noqa: ANN401
+    def _get_field_parts(self, orig_offs: int, raw_type: int) -> Any:
         if raw_type == gguf.GGUFValueType.ARRAY:
             self._items += int(self._get(orig_offs + 4, np.uint64)[0])
             if self._items > MOST_ITEMS:

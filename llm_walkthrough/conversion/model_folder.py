@@ -56,7 +56,7 @@ def write_genai_config(model: GgufModel, folder: Path) -> None:
 
     Greedy unless told otherwise, one shared buffer for past and present.
     """
-    ends, config = _end_tokens(model), json.loads(TEMPLATE.read_text("utf-8"))
+    ends, config = end_tokens(model), json.loads(TEMPLATE.read_text("utf-8"))
     config["model"] |= {
         "type": model.architecture,
         "vocab_size": model.vocab,
@@ -77,8 +77,12 @@ def write_genai_config(model: GgufModel, folder: Path) -> None:
     write_json(folder / "genai_config.json", config)
 
 
-def _end_tokens(model: GgufModel) -> list[int]:
-    """Ids that end an answer; the one that the metadata names first comes first."""
+def end_tokens(model: GgufModel) -> list[int]:
+    """Ids that end an answer, at least one; that which the metadata names comes first.
+
+    Raises:
+        InputError: there is none.
+    """
     named = [model.token(f"tokenizer.ggml.{role}_token_id") for role in END_ROLES]
     known = tokens_of_kind(model, TokenType.CONTROL)
     ends = [*named, *(known[text] for text in known if text in END_TEXTS)]

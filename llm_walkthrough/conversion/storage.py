@@ -50,7 +50,8 @@ def require_room(folder: Path, num_bytes: int) -> None:
     if (free := free_disk(folder)) < num_bytes:
         raise InputError(
             f"{folder} will take {num_bytes / 1e6:,.0f} MB, but its disk has only "
-            f"{free / 1e6:,.0f} MB free; free some, or name a folder elsewhere"
+            f"{free / 1e6:,.0f} MB free; free some, or name a folder elsewhere (as "
+            "LLM_WALKTHROUGH_MODELS does)"
         )
 
 
