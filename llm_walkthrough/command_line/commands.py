@@ -125,7 +125,7 @@ def convert_model(options: Namespace) -> int:
 
     file, variant = options.file, options.variant
     usual = catalogue.models_folder() / f"{file.stem}-{variant}"
-    folder = getattr(options, "folder", usual)
+    folder = Path(getattr(options, "folder", usual))
     with terminal.progress() as show:
         tell = partial(show, f"converting {file.name} to {variant}")
         convert(file, folder, variant=variant, progress=tell)
