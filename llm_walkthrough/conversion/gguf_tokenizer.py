@@ -7,6 +7,8 @@ the likeliest token first, and falls back to bytes. Knows nothing of chats.
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import NamedTuple
 
 from gguf import TokenType
@@ -25,17 +27,15 @@ from llm_walkthrough.conversion.gguf_model import GgufModel
 from llm_walkthrough.errors import InputError
 
 SPACE = "▁"  # how SentencePiece writes a space
-PIECES = "llama"  # the name of SentencePiece in a GGUF file
-_TAILS = r"'(?i:s|t|re|ve|m|ll|d)|"
-_WORDS = r"[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{0}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|"
-_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
+_TABLES = Path(__file__).with_suffix(".toml")
 
 
 class Splitting(NamedTuple):
     """How a text is split into words before its bytes are merged."""
 
-    names: tuple[str, ...]  # tokenizer.ggml.pre in the files that split like this
+    names: list[str]  # tokenizer.ggml.pre in the files that split like this; or any
     tokenizer_class: str  # for tokenizer_config.json
+    model: str = "gpt2"  # tokenizer.ggml.model; SentencePiece is "llama"
     pattern: str = ""  # of a word; "" for that of GPT-2
     single_digits: bool = False
     takes_whole_words: bool = False  # those in the vocabulary are not merged at all
@@ -43,39 +43,10 @@ class Splitting(NamedTuple):
     adds_bos: bool = False  # where the file does not say
 
 
-_QWEN2 = Splitting(
-    ("qwen2",),
-    "Qwen2Tokenizer",
-    _TAILS + _WORDS.format("") + _SPACES,
-    composes_accents=True,
-)
-SPLITTINGS = (
-    Splitting(("smollm", "starcoder", "refact"), "GPT2Tokenizer", single_digits=True),
-    Splitting(("gpt-2",), "GPT2Tokenizer"),
-    Splitting(
-        ("llama-bpe", "llama3", "llama-v3"),
-        "PreTrainedTokenizerFast",
-        _TAILS + _WORDS.format("{1,3}") + _SPACES,
-        takes_whole_words=True,
-        adds_bos=True,
-    ),
-    _QWEN2,
-    _QWEN2._replace(names=("deepseek-r1-qwen",), composes_accents=False),
-    Splitting(
-        ("tekken",),
-        "PreTrainedTokenizerFast",
-        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|"
-        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|"
-        r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|" + _SPACES,
-        takes_whole_words=True,
-    ),
-)
-
-
-def tokenizer_class(model: GgufModel) -> str:
-    """Name the class of the tokenizer, for tokenizer_config.json."""
-    splitting = _splitting(model)
-    return splitting.tokenizer_class if splitting else "LlamaTokenizer"
+SPLITTINGS = [
+    Splitting(**table)
+    for table in tomllib.loads(_TABLES.read_text("utf-8"))["splitting"]
+]
 
 
 def make_tokenizer(model: GgufModel) -> Tokenizer:
@@ -85,9 +56,9 @@ def make_tokenizer(model: GgufModel) -> Tokenizer:
         InputError: if it is of a kind, or splits text in a way, that is not known here,
             or its lists do not fit each other.
     """
-    splitting = _splitting(model)
+    how = splitting_of(model)
     try:
-        tokenizer = _byte_level(model, splitting) if splitting else _pieces(model)
+        tokenizer = _byte_level(model, how) if how.model == "gpt2" else _pieces(model)
     except InputError:
         raise
     except Exception as error:  # the library raises no narrower class
@@ -96,15 +67,12 @@ def make_tokenizer(model: GgufModel) -> Tokenizer:
             "file again, or take another one"
         ) from error
     for kind in (TokenType.CONTROL, TokenType.USER_DEFINED):
-        special = kind == TokenType.CONTROL
-        texts = tokens_of_kind(model, kind)
+        special, texts = kind == TokenType.CONTROL, tokens_of_kind(model, kind)
         added = [AddedToken(one, special=special, normalized=False) for one in texts]
         (tokenizer.add_special_tokens if special else tokenizer.add_tokens)(added)
     bos = model.token("tokenizer.ggml.bos_token_id")
     adds_bos = model.field("tokenizer.ggml.add_bos_token")
-    if adds_bos is None:
-        adds_bos = splitting.adds_bos if splitting else True
-    if adds_bos and bos is not None:
+    if (how.adds_bos if adds_bos is None else adds_bos) and bos is not None:
         text = model.tokens[bos]
         tokenizer.post_processor = processors.TemplateProcessing(
             single=[text, "$A"], pair=[text, "$A", "$B"], special_tokens=[(text, bos)]
@@ -114,29 +82,32 @@ def make_tokenizer(model: GgufModel) -> Tokenizer:
 
 def tokens_of_kind(model: GgufModel, kind: TokenType) -> dict[str, int]:
     """The tokens of one kind and their ids, lowest id first."""
-    kinds = model.field("tokenizer.ggml.token_type")
-    if not isinstance(kinds, list) or len(kinds) != model.vocab:
-        raise InputError(
-            f"{model.path.name}: tokenizer.ggml.token_type must be a list of "
-            f"{model.vocab:,} numbers, one for each token; fetch the file again"
-        )
+    kinds = _numbers(model, "token_type")
     found = zip(model.tokens, enumerate(kinds), strict=True)
     return {text: token for text, (token, one) in found if one == kind}
 
 
-def _splitting(model: GgufModel) -> Splitting | None:
-    """Find how the file splits text; None for SentencePiece, which does not."""
-    kind = model.field("tokenizer.ggml.model")
-    if kind == PIECES:
-        return None
-    name = model.field("tokenizer.ggml.pre")
-    for splitting in SPLITTINGS if kind == "gpt2" else ():
-        if name in splitting.names:
-            return splitting
+def _numbers(model: GgufModel, name: str) -> list[float]:
+    """One number for each token."""
+    found = model.field(f"tokenizer.ggml.{name}")
+    if isinstance(found, list) and len(found) == model.vocab:
+        return found
+    raise InputError(
+        f"{model.path.name}: tokenizer.ggml.{name} must be a list of {model.vocab:,} "
+        "numbers, one for each token; fetch the file again"
+    )
+
+
+def splitting_of(model: GgufModel) -> Splitting:
+    """Find how the file splits text; InputError if that is not known here."""
+    kind, name = (model.field(f"tokenizer.ggml.{key}") for key in ("model", "pre"))
+    for one in SPLITTINGS:
+        if kind == one.model and name in (one.names or [name]):
+            return one
     known = ", ".join(name for one in SPLITTINGS for name in one.names)
     raise InputError(
         f"{model.path.name}: its tokenizer {kind!r} splits text as {name!r}; "
-        f"only SentencePiece ({PIECES!r}) and 'gpt2' with {known} can be converted"
+        f"only SentencePiece ('llama') and 'gpt2' with {known} can be converted"
     )
 
 
@@ -165,12 +136,7 @@ def _byte_level(model: GgufModel, splitting: Splitting) -> Tokenizer:
 
 def _pieces(model: GgufModel) -> Tokenizer:
     """SentencePiece: each token that two others make is a merge, by its score."""
-    scores = model.field("tokenizer.ggml.scores")
-    if not isinstance(scores, list) or len(scores) != model.vocab:
-        raise InputError(
-            f"{model.path.name}: tokenizer.ggml.scores must be a list of "
-            f"{model.vocab:,} numbers, one for each token; fetch the file again"
-        )
+    scores = _numbers(model, "scores")
     ids = tokens_of_kind(model, TokenType.NORMAL)
     by_score = sorted(ids, key=lambda text: -scores[ids[text]])
     merges = [
@@ -179,16 +145,9 @@ def _pieces(model: GgufModel) -> Tokenizer:
         for place in range(1, len(text))
         if text[:place] in ids and text[place:] in ids
     ]
-    unknown = model.token("tokenizer.ggml.unknown_token_id") or 0
-    tokenizer = Tokenizer(
-        models.BPE(
-            _vocabulary(model),
-            merges,
-            unk_token=model.tokens[unknown],
-            fuse_unk=True,
-            byte_fallback=True,
-        )
-    )
+    unknown = model.tokens[model.token("tokenizer.ggml.unknown_token_id") or 0]
+    options = {"unk_token": unknown, "fuse_unk": True, "byte_fallback": True}
+    tokenizer = Tokenizer(models.BPE(_vocabulary(model), merges, **options))
     spaces: normalizers.Normalizer = normalizers.Replace(" ", SPACE)
     decoding = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     if model.field("tokenizer.ggml.add_space_prefix") is not False:

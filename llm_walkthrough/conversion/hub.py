@@ -8,7 +8,6 @@ elsewhere. Knows nothing of the catalogue.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
@@ -29,13 +28,13 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the library 
 from huggingface_hub import HfApi, constants, errors, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+from huggingface_hub.utils.sha import git_hash
 
 from llm_walkthrough.conversion import storage
 from llm_walkthrough.conversion.convert import Variant, convert
 from llm_walkthrough.conversion.download import RULE, Repository
 from llm_walkthrough.conversion.record import sha256, trouble, write_record
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.machine.facts import free_disk
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -87,17 +86,12 @@ def make_folder(source: Repository, folder: Path, variant: Variant, show: Show) 
         progress = partial(show, f"converting {source.name} to {variant}")
         convert(gguf, folder, variant=variant, origin=origin, progress=progress)
         return
-    with storage.scratch_folder(folder) as scratch:
+    with storage.replacement(folder) as complete:
         parts = snapshot.download([chosen, *_small_files(files, chosen)])
         parts += snapshot.download(_weight_files(files, chosen, parts[0]))
-        complete = scratch / "new"
-        complete.mkdir()
         for part in parts:
             part.replace(complete / part.name)
         write_record(complete, is_as_published=True, **origin)
-        if folder.exists():  # a folder that is not empty cannot be renamed onto
-            folder.rename(scratch / "old")
-        complete.rename(folder)
 
 
 def choose(paths: Iterable[str], repository: str, wanted: str = "") -> str:
@@ -173,18 +167,15 @@ class _Snapshot:
 
         Each stands in a folder that is named after its hash.
         """
-        hashes = {path: _hash_of(self.files[path]) for path in paths}
         here = {
-            p: self.folder / h[:12] / PurePosixPath(p).name for p, h in hashes.items()
+            path: self.folder
+            / _hash_of(self.files[path])[:12]
+            / PurePosixPath(path).name
+            for path in paths
         }
         total = sum(self.files[path].size or 0 for path in here)
         done = sum(part.stat().st_size for part in here.values() if part.exists())
-        if (wanted := total * room - done) > (free := free_disk(self.folder)):
-            raise InputError(
-                f"{self.name} takes {wanted / 1e9:,.2f} GB on the disk of "
-                f"{self.folder}, which has {free / 1e9:,.2f} GB free; free some, or "
-                "set LLM_WALKTHROUGH_MODELS to a folder elsewhere"
-            )
+        storage.require_room(self.folder, int(total * room) - done)
 
         def tell(size: int) -> None:
             nonlocal done
@@ -195,7 +186,7 @@ class _Snapshot:
         for path, part in here.items():
             part.parent.mkdir(parents=True, exist_ok=True)
             self._bring(path, part, tell)
-            if not _is_genuine(part, hashes[path]):
+            if not _is_genuine(part, self.files[path]):
                 part.unlink()
                 raise InputError(
                     f"{path} of {self.name} has another hash than the hub names; it "
@@ -228,12 +219,8 @@ def _hash_of(file: RepoSibling) -> str:
     return file.lfs.sha256 if file.lfs else str(file.blob_id)
 
 
-def _is_genuine(part: Path, wanted: str) -> bool:
-    if len(wanted) == len(hashlib.sha256().hexdigest()):
-        return sha256(part) == wanted
-    content = part.read_bytes()
-    git = hashlib.sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False)
-    return git.hexdigest() == wanted
+def _is_genuine(part: Path, file: RepoSibling) -> bool:
+    return _hash_of(file) == (sha256(part) if file.lfs else git_hash(part.read_bytes()))
 
 
 @contextmanager

@@ -48,14 +48,9 @@ class Float32Kit:
     def __init__(self, model: GgufModel, onnx: OnnxWriter) -> None:
         self._model, self._onnx = model, onnx
 
-    @classmethod
-    def num_bytes(cls, model: GgufModel) -> int:
-        """About how many bytes the weights of a model will take."""
-        shares = {one: cls._bytes_per_weight(model.kind(one)) for one in model.matrices}
-        return int(sum(model.num_weights(one) * shares[one] for one in shares))
-
     @staticmethod
-    def _bytes_per_weight(_kind: str) -> float:
+    def bytes_per_weight(_kind: str) -> float:
+        """Return what a weight takes that is of some type in the file."""
         return 4.0
 
     def embed(self, token_ids: str) -> str:
@@ -71,7 +66,7 @@ class Float32Kit:
     def head(self, vectors: str) -> None:
         """Multiply by the embedding's rows, or by the head's if there are any."""
         rows = f"{EMBEDDING}/weight"
-        if self._model.has_own_head:
+        if self._model.has(HEAD_ROWS):
             rows = self._weight(HEAD, [HEAD_ROWS])
         name, outputs = f"{HEAD}/MatMul", ["logits"]
         self._onnx.node("FusedMatMul", [vectors, rows], name, outputs, transB=1)
@@ -85,7 +80,8 @@ class Int4Kit(Float32Kit):
     """The codes of the file, bit for bit; tensors without blocks as float32."""
 
     @staticmethod
-    def _bytes_per_weight(kind: str) -> float:
+    def bytes_per_weight(kind: str) -> float:
+        """As above; a share of the numbers of its block is counted."""
         return BLOCK_TYPES[kind].bytes_per_weight if kind in BLOCK_TYPES else 4.0
 
     def embed(self, token_ids: str) -> str:
@@ -130,7 +126,7 @@ class Int4Kit(Float32Kit):
 
     def head(self, vectors: str) -> None:
         """Multiply by the embedding's own codes, or by the head's if there are any."""
-        onnx, own = self._onnx, self._model.has_own_head
+        onnx, own = self._onnx, self._model.has(HEAD_ROWS)
         if not self._block_type(HEAD_ROWS if own else ROWS):
             super().head(vectors)
             return

@@ -18,7 +18,7 @@ from gguf import TokenType
 from llm_walkthrough.conversion.gguf_model import GgufModel
 from llm_walkthrough.conversion.gguf_tokenizer import (
     make_tokenizer,
-    tokenizer_class,
+    splitting_of,
     tokens_of_kind,
 )
 from llm_walkthrough.conversion.onnx_writer import GRAPH_FILE
@@ -27,6 +27,7 @@ from llm_walkthrough.errors import InputError
 END_ROLES = ("eos", "eot", "eom")  # end of a text, a turn, a message to a tool
 # control tokens that end an answer, even where the metadata names only one of them
 END_TEXTS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>")
+TEMPLATE = Path(__file__).with_name("genai_config.json")
 # names of the special tokens on the Hugging Face hub, and in a GGUF file
 ROLES = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
 
@@ -40,7 +41,7 @@ def write_tokenizer(model: GgufModel, folder: Path) -> None:
         if (token_id := model.token(f"tokenizer.ggml.{key}_token_id")) is not None
     }
     config = {
-        "tokenizer_class": tokenizer_class(model),
+        "tokenizer_class": splitting_of(model).tokenizer_class,
         "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
         "model_max_length": model.context_length,
@@ -51,59 +52,37 @@ def write_tokenizer(model: GgufModel, folder: Path) -> None:
 
 
 def write_genai_config(model: GgufModel, folder: Path) -> None:
-    """Write genai_config.json, which tells onnxruntime-genai all it needs.
+    """Fill the gaps of genai_config.json, which tells onnxruntime-genai all it needs.
 
     Greedy unless told otherwise, one shared buffer for past and present.
     """
-    ends = _end_tokens(model)
-    decoder = {
-        "session_options": {"log_id": "onnxruntime-genai", "provider_options": []},
+    ends, config = end_tokens(model), json.loads(TEMPLATE.read_text("utf-8"))
+    config["model"] |= {
+        "type": model.architecture,
+        "vocab_size": model.vocab,
+        "context_length": model.context_length,
+        "bos_token_id": model.token("tokenizer.ggml.bos_token_id"),
+        "eos_token_id": ends,
+        "pad_token_id": model.token("tokenizer.ggml.padding_token_id") or ends[0],
+    }
+    config["model"]["decoder"] |= {
         "filename": GRAPH_FILE,
         "hidden_size": model.hidden,
         "num_hidden_layers": model.num_layers,
         "num_attention_heads": model.num_heads,
         "num_key_value_heads": model.kv_heads,
         "head_size": model.head_dim,
-        "inputs": {
-            "input_ids": "input_ids",
-            "attention_mask": "attention_mask",
-            "past_key_names": "past_key_values.%d.key",
-            "past_value_names": "past_key_values.%d.value",
-        },
-        "outputs": {
-            "logits": "logits",
-            "present_key_names": "present.%d.key",
-            "present_value_names": "present.%d.value",
-        },
     }
-    config = {
-        "model": {
-            "type": model.architecture,
-            "vocab_size": model.vocab,
-            "context_length": model.context_length,
-            "bos_token_id": model.token("tokenizer.ggml.bos_token_id"),
-            "eos_token_id": ends,
-            "pad_token_id": model.token("tokenizer.ggml.padding_token_id") or ends[0],
-            "decoder": decoder,
-        },
-        "search": {
-            "do_sample": False,
-            "max_length": model.context_length,
-            "min_length": 0,
-            "num_beams": 1,
-            "num_return_sequences": 1,
-            "past_present_share_buffer": True,
-            "repetition_penalty": 1.0,
-            "temperature": 1.0,
-            "top_k": 50,
-            "top_p": 1.0,
-        },
-    }
+    config["search"]["max_length"] = model.context_length
     write_json(folder / "genai_config.json", config)
 
 
-def _end_tokens(model: GgufModel) -> list[int]:
-    """Ids that end an answer; the one that the metadata names first comes first."""
+def end_tokens(model: GgufModel) -> list[int]:
+    """Ids that end an answer, at least one; that which the metadata names comes first.
+
+    Raises:
+        InputError: there is none.
+    """
     named = [model.token(f"tokenizer.ggml.{role}_token_id") for role in END_ROLES]
     known = tokens_of_kind(model, TokenType.CONTROL)
     ends = [*named, *(known[text] for text in known if text in END_TEXTS)]

@@ -27,26 +27,26 @@ def rotary_tables(model: GgufModel) -> tuple[Table, Table]:
     """Return cos and sin for every position of the context."""
     angles, length = np.outer(np.arange(model.context_length), _turns(model)), 1.0
     if model.rope_scaling == "yarn":  # longer vectors sharpen attention
-        length = 1 + 0.1 * math.log(model.positive("rope.scaling.factor"))
+        length = 1 + 0.1 * math.log(model.number("rope.scaling.factor"))
     cos, sin = np.cos(angles) * length, np.sin(angles) * length
     return cos.astype(np.float32), sin.astype(np.float32)
 
 
 def _turns(model: GgufModel) -> Turns:
-    theta = model.positive("rope.freq_base", 10_000.0)
+    theta = model.number("rope.freq_base", 10_000.0, above=1)
     turns: Turns = theta ** (-2.0 * np.arange(model.head_dim // 2) / model.head_dim)
     if model.has(ROPE_FACTORS):
         turns = turns / model.dense(ROPE_FACTORS)
     if model.rope_scaling == "none":
         return turns
-    slower = turns / model.positive("rope.scaling.factor")
+    slower = turns / model.number("rope.scaling.factor")
     kept = _kept(model, theta) if model.rope_scaling == "yarn" else 0.0
     return kept * turns + (1 - kept) * slower
 
 
 def _kept(model: GgufModel, theta: float) -> Turns:
     """How much of its turn a pair keeps under yarn: 1 if fast, 0 if slow."""
-    trained = model.positive(
+    trained = model.number(
         "rope.scaling.original_context_length", float(model.context_length)
     )
 
@@ -55,8 +55,8 @@ def _kept(model: GgufModel, theta: float) -> Turns:
         positions = trained / (rounds * 2 * math.pi)  # for one round
         return model.head_dim * math.log(positions) / (2 * math.log(theta))
 
-    fast = pair_of(model.positive("rope.scaling.yarn_beta_fast", 32.0))
-    slow = pair_of(model.positive("rope.scaling.yarn_beta_slow", 1.0))
+    fast = pair_of(model.number("rope.scaling.yarn_beta_fast", 32.0))
+    slow = pair_of(model.number("rope.scaling.yarn_beta_slow", 1.0))
     first, last = max(math.floor(fast), 0), min(math.ceil(slow), model.head_dim - 1)
     past_first = np.arange(model.head_dim // 2) - first
     kept: Turns = 1 - np.clip(past_first / max(last - first, 0.001), 0, 1)

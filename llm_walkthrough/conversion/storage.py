@@ -33,12 +33,25 @@ def scratch_folder(target: Path) -> Iterator[Path]:
         yield Path(path)
 
 
+@contextmanager
+def replacement(folder: Path) -> Iterator[Path]:
+    """A new folder, which takes the place of `folder` when all went well."""
+    with scratch_folder(folder) as scratch:
+        complete = scratch / "new"
+        complete.mkdir()
+        yield complete
+        if folder.exists():  # a folder that is not empty cannot be renamed onto
+            folder.rename(scratch / "old")
+        complete.rename(folder)
+
+
 def require_room(folder: Path, num_bytes: int) -> None:
     """Raise InputError if the disk of a folder to come has less room than that."""
     if (free := free_disk(folder)) < num_bytes:
         raise InputError(
             f"{folder} will take {num_bytes / 1e6:,.0f} MB, but its disk has only "
-            f"{free / 1e6:,.0f} MB free; free some, or name a folder elsewhere"
+            f"{free / 1e6:,.0f} MB free; free some, or name a folder elsewhere (as "
+            "LLM_WALKTHROUGH_MODELS does)"
         )
 
 

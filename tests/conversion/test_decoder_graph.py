@@ -10,6 +10,7 @@ from one_run import OneRun
 from tiny_gguf import write_tiny_gguf
 
 from llm_walkthrough.conversion.convert import Variant, convert
+from llm_walkthrough.errors import InputError
 
 TOKENS = np.array([[1, 72, 104, 40, 2, 250, 7, 9], [3, 5, 8, 13, 21, 34, 55, 89]])
 
@@ -82,6 +83,14 @@ def test_each_architecture_gives_the_logits_of_plain_numpy(
     write_tiny_gguf(path, architecture=architecture, head_dim=head_dim)
     unscaled = np.abs(NumpyModel(path).logits(LONG[0]) - expected).max()
     assert bool(unscaled > 1e-3) is (scaling != "none")
+
+
+def test_a_base_by_which_no_pair_turns_more_slowly_is_refused(tmp_path: Path) -> None:
+    fields = {f"llama.rope.scaling.{key}": n for key, n in SCALINGS["yarn"].items()}
+    fields["llama.rope.freq_base"] = 1.0
+    path = write_tiny_gguf(tmp_path / "tiny.gguf", fields=fields)
+    with pytest.raises(InputError, match="freq_base must be a number above 1, got 1"):
+        convert(path, tmp_path / "model", variant="float32")
 
 
 def test_each_pair_turns_more_slowly_by_its_own_factor(tmp_path: Path) -> None:

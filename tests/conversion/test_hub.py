@@ -18,7 +18,7 @@ from tiny_hub import COMMIT, TinyHub, tiny_hub
 
 from llm_walkthrough import answer
 from llm_walkthrough.catalogue import fetch, find, here
-from llm_walkthrough.conversion import hub as fetching
+from llm_walkthrough.conversion import storage
 from llm_walkthrough.conversion.convert import convert
 from llm_walkthrough.conversion.hub import choose
 from llm_walkthrough.errors import InputError
@@ -213,8 +213,8 @@ def test_a_graph_whose_weights_the_repository_lacks_is_refused(hub: TinyHub) -> 
 def test_a_disk_without_room_is_named_before_the_work_starts(
     hub: TinyHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetching, "free_disk", lambda _: 10_000)
-    assert "0.00 GB free; free some" in refusal("me/tiny-GGUF")
+    monkeypatch.setattr(storage, "free_disk", lambda _: 10_000)
+    assert "only 0 MB free; free some" in refusal("me/tiny-GGUF")
     assert hub.bytes_asked == []
 
 
