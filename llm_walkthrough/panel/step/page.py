@@ -20,12 +20,7 @@ from llm_walkthrough.panel.page_engine import cache_section, feed_table
 from llm_walkthrough.panel.step.branches import Made, NamedBranch
 from llm_walkthrough.panel.step.looking import TAB
 from llm_walkthrough.panel.step.page_inside import inside_section, tables
-from llm_walkthrough.panel.step.walk import (
-    ASKS,
-    DELAYS,
-    LIMITS,
-    Snapshot,
-)
+from llm_walkthrough.panel.step.walk import ASKS, DELAYS, LIMITS, Snapshot
 from llm_walkthrough.panel.watched import Score
 from llm_walkthrough.panel.wording import in_tokens, percent
 from llm_walkthrough.tokenizer import TextStream, Tokenizer
