@@ -10,16 +10,17 @@ Nothing in this folder knows a widget library. A click on the step panel goes th
    `step/branches`; the stepper runs the model behind `watched`, which notes the run,
 4. `Board` then asks `step/walk` for a snapshot, for which `candidates` follows the draw
    of the next token through all processors,
-5. `step/page` draws the snapshot with `frame`, `page_candidates` and `page_engine`,
-   which fill in the HTML files beside them; `panel.js` patches the page on the screen.
+5. `step/page` fills the snapshot into `step.html`, and so do `page_candidates` and
+   `page_engine` with the HTML beside them, all with the small things of `frame.html`;
+   `panel.js` patches the page on the screen.
 
 Which file to open: a number about each candidate is a field of `candidates.Candidate`,
 one about all of them a field of `Distribution`, and both are shown in `candidates.html`
 (in the sampling panel, too); one about a run or the cache, `watched`, and `feed.html`
-or `cache.html`; a button and its action, `step/page` and `step/walk`; words and how
-numbers are written, `wording`; colours and sizes, `panel.css`. A setting of sampling
-needs no file here: its slider and its stage follow `sampling.KNOBS`. A small panel is
-one file in `small/` and its HTML; a tab beside the candidates is one row at the end of
-`step/page`. State files know nothing of HTML; `step/` and `small/` know nothing of each
-other.
+or `cache.html`; a button and its action, `step/step.html` and `step/walk`; words and
+how numbers are written, `wording`; colours and sizes, `panel.css`. A setting of
+sampling needs no file here: its slider and its stage follow `sampling.KNOBS`. A small
+panel is one file in `small/` and its HTML; a tab beside the candidates is one row at
+the end of `step/page`. State files know nothing of HTML; `step/` and `small/` know
+nothing of each other.
 """

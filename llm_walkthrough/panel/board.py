@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from llm_walkthrough.panel.acting import Acting
-from llm_walkthrough.panel.frame import export, framed
+from llm_walkthrough.panel.frame import export, part
 
 
 class Board:
@@ -64,4 +64,5 @@ class Board:
     def _drawn(self) -> str:
         engine = self.engine
         page = engine.drawn(lambda: self.draw(engine.snapshot(), self.vocabulary))
-        return page or framed(engine.now, title="a panel")  # which says what is wrong
+        # without one, the frame says what is wrong
+        return page or part("framed", engine.now, title="a panel")

@@ -13,7 +13,6 @@ import numpy as np
 
 from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.panel.candidates import SHOWN, Candidate, Distribution, Knobs
-from llm_walkthrough.panel.frame import part
 from llm_walkthrough.panel.wording import cut, percent
 from llm_walkthrough.plots import Plot, candidate_bars, cumulative_bar
 from llm_walkthrough.sampling import KNOBS, Sampling, uniform
@@ -41,7 +40,6 @@ def candidates_section(
             "stages": [("model", vocab), *leave],
             "vocabulary": vocabulary,
             "can_take": can_take,
-            "take_button": take_button,
             "tip_of": partial(_tip, found),
             "logit_after": partial(_logit_after, found),
             "widest": max(max(row.score.probability, row.now) for row in found.rows),
@@ -71,9 +69,14 @@ def _sliders(sampling: Sampling, seed: int) -> str:
     return filled("panel/knobs.html", knobs=cells)
 
 
-def take_button(token: int, piece: str, position: int, name: str, tip: str) -> str:
-    """Write a candidate that is taken by a click, as long as this is its position."""
-    return part("take_button", token, piece, position, name, tip)
+def _segment(
+    found: Distribution, token: int, share: float, vocabulary: Vocabulary
+) -> tuple[float, str, str, bool]:
+    """Return the width of a token on the bar in %, its tip, and what stands on it."""
+    piece = vocabulary.piece(token)
+    words = cut(piece) if share >= _WIDE_ENOUGH else ""
+    tip = f"{piece} {percent(share)} %"
+    return 100 * share, tip, words, token == found.draw.token
 
 
 def _logit_after(found: Distribution, row: Candidate, kind: str) -> str:
@@ -84,16 +87,6 @@ def _logit_after(found: Distribution, row: Candidate, kind: str) -> str:
     before, after = (row.logit, *row.after)[(place := kinds.index(kind)) : place + 2]
     digits = 1 if abs(after) >= _WIDE else 2
     return "" if after in (before, float("-inf")) else f"{after:.{digits}f}"
-
-
-def _segment(
-    found: Distribution, token: int, share: float, vocabulary: Vocabulary
-) -> tuple[float, str, str, bool]:
-    """Return the width of a token on the bar in %, its tip, and what stands on it."""
-    piece = vocabulary.piece(token)
-    words = cut(piece) if share >= _WIDE_ENOUGH else ""
-    tip = f"{piece} {percent(share)} %"
-    return 100 * share, tip, words, token == found.draw.token
 
 
 def _tip(found: Distribution, row: Candidate) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.exercises.mend_it import TEXTS, Loop
+from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.mending import WRONG, Decoded, parts
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.acting import Acting, Moment
@@ -60,62 +61,29 @@ def board(loop: Loop, faults: Iterable[str]) -> Board:
 # --- the page ----------------------------------------------------------------------
 def page(now: Switched, _vocabulary: object) -> str:
     """Draw the switches, both runs, and how far the logits moved."""
-    runs = _run("Right", now.right, now) + _run("With the faults", now.mine, now)
-    switches = "".join(_switch(name, now) for name in WRONG)
-    return frame.framed(
-        now,
-        title="The switchboard",
-        where=f"<b>{len(now.faults)}</b> of {len(WRONG)} faults are on",
-        buttons=(frame.control("reset", "all faults off", is_on=bool(now.faults)),),
+    return filled(
+        "panel/small/switchboard.html",
+        now=now,
+        right=_chips(now.right, now),
+        mine=_chips(now.mine, now),
+        faults={name: TEXTS[name].fault for name in WRONG},
+        moves=now.mine.moves(now.right),
+        listed=_listed(now),
         hint=_hint(now),
-        above=f'<div class="lw-switches">{switches}</div>',
-        inside=f'<div class="lw-grid lw-halves">{runs}</div>{_strip(now)}',
     )
+
+
+def _chips(run: Decoded, now: Switched) -> Iterable[str]:
+    """Draw a chip for each token, those marked that are not as in the right run."""
+    same = now.mine.num_right(now.right)
+    styles = ["lw-prompt"] * same + ["lw-held"] * (len(run.pieces) - same)
+    return map(frame.still_chip, run.pieces, styles)
 
 
 def _hint(now: Switched) -> str:
     if not now.faults:
         return "No fault is on, and both runs are the same. Switch one on."
     return now.mine.effect(now.right)
-
-
-def _switch(name: str, now: Switched) -> str:
-    named = {"type": "button", "data_action": "switch", "data_value": f'"{name}"'}
-    return frame.element(
-        "button",
-        TEXTS[name].fault,
-        class_="lw-button lw-switch",  # its style writes the sign before the words
-        aria_pressed=name in now.faults,
-        **named,
-    )
-
-
-def _run(name: str, run: Decoded, now: Switched) -> str:
-    same = now.mine.num_right(now.right)
-    styles = ["lw-prompt"] * same + ["lw-held"] * (len(run.pieces) - same)
-    chips = map(frame.still_chip, run.pieces, styles)
-    text = frame.text_box(frame.StreamedText(run.text), f"{name}: text")
-    return (
-        f"<div><section><h4>{name}</h4>{text}"
-        f"{frame.chip_list(f'{name}: tokens', chips, is_short=True)}</section></div>"
-    )
-
-
-def _strip(now: Switched) -> str:
-    """Draw a column for each token, those in another context paler."""
-    moves, same = now.mine.moves(now.right), now.mine.num_right(now.right)
-    most = max(1.0, *moves)
-    styles = ["lw-later" if n > same else "lw-bar" for n in range(len(moves))]
-    bars = "".join(
-        f'<i class="{style}" style="height:{100 * move / most:.1f}%"></i>'
-        for style, move in zip(styles, moves, strict=True)
-    )
-    return (
-        f'<section class="lw-moves"><h4>How far a logit moved, at most {most:.1f}</h4>'
-        f'<div role="img" aria-label="For each token: {_listed(now)}">{bars}</div>'
-        '<p class="lw-soft">Hollow: after the first token that differs, in another '
-        "context.</p></section>"
-    )
 
 
 # --- the picture without a kernel --------------------------------------------------

@@ -5,8 +5,7 @@ from __future__ import annotations
 import html
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.panel import frame
-from llm_walkthrough.panel.step.filled import filled
+from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.panel.step.looking import Look
 from llm_walkthrough.panel.step.walk import Snapshot
 from llm_walkthrough.panel.wording import cut, percent
@@ -28,11 +27,8 @@ def inside_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
     shares = look.shares(desk.layer, desk.head)
     most, place = max((share if i else 0.0, i) for i, share in enumerate(shares))
     return filled(
-        "inside.html",
-        frame=frame,
+        "panel/step/inside.html",
         tokenizer=tokenizer,
-        cut=cut,
-        percent=percent,
         shot=shot,
         shares=shares,
         most=most,  # of them, the first left out

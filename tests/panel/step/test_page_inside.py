@@ -100,8 +100,8 @@ def test_the_lens_has_a_row_for_each_layer_unless_the_learner_guesses(
     assert isinstance(look, Look)
     words = " ".join(shown.text.split())
     for row, (token, share) in enumerate(look.lens):
-        said = f"{tokenizer().piece(token)} {NOTES.get(row, '')}".strip()
-        assert f" {row} {said} {percent(share)} % " in words
+        said = f"{tokenizer().piece(token)} {NOTES.get(row, '')}"
+        assert f"{row}{said}{percent(share)} %" in words
     assert len([t for t, a in shown.tags if a.get("scope") == "row"]) == LAYERS + 1
     one.act("guessing")
     hidden = drawn(one)
