@@ -131,7 +131,8 @@ class Exercise:
             except _EndError as end:
                 return attempts, end.verdict
             except Exception as error:  # noqa: BLE001 - an odd answer may raise any
-                return attempts, _wrong(f"What it gives cannot be used here: {error}")
+                why = str(error) or repr(error)
+                return attempts, _wrong(f"What it gives cannot be used here: {why}")
             attempt = Attempt(**dict(zip(names, case, strict=False)), given=given)
             attempt.right = self.ask(self.right, *_copied(case))
             attempt.has_changed = not alike(handed, case)

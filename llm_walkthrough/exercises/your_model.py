@@ -5,6 +5,8 @@ Pure functions of ids and times. Knows nothing of models.
 
 from __future__ import annotations
 
+import numpy as np
+
 from llm_walkthrough.exercises.exercise import Exercise, texts_beside
 
 TEXTS = texts_beside(__file__)
@@ -29,13 +31,14 @@ check_one_bos = Exercise(
 check_rate = Exercise(
     TEXTS["rate"],
     right=lambda times: (len(times) - 1) / (times[-1] - times[0]),
-    cases=[([2.0, 2.5, 3.0],), ([10.0, 10.25, 10.5, 10.75, 11.0],), ([0.5, 0.75],)],
+    cases=[([2.0, 2.25, 3.0],), ([10.0, 10.25, 10.5, 10.75, 11.0],), ([0.5, 0.75],)],
     hints={
         "counts_the_prompts_token": lambda times: len(times) / (times[-1] - times[0]),
         "counts_the_prefill": [
             lambda times: len(times) / times[-1],
             lambda times: (len(times) - 1) / times[-1],
         ],
+        "averages_the_rates": lambda times: np.mean(1 / np.diff(times)),
         "is_turned_round": lambda times: (times[-1] - times[0]) / (len(times) - 1),
     },
 )
