@@ -53,15 +53,15 @@ def find_places(graph: onnx.GraphProto) -> Places:
         users = [node for node in graph.node if stream in node.input]
         user = (users or attentions[place // 2 :])[-1]
         _require(f"Skip{_NORM}", user)
-        branches.append(next(name for name in user.input if name != stream))
+        branches.append(next((name for name in user.input if name != stream), ""))
         adders.append(user)
-        [stream] = user.output[3:] or [""]
+        stream = [*user.output, "", "", "", ""][3]
     return Places(attentions, adders, embedding, branches[::2])
 
 
 def _require(operator: str, node: onnx.NodeProto) -> None:
     if node.op_type != operator:
         raise InputError(
-            f"{node.op_type} {node.name or node.output[0]!r} is in the way of a look "
-            f"inside, which needs {operator} there; choose a model with it"
+            f"{node.op_type} {node.name or [*node.output, ''][0]!r} is in the way of a "
+            f"look inside, which needs {operator} there; choose a model with it"
         )
