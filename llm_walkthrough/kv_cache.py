@@ -46,17 +46,16 @@ class Rows:
 class GrownCache:
     """Arrays that are never written again; the next run returns longer ones.
 
-    Attributes:
-        held: cache input name to array [1, kv_heads, length, head_dim].
-        capacity: how many tokens it can hold at most.
+    Raises:
+        InputError: a method is told a row past the end, or more rows than fit.
 
     >>> cache = GrownCache({"past.0.key": np.zeros((1, 2, 3, 4))}, capacity=8)
     >>> cache.length, cache.truncated(1).length, cache.with_rows(cache.rows(1)).length
     (3, 1, 5)
     """
 
-    held: Mapping[str, KeyOrValue]
-    capacity: int
+    held: Mapping[str, KeyOrValue]  # as `arrays` returns them
+    capacity: int  # tokens that it can hold at most
 
     @property
     def length(self) -> int:
@@ -73,29 +72,17 @@ class GrownCache:
         return self.held
 
     def truncated(self, length: int) -> Self:
-        """Return the cache of the first `length` tokens, without a copy.
-
-        Raises:
-            InputError: there are fewer tokens than that.
-        """
+        """Return the cache of the first `length` tokens, without a copy."""
         _require_within(length, self.length)
         return replace(self, held=_cut(self.held, 0, length))
 
     def rows(self, start: int) -> Rows:
-        """Return the rows from `start` on, without a copy: nobody writes over them.
-
-        Raises:
-            InputError: `start` is past the end.
-        """
+        """Return the rows from `start` on, without a copy: nobody writes over them."""
         _require_within(start, self.length)
         return Rows(_cut(self.held, start, self.length))
 
     def with_rows(self, rows: Rows) -> Self:
-        """Return a longer cache; both parts are copied.
-
-        Raises:
-            InputError: the cache has no room for them.
-        """
+        """Return a longer cache; both parts are copied."""
         _require_within(self.length + rows.length, self.capacity)
         joined = {
             name: np.concatenate([array, rows.arrays[name]], axis=2)  # along `past`
@@ -136,10 +123,9 @@ class SharedBuffer:
 class SharedCache:
     """A handle on the first rows of a shared buffer.
 
-    Attributes:
-        buffer: where the rows are.
-        length: how many tokens the cache holds.
-        generation: the newest write that this handle has seen.
+    Raises:
+        InputError: a method is told a row past the end, or more rows than fit.
+        StaleCacheError: a method needs the rows, and somebody wrote over them.
 
     >>> empty = SharedCache(SharedBuffer({"past.0.key": np.zeros((1, 2, 8, 4))}))
     >>> row = Rows({"past.0.key": np.ones((1, 2, 1, 4))})
@@ -151,8 +137,8 @@ class SharedCache:
     """
 
     buffer: SharedBuffer
-    length: int = 0
-    generation: int = 0
+    length: int = 0  # tokens that the cache holds
+    generation: int = 0  # the newest write that this handle has seen
 
     @property
     def capacity(self) -> int:
@@ -166,35 +152,23 @@ class SharedCache:
         return whole // max(1, self.capacity) * self.length  # bytes of a row x rows
 
     def arrays(self) -> Mapping[str, KeyOrValue]:
-        """Return views [1, kv_heads, length, head_dim] that later writes may change.
-
-        Raises:
-            StaleCacheError: somebody wrote over these rows.
-        """
+        """Return views [1, kv_heads, length, head_dim] that later writes may change."""
         self.require_fresh()
         return _cut(self.buffer.whole, 0, self.length)
 
     def require_fresh(self) -> None:
-        """Make sure that no row of this handle was overwritten.
-
-        Raises:
-            StaleCacheError: one was.
-        """
+        """Make sure that no row of this handle was overwritten."""
         # `written` never falls, so its last entry is the newest write to any row here
         if self.length and self.buffer.written[self.length - 1] > self.generation:
             first = np.searchsorted(self.buffer.written, self.generation, side="right")
             raise StaleCacheError(
-                f"this cache of {self.length} tokens is stale: row "
-                f"{first} was overwritten by another run; keep rows() before "
-                "going another way, or start from truncated()"
+                f"this cache of {self.length} tokens is stale: row {first} was "
+                "overwritten by another run; keep rows() before going another way, or "
+                "start from truncated()"
             )
 
     def truncated(self, length: int) -> Self:
-        """Return a handle on the first `length` tokens; nothing is copied.
-
-        Raises:
-            InputError: there are fewer tokens than that.
-        """
+        """Return a handle on the first `length` tokens; nothing is copied."""
         _require_within(length, self.length)
         return replace(self, length=length)
 
@@ -209,24 +183,14 @@ class SharedCache:
         return type(self)(self.buffer, self.length + count, generation)
 
     def rows(self, start: int) -> Rows:
-        """Return a copy of the rows from `start` on.
-
-        Raises:
-            InputError: `start` is past the end.
-            StaleCacheError: somebody wrote over these rows.
-        """
+        """Return a copy of the rows from `start` on."""
         _require_within(start, self.length)
         self.require_fresh()
         views = _cut(self.buffer.whole, start, self.length)
         return Rows({name: view.copy() for name, view in views.items()})
 
     def with_rows(self, rows: Rows) -> Self:
-        """Write `rows` behind this handle's own and return the longer handle.
-
-        Raises:
-            InputError: the buffer has no room for them.
-            StaleCacheError: somebody wrote over this handle's rows.
-        """
+        """Write `rows` behind this handle's own and return the longer handle."""
         self.require_fresh()
         _require_within(self.length + rows.length, self.capacity)
         longer = self.extended(rows.length)
