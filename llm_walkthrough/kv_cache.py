@@ -16,30 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 
 from llm_walkthrough.arrays import KeyOrValue, TokenIds
 from llm_walkthrough.errors import InputError, StaleCacheError
 
-
-@dataclass(frozen=True)
-class Rows:
-    """Some rows of a cache, taken out so that they can be put back bit for bit."""
-
-    # cache input name to keys or values [1, kv_heads, rows, head_dim]
-    arrays: Mapping[str, KeyOrValue]
-
-    @property
-    def length(self) -> int:
-        """How many rows there are."""
-        return _length(self.arrays)
-
-    @property
-    def nbytes(self) -> int:
-        """How many bytes they take."""
-        return sum(array.nbytes for array in self.arrays.values())
+Rows: TypeAlias = Mapping[str, KeyOrValue]
+"""Cache input name to keys or values [1, kv_heads, rows, head_dim]: some rows of it."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +39,7 @@ class GrownCache:
     (3, 1, 5)
     """
 
-    held: Mapping[str, KeyOrValue]  # as `arrays` returns them
+    held: Rows  # of every token that it holds
     capacity: int  # tokens that it can hold at most
 
     @property
@@ -67,7 +52,7 @@ class GrownCache:
         """Bytes of the rows that it holds."""
         return sum(array.nbytes for array in self.held.values())
 
-    def arrays(self) -> Mapping[str, KeyOrValue]:
+    def arrays(self) -> Rows:
         """Return each cache input's array [1, kv_heads, length, head_dim]."""
         return self.held
 
@@ -79,13 +64,13 @@ class GrownCache:
     def rows(self, start: int) -> Rows:
         """Return the rows from `start` on, without a copy: nobody writes over them."""
         _require_within(start, self.length)
-        return Rows(_cut(self.held, start, self.length))
+        return _cut(self.held, start, self.length)
 
     def with_rows(self, rows: Rows) -> Self:
         """Return a longer cache; both parts are copied."""
-        _require_within(self.length + rows.length, self.capacity)
+        _require_within(self.length + _length(rows), self.capacity)
         joined = {
-            name: np.concatenate([array, rows.arrays[name]], axis=2)  # along `past`
+            name: np.concatenate([array, rows[name]], axis=2)  # along `past`
             for name, array in self.held.items()
         }
         return replace(self, held=joined)
@@ -100,7 +85,7 @@ class SharedBuffer:
             before it; so it never falls along the buffer. 0: no write yet.
     """
 
-    def __init__(self, whole: Mapping[str, KeyOrValue]) -> None:
+    def __init__(self, whole: Rows) -> None:
         self.whole = whole
         self.written = np.zeros(_length(whole), dtype=np.int64)
 
@@ -128,7 +113,7 @@ class SharedCache:
         StaleCacheError: a method needs the rows, and somebody wrote over them.
 
     >>> empty = SharedCache(SharedBuffer({"past.0.key": np.zeros((1, 2, 8, 4))}))
-    >>> row = Rows({"past.0.key": np.ones((1, 2, 1, 4))})
+    >>> row = {"past.0.key": np.ones((1, 2, 1, 4))}
     >>> two = empty.with_rows(row).with_rows(row)
     >>> other = two.truncated(1).with_rows(row)  # overwrites row 1
     >>> two.arrays()
@@ -151,7 +136,7 @@ class SharedCache:
         whole = sum(array.nbytes for array in self.buffer.whole.values())
         return whole // max(1, self.capacity) * self.length  # bytes of a row x rows
 
-    def arrays(self) -> Mapping[str, KeyOrValue]:
+    def arrays(self) -> Rows:
         """Return views [1, kv_heads, length, head_dim] that later writes may change."""
         self.require_fresh()
         return _cut(self.buffer.whole, 0, self.length)
@@ -187,14 +172,14 @@ class SharedCache:
         _require_within(start, self.length)
         self.require_fresh()
         views = _cut(self.buffer.whole, start, self.length)
-        return Rows({name: view.copy() for name, view in views.items()})
+        return {name: view.copy() for name, view in views.items()}
 
     def with_rows(self, rows: Rows) -> Self:
         """Write `rows` behind this handle's own and return the longer handle."""
         self.require_fresh()
-        _require_within(self.length + rows.length, self.capacity)
-        longer = self.extended(rows.length)
-        for name, array in rows.arrays.items():
+        _require_within(self.length + _length(rows), self.capacity)
+        longer = self.extended(_length(rows))
+        for name, array in rows.items():
             self.buffer.whole[name][:, :, self.length : longer.length] = array
         return longer
 
@@ -230,14 +215,12 @@ def checked_tokens(tokens: Sequence[int] | TokenIds, vocab: int) -> TokenIds:
     return ids
 
 
-def _length(arrays: Mapping[str, KeyOrValue]) -> int:
-    return int(next(iter(arrays.values())).shape[2])  # [1, kv_heads, length, head_dim]
+def _length(rows: Rows) -> int:
+    return int(next(iter(rows.values())).shape[2])  # [1, kv_heads, length, head_dim]
 
 
-def _cut(
-    arrays: Mapping[str, KeyOrValue], start: int, stop: int
-) -> dict[str, KeyOrValue]:
-    return {name: array[:, :, start:stop] for name, array in arrays.items()}
+def _cut(rows: Rows, start: int, stop: int) -> Rows:
+    return {name: array[:, :, start:stop] for name, array in rows.items()}
 
 
 def _require_within(position: int, end: int) -> None:

@@ -202,8 +202,7 @@ class Model:
         first, *others = (self.vocab * part // 5 for part in (2, 3, 4))
         past = self._run(np.array([first]), _OwnedCache(self._zeros(0), 3, self))[1]
         one, other = (
-            self._run(np.array([first, token]), past)[1].rows(1).arrays
-            for token in others
+            self._run(np.array([first, token]), past)[1].rows(1) for token in others
         )
         name = self.graph.past[-1].name  # [1, kv_heads, row, head_dim]
         kept = one[name][:, :, 0].astype(np.float32)
@@ -309,7 +308,7 @@ def open_model(
         provider: which execution provider computes, such as "qnn" (default: the CPU).
 
     Raises:
-        InputError: the model cannot be read, or onnxruntime cannot run it.
+        InputError: as `read_graph` and `open_session`.
     """
     graph = read_graph(folder, file=file)
     session = open_session(graph, threads=threads, provider=provider)
