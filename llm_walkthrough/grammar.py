@@ -67,10 +67,6 @@ class Grammar:
         """The description as llguidance takes it."""
         return _tried(self.kind, self.text)
 
-    def byte_matcher(self) -> Any:  # noqa: ANN401 - an LLMatcher
-        """Return a `bytewise` matcher where `require_an_end` may be needed, or None."""
-        return bytewise(self.compiled) if self.kind == "Lark grammar" else None
-
     def error(self, reason: str) -> InputError:
         """Return the error that says why this grammar cannot be followed."""
         shown = self.text if len(self.text) <= _SHOWN else f"{self.text[: _SHOWN - 1]}…"
@@ -123,9 +119,6 @@ def require_an_end(matcher: Any) -> None:  # noqa: ANN401 - an LLMatcher
 
     llguidance 1.9.1 would follow them for ever where one regular expression goes on, as
     in `start: /a*/ start`: asked for a mask, it never answers, and is deaf to Ctrl-C.
-
-    Raises:
-        InputError: more than `MOST_FORCED` bytes are forced.
     """
     after = matcher.deep_copy()
     for _ in range(MOST_FORCED):
@@ -193,11 +186,7 @@ def lark_grammar(text: str) -> Grammar:
 
 
 def llguidance() -> Any:  # noqa: ANN401 - a module
-    """Return the library that follows grammars; it is loaded when first needed.
-
-    Raises:
-        InputError: it is not installed.
-    """
+    """Return the library that follows grammars; it is loaded when first needed."""
     try:
         return import_module("llguidance")
     except ImportError as error:

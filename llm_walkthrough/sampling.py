@@ -31,7 +31,6 @@ class Processor(Protocol):
 
     def __call__(self, logits: Logits, context: TokenIds, /) -> Logits:
         """Return new logits of the same shape and dtype."""
-        ...
 
 
 class _KnobProcessor:
