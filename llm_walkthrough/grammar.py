@@ -84,11 +84,7 @@ def _tried(kind: Kind, text: str) -> str:
 
 
 def compiled_text(kind: Kind, text: str) -> str:
-    """Compile a description, and look which bytes may come first.
-
-    Raises:
-        ValueError: it cannot be followed; the message says why.
-    """
+    """Compile a description, and look which bytes may come first; or a ValueError."""
     guidance = llguidance()
     matcher = guidance.LLMatcher
     if kind == "JSON schema":
@@ -142,13 +138,10 @@ def json_schema(schema: Mapping[str, Any] | str) -> Grammar:
     """Allow the JSON values that a schema, a dictionary or JSON text, describes.
 
     They are written as `json.dumps` does, on one line; the schema's own "x-guidance"
-    may ask for other white space.
+    may ask for other white space. Errors as `Grammar`, also for what is no JSON.
 
     >>> json_schema({"type": "boolean"})
     Grammar(kind='JSON schema', text='{"type": "boolean"}')
-
-    Raises:
-        InputError: not JSON, or as `Grammar`.
     """
     try:
         text = schema if isinstance(schema, str) else json.dumps(schema)

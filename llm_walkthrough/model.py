@@ -307,8 +307,7 @@ def open_model(
         threads: how many threads one operator may use (default: one per core).
         provider: which execution provider computes, such as "qnn" (default: the CPU).
 
-    Raises:
-        InputError: as `read_graph` and `open_session`.
+    Errors are those of `read_graph` and `open_session`.
     """
     graph = read_graph(folder, file=file)
     session = open_session(graph, threads=threads, provider=provider)
