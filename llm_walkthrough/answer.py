@@ -219,10 +219,8 @@ class Answer:
 def chat_prompt(tokenizer: Tokenizer, text: str, system: str | None = None) -> str:
     """Write one question in the model's own form, ready to be encoded.
 
-    `system` is what the model is told to be; None leaves it to the template.
-
-    Raises:
-        InputError: the folder has no chat template, or it refuses these messages.
+    `system` is what the model is told to be; None leaves it to the template. Errors as
+    for `Tokenizer.chat`.
     """
     before = [] if system is None else [{"role": "system", "content": system}]
     return tokenizer.chat([*before, {"role": "user", "content": text}])
@@ -234,13 +232,7 @@ def load(
     file: str | None = None,
     provider: str | None = None,
 ) -> tuple[Model, Tokenizer]:
-    """Open the model and tokenizer of a folder, or of an `.onnx` file in it.
-
-    `threads`, `file` and `provider` are as `open_model` takes them.
-
-    Raises:
-        InputError: one of them cannot be opened, or they do not belong together.
-    """
+    """Open the model, as `open_model` does, and the tokenizer that belongs to it."""
     prepare(RENDERER)  # it starts while the model is opened
     tokenizer = open_tokenizer(path if path.is_dir() else path.parent)
     model = open_model(path, threads=threads, file=file, provider=provider)

@@ -116,22 +116,14 @@ class Branch(NamedTuple):
 
     The active branch has all its rows in its cache. A resting one shares the first rows
     of the buffer with the active one, and owns a copy of the others.
-
-    Attributes:
-        tokens: all token ids, the prompt first, [sequence] int64.
-        cache: what the model has seen of them; at rest, what is still in the buffer.
-        run_log: the runs that filled the cache.
-        step_log: the steps that appended tokens.
-        kept: at rest, the rows that follow those in `cache`.
-        chosen_u: position to a number that was set by hand.
     """
 
-    tokens: TokenIds
-    cache: KVCache
-    run_log: Log[Run]
-    step_log: Log[Step]
-    kept: tuple[Rows, ...] = ()
-    chosen_u: Mapping[int, float] = MappingProxyType({})
+    tokens: TokenIds  # all token ids, the prompt first, [sequence] int64
+    cache: KVCache  # what the model has seen; at rest, what is still in the buffer
+    run_log: Log[Run]  # the runs that filled the cache
+    step_log: Log[Step]  # the steps that appended tokens
+    kept: tuple[Rows, ...] = ()  # at rest, the rows that follow those in `cache`
+    chosen_u: Mapping[int, float] = MappingProxyType({})  # by position, set by hand
 
     @classmethod
     def empty(cls, cache: KVCache) -> Branch:

@@ -38,11 +38,8 @@ class Lesson:
 
 
 def open_lesson(variant: Variant = "int4") -> Lesson:
-    """Open the default model.
+    """Open the default model, or say in an InputError which command brings it.
 
     "int4" is small and fast, "float32" gives nearly the same logits everywhere.
-
-    Raises:
-        InputError: the model is not there, or not whole; says which command to run.
     """
     return Lesson(*load(find(f"{entries()[0].name}-{variant}")))

@@ -32,12 +32,13 @@ def harmless(text: str) -> str:
     >>> print(harmless("\x1b[31mred\x1b[0m, \u202edeb\n"), end="")
     <0x1B>[31mred<0x1B>[0m, <U+202E>deb
     """
-    return _ORDERS.sub(_as_number, text)
+    return _ORDERS.sub(lambda sign: as_number(sign[0]), text)
 
 
-def _as_number(sign: re.Match[str]) -> str:
-    code = ord(sign[0])
-    return f"<0x{code:02X}>" if sign[0].isascii() else f"<U+{code:04X}>"
+def as_number(sign: str) -> str:
+    """Write a character as its number, or a byte that `surrogateescape` made one."""
+    is_byte = sign.isascii() or "\udc80" <= sign <= "\udcff"
+    return f"<0x{ord(sign) & 0xFF:02X}>" if is_byte else f"<U+{ord(sign):04X}>"
 
 
 class StaleCacheError(RuntimeError):

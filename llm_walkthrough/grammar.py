@@ -67,10 +67,6 @@ class Grammar:
         """The description as llguidance takes it."""
         return _tried(self.kind, self.text)
 
-    def byte_matcher(self) -> Any:  # noqa: ANN401 - an LLMatcher
-        """Return a `bytewise` matcher where `require_an_end` may be needed, or None."""
-        return bytewise(self.compiled) if self.kind == "Lark grammar" else None
-
     def error(self, reason: str) -> InputError:
         """Return the error that says why this grammar cannot be followed."""
         shown = self.text if len(self.text) <= _SHOWN else f"{self.text[: _SHOWN - 1]}…"
@@ -88,11 +84,7 @@ def _tried(kind: Kind, text: str) -> str:
 
 
 def compiled_text(kind: Kind, text: str) -> str:
-    """Compile a description, and look which bytes may come first.
-
-    Raises:
-        ValueError: it cannot be followed; the message says why.
-    """
+    """Compile a description, and look which bytes may come first; or a ValueError."""
     guidance = llguidance()
     matcher = guidance.LLMatcher
     if kind == "JSON schema":
@@ -123,9 +115,6 @@ def require_an_end(matcher: Any) -> None:  # noqa: ANN401 - an LLMatcher
 
     llguidance 1.9.1 would follow them for ever where one regular expression goes on, as
     in `start: /a*/ start`: asked for a mask, it never answers, and is deaf to Ctrl-C.
-
-    Raises:
-        InputError: more than `MOST_FORCED` bytes are forced.
     """
     after = matcher.deep_copy()
     for _ in range(MOST_FORCED):
@@ -149,13 +138,10 @@ def json_schema(schema: Mapping[str, Any] | str) -> Grammar:
     """Allow the JSON values that a schema, a dictionary or JSON text, describes.
 
     They are written as `json.dumps` does, on one line; the schema's own "x-guidance"
-    may ask for other white space.
+    may ask for other white space. Errors as `Grammar`, also for what is no JSON.
 
     >>> json_schema({"type": "boolean"})
     Grammar(kind='JSON schema', text='{"type": "boolean"}')
-
-    Raises:
-        InputError: not JSON, or as `Grammar`.
     """
     try:
         text = schema if isinstance(schema, str) else json.dumps(schema)
@@ -193,11 +179,7 @@ def lark_grammar(text: str) -> Grammar:
 
 
 def llguidance() -> Any:  # noqa: ANN401 - a module
-    """Return the library that follows grammars; it is loaded when first needed.
-
-    Raises:
-        InputError: it is not installed.
-    """
+    """Return the library that follows grammars; it is loaded when first needed."""
     try:
         return import_module("llguidance")
     except ImportError as error:

@@ -2,8 +2,7 @@
 
 Joins three sources: the ports by name, the nodes that tell whether the cache may be one
 shared buffer, and for sizes that the graph leaves open `genai_config.json` or
-`config.json`. Knows nothing of sessions: `model` asserts that the running session
-agrees with what is read here.
+`config.json`. Knows nothing of sessions: `model` does.
 """
 
 from __future__ import annotations

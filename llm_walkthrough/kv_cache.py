@@ -16,47 +16,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 
 from llm_walkthrough.arrays import KeyOrValue, TokenIds
 from llm_walkthrough.errors import InputError, StaleCacheError
 
-
-@dataclass(frozen=True)
-class Rows:
-    """Some rows of a cache, taken out so that they can be put back bit for bit."""
-
-    # cache input name to keys or values [1, kv_heads, rows, head_dim]
-    arrays: Mapping[str, KeyOrValue]
-
-    @property
-    def length(self) -> int:
-        """How many rows there are."""
-        return _length(self.arrays)
-
-    @property
-    def nbytes(self) -> int:
-        """How many bytes they take."""
-        return sum(array.nbytes for array in self.arrays.values())
+Rows: TypeAlias = Mapping[str, KeyOrValue]
+"""Cache input name to keys or values [1, kv_heads, rows, head_dim]: some rows of it."""
 
 
 @dataclass(frozen=True)
 class GrownCache:
     """Arrays that are never written again; the next run returns longer ones.
 
-    Attributes:
-        held: cache input name to array [1, kv_heads, length, head_dim].
-        capacity: how many tokens it can hold at most.
+    Raises:
+        InputError: a method is told a row past the end, or more rows than fit.
 
     >>> cache = GrownCache({"past.0.key": np.zeros((1, 2, 3, 4))}, capacity=8)
     >>> cache.length, cache.truncated(1).length, cache.with_rows(cache.rows(1)).length
     (3, 1, 5)
     """
 
-    held: Mapping[str, KeyOrValue]
-    capacity: int
+    held: Rows  # of every token that it holds
+    capacity: int  # tokens that it can hold at most
 
     @property
     def length(self) -> int:
@@ -68,37 +52,25 @@ class GrownCache:
         """Bytes of the rows that it holds."""
         return sum(array.nbytes for array in self.held.values())
 
-    def arrays(self) -> Mapping[str, KeyOrValue]:
+    def arrays(self) -> Rows:
         """Return each cache input's array [1, kv_heads, length, head_dim]."""
         return self.held
 
     def truncated(self, length: int) -> Self:
-        """Return the cache of the first `length` tokens, without a copy.
-
-        Raises:
-            InputError: there are fewer tokens than that.
-        """
+        """Return the cache of the first `length` tokens, without a copy."""
         _require_within(length, self.length)
         return replace(self, held=_cut(self.held, 0, length))
 
     def rows(self, start: int) -> Rows:
-        """Return the rows from `start` on, without a copy: nobody writes over them.
-
-        Raises:
-            InputError: `start` is past the end.
-        """
+        """Return the rows from `start` on, without a copy: nobody writes over them."""
         _require_within(start, self.length)
-        return Rows(_cut(self.held, start, self.length))
+        return _cut(self.held, start, self.length)
 
     def with_rows(self, rows: Rows) -> Self:
-        """Return a longer cache; both parts are copied.
-
-        Raises:
-            InputError: the cache has no room for them.
-        """
-        _require_within(self.length + rows.length, self.capacity)
+        """Return a longer cache; both parts are copied."""
+        _require_within(self.length + _length(rows), self.capacity)
         joined = {
-            name: np.concatenate([array, rows.arrays[name]], axis=2)  # along `past`
+            name: np.concatenate([array, rows[name]], axis=2)  # along `past`
             for name, array in self.held.items()
         }
         return replace(self, held=joined)
@@ -113,7 +85,7 @@ class SharedBuffer:
             before it; so it never falls along the buffer. 0: no write yet.
     """
 
-    def __init__(self, whole: Mapping[str, KeyOrValue]) -> None:
+    def __init__(self, whole: Rows) -> None:
         self.whole = whole
         self.written = np.zeros(_length(whole), dtype=np.int64)
 
@@ -136,13 +108,12 @@ class SharedBuffer:
 class SharedCache:
     """A handle on the first rows of a shared buffer.
 
-    Attributes:
-        buffer: where the rows are.
-        length: how many tokens the cache holds.
-        generation: the newest write that this handle has seen.
+    Raises:
+        InputError: a method is told a row past the end, or more rows than fit.
+        StaleCacheError: a method needs the rows, and somebody wrote over them.
 
     >>> empty = SharedCache(SharedBuffer({"past.0.key": np.zeros((1, 2, 8, 4))}))
-    >>> row = Rows({"past.0.key": np.ones((1, 2, 1, 4))})
+    >>> row = {"past.0.key": np.ones((1, 2, 1, 4))}
     >>> two = empty.with_rows(row).with_rows(row)
     >>> other = two.truncated(1).with_rows(row)  # overwrites row 1
     >>> two.arrays()
@@ -151,8 +122,8 @@ class SharedCache:
     """
 
     buffer: SharedBuffer
-    length: int = 0
-    generation: int = 0
+    length: int = 0  # tokens that the cache holds
+    generation: int = 0  # the newest write that this handle has seen
 
     @property
     def capacity(self) -> int:
@@ -165,36 +136,24 @@ class SharedCache:
         whole = sum(array.nbytes for array in self.buffer.whole.values())
         return whole // max(1, self.capacity) * self.length  # bytes of a row x rows
 
-    def arrays(self) -> Mapping[str, KeyOrValue]:
-        """Return views [1, kv_heads, length, head_dim] that later writes may change.
-
-        Raises:
-            StaleCacheError: somebody wrote over these rows.
-        """
+    def arrays(self) -> Rows:
+        """Return views [1, kv_heads, length, head_dim] that later writes may change."""
         self.require_fresh()
         return _cut(self.buffer.whole, 0, self.length)
 
     def require_fresh(self) -> None:
-        """Make sure that no row of this handle was overwritten.
-
-        Raises:
-            StaleCacheError: one was.
-        """
+        """Make sure that no row of this handle was overwritten."""
         # `written` never falls, so its last entry is the newest write to any row here
         if self.length and self.buffer.written[self.length - 1] > self.generation:
             first = np.searchsorted(self.buffer.written, self.generation, side="right")
             raise StaleCacheError(
-                f"this cache of {self.length} tokens is stale: row "
-                f"{first} was overwritten by another run; keep rows() before "
-                "going another way, or start from truncated()"
+                f"this cache of {self.length} tokens is stale: row {first} was "
+                "overwritten by another run; keep rows() before going another way, or "
+                "start from truncated()"
             )
 
     def truncated(self, length: int) -> Self:
-        """Return a handle on the first `length` tokens; nothing is copied.
-
-        Raises:
-            InputError: there are fewer tokens than that.
-        """
+        """Return a handle on the first `length` tokens; nothing is copied."""
         _require_within(length, self.length)
         return replace(self, length=length)
 
@@ -209,28 +168,18 @@ class SharedCache:
         return type(self)(self.buffer, self.length + count, generation)
 
     def rows(self, start: int) -> Rows:
-        """Return a copy of the rows from `start` on.
-
-        Raises:
-            InputError: `start` is past the end.
-            StaleCacheError: somebody wrote over these rows.
-        """
+        """Return a copy of the rows from `start` on."""
         _require_within(start, self.length)
         self.require_fresh()
         views = _cut(self.buffer.whole, start, self.length)
-        return Rows({name: view.copy() for name, view in views.items()})
+        return {name: view.copy() for name, view in views.items()}
 
     def with_rows(self, rows: Rows) -> Self:
-        """Write `rows` behind this handle's own and return the longer handle.
-
-        Raises:
-            InputError: the buffer has no room for them.
-            StaleCacheError: somebody wrote over this handle's rows.
-        """
+        """Write `rows` behind this handle's own and return the longer handle."""
         self.require_fresh()
-        _require_within(self.length + rows.length, self.capacity)
-        longer = self.extended(rows.length)
-        for name, array in rows.arrays.items():
+        _require_within(self.length + _length(rows), self.capacity)
+        longer = self.extended(_length(rows))
+        for name, array in rows.items():
             self.buffer.whole[name][:, :, self.length : longer.length] = array
         return longer
 
@@ -266,14 +215,12 @@ def checked_tokens(tokens: Sequence[int] | TokenIds, vocab: int) -> TokenIds:
     return ids
 
 
-def _length(arrays: Mapping[str, KeyOrValue]) -> int:
-    return int(next(iter(arrays.values())).shape[2])  # [1, kv_heads, length, head_dim]
+def _length(rows: Rows) -> int:
+    return int(next(iter(rows.values())).shape[2])  # [1, kv_heads, length, head_dim]
 
 
-def _cut(
-    arrays: Mapping[str, KeyOrValue], start: int, stop: int
-) -> dict[str, KeyOrValue]:
-    return {name: array[:, :, start:stop] for name, array in arrays.items()}
+def _cut(rows: Rows, start: int, stop: int) -> Rows:
+    return {name: array[:, :, start:stop] for name, array in rows.items()}
 
 
 def _require_within(position: int, end: int) -> None:

@@ -52,7 +52,6 @@ class Model:
     """
 
     def __init__(self, graph: Graph, session: ort.InferenceSession) -> None:
-        _require_agreement(graph, session)
         self.graph = graph
         self.session = session
         self._small_ports = tuple(port for port in graph.inputs if port.layer is None)
@@ -78,19 +77,15 @@ class Model:
         The system hands out a buffer's memory only as rows are written.
 
         Raises:
-            InputError: the capacity is not between 1 and the context length, or would
-                take more memory than the machine has.
+            InputError: the capacity is not between 1 and the context length, would take
+                more memory than the machine has, or the graph needs the other kind.
         """
         if self.graph.can_share_buffers:
             return self.new_shared_cache(capacity)
         return self.new_grown_cache(capacity)
 
     def new_grown_cache(self, capacity: int | None = None) -> GrownCache:
-        """Return an empty cache whose arrays grow with every run; as `new_cache`.
-
-        Raises:
-            InputError: the graph runs on a shared buffer only.
-        """
+        """Return an empty cache whose arrays grow with every run; as `new_cache`."""
         if self.graph.limits.least_capacity:
             raise InputError(
                 f"{self.graph.path} has layers with a window that drop tokens from "
@@ -99,11 +94,7 @@ class Model:
         return _OwnedCache(self._zeros(0), self._checked_capacity(capacity), self)
 
     def new_shared_cache(self, capacity: int | None = None) -> SharedCache:
-        """Return an empty handle on a new shared buffer; as `new_cache`.
-
-        Raises:
-            InputError: the graph cannot write into one buffer.
-        """
+        """Return an empty handle on a new shared buffer; as `new_cache`."""
         if not self.graph.can_share_buffers:
             raise InputError(
                 f"{self.graph.path} has attention other than GroupQueryAttention, so "
@@ -114,12 +105,10 @@ class Model:
         return SharedCache(_BoundBuffer(whole, self))
 
     def run(self, unseen: TokenIds, cache: KVCache) -> tuple[LogitsRows, KVCache]:
-        """Run tokens that the cache has not seen, all at once.
+        """Run token ids [sequence] int64 that the cache has not seen, all at once.
 
-        Args:
-            unseen: token ids [sequence] int64, at least one.
-            cache: holds everything before them. A `GrownCache` stays as it is; a
-                shared buffer is written behind the handle's last row.
+        The cache holds everything before them. A `GrownCache` stays as it is; a shared
+        buffer is written behind the handle's last row.
 
         Returns:
             Logits [sequence, vocab] float32, row i for the token after `unseen[i]`,
@@ -155,7 +144,8 @@ class Model:
 
         The mask covers the past and the new tokens. GroupQueryAttention reads only its
         width and its sum, and accepts a wrong one without a word. A shared buffer is
-        bound as a whole, past and present as one; here stand the rows that count.
+        bound as a whole, past and present as one; here stand the rows that count. If
+        `sees_ahead`, `run` makes such a dictionary for each token.
         """
         return {**self._small_feed(unseen, cache.length), **cache.arrays()}
 
@@ -212,8 +202,7 @@ class Model:
         first, *others = (self.vocab * part // 5 for part in (2, 3, 4))
         past = self._run(np.array([first]), _OwnedCache(self._zeros(0), 3, self))[1]
         one, other = (
-            self._run(np.array([first, token]), past)[1].rows(1).arrays
-            for token in others
+            self._run(np.array([first, token]), past)[1].rows(1) for token in others
         )
         name = self.graph.past[-1].name  # [1, kv_heads, row, head_dim]
         kept = one[name][:, :, 0].astype(np.float32)
@@ -318,8 +307,7 @@ def open_model(
         threads: how many threads one operator may use (default: one per core).
         provider: which execution provider computes, such as "qnn" (default: the CPU).
 
-    Raises:
-        InputError: the model cannot be read, or onnxruntime cannot run it.
+    Errors are those of `read_graph` and `open_session`.
     """
     graph = read_graph(folder, file=file)
     session = open_session(graph, threads=threads, provider=provider)
@@ -388,14 +376,3 @@ def _fed(port: Port, unseen: TokenIds, past: int) -> np.ndarray:
         return np.zeros((1,) * len(port.shape), port.dtype)  # 0 is all of them
     # the cache branch: is there anything to look back at?
     return np.array([past > 0], port.dtype)
-
-
-def _require_agreement(graph: Graph, session: ort.InferenceSession) -> None:
-    """Make sure that the session has the ports which the file names."""
-    read = {port.name for port in (*graph.inputs, *graph.outputs)}
-    seen = {port.name for port in (*session.get_inputs(), *session.get_outputs())}
-    if read != seen:
-        names = ", ".join(sorted(read ^ seen))
-        raise InputError(
-            f"{graph.path} and its session disagree on {names}; {FETCH_AGAIN}"
-        )

@@ -8,7 +8,6 @@ anybody. Knows nothing of what the nodes compute.
 
 from __future__ import annotations
 
-import html
 import os
 import re
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ import onnx
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.loopback import LoopbackServer
+from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.views import BORDER
 
 _SHOWN = {".css", ".html", ".ico", ".js", ".json", ".png"}
@@ -48,22 +48,11 @@ class NetronView:
         return self.sentence
 
     def _repr_html_(self) -> str:
-        sentence = html.escape(self.sentence)
-        if self.address is None:
-            return f"<p>{sentence}</p>"
-        address = html.escape(self.address)
-        link = f'<a href="{address}" target="_blank">Open it in a page of its own.</a>'
-        style = f"width:100%;height:600px;border:{BORDER}"
-        frame = f'<iframe title="netron" src="{address}" style="{style}"></iframe>'
-        return f"<p>{sentence} {link}</p>{frame}"
+        return filled("netron_view.html", view=self, border=BORDER)
 
 
 def part_of(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
-    """Return the nodes whose names begin alike, with the ports and weights they use.
-
-    Raises:
-        InputError: no node has such a name.
-    """
+    """Return the nodes whose names begin alike, with the ports and weights they use."""
     graph = model.graph
     nodes = [node for node in graph.node if node.name.startswith(prefix)]
     if not nodes:
@@ -84,9 +73,6 @@ def open_netron(
 
     The variables tell whether a Jupyter server has started the kernel, and whether that
     one stands behind a hub.
-
-    Raises:
-        InputError: netron is not installed.
     """
     if "JPY_SESSION_NAME" not in environment:  # set by the server for its kernels
         reason = "In JupyterLab netron opens here; elsewhere,"

@@ -31,15 +31,10 @@ class Processor(Protocol):
 
     def __call__(self, logits: Logits, context: TokenIds, /) -> Logits:
         """Return new logits of the same shape and dtype."""
-        ...
 
 
 class _KnobProcessor:
-    """A processor whose first field has a row in `KNOBS`: which numbers are allowed.
-
-    Raises:
-        InputError: the number is out of the range that the row allows.
-    """
+    """A processor whose first field is a number that its row in `KNOBS` allows."""
 
     def __post_init__(self) -> None:
         knob, number = self._knob_and_number()
@@ -293,11 +288,7 @@ class Sampling:
         return tuple(row)
 
     def turned(self, name: str, number: float) -> Sampling:
-        """Return these settings with another number for one knob.
-
-        Raises:
-            InputError: there is no such knob, or it does not go that far.
-        """
+        """Return these settings with another number for one knob."""
         knobs = {knob.name: knob for knob in KNOBS}
         if name not in knobs:
             raise InputError(f"there is no knob {name!r}; there are {[*knobs]}")
@@ -395,9 +386,6 @@ def pick(probabilities: Probabilities, u: float) -> int:
 
     >>> [pick(np.array([0.25, 0.5, 0, 0.25]), u) for u in (0, 0.49, 0.5, 0.99)]
     [1, 1, 0, 3]
-
-    Raises:
-        InputError: `u` is not at least 0 and below 1.
     """
     require_u(u)
     ranked = likeliest_first(probabilities)
@@ -434,9 +422,6 @@ def uniform(seed: int, position: int) -> float:
 
     `default_rng((seed, position)).random()`: it does not depend on what was drawn
     before, so going back and stepping again draws with the same number.
-
-    Raises:
-        InputError: the seed is negative.
     """
     if seed < 0:
         raise InputError(

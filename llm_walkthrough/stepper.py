@@ -85,10 +85,7 @@ class Draw:
         processors: Sequence[Processor],
         u: float,
     ) -> Draw:
-        """Draw the token that `sampling.choose` gives, and keep what led to it.
-
-        Raises:
-            InputError: as `choose`.
+        """Draw the token that `sampling.choose` gives or refuses; keep what led to it.
 
         >>> from llm_walkthrough.sampling import TopK
         >>> draw = Draw.of(np.array([1, 3, 2], "f4"), np.array([0]), [TopK(2)], u=0.8)
@@ -122,7 +119,8 @@ class Stepper:
         cache: an empty cache of the model (default: `model.new_cache()`).
 
     Raises:
-        InputError: the prompt is empty or leaves no room for a new token.
+        InputError: the prompt is empty or leaves no room for a new token; later, what
+            a method is told is out of its range, and nothing was changed.
     """
 
     def __init__(
@@ -210,9 +208,6 @@ class Stepper:
         """What the next `step()` draws, and what from; that step computes nothing anew.
 
         It is made once, until a token, a processor or the number `u` changes.
-
-        Raises:
-            InputError: as `Draw.of`.
         """
         with self.lock:
             branch, logits = self._run_unseen()
@@ -230,24 +225,17 @@ class Stepper:
             return self._u_of(self._branch)
 
     def set_u(self, u: float | None) -> None:
-        """Set the number that draws the next token; None restores the seed's own.
-
-        Raises:
-            InputError: `u` is not at least 0 and below 1.
-        """
+        """Set the number that draws the next token; None restores the seed's own."""
         with self.lock:
             self._branch = self._branch.with_u(None if u is None else require_u(u))
 
     # --- going on and back -----------------------------------------------------------
 
     def step(self, token: int | None = None) -> Step:
-        """Append one token: the drawn one, or `token` if it is given.
+        """Append one token, if the context has room: the drawn one, or `token`.
 
         Where a processor says that only one token may come, there is nothing to draw,
         and the model is not run: the next run takes all such tokens together.
-
-        Raises:
-            InputError: the context is full, or `token` is not in the vocabulary.
         """
         with self.lock:
             self._require_room(1)
@@ -265,16 +253,8 @@ class Stepper:
     ) -> Iterator[Step]:
         """Step until a rule says stop, the limit is reached or the context is full.
 
-        Args:
-            max_new_tokens: the most steps to make.
-            stop_rules: name to rule; the name of the rule that stopped the run is
-                then found in `stop_reason`, else "limit" or "context full".
-
-        Yields:
-            Each step as soon as it is made.
-
-        Raises:
-            InputError: the limit is below 1; at the first step, the context is full.
+        Yields each step as soon as it is made. The name of the rule that stopped the
+        run is then found in `stop_reason`, else "limit" or "context full".
         """
         if max_new_tokens < 1:
             raise InputError(
@@ -286,9 +266,7 @@ class Stepper:
     def extend(self, tokens: TokenIds) -> None:
         """Append tokens that nobody drew, such as the next turn of a chat.
 
-        Raises:
-            InputError: there are none, one is not in the vocabulary, or the context
-                has no room for them and the next.
+        The context must have room for them and for the next token.
         """
         with self.lock:
             added = checked_tokens(tokens, self._model.vocab).astype(np.int64)
@@ -296,11 +274,7 @@ class Stepper:
             self._branch = self._branch.extended(added)
 
     def undo(self, count: int = 1) -> None:
-        """Take back the last `count` steps, and what was appended after them.
-
-        Raises:
-            InputError: fewer steps were made.
-        """
+        """Take back the last `count` steps, and what was appended after them."""
         with self.lock:
             steps = self.steps
             if count not in range(len(steps) + 1):
@@ -333,10 +307,8 @@ class Stepper:
     def fork(self) -> int:
         """Make a branch that begins as the active one is now, and go on with it.
 
-        What is unseen is run before, so that both branches share the run.
-
-        Returns:
-            Its place in `branches`. The branch that was left keeps everything.
+        What is unseen is run before, so that both branches share the run. Returns its
+        place in `branches`; the branch that was left keeps everything.
         """
         with self.lock:
             self._run_unseen()
@@ -345,11 +317,7 @@ class Stepper:
             return self._active
 
     def switch(self, branch: int) -> None:
-        """Go on with another branch.
-
-        Raises:
-            InputError: there is no such branch.
-        """
+        """Go on with another branch."""
         with self.lock:
             if branch not in range(len(self._branches)):
                 raise InputError(
@@ -359,11 +327,7 @@ class Stepper:
             self._active = int(branch)
 
     def drop(self, branch: int) -> None:
-        """Forget a branch other than the active one; later ones move up by one place.
-
-        Raises:
-            InputError: there is no such branch, or it is the active one.
-        """
+        """Forget a branch other than the active one; later ones move up by one."""
         with self.lock:
             others = [i for i in range(len(self._branches)) if i != self._active]
             if branch not in others:
@@ -404,7 +368,11 @@ class Stepper:
         for remaining in reversed(range(max_new_tokens)):
             with self.lock:
                 step = self.step()  # no other thread may come before the reason
-                reason = self._reason_to_stop(stop_rules, remaining)
+                new_tokens = self.new_tokens
+                names = (name for name, rule in stop_rules.items() if rule(new_tokens))
+                is_full = self.position >= self.cache.capacity
+                last = "context full" if is_full else None if remaining else "limit"
+                reason = next(names, last)
             self.stop_reason = reason
             yield step
             if reason is not None:
@@ -473,11 +441,3 @@ class Stepper:
                 f"{count} more, the next token's included; shorten the prompt or undo "
                 "some steps"
             )
-
-    def _reason_to_stop(
-        self, stop_rules: Mapping[str, StopRule], remaining: int
-    ) -> str | None:
-        new_tokens, is_full = self.new_tokens, self.position >= self.cache.capacity
-        names = (name for name, rule in stop_rules.items() if rule(new_tokens))
-        last = "context full" if is_full else "limit" if remaining == 0 else None
-        return next(names, last)

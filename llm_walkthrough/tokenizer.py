@@ -30,12 +30,10 @@ from llm_walkthrough.model_files.token_text import TokenText, shown, token_text
 
 
 def open_tokenizer(folder: Path) -> Tokenizer:
-    """Open the tokenizer of a model folder.
+    """Open the tokenizer of a model folder, or of its folder `onnx`.
 
-    Args:
-        folder: holds `tokenizer.json`, and for chats a template as
-            `chat_template.read_chat_template` finds it; or is the folder `onnx` beside
-            these.
+    A folder holds `tokenizer.json`, and for chats a template as `read_chat_template`
+    finds it.
 
     Raises:
         InputError: a file is missing, broken, or of a style that is not read here.
@@ -71,7 +69,8 @@ def open_tokenizer(folder: Path) -> Tokenizer:
 class Tokenizer:
     """Text to ids and back. Immutable: any number of threads may use one at once.
 
-    Whatever takes an id raises InputError if it is not in 0 … vocab-1.
+    Whatever takes an id raises InputError if it is not in 0 … vocab-1, and whatever
+    takes a text if that is not a string, or one that UTF-8 cannot write.
     """
 
     folder: Path
@@ -114,11 +113,7 @@ class Tokenizer:
     def chat(
         self, messages: Sequence[Message], *, add_generation_prompt: bool = True
     ) -> str:
-        """Write a conversation in the model's own form, see `ChatTemplate.render`.
-
-        Raises:
-            InputError: the folder has no template, or as `ChatTemplate.render`.
-        """
+        """Write a conversation as `ChatTemplate.render` does, if there is one."""
         if self.template is None:
             raise InputError(
                 f"{self.folder} has no chat template, neither in tokenizer_config.json "
@@ -133,9 +128,6 @@ class Tokenizer:
 
         No special token is added, since the chat template writes those that it wants:
         a text such as "<|im_end|>" is recognised as one, whoever wrote it.
-
-        Raises:
-            InputError: not a string, or one that UTF-8 cannot write.
         """
         return self._encoded(self.library, text)
 
@@ -143,9 +135,6 @@ class Tokenizer:
         """Split a text that no template has written, as `tokenizer.json` itself does.
 
         Where that puts a token such as "<s>" in front of a text, so does this.
-
-        Raises:
-            InputError: as `encode`.
         """
         tokens = self.encode(text)
         whole = self.library.encode(text, add_special_tokens=True)
@@ -153,11 +142,7 @@ class Tokenizer:
         return np.concatenate([np.array(whole.ids[:count], np.int64), tokens])
 
     def encode_plain(self, text: str) -> TokenIds:
-        """Split a text into tokens that are all part of it, "<|im_end|>" too.
-
-        Raises:
-            InputError: as `encode`.
-        """
+        """Split a text into tokens that are all part of it, "<|im_end|>" too."""
         tokens = self.encode(text)
         if self.special_tokens.isdisjoint(tokens.tolist()):
             return tokens
@@ -229,15 +214,8 @@ class TextStream:
     ['', '🙂', '!']
     """
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        *,
-        stop_texts: Sequence[str] = (),
-        show_special: bool = False,
-    ) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, stop_texts: Sequence[str] = ()) -> None:
         self._tokenizer = tokenizer
-        self._hidden = frozenset() if show_special else tokenizer.special_tokens
         _check_stop_texts(stop_texts)
         self._stop_texts = tuple(stop_texts)
         self._join = tokenizer.style.new_join()
@@ -253,7 +231,8 @@ class TextStream:
     def feed(self, token: int) -> str:
         """Take the next token, give the text that became certain."""
         written = self._tokenizer.written(token)
-        return "" if token in self._hidden else self._release(self._join.feed(written))
+        is_hidden = token in self._tokenizer.special_tokens
+        return "" if is_hidden else self._release(self._join.feed(written))
 
     def flush(self) -> str:
         """Give what is held back, at the end of all tokens."""

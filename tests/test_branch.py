@@ -21,12 +21,12 @@ VOCAB = 4
 
 def rows_of(*numbers: int) -> Rows:
     row = np.array(numbers, np.float32).reshape(1, 1, -1, 1)
-    return Rows({"past.0.key": row, "past.0.value": -row})
+    return {"past.0.key": row, "past.0.value": -row}
 
 
 def begun(prompt_length: int = 3) -> Branch:
     """A branch whose prompt was run; the rows of its cache are numbered."""
-    buffer = SharedBuffer(rows_of(*[-1] * 300).arrays)
+    buffer = SharedBuffer(rows_of(*[-1] * 300))
     empty = Branch.empty(SharedCache(buffer))
     return seen(empty.extended(np.arange(prompt_length)))
 
@@ -81,7 +81,8 @@ def test_cut_forgets_all_that_came_after() -> None:
 def test_rows_go_out_of_the_buffer_in_parts_and_come_back_whole() -> None:
     active = stepped(begun(), 4)
     resting = active.without_rows(5).without_rows(6).without_rows(2)
-    assert (resting.cache.length, [rows.length for rows in resting.kept]) == (2, [3, 2])
+    lengths = [rows["past.0.key"].shape[2] for rows in resting.kept]
+    assert (resting.cache.length, lengths) == (2, [3, 2])
     resting.cache.with_rows(rows_of(70, 71, 72, 73, 74))
     back = resting.with_rows().with_rows()
     assert (numbers(back), back.kept) == ([0, 1, 2, 3, 4, 5, 6], ())

@@ -482,12 +482,6 @@ def test_what_onnxruntime_cannot_open_is_one_sentence(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_session_of_another_file_is_refused(opened: OpenLayout) -> None:
-    past_names = opened(LAYOUTS["grouped, past names"])
-    with pytest.raises(InputError, match=r"session disagree on past\.0\.key"):
-        Model(opened(GROUPED).graph, past_names.session)
-
-
 @pytest.mark.parametrize("threads", [0, -3])
 def test_a_number_of_threads_below_one_is_named(tmp_path: Path, threads: int) -> None:
     write_model(tmp_path, GROUPED)

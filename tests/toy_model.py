@@ -19,7 +19,6 @@ from llm_walkthrough.arrays import KeyOrValue, Logits, LogitsRows, TokenIds
 from llm_walkthrough.kv_cache import (
     GrownCache,
     KVCache,
-    Rows,
     SharedBuffer,
     SharedCache,
 )
@@ -73,7 +72,7 @@ class GrownToy(ToyModel):
         return GrownCache(no_rows(), self.capacity)
 
     def write(self, new: Mapping[str, KeyOrValue], cache: KVCache) -> KVCache:
-        return cache.with_rows(Rows(new))
+        return cache.with_rows(new)
 
 
 class SharedToy(ToyModel):

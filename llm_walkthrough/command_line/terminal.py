@@ -65,11 +65,7 @@ def note(line: str) -> None:
 
 
 def read_input() -> str:
-    """Read standard input to its end, less the line end that `echo` adds.
-
-    Raises:
-        InputError: it is closed or not UTF-8.
-    """
+    """Read standard input to its end, less the line end that `echo` adds."""
     if sys.stdin is None:
         raise InputError("standard input is closed; write the prompt as an argument")
     try:

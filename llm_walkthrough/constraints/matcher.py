@@ -19,6 +19,7 @@ from llm_walkthrough.errors import InputError
 from llm_walkthrough.grammar import (
     MOST_FORCED,
     Grammar,
+    bytewise,
     llguidance,
     never_ends,
     require_an_end,
@@ -80,7 +81,9 @@ class GrammarVocabulary:
         matcher = llguidance().LLMatcher(self.library, grammar.compiled, log_level=0)
         if matcher.is_error():
             raise grammar.error(matcher.get_error())
-        state = GrammarState(self, matcher, grammar.byte_matcher())
+        is_lark = grammar.kind == "Lark grammar"  # the one kind that may never end
+        by_bytes = bytewise(grammar.compiled) if is_lark else None
+        state = GrammarState(self, matcher, by_bytes)
         try:
             if state.is_complete or state.allowed.any():
                 return state

@@ -33,10 +33,8 @@ def read_end_tokens(
 ) -> tuple[EndToken, ...]:
     """Return each id once, in the order in which the files name them.
 
-    An id without a row of logits can never come, and is left out.
-
-    Raises:
-        InputError: something else than ids stands there, or a file cannot be read.
+    An id without a row of logits can never come, and is left out; what is no id at all,
+    or a file that cannot be read, is an InputError.
     """
     found: dict[int, dict[str, None]] = {}
     for file, token in [*_configured(config), *_of_tokenizer(path)]:

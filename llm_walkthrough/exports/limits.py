@@ -70,9 +70,7 @@ def read_limits(
 def disagreements(config: ModelConfig, seen: Mapping[str, int]) -> Iterator[str]:
     """Yield a sentence for each size that the configuration has otherwise.
 
-    Args:
-        config: what stands beside the graph.
-        seen: the key of a configuration to the size that is fixed in the graph.
+    `seen` are keys of a configuration, and the size that is fixed in the graph.
     """
     for keys, size in seen.items():
         said = config.number(*keys.split())

@@ -63,14 +63,13 @@ def _compiled(program: str) -> Template:
         lstrip_blocks=True,
         extensions=["jinja2.ext.loopcontrols", _GenerationBlock],
     )
-    sandbox.filters["tojson"] = _to_json  # jinja2's own is for HTML
+    sandbox.filters["tojson"] = _to_json  # jinja2's own writes "<" as "\u003c"
     sandbox.globals["raise_exception"] = _raise_exception
     sandbox.globals["strftime_now"] = _strftime_now
     return sandbox.from_string(program)
 
 
 def _to_json(value: object, **form: Any) -> str:  # noqa: ANN401 - as `dumps` has it
-    # jinja2's own filter writes "<" as "\u003c", which the model has never seen.
     return json.dumps(value, **{"ensure_ascii": False, **form})
 
 

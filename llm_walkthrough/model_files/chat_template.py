@@ -25,11 +25,6 @@ RENDERER = "llm_walkthrough.guards.template"
 class ChatTemplate:
     """A chat template and the special tokens that it may name.
 
-    Attributes:
-        program: the jinja2 text.
-        origin: the file that it was read from, for error messages.
-        special_texts: such as `{"bos_token": "<s>"}`, names of the template.
-
     >>> from pathlib import Path
     >>> program = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
     >>> template = ChatTemplate(program, Path("chat_template.jinja"), {})
@@ -37,18 +32,16 @@ class ChatTemplate:
     '<user>Hello'
     """
 
-    program: str
-    origin: Path
-    special_texts: Mapping[str, str]
+    program: str  # the jinja2 text
+    origin: Path  # the file that it was read from, for error messages
+    special_texts: Mapping[str, str]  # its names, such as {"bos_token": "<s>"}
 
     def render(
         self, messages: Sequence[Message], *, add_generation_prompt: bool = True
     ) -> str:
-        """Write the conversation as the model expects it.
+        """Write the conversation, oldest turn first, as the model expects it.
 
-        Args:
-            messages: the turns, oldest first, at least one.
-            add_generation_prompt: end with the opening of the assistant's turn.
+        By `add_generation_prompt` it ends with the opening of the assistant's turn.
 
         Raises:
             InputError: a message of a wrong form, or a template that is broken, refuses

@@ -32,11 +32,7 @@ class ModelConfig:
     settings: Mapping[str, dict[str, Any]]
 
     def number(self, *keys: str) -> int | None:
-        """Return the first whole number above 0 that stands under one of these keys.
-
-        Raises:
-            InputError: it is so large that nothing can have that size.
-        """
+        """Return the first whole number above 0 that stands under one of these keys."""
         found = (said.get(key) for said in self.settings.values() for key in keys)
         size = next((one for one in found if is_whole(one) and one > 0), None)
         if size is not None and size > MOST:
@@ -71,10 +67,8 @@ def small_file_folders(path: Path) -> tuple[Path, Path]:
 def read_model_config(path: Path) -> ModelConfig:
     """Read what stands in a model folder, given itself or as its `.onnx` file.
 
-    What stands in its folder `onnx`, as on the Hugging Face hub, goes first.
-
-    Raises:
-        InputError: a file is not JSON, or holds no JSON object.
+    What stands in its folder `onnx`, as on the Hugging Face hub, goes first. Errors as
+    for `read_json`.
     """
     folders = small_file_folders(path)
     files = [folder / name for folder in folders for name in _FILES]

@@ -37,9 +37,8 @@ class Port:
 
     name: str  # to feed or fetch it by
     dtype: str  # the numpy name of its element type, such as "int64" or "float16"
-    shape: tuple[
-        int | str, ...
-    ]  # a number for a fixed axis, a name for one that varies
+    # of each axis: a number where it is fixed, a name where it varies
+    shape: tuple[int | str, ...]
     # one of `_ROLES`, such as "token ids" or "past key"; else "unknown"
     role: str
     layer: int | None = None  # to which a port of the cache belongs
@@ -70,8 +69,7 @@ def cache_ports(ports: Iterable[Port]) -> tuple[Port, ...]:
 def folded(ports: Iterable[tuple[str, Kind]]) -> dict[tuple[str, Kind], int]:
     """Count ports that differ in the number of their layer only.
 
-    Args:
-        ports: each name, with what has to be equal besides, such as (dtype, shape).
+    Each is a name, with what has to be equal besides, such as (dtype, shape).
 
     >>> folded([("logits", "f4"), ("past.0.key", "f4"), ("past.1.key", "f4")])
     {('logits', 'f4'): 1, ('past.{layer}.key', 'f4'): 2}
@@ -100,9 +98,7 @@ def _port(value: onnx.ValueInfoProto, roles: Mapping[str, str]) -> Port:
     except KeyError:  # a sequence, a map, or a type newer than this onnx
         dtype = "unknown type"
     for number in re.finditer(r"\d+", value.name):
-        role = roles.get(
-            f"{value.name[: number.start()]}%d{value.name[number.end() :]}"
-        )
-        if role:
+        before, after = value.name[: number.start()], value.name[number.end() :]
+        if role := roles.get(f"{before}%d{after}"):
             return Port(value.name, dtype, shape, role, int(number[0]))
     return Port(value.name, dtype, shape, roles.get(value.name, "unknown"))

@@ -19,6 +19,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llm_walkthrough.errors import as_number
+
 if TYPE_CHECKING:
     from tokenizers.decoders import Decoder
 
@@ -47,17 +49,8 @@ def shown(spelled: bytes) -> str:
     ('␣the⏎', '<0xF0><0x9F>', '<U+200B>')
     """
     # surrogateescape turns a byte that is no UTF-8 into one character of its own
-    return "".join(map(_shown_character, spelled.decode(errors="surrogateescape")))
-
-
-def _shown_character(character: str) -> str:
-    white_or_same = visible(character)
-    if white_or_same.isprintable():
-        return white_or_same
-    code = ord(character)
-    if character.isascii() or "\udc80" <= character <= "\udcff":  # an escaped byte
-        return f"<0x{code & 0xFF:02X}>"
-    return f"<U+{code:04X}>"
+    signs = visible(spelled.decode(errors="surrogateescape"))
+    return "".join(one if one.isprintable() else as_number(one) for one in signs)
 
 
 def token_text(decoder: Decoder | None) -> TokenText:
