@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,15 +85,22 @@ class Inside:
 
     Attributes:
         model: its caches can be looked at.
+        is_exact: whether logits have the model's very bits; else a float32 model takes
+            no memory for its weights, and its logits move by some 3e-5.
         num_layers, num_heads: how many layers there are, and heads in each.
 
     Raises:
         InputError: an operator of the graph is in the way.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, is_exact: bool = True) -> None:
         self.model = model
         proto = load_structure(model.graph.path)
+        # onnxruntime packs weights anew, which takes as much memory as they do; plain
+        # numbers can be read where they lie, but are then summed in another order
+        is_plain = all(node.op_type != "MatMulNBits" for node in proto.graph.node)
+        packs = is_exact or not is_plain
+        self._opened = partial(open_session, model.graph, packs=packs)
         places = find_places(proto.graph)
         told = {a.name: a.i for a in places.attentions[0].attribute}
         self.num_layers, self.num_heads = len(places.attentions), told["num_heads"]
@@ -102,7 +109,7 @@ class Inside:
         self._end = ["logits", *places.branches]
         self._dtype = onnx.helper.np_dtype_to_tensor_dtype(model.graph.cache_dtype)
         self._outputs = alter(proto.graph, places, self._dtype)
-        self._session = open_session(model.graph, proto.SerializeToString())
+        self._session = self._opened(proto.SerializeToString())
 
     def look(
         self,
@@ -175,7 +182,7 @@ class Inside:
     def _ends(self) -> Any:  # noqa: ANN401 - a session, which is the model's affair
         proto = load_structure(self.model.graph.path)
         part = cut_out(proto, self._start, self._end, self._dtype)
-        return open_session(self.model.graph, part)
+        return self._opened(part)
 
     def _require_room(self, count: int, cache: KVCache) -> None:
         total = cache.length + count

@@ -322,8 +322,11 @@ def open_session(
     *,
     threads: int | None = None,
     provider: str | None = None,
+    packs: bool = True,
 ) -> ort.InferenceSession:
     """Open the file of a graph, or an `altered` copy of it that uses its weights.
+
+    It `packs` them anew, as its operators like them best, or reads them where they lie.
 
     Raises:
         InputError: onnxruntime cannot run it, or as `session_options` raises.
@@ -333,6 +336,7 @@ def open_session(
         weights = str(graph.path.parent.absolute())  # a relative one is refused
         key = "session.model_external_initializers_file_folder_path"
         options.add_session_config_entry(key, weights)
+    options.add_session_config_entry("session.disable_prepacking", str(int(not packs)))
     with _told(graph, "open"):
         return ort.InferenceSession(
             altered or graph.path,

@@ -57,7 +57,8 @@ class FakeInside:
     looked: ClassVar[list[tuple[int, list[int]]]] = []
     opened: ClassVar[list[object]] = []
 
-    def __init__(self, model: Any) -> None:  # noqa: ANN401 - a toy
+    def __init__(self, model: Any, *, is_exact: bool) -> None:  # noqa: ANN401 - a toy
+        assert not is_exact  # the panel shows shares, and spares the memory
         self.opened.append(model)
         self._vocab = model.vocab
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,3 +92,28 @@ def test_rome_is_known_only_after_the_last_layer(variant: str) -> None:
     rows = opened(variant).look(encode(CAPITALS)).lens()
     [rome] = encode(" Rome")
     assert [int(row.argmax()) == rome for row in rows[-4:]] == [False] * 3 + [True]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="private memory is read from /proc")
+@both
+def test_a_look_that_need_not_be_exact_takes_less_than_300_megabytes(
+    variant: str,
+) -> None:
+    tokens = encode(" ".join(TEXTS) * 3)[:500]
+    model = opened(variant).model
+    expected, cache = model.run(tokens, model.new_cache(500))
+    before = private_megabytes()
+    inside = Inside(model, is_exact=False)
+    look = inside.look(tokens[-1:], cache.truncated(499))
+    assert look.lens().shape == (31, model.vocab)
+    assert private_megabytes() - before < 300
+    if variant == "float32":
+        np.testing.assert_allclose(look.logits, expected[-1:], atol=1e-3)
+
+
+def private_megabytes() -> float:
+    """Return what this process has written to, and shares with no other."""
+    rolled = Path("/proc/self/smaps_rollup").read_text("ascii")
+    found = re.search(r"^Private_Dirty: +(\d+) kB$", rolled, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) / 1e3

@@ -86,7 +86,7 @@ class Looking:
         if self._inside is None:
             from llm_walkthrough.inside import Inside  # noqa: PLC0415 - as said above
 
-            self._inside = Inside(self._model)
+            self._inside = Inside(self._model, is_exact=False)
         look = self._inside.look(run.tokens[-1:], stepper.cache.truncated(run.stop - 1))
         lens = []
         # the last row is that of the run: alone a token is rounded a little otherwise

@@ -170,7 +170,7 @@ def test_a_layer_or_head_that_is_not_there_stands_for_all(
 def test_a_model_that_cannot_be_opened_says_so_and_goes_on(
     inside: type[FakeInside], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuses(_self: object, _model: object) -> None:
+    def refuses(*_: object, **_options: object) -> None:
         raise InputError("the operator Fancy<b> is in the way")
 
     monkeypatch.setattr(inside, "__init__", refuses)
