@@ -50,9 +50,9 @@ def require(kind: str, number: int, count: int, first: int = 0) -> None:
     Raises:
         InputError: it is not.
     """
-    if not first <= number < first + count:
+    if not (isinstance(number, int | np.integer) and 0 <= number - first < count):
         raise InputError(
-            f"there is no {kind} {number} here; choose {first} … {first + count - 1}"
+            f"there is no {kind} {number!r} here; choose {first} … {first + count - 1}"
         )
 
 
@@ -121,10 +121,17 @@ class Inside:
             patch: what another look had somewhere, to stand there instead.
 
         Raises:
-            InputError: tokens, heads or a patch that this model cannot have, or weights
-                that take too much memory.
+            InputError: tokens, heads, a patch or a cache that this model cannot have,
+                or weights that take too much memory.
         """
         cache = self.model.new_grown_cache() if cache is None else cache
+        # in another model it might fit, and mean nothing
+        owner = getattr(getattr(cache, "buffer", cache), "model", None)
+        if owner is None or owner.graph != self.model.graph:
+            raise InputError(
+                "this cache was not made by the model that is looked into; make one "
+                "with its new_cache()"
+            )
         tokens = checked_tokens(unseen, self.model.vocab)
         self._require_room(len(tokens), cache)
         feed = self.model.feed(tokens, cache)
