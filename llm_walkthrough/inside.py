@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from os.path import relpath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,7 +95,7 @@ class Inside:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        proto = load_structure(model.graph.path)
+        proto = _structure(model.graph.path)
         places = find_places(proto.graph)
         told = {a.name: a.i for a in places.attentions[0].attribute}
         self.num_layers, self.num_heads = len(places.attentions), told["num_heads"]
@@ -180,7 +182,7 @@ class Inside:
 
     @cached_property
     def _ends(self) -> Any:  # noqa: ANN401 - a session, which is the model's affair
-        proto = load_structure(self.model.graph.path)
+        proto = _structure(self.model.graph.path)
         part = cut_out(proto, self._start, self._end, self._dtype)
         return open_session(self.model.graph, part)
 
@@ -302,6 +304,15 @@ class Look:
             embedding=float(shares[-1]),
             rest=float(whole - shares.sum()),
         )
+
+
+def _structure(path: Path) -> onnx.ModelProto:
+    """Read a graph; it names its weights by where they are, if links lead to them."""
+    proto, home = load_structure(path), path.resolve().parent
+    for place in (p for t in proto.graph.initializer for p in t.external_data):
+        if place.key == "location":
+            place.value = relpath((path.parent / place.value).resolve(), home)
+    return proto
 
 
 def _sizes(rows: Rows) -> Rows:

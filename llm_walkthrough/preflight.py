@@ -22,7 +22,7 @@ import numpy as np
 import onnx
 
 from llm_walkthrough.constraints.matcher import GrammarVocabulary
-from llm_walkthrough.errors import InputError
+from llm_walkthrough.errors import FETCH_AGAIN, InputError
 from llm_walkthrough.exports.limits import disagreements
 from llm_walkthrough.exports.which_file import find_onnx_file
 from llm_walkthrough.graph import Graph, graph_of
@@ -125,7 +125,9 @@ def inspect(path: str | Path, file: str | None = None) -> Card:
         if tokenizer:
             card.attempt(lambda: tokenizer.for_vocab(graph.vocab))
         _try_out(card, graph, proto, tokenizer)
-        weights = count_weights(proto.graph)
+        weights = card.attempt(lambda: count_weights(proto.graph))
+        if weights is None:
+            return card
         _count_costs(card, weights, graph.cache_bytes_per_token)
         read = sum(count_weights(proto.graph, of_a_step=True).values())
         speed = bandwidth()
@@ -209,7 +211,13 @@ def count_weights(graph: onnx.GraphProto, *, of_a_step: bool = False) -> dict[st
         place = tuple(entry.value for entry in tensor.external_data) or tensor.name
         if tensor.name in read and place not in places:
             places.add(place)
-            dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+            try:
+                dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+            except KeyError as unknown:
+                raise InputError(
+                    f"weights {tensor.name!r} are of an unknown type {unknown}; "
+                    f"{FETCH_AGAIN}"
+                ) from unknown
             is_packed = dtype == np.uint8 and tensor.name in bits
             kind = bits[tensor.name] if is_packed else str(dtype.name)
             size = math.prod(tensor.dims) * dtype.itemsize

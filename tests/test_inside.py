@@ -323,6 +323,19 @@ def test_a_patch_from_another_model_is_refused_with_its_vocabulary(
         opened("separate").look(TOKENS, patch=other)
 
 
+def test_a_folder_of_links_as_hubs_keep_them_is_looked_into(tmp_path: Path) -> None:
+    made, blobs, links = converted("int4")(tmp_path), tmp_path / "blobs", tmp_path / "l"
+    blobs.mkdir()
+    links.mkdir()
+    for number, file in enumerate(sorted(made.iterdir())):
+        file.rename(blobs / str(number))
+        (links / file.name).symlink_to(f"../blobs/{number}")
+    model = open_model(links)
+    look = Inside(model).look(TOKENS)
+    assert np.array_equal(look.logits, model.run(TOKENS, model.new_grown_cache())[0])
+    assert np.isfinite(look.lens()).all()
+
+
 def test_a_cache_of_another_model_is_refused(opened: Open) -> None:
     other = opened("packed float32").model.new_grown_cache()
     with pytest.raises(InputError, match=r"was not made by .*; make one"):

@@ -114,6 +114,14 @@ def test_an_encoder_is_told_from_a_decoder(tiny: Path) -> None:
     assert any("export the model with its KV cache" in f for f in inspect(tiny).faults)
 
 
+def test_weights_of_a_type_that_does_not_exist_are_a_fault(tiny: Path) -> None:
+    def spoil(model: onnx.ModelProto) -> None:
+        model.graph.initializer[0].data_type = 99
+
+    write_model(tiny, PLAIN, change=spoil)
+    assert any("of an unknown type 99" in text for text in inspect(tiny).faults)
+
+
 def test_what_of_the_course_does_not_work_is_told_with_the_reason(tiny: Path) -> None:
     write_model(tiny, PLAIN)
     card = inspect(tiny)
