@@ -127,13 +127,9 @@ class Inside:
                 or weights that take too much memory.
         """
         cache = self.model.new_grown_cache() if cache is None else cache
-        # in another model it might fit, and mean nothing
         owner = getattr(getattr(cache, "buffer", cache), "model", None)
-        if owner is None or owner.graph != self.model.graph:
-            raise InputError(
-                "this cache was not made by the model that is looked into; make one "
-                "with its new_cache()"
-            )
+        if owner is None or owner.graph != self.model.graph:  # it might fit by chance
+            raise InputError("this cache was not made by this model; make one with it")
         tokens = checked_tokens(unseen, self.model.vocab)
         self._require_room(len(tokens), cache)
         feed = self.model.feed(tokens, cache)

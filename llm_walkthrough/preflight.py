@@ -89,8 +89,7 @@ class Card:
         try:
             return read()
         except InputError as error:
-            if str(error) not in self.faults:
-                self.faults.append(str(error))
+            self.faults += {str(error)} - {*self.faults}
             return None
 
 
@@ -211,13 +210,10 @@ def count_weights(graph: onnx.GraphProto, *, of_a_step: bool = False) -> dict[st
         place = tuple(entry.value for entry in tensor.external_data) or tensor.name
         if tensor.name in read and place not in places:
             places.add(place)
-            try:
-                dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-            except KeyError as unknown:
-                raise InputError(
-                    f"weights {tensor.name!r} are of an unknown type {unknown}; "
-                    f"{FETCH_AGAIN}"
-                ) from unknown
+            if (code := tensor.data_type) not in onnx.TensorProto.DataType.values():
+                what = f"weights {tensor.name!r} are of an unknown type {code}"
+                raise InputError(f"{what}; {FETCH_AGAIN}")
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(code)
             is_packed = dtype == np.uint8 and tensor.name in bits
             kind = bits[tensor.name] if is_packed else str(dtype.name)
             size = math.prod(tensor.dims) * dtype.itemsize

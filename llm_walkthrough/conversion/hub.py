@@ -21,8 +21,6 @@ from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from httpx2 import HTTPError
-
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the library loads
 
 from huggingface_hub import HfApi, constants, errors, hf_hub_url, try_to_load_from_cache
@@ -62,8 +60,6 @@ _REFUSALS = (  # what the library raises, the narrower class first
     (errors.HfHubHTTPError, "was refused: try again later, or with another HF_TOKEN"),
 )
 
-# what the library makes of an answer that is none
-_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 Show = Callable[[str, float], None]  # hears what is being done, and the share of it
 
@@ -268,13 +264,12 @@ def _explained(name: str) -> Iterator[None]:
     """What goes wrong between here and the hub becomes an `InputError`."""
     try:
         yield
-    except InputError:
-        raise
-    except (HTTPError, OSError, errors.EntryNotFoundError, *_UNREADABLE) as error:
+    except Exception as error:  # the library raises anything for a wrong answer
         reason = " ".join(str(error).split()) or type(error).__name__
         why = f"cannot be reached ({reason:.200}): check the network and HF_ENDPOINT"
         known = [text for kind, text in _REFUSALS if isinstance(error, kind)]
-        if not known and isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk
+        is_of_disk = isinstance(error, OSError) and error.errno is not None
+        if isinstance(error, InputError) or (is_of_disk and not known):
+            raise
         said = [*known, why][0]
         raise InputError(f"{name} on {constants.ENDPOINT} {said}") from error
