@@ -76,7 +76,7 @@ class Choice:
         entry = self.entry  # all three factors were measured on the default model
         weights = 1.8 * entry.download_bytes
         if entry.source.file.endswith(".onnx"):
-            weights = 1.4 * entry.download_bytes
+            weights = 1.3 * entry.download_bytes
         elif self.variant == "float32":
             weights = 1.2 * 4 * entry.parameters
         return weights + 4_096 * entry.cache_bytes

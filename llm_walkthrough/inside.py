@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from os.path import relpath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,9 +52,9 @@ def require(kind: str, number: int, count: int, first: int = 0) -> None:
     Raises:
         InputError: it is not.
     """
-    if not first <= number < first + count:
+    if not (isinstance(number, int | np.integer) and 0 <= number - first < count):
         raise InputError(
-            f"there is no {kind} {number} here; choose {first} … {first + count - 1}"
+            f"there is no {kind} {number!r} here; choose {first} … {first + count - 1}"
         )
 
 
@@ -95,7 +97,7 @@ class Inside:
 
     def __init__(self, model: Model, *, is_exact: bool = True) -> None:
         self.model = model
-        proto = load_structure(model.graph.path)
+        proto = _structure(model.graph.path)
         # onnxruntime packs weights anew, which takes as much memory as they do; plain
         # numbers can be read where they lie, but are then summed in another order
         is_plain = all(node.op_type != "MatMulNBits" for node in proto.graph.node)
@@ -128,10 +130,13 @@ class Inside:
             patch: what another look had somewhere, to stand there instead.
 
         Raises:
-            InputError: tokens, heads or a patch that this model cannot have, or weights
-                that take too much memory.
+            InputError: tokens, heads, a patch or a cache that this model cannot have,
+                or weights that take too much memory.
         """
         cache = self.model.new_grown_cache() if cache is None else cache
+        owner = getattr(getattr(cache, "buffer", cache), "model", None)
+        if owner is None or owner.graph != self.model.graph:  # it might fit by chance
+            raise InputError("this cache was not made by this model; make one with it")
         tokens = checked_tokens(unseen, self.model.vocab)
         self._require_room(len(tokens), cache)
         feed = self.model.feed(tokens, cache)
@@ -180,7 +185,7 @@ class Inside:
 
     @cached_property
     def _ends(self) -> Any:  # noqa: ANN401 - a session, which is the model's affair
-        proto = load_structure(self.model.graph.path)
+        proto = _structure(self.model.graph.path)
         part = cut_out(proto, self._start, self._end, self._dtype)
         return self._opened(part)
 
@@ -302,6 +307,15 @@ class Look:
             embedding=float(shares[-1]),
             rest=float(whole - shares.sum()),
         )
+
+
+def _structure(path: Path) -> onnx.ModelProto:
+    """Read a graph; it names its weights by where they are, if links lead to them."""
+    proto, home = load_structure(path), path.resolve().parent
+    for place in (p for t in proto.graph.initializer for p in t.external_data):
+        if place.key == "location":
+            place.value = relpath((path.parent / place.value).resolve(), home)
+    return proto
 
 
 def _sizes(rows: Rows) -> Rows:

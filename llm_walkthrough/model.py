@@ -333,7 +333,7 @@ def open_session(
     """
     options, providers = session_options(threads, provider)
     if altered is not None:  # what is in memory has no folder of its own
-        weights = str(graph.path.parent.absolute())  # a relative one is refused
+        weights = str(graph.path.resolve().parent)  # a relative one is refused
         key = "session.model_external_initializers_file_folder_path"
         options.add_session_config_entry(key, weights)
     options.add_session_config_entry("session.disable_prepacking", str(int(not packs)))

@@ -286,6 +286,8 @@ def test_a_graph_with_plain_attention_is_refused(tmp_path: Path) -> None:
     [
         (lambda i: i.look(TOKENS).weights(2), "no layer 2 here; choose 0 … 1"),
         (lambda i: i.look(TOKENS).weights(-1), "no layer -1 here; choose 0 … 1"),
+        (lambda i: i.look(TOKENS).weights(1.5), "no layer 1.5 here; choose 0 … 1"),
+        (lambda i: i.look(TOKENS, off=[(0, "1")]), "no head '1' here; choose 0 … 3"),
         (lambda i: i.look(TOKENS, off=[(2, 0)]), "no layer 2 here; choose 0 … 1"),
         (lambda i: i.look(TOKENS, off=[(0, 4)]), "no head 4 here; choose 0 … 3"),
         (lambda i: i.look(TOKENS).patch(2, 0), "no layer 2 here"),
@@ -319,6 +321,25 @@ def test_a_patch_from_another_model_is_refused_with_its_vocabulary(
     other = opened("packed float32").look(TOKENS).patch(0, 7)
     with pytest.raises(InputError, match=r"vocabulary of \d+, wanted .*model\.onnx"):
         opened("separate").look(TOKENS, patch=other)
+
+
+def test_a_folder_of_links_as_hubs_keep_them_is_looked_into(tmp_path: Path) -> None:
+    made, blobs, links = converted("int4")(tmp_path), tmp_path / "blobs", tmp_path / "l"
+    blobs.mkdir()
+    links.mkdir()
+    for number, file in enumerate(sorted(made.iterdir())):
+        file.rename(blobs / str(number))
+        (links / file.name).symlink_to(f"../blobs/{number}")
+    model = open_model(links)
+    look = Inside(model).look(TOKENS)
+    assert np.array_equal(look.logits, model.run(TOKENS, model.new_grown_cache())[0])
+    assert np.isfinite(look.lens()).all()
+
+
+def test_a_cache_of_another_model_is_refused(opened: Open) -> None:
+    other = opened("packed float32").model.new_grown_cache()
+    with pytest.raises(InputError, match=r"was not made by .*; make one"):
+        opened("separate").look(TOKENS, other)
 
 
 def test_weights_that_take_too_much_memory_are_refused_with_a_way_out(

@@ -30,6 +30,8 @@ class TinyHub:
     error_code: str = ""  # as the real one names it, with every answer of `status`
     status: int = 0  # of every answer, if any
     lists: dict[str, bytes] = field(default_factory=dict)  # instead of what it sends
+    about: bytes = b""  # instead of the description of a repository
+    claims: dict[str, object] = field(default_factory=dict)  # of each file, untrue
     cut: list[int] = field(default_factory=list)  # bytes after which answers break off
     asked: list[str] = field(default_factory=list)  # method, path and range
 
@@ -80,8 +82,10 @@ class _Handler(BaseHTTPRequestHandler):
         if revision and revision[0] not in ("main", "v1", self.hub.commit):
             return self._refuse(404, "RevisionNotFound")
         files = self.hub.repositories[name] | self.hub.lists
-        siblings = [_sibling(path, content) for path, content in files.items()]
+        siblings = [_sibling(path, it) | self.hub.claims for path, it in files.items()]
         tags = ["onnx", "license:apache-2.0"]
+        if self.hub.about:
+            return self._send(200, {}, self.hub.about)
         about = {"id": name, "sha": self.hub.commit, "siblings": siblings, "tags": tags}
         return self._send(200, {}, json.dumps(about).encode())
 

@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return commands.BAD_INPUT
     except BrokenPipeError:
         return commands.READER_GONE
+    except OSError as error:  # such as a name that is too long for the disk
+        terminal.note(f"{parser.prog}: the system refuses: {error}; name another place")
+        return commands.BAD_INPUT
     except KeyboardInterrupt:
         return commands.INTERRUPTED
 

@@ -20,9 +20,6 @@ from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-import onnx
-from httpx2 import HTTPError
-
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the library loads
 
 from huggingface_hub import HfApi, constants, errors, hf_hub_url, try_to_load_from_cache
@@ -35,6 +32,7 @@ from llm_walkthrough.conversion.convert import Variant, convert
 from llm_walkthrough.conversion.download import RULE, Repository
 from llm_walkthrough.conversion.record import sha256, trouble, write_record
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.model_files.onnx_file import read_structure
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -48,6 +46,8 @@ _SMALL_FILES = re.compile(
     r"((genai_|generation_|tokenizer_)?config|tokenizer|special_tokens_map"
     r"|added_tokens)\.json|chat_template\.jinja"
 )
+_HASH = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_SECONDS = 10.0  # without a word from the hub
 _ROOM = {"int4": 2.5, "float32": 9.0}  # times a GGUF file, for it and what it becomes
 _REFUSALS = (  # what the library raises, the narrower class first
     (errors.GatedRepoError, "wants its terms accepted on its page, and your HF_TOKEN"),
@@ -55,8 +55,10 @@ _REFUSALS = (  # what the library raises, the narrower class first
     (errors.RevisionNotFoundError, "has no such revision: name a branch or a commit"),
     (errors.EntryNotFoundError, "lacks a file that it lists: fetch it again later"),
     (errors.OfflineModeIsEnabled, "is not asked, as HF_HUB_OFFLINE is set: unset it"),
+    (errors.HFValidationError, "is not asked: name a repository as OWNER/NAME"),
     (errors.HfHubHTTPError, "was refused: try again later, or with another HF_TOKEN"),
 )
+
 
 Show = Callable[[str, float], None]  # hears what is being done, and the share of it
 
@@ -73,8 +75,9 @@ def make_folder(source: Repository, folder: Path, variant: Variant, show: Show) 
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # we say it ourselves
     revision = source.revision or None
     with _explained(source.name):
-        info = HfApi().model_info(source.name, revision=revision, files_metadata=True)
-    files = {file.rfilename: file for file in info.siblings or ()}
+        ask = partial(HfApi().model_info, files_metadata=True, timeout=_SECONDS)
+        info = ask(source.name, revision=revision)
+        files = {one.rfilename: one for one in info.siblings or () if _is_sound(one)}
     waiting = folder.parent / "downloads"
     snapshot = _Snapshot(source.name, str(info.sha), files, waiting, show)
     chosen = choose(files, source.name, source.file)
@@ -112,15 +115,15 @@ def choose(paths: Iterable[str], repository: str, wanted: str = "") -> str:
     if wanted not in models and len(best) != 1:
         raise InputError(
             f"{repository} should hold one GGUF or ONNX file of {wanted or 'any'!r} "
-            f"name, found {', '.join(best or models) or 'none'}; name one of them as "
-            f"{repository}:FILE ({RULE})"
+            f"name, found {', '.join((best or models)[:9]) or 'none'}; name one of "
+            f"them as {repository}:FILE ({RULE})"
         )
     return wanted if wanted in models else best[0]
 
 
 def _rank(path: str) -> tuple[bool, bool, int, bool]:
     """Return how far a file is from the one to take."""
-    name, marks = path.lower(), _MARKS[PurePosixPath(path).suffix]
+    name, marks = path.lower(), _MARKS[path[-5:]]
     has = [re.search(f"(?<![a-z0-9])({mark})(?![a-z0-9])", name) for mark in marks]
     place = next((place for place, found in enumerate(has) if found), len(marks))
     is_elsewhere, is_slow = _OTHER_DEVICES.search(name), "acc-level-4" not in name
@@ -135,21 +138,26 @@ def _small_files(files: Iterable[str], chosen: str) -> list[str]:
         small = {one.name: str(one) for one in near if _SMALL_FILES.fullmatch(one.name)}
         found = small | found
         if "tokenizer.json" in found:
-            break
-    return [*found.values()]
+            return [*found.values()]
+    raise InputError(
+        f"{chosen} has no tokenizer.json beside it, nor further up; choose another "
+        "repository or file"
+    )
 
 
 def _weight_files(files: Iterable[str], chosen: str, graph: Path) -> list[str]:
     """Name the files in which a graph keeps its weights; it may keep them itself."""
-    tensors = onnx.load(graph, load_external_data=False).graph.initializer
+    tensors = read_structure(graph).graph.initializer
     places = {p.value for t in tensors for p in t.external_data if p.key == "location"}
-    paths = [str(PurePosixPath(chosen).parent / place) for place in sorted(places)]
-    for missing in (path for path in paths if path not in files):
-        raise InputError(
-            f"{chosen} keeps weights in {missing!r}, which its repository does not "
-            "have; choose another file"
-        )
-    return paths
+    beside = PurePosixPath(chosen).parent
+    for place in places:  # all become files of one folder, where JSON has its own names
+        near = "/" not in place and not place.endswith(".json")
+        if not near or str(beside / place) not in files:
+            raise InputError(
+                f"{chosen} keeps weights in {place!r}, which its repository does not "
+                "have beside it; choose another file"
+            )
+    return [str(beside / place) for place in sorted(places)]
 
 
 @dataclass(frozen=True)
@@ -174,12 +182,20 @@ class _Snapshot:
             for path in paths
         }
         total = sum(self.files[path].size or 0 for path in here)
+        for path, part in here.items():
+            if part.exists() and part.stat().st_size > (self.files[path].size or 0):
+                part.unlink()  # there is nothing after it to ask for
         done = sum(part.stat().st_size for part in here.values() if part.exists())
         storage.require_room(self.folder, int(total * room) - done)
 
         def tell(size: int) -> None:
             nonlocal done
             done += size
+            if done > total:
+                raise InputError(
+                    f"{self.name} sends more than the {total:,} bytes that it lists; "
+                    "fetch it again later, or choose another repository"
+                )
             self.show(f"downloading {self.name}", min(done / max(total, 1), 1.0))
 
         tell(0)
@@ -214,6 +230,13 @@ class _Snapshot:
             )
 
 
+def _is_sound(file: RepoSibling) -> bool:
+    """Tell a file that may be asked for from one that would lead out of its folder."""
+    parts = PurePosixPath(file.rfilename.replace("\\", "/")).parts
+    is_near = file.rfilename.isprintable() and not {"/", ".."} & {*parts}
+    return is_near and bool(_HASH.fullmatch(_hash_of(file))) and file.size is not None
+
+
 def _hash_of(file: RepoSibling) -> str:
     """Return the SHA-256 of a large file, or Git's own SHA-1 of a small one."""
     return file.lfs.sha256 if file.lfs else str(file.blob_id)
@@ -228,11 +251,12 @@ def _explained(name: str) -> Iterator[None]:
     """What goes wrong between here and the hub becomes an `InputError`."""
     try:
         yield
-    except (HTTPError, OSError, errors.EntryNotFoundError) as error:
+    except Exception as error:  # the library raises anything for a wrong answer
         reason = " ".join(str(error).split()) or type(error).__name__
         why = f"cannot be reached ({reason:.200}): check the network and HF_ENDPOINT"
         known = [text for kind, text in _REFUSALS if isinstance(error, kind)]
-        if not known and isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk
+        is_of_disk = isinstance(error, OSError) and error.errno is not None
+        if isinstance(error, InputError) or (is_of_disk and not known):
+            raise
         said = [*known, why][0]
         raise InputError(f"{name} on {constants.ENDPOINT} {said}") from error

@@ -12,6 +12,7 @@ from typing import IO
 
 import pytest
 from tiny_folder import CONTEXT, write_tiny_folder
+from tiny_gguf import write_tiny_gguf
 
 from llm_walkthrough import answer
 from llm_walkthrough.answer import Settings
@@ -167,3 +168,13 @@ def test_nothing_heavy_is_imported_before_a_command_needs_it() -> None:
     )
     heavy = {"numpy", "onnx", "onnxruntime", "tokenizers", "rich", "jupyterlab"}
     assert not heavy & set(imported.stdout.split())
+
+
+@pytest.mark.parametrize("place", ["n" * 300, "file/below"])
+def test_a_place_that_the_system_refuses_is_told_in_one_sentence(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    gguf = write_tiny_gguf(tmp_path / "tiny.gguf")
+    assert cli.main(["models", "convert", str(gguf), str(tmp_path / place)]) == 2
+    assert "the system refuses" in capsys.readouterr().err

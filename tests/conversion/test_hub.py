@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import pytest
 from huggingface_hub import constants
 from tiny_gguf import write_tiny_gguf
@@ -210,6 +211,92 @@ def test_a_graph_whose_weights_the_repository_lacks_is_refused(hub: TinyHub) -> 
 
 
 @pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize(
+    "about",
+    [b" ", b"<html>", b"[]", b"{}", b"[" * 100_000, b'{"id":"a","siblings":[{}]}'],
+)
+def test_a_hub_that_talks_nonsense_is_named_in_one_sentence(
+    hub: TinyHub, about: bytes
+) -> None:
+    hub.about = about
+    assert "check the network and HF_ENDPOINT" in refusal("me/tiny-GGUF")
+
+
+@pytest.mark.parametrize("name", ["../x", "me/..", "me/x.git"])
+def test_a_name_that_no_repository_can_have_is_not_asked_for(
+    hub: TinyHub, name: str
+) -> None:
+    assert "name a repository as OWNER/NAME" in refusal(name)
+    assert not hub.asked
+
+
+@pytest.mark.parametrize("name", ["../x.gguf", "/x.gguf", "a/../../x.gguf", "x\n.gguf"])
+def test_a_file_whose_name_leads_elsewhere_is_as_if_it_were_not_listed(
+    hub: TinyHub, name: str
+) -> None:
+    hub.repositories["me/tiny-GGUF"] = {name: b"x"}
+    assert "found none" in refusal("me/tiny-GGUF")
+
+
+@pytest.mark.parametrize("wrong", ["../../evil", "/evil", None, 5])
+def test_a_hash_that_is_none_names_no_folder(
+    hub: TinyHub, wrong: object, tmp_path: Path
+) -> None:
+    sizes = {"sha256": wrong, "size": 1, "pointerSize": 1}
+    hub.claims = {"lfs": sizes, "blobId": wrong}
+    there = {*tmp_path.iterdir()} | {tmp_path / "models"}
+    assert refusal("me/tiny-GGUF")
+    assert {*tmp_path.iterdir()} == there
+
+
+def test_a_body_that_is_longer_than_listed_is_left_where_the_list_ends(
+    hub: TinyHub, tmp_path: Path
+) -> None:
+    path, genuine = "tiny-q4_k_m.gguf", hub.repositories["me/tiny-GGUF"]
+    hub.lists = {path: genuine[path][:1000]}
+    assert "sends more than the 1,000 bytes" in refusal("me/tiny-GGUF")
+    (part,) = tmp_path.glob("models/downloads/*/*.gguf")
+    part.write_bytes(genuine[path] + b"left by an older start")
+    assert "sends more" in refusal("me/tiny-GGUF")
+    assert not part.stat().st_size
+
+
+@pytest.mark.parametrize("place", ["sub/w.data", "../w.data", "tokenizer.json"])
+def test_weights_that_cannot_stand_beside_the_graph_are_refused(
+    hub: TinyHub, place: str
+) -> None:
+    files = hub.repositories["me/tiny-web"]
+    proto = onnx.ModelProto.FromString(files["onnx/model.onnx"])
+    for tensor in proto.graph.initializer:
+        for entry in tensor.external_data:
+            entry.value = place if entry.key == "location" else entry.value
+    files["onnx/model.onnx"] = proto.SerializeToString()
+    files[f"onnx/{place}"] = files["onnx/model.onnx.data"]
+    assert "does not have beside it" in refusal("me/tiny-web:onnx/model.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage"])
+def test_a_graph_that_is_none_is_not_taken_for_a_model(
+    hub: TinyHub, content: bytes
+) -> None:
+    hub.repositories["me/tiny-web"]["onnx/model.onnx"] = content
+    assert "fetch or convert" in refusal("me/tiny-web:onnx/model.onnx")
+
+
+def test_a_repository_without_a_tokenizer_is_refused_before_the_download(
+    hub: TinyHub,
+) -> None:
+    del hub.repositories["me/tiny-web"]["tokenizer.json"]
+    assert "has no tokenizer.json" in refusal("me/tiny-web:onnx/model.onnx")
+    assert not hub.bytes_asked
+
+
+def test_of_very_many_files_some_are_listed(hub: TinyHub) -> None:
+    many = [*(f"{i}.gguf" for i in range(1000)), ".gguf"]
+    hub.repositories["me/many"] = dict.fromkeys(many, b"")
+    assert len(refusal("me/many")) < 400
+
+
 def test_a_disk_without_room_is_named_before_the_work_starts(
     hub: TinyHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

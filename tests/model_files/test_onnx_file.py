@@ -80,6 +80,18 @@ def test_nodes_inside_the_branches_of_an_if_are_seen() -> None:
     assert "Slice" in {node.op_type for node in all_nodes(graph)}
 
 
+def test_a_link_may_not_lead_out_of_the_folder_of_the_graph(tmp_path: Path) -> None:
+    file = write_model(tmp_path / "a", Layout(external_weights=True)) / "model.onnx"
+    weights = file.with_name("model.onnx.data")
+    weights.rename(tmp_path / "elsewhere")
+    weights.symlink_to("../elsewhere")
+    with pytest.raises(InputError, match="has weights outside its folder, in "):
+        load_structure(file)
+    file.rename(tmp_path / "graph")  # unless the graph lies there: so do hubs
+    file.symlink_to("../graph")
+    load_structure(file)
+
+
 @pytest.mark.parametrize("place", ["../model.onnx.data", "/tmp/model.onnx.data"])  # noqa: S108 - only a name
 def test_weights_outside_the_folder_are_not_looked_for(
     tmp_path: Path, place: str

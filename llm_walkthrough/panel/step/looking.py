@@ -67,19 +67,22 @@ class Looking:
     def look(self, stepper: Stepper, side: str) -> Look | Exception | None:
         """Return what is found or why nothing is; None if another tab is open.
 
-        All memory is given back then, and the next look opens the model again.
+        The next run then gives all memory back, and a later look opens the model anew.
         """
-        if side != TAB or not stepper.runs:
-            self._inside = self._last = None
+        run, last = stepper.runs[-1] if stepper.runs else None, self._last
+        if side != TAB or run is None:
+            if last and last[0] is not run:
+                self._inside = self._last = None
             return None
-        run, began = stepper.runs[-1], time.perf_counter()
-        if self._last is None or self._last[0] is not run:
+        if last is None or last[0] is not run:
+            began = time.perf_counter()
             try:
-                self._last = run, self._found(run, stepper)
+                last = run, self._found(run, stepper)
             except Exception as error:  # noqa: BLE001 - the panel around it is drawn
-                self._last = run, error
+                last = run, error
+            self._last = last
             self._spent += time.perf_counter() - began
-        return self._last[1]
+        return last[1]
 
     def _found(self, run: Run, stepper: Stepper) -> Look:
         began = time.perf_counter()
