@@ -138,7 +138,11 @@ def inspect(path: str | Path, file: str | None = None) -> Card:
 
 def _look_at_gguf(card: Card, path: Path) -> None:
     """Try what `convert` does before it writes weights."""
-    from llm_walkthrough.conversion import gguf_model, model_folder  # noqa: PLC0415 - slow
+    from llm_walkthrough.conversion import (  # noqa: PLC0415 - slow
+        gguf_model,
+        model_folder,
+        rotary,
+    )
 
     if not (model := card.attempt(lambda: gguf_model.GgufModel(path))):
         return
@@ -149,6 +153,7 @@ def _look_at_gguf(card: Card, path: Path) -> None:
     with TemporaryDirectory() as scratch:
         for write in (model_folder.write_tokenizer, model_folder.write_genai_config):
             card.attempt(partial(write, model, Path(scratch)))
+    card.attempt(lambda: rotary.rotary_tables(model))
     ends = card.attempt(lambda: model_folder.end_tokens(model)) or []
     card.ends = [(model.tokens[end], end, path.name) for end in ends]
     has_template = "yes" if model.field("tokenizer.chat_template") else "no"

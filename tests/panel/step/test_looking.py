@@ -111,16 +111,21 @@ def test_what_is_decoded_with_the_tab_open_is_the_same(
     assert len(inside.looked) > 8
 
 
-def test_closing_the_tab_gives_the_memory_back(inside: type[FakeInside]) -> None:
+def test_a_step_with_the_tab_closed_gives_the_memory_back(
+    inside: type[FakeInside],
+) -> None:
     one = walk()
+    for side in (TAB, "Cache", TAB, "Cache"):  # there and back costs one look
+        one.act("side", side)
+        one.snapshot()
+    assert len(inside.opened) == 1
     one.act("side", TAB)
     weights = weakref.ref(looked(one).weights)
     one.act("side", "Cache")
+    steps(one, 2)
     one.snapshot()
     gc.collect()
     assert weights() is None
-    steps(one, 2)
-    one.snapshot()
     assert len(inside.looked) == 1
     one.act("side", TAB)
     one.snapshot()
