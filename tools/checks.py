@@ -25,7 +25,7 @@ def checks() -> dict[str, list[str]]:
         "ruff format": ["ruff", "format", "--check"],
         "mypy": ["mypy"],
         "tests, model-free": ["pytest", "-n", "auto", "-m", f"not ({SLOW})"],
-        "tests on the model": ["pytest", "-n", "2", "--dist", "loadfile", "-m", SLOW],
+        "tests on the model": ["pytest", "-m", SLOW],
     }
     if notebooks():
         nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with"]
