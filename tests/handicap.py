@@ -1,9 +1,8 @@
 """Disturb every row of logits as another processor might, and what has no margin more.
 
-IPython runs this file before the first cell of a notebook when IPYTHONDIR has a profile
-with it; see test_notebook_margins.py. Where the second likeliest token is nearer than
-the margin, it becomes the likeliest; everywhere a fixed noise is added. What a notebook
-compares must not change.
+IPython runs this file before the first cell of a notebook where `disturbed` has put
+it. Where the second likeliest token is nearer than the margin, it becomes the
+likeliest; everywhere a fixed noise is added. What a notebook compares must not change.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,7 +13,8 @@ import pytest
 from handicap import FLOAT32, INT4, NONE, handicap_of
 
 from llm_walkthrough.catalogue import find
-from tools.notebooks import FOLDER, execute, find_notebooks, save
+from tools import checks
+from tools.notebooks import execute, save
 
 TESTS = Path(__file__).resolve().parent
 
@@ -68,7 +67,7 @@ def test_logits_are_disturbed_through_either_cache(variant: str, cache: str) -> 
 
 
 @pytest.mark.model
-def test_an_output_without_margin_is_found(profile: Path, tmp_path: Path) -> None:
+def test_an_output_without_margin_is_found(tmp_path: Path) -> None:
     code = (
         "from llm_walkthrough.classroom import open_lesson\n"
         "lesson = open_lesson()\n"
@@ -79,40 +78,14 @@ def test_an_output_without_margin_is_found(profile: Path, tmp_path: Path) -> Non
     cell = nbformat.v4.new_code_cell(code)
     save(nbformat.v4.new_notebook(cells=[cell]), file)
     save(execute(file), file)
-    assert nbval([file]).returncode == 0
-    assert nbval([file], IPYTHONDIR=str(profile)).returncode == 1
+    disturbed = checks.comparing([str(file)])
+    plain = [word for word in disturbed if word not in ("-p", "tests.disturbed")]
+    assert (exit_status(plain), exit_status(disturbed)) == (0, 1)
 
 
-@pytest.mark.model
-@pytest.mark.parametrize("file", find_notebooks(), ids=lambda f: f.stem)
-def test_nothing_that_is_compared_changes(file: Path, profile: Path) -> None:
-    checked = nbval([file], IPYTHONDIR=str(profile))
-    assert checked.returncode == 0, checked.stdout[-8000:]
-
-
-@pytest.fixture
-def profile(tmp_path: Path) -> Path:
-    """An IPython folder whose kernels disturb all logits."""
-    startup = tmp_path / "ipython" / "profile_default" / "startup"
-    startup.mkdir(parents=True)
-    shutil.copy(TESTS / "handicap.py", startup / "00-handicap.py")
-    return tmp_path / "ipython"
-
-
-def nbval(
-    files: Sequence[Path], **environment: str
-) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env"]
-    command += ["--nbval-sanitize-with", str(TESTS / "nbval.cfg"), "--color=no"]
-    command += ["-p", "no:cacheprovider", *map(str, files)]
-    return subprocess.run(
-        command,
-        env={**os.environ, **environment},
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=FOLDER.parent,
-    )
+def exit_status(command: Sequence[str]) -> int:
+    line = [sys.executable, "-m", *command, "-p", "no:cacheprovider"]
+    return subprocess.call(line, cwd=TESTS.parent, stdout=subprocess.DEVNULL)
 
 
 def python(*arguments: str) -> bytes:

@@ -28,9 +28,14 @@ def checks() -> dict[str, list[str]]:
         "tests on the model": ["pytest", "-m", SLOW],
     }
     if notebooks():
-        nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with"]
-        found["notebooks"] = ["pytest", *nbval, "tests/nbval.cfg", *notebooks()]
+        found["notebooks"] = comparing(notebooks())
     return found
+
+
+def comparing(files: Sequence[str]) -> list[str]:
+    """Compare what notebooks store with a run in which all logits are disturbed."""
+    nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with"]
+    return ["pytest", "-p", "tests.disturbed", *nbval, "tests/nbval.cfg", *files]
 
 
 def notebooks() -> list[str]:
