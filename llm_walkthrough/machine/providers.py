@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 import onnxruntime as ort
+import psutil
 
 from llm_walkthrough.errors import InputError
 
@@ -50,7 +51,7 @@ def session_options(
         )
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
-    options.intra_op_num_threads = threads or 0  # 0: one for each core
+    options.intra_op_num_threads = threads or _threads()
     if provider is None:
         return options, [CPU]
     plug_ins()
@@ -69,6 +70,16 @@ def session_options(
         return options, [name, CPU]
     options.add_provider_for_devices([devices[name]], {})
     return options, None
+
+
+def _threads() -> int:
+    """Return 0, one for each core; or how many there are if some are not for us.
+
+    onnxruntime asks how many the machine has: in a container its threads would wait for
+    each other.
+    """
+    mine = getattr(psutil.Process(), "cpu_affinity", None)  # macOS has none
+    return len(mine()) if mine and len(mine()) < psutil.cpu_count() else 0
 
 
 def placement(session: Any) -> str:  # noqa: ANN401 - onnxruntime has no types

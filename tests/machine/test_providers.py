@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import onnx
 import onnxruntime as ort
+import psutil
 import pytest
 
 from llm_walkthrough.errors import InputError
@@ -154,3 +155,16 @@ def test_placement_adds_up_the_parts_of_a_graph() -> None:
         ],
     )
     assert placement(session) == f"5 on {QNN}, 1 on {CPU}"
+
+
+def test_a_process_that_may_use_fewer_cores_takes_no_more_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cores = range(8)
+    monkeypatch.setattr(psutil, "cpu_count", lambda: len(cores))
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda _: cores, raising=False)
+    assert session_options(None, None)[0].intra_op_num_threads == 0  # one per core
+    cores = range(3)
+    monkeypatch.setattr(psutil, "cpu_count", lambda: 8)
+    assert session_options(None, None)[0].intra_op_num_threads == len(cores)
+    assert session_options(5, None)[0].intra_op_num_threads == 5
