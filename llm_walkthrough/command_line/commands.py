@@ -36,9 +36,7 @@ OK, PROBLEM, BAD_INPUT, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
 
 SECONDS_TO_END = 2  # a step takes a tenth of them, a long prompt may take a minute
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-# defaults for JupyterLab: it asks nobody for news or updates, unless the user does
-JUPYTER_CONFIG = Path(__file__).parent / "jupyter"
+CLONE = Path(__file__).resolve().parents[2]
 
 
 def doctor(options: Namespace) -> int:
@@ -51,36 +49,14 @@ def doctor(options: Namespace) -> int:
 
 
 def lab(options: Namespace) -> int:
-    """Run JupyterLab on the learner's course, for this machine only, until stopped."""
-    if not NOTEBOOKS.is_dir():
+    """Hand over to the course, which stands beside the package in a clone alone."""
+    if not (CLONE / "tools" / "lab.py").is_file():
         raise InputError(
-            f"there are no notebooks in {NOTEBOOKS}; they come with a clone of the "
-            "repository: run `python3 run.py` there"
+            f"there is no course in {CLONE}; it comes with a clone of the repository: "
+            "run `python3 run.py` there"
         )
-    try:
-        labapp = import_module("jupyterlab.labapp")
-        from llm_walkthrough.command_line.my_course import start_page
-    except ImportError as error:
-        raise InputError(
-            f"JupyterLab cannot be loaded ({error}); run `python3 run.py`, or "
-            '`pip install "llm-walkthrough[lab]"`'
-        ) from error
-    folders = filter(None, (os.environ.get("JUPYTER_CONFIG_PATH"), str(JUPYTER_CONFIG)))
-    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(folders)
-    # JupyterLab refuses an option that is given twice, also by its short name
-    words = [word.lstrip("-").partition("=")[0] for word in options.jupyter_arguments]
-    written = {labapp.LabApp.aliases.get(word, word) for word in words}
-    usual = {"ServerApp.ip": "127.0.0.1"}
-    if "ServerApp.root_dir" not in written:
-        # the whole repository, since the notebooks link to the modules
-        root, page = NOTEBOOKS.parent, start_page(NOTEBOOKS, terminal.note)
-        usual["ServerApp.root_dir"] = str(root)
-        usual["LabApp.default_url"] = f"/lab/tree/{page.relative_to(root).as_posix()}"
-    if getattr(os, "geteuid", os.getpid)() == 0:  # in a container, as a rule
-        usual["ServerApp.allow_root"] = "True"
-    kept = [f"--{name}={usual[name]}" for name in usual if name not in written]
-    labapp.LabApp.launch_instance([*kept, *options.jupyter_arguments])
-    return OK
+    sys.path.insert(0, str(CLONE))
+    return int(import_module("tools.lab").main(options.jupyter_arguments))
 
 
 def list_models(options: Namespace) -> int:
