@@ -37,9 +37,7 @@ _SENTENCE = re.compile(rf"[^\W\d_]{{2}}{_CLOSING}[.!?\u3002\uff01\uff1f]{_CLOSIN
 class Settings:
     """How an answer is drawn and when it stops; the same settings repeat an answer.
 
-    Raises:
-        InputError: a value is out of its range, or there are stop texts, which would
-            cut off what the grammar wants.
+    InputError for a value out of its range, or stop texts beside a grammar.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
@@ -114,11 +112,8 @@ class Answer:
     """One answer in the making.
 
     The prompt is token ids [sequence] int64, as `chat_prompt` and `encode` make them;
-    `text` is what was given to the reader so far.
-
-    Raises:
-        InputError: the prompt is empty or too long for the context, a stop text is
-            empty, or the grammar cannot be followed in as few tokens.
+    `text` is what was given to the reader so far. InputError if the prompt or a stop
+    text is empty, or the context or the limit too short.
     """
 
     def __init__(

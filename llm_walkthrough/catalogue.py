@@ -97,12 +97,7 @@ def models_folder() -> Path:
 
 
 def entries() -> list[Entry]:
-    """The models of the catalogue, the default first.
-
-    Raises:
-        InputError: there is no catalogue where this package was installed, or it is
-            damaged.
-    """
+    """The models of the catalogue, the default first; InputError if it is damaged."""
     for folder in (REPOSITORY_MODELS, INSTALLED_SHARE):
         path = folder / CATALOGUE
         if path.is_file():
@@ -153,9 +148,7 @@ def here() -> list[Choice]:
 def find(name_or_path: str | Path | None = None) -> Path:
     """The folder of a model that is ready to be opened (default: the first listed).
 
-    Raises:
-        InputError: if the model was not fetched yet or is damaged, or there is none of
-            that name.
+    InputError if it was not fetched yet or is damaged, or there is none of that name.
     """
     if name_or_path is None:
         name_or_path = entries()[0].name
@@ -187,11 +180,8 @@ def fetch(
     """Download and convert what is missing of a model; returns its folder.
 
     The model is one of the catalogue, or `OWNER/NAME[:FILE]` of a repository on the
-    hub, whose `revision` is a branch, tag or commit.
-
-    Raises:
-        InputError: if there is no such model, no network, not the right file, no room
-            on the disk, or no right to write.
+    hub, whose `revision` is a branch, tag or commit. InputError if there is no such
+    model, no network, not the right file, no room, or no right to write.
     """
     choice = named(name)
     source, folder = choice.entry.source, choice.folder

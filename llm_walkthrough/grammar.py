@@ -43,9 +43,7 @@ _WAYS_OUT = {
 class Grammar:
     """A description of the texts that are allowed.
 
-    Raises:
-        InputError: the description cannot be compiled or nothing satisfies it, or
-            llguidance is not installed.
+    InputError if it cannot be compiled or nothing satisfies it, or without llguidance.
     """
 
     kind: Kind  # the language in which `text` is written

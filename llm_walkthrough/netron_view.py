@@ -92,10 +92,8 @@ def open_netron(
 def serve(graph: bytes, *, is_proxied: bool = False) -> LoopbackServer:
     """Hand out netron's page with a graph, the content of an `.onnx` file.
 
-    Does so as long as this process lives, and behind a proxy if `is_proxied`.
-
-    Raises:
-        InputError: netron is not installed.
+    Does so as long as this process lives, and behind a proxy if `is_proxied`;
+    InputError if netron is not installed.
     """
     spec = find_spec("netron")
     if spec is None or spec.origin is None:

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from textwrap import fill
 from typing import TypeVar
 
@@ -147,13 +146,11 @@ def _look_at_gguf(card: Card, path: Path) -> None:
     if not (model := card.attempt(lambda: gguf_model.GgufModel(path))):
         return
     cached = model.num_layers, model.kv_heads, model.head_dim
-    card.says = [
-        *zip(_SIZES, (*cached, model.vocab, model.context_length), strict=True)
-    ]
-    with TemporaryDirectory() as scratch:
-        for write in (model_folder.write_tokenizer, model_folder.write_genai_config):
-            card.attempt(partial(write, model, Path(scratch)))
-    card.attempt(lambda: rotary.rotary_tables(model))
+    sizes = *cached, model.vocab, model.context_length
+    card.says = [*zip(_SIZES, sizes, strict=True)]
+    for make in model_folder.SMALL_FILES.values():
+        card.attempt(partial(make, model))
+    card.attempt(lambda: rotary.rotary_tables(model, positions=1))
     ends = card.attempt(lambda: model_folder.end_tokens(model)) or []
     card.ends = [(model.tokens[end], end, path.name) for end in ends]
     has_template = "yes" if model.field("tokenizer.chat_template") else "no"
@@ -258,8 +255,7 @@ def _warning(name: str, least: float, wanted: float) -> str:
 def memory_warning(path: Path, file: str | None = None) -> str:
     """Say so if a model that is to be opened takes more memory than is free.
 
-    Raises:
-        InputError: it takes more than the machine has, or there is no model.
+    InputError if it takes more than the machine has, or there is no model.
     """
     onnx_file = find_onnx_file(path, read_model_config(path).entry("filename"), file)
     files = [f for f in onnx_file.parent.iterdir() if f.name.startswith(onnx_file.name)]

@@ -33,12 +33,8 @@ class GrammarMask:
     """Allow only tokens that a grammar allows, and an end only where it is complete.
 
     Near the limit, tokens are masked as well after which the text could not be finished
-    in time.
-
-    Raises:
-        InputError: a number is out of its range, the grammar cannot be followed, or
-            the limit is too low for it; from each method, if the tokens after the
-            prompt do not follow the grammar, since one was forced by hand.
+    in time. A grammar that cannot be followed, or not within the limit, is an
+    InputError; so are tokens after the prompt that do not follow it, in each method.
     """
 
     grammar: Grammar

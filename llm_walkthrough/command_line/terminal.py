@@ -38,9 +38,7 @@ def prepare_output() -> None:
 def write(text: str) -> None:
     """Write to standard output, at once; on a terminal, no sign in it is an order.
 
-    Raises:
-        BrokenPipeError: nobody reads any more.
-        InputError: standard output cannot be written.
+    BrokenPipeError if nobody reads any more, InputError if it cannot be written.
     """
     try:
         sys.stdout.write(harmless(text) if sys.stdout.isatty() else text)

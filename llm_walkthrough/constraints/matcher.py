@@ -33,11 +33,8 @@ _ANCHOR = "\n"  # what follows it is in the middle of a text
 class GrammarVocabulary:
     """The tokens of one model, as a grammar sees them: as bytes.
 
-    Two are equal if they are about the same tokenizer and the same graph's size.
-
-    Raises:
-        InputError: tokenizer and logits do not belong together, there is no end token,
-            or llguidance is not installed.
+    Two are equal if they are about the same tokenizer and the same graph's size. These
+    must belong together, and there must be an end token, or it is an InputError.
     """
 
     tokenizer: Tokenizer
@@ -72,12 +69,7 @@ class GrammarVocabulary:
         return guidance.LLTokenizer(tokens, eos_token=list(self.end_tokens))
 
     def start(self, grammar: Grammar) -> GrammarState:
-        """Return the state before the first token.
-
-        Raises:
-            InputError: the grammar cannot be followed with these tokens, or nothing
-                satisfies it.
-        """
+        """Return the state before the first token; InputError if nothing can follow."""
         matcher = llguidance().LLMatcher(self.library, grammar.compiled, log_level=0)
         if matcher.is_error():
             raise grammar.error(matcher.get_error())
@@ -162,8 +154,7 @@ class GrammarState:
     def allowed(self) -> TokenMask:
         """Which tokens may come next, bool [vocab]; one alone where it is forced.
 
-        Raises:
-            InputError: llguidance gave up, since the grammar is too complex.
+        InputError if the grammar is too complex, so that llguidance gave up.
         """
         mask = np.zeros(self.vocabulary.vocab, bool)
         if self.forced:

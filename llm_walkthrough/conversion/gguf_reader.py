@@ -19,10 +19,8 @@ MOST_ITEMS = 1_000_000  # in all lists; the largest vocabularies have 300,000 to
 class CheckedReader(gguf.GGUFReader):
     """The library's reader, with a look before each of its steps.
 
-    Raises:
-        ValueError: the file is no GGUF file, or claims more than it has bytes for, or
-            more than any model has.
-        Exception: what the library raises where a damaged file breaks off.
+    A file that claims more than it has bytes for, or than any model has, is a
+    ValueError; what the library raises where one breaks off is of any class.
     """
 
     _items = 0  # in the lists that were read so far

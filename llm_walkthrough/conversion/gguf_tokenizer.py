@@ -52,9 +52,8 @@ SPLITTINGS = [
 def make_tokenizer(model: GgufModel) -> Tokenizer:
     """Make the tokenizer; special tokens in a text stay whole.
 
-    Raises:
-        InputError: if it is of a kind, or splits text in a way, that is not known here,
-            or its lists do not fit each other.
+    A way of splitting text that is not known here, or lists that do not fit each other,
+    are an InputError.
     """
     how = splitting_of(model)
     try:
@@ -100,7 +99,7 @@ def _numbers(model: GgufModel, name: str) -> list[float]:
 
 def splitting_of(model: GgufModel) -> Splitting:
     """Find how the file splits text; InputError if that is not known here."""
-    kind, name = (model.field(f"tokenizer.ggml.{key}") for key in ("model", "pre"))
+    kind, name = map(model.field, ("tokenizer.ggml.model", "tokenizer.ggml.pre"))
     for one in SPLITTINGS:
         if kind == one.model and name in (one.names or [name]):
             return one
@@ -111,15 +110,11 @@ def splitting_of(model: GgufModel) -> Splitting:
     )
 
 
-def _vocabulary(model: GgufModel) -> dict[str, int]:
-    return {token: token_id for token_id, token in enumerate(model.tokens)}
-
-
 def _byte_level(model: GgufModel, splitting: Splitting) -> Tokenizer:
     pairs = (text.partition(" ") for text in model.texts("tokenizer.ggml.merges"))
     merges = [(left, right) for left, _, right in pairs]
     whole = {"ignore_merges": True} if splitting.takes_whole_words else {}
-    tokenizer = Tokenizer(models.BPE(_vocabulary(model), merges, **whole))
+    tokenizer = Tokenizer(models.BPE(model.ids, merges, **whole))
     steps: list[pre_tokenizers.PreTokenizer] = []
     if splitting.single_digits:
         steps.append(pre_tokenizers.Digits(individual_digits=True))
@@ -147,7 +142,7 @@ def _pieces(model: GgufModel) -> Tokenizer:
     ]
     unknown = model.tokens[model.token("tokenizer.ggml.unknown_token_id") or 0]
     options = {"unk_token": unknown, "fuse_unk": True, "byte_fallback": True}
-    tokenizer = Tokenizer(models.BPE(_vocabulary(model), merges, **options))
+    tokenizer = Tokenizer(models.BPE(model.ids, merges, **options))
     spaces: normalizers.Normalizer = normalizers.Replace(" ", SPACE)
     decoding = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     if model.field("tokenizer.ggml.add_space_prefix") is not False:

@@ -66,11 +66,8 @@ Show = Callable[[str, float], None]  # hears what is being done, and the share o
 def make_folder(source: Repository, folder: Path, variant: Variant, show: Show) -> None:
     """Make a model folder of a repository, also over an older one.
 
-    A GGUF file is converted to `variant`; an ONNX model is taken as it is.
-
-    Raises:
-        InputError: what is meant cannot be had or used, or there is not enough room.
-        OSError: the disk refuses.
+    A GGUF file is converted to `variant`; an ONNX model is taken as it is. What cannot
+    be had or used is an InputError, and so is too little room; errors of the disk pass.
     """
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # we say it ourselves
     revision = source.revision or None
@@ -101,10 +98,7 @@ def choose(paths: Iterable[str], repository: str, wanted: str = "") -> str:
     """Return the GGUF or ONNX file that `wanted` is a part of, or that `RULE` names.
 
     ONNX files go before GGUF files, those for a processor before others, and those of
-    accuracy level 4, which are faster, before others.
-
-    Raises:
-        InputError: there is none, or more than one remains.
+    accuracy level 4, which are faster, before others. InputError if not one remains.
 
     >>> choose(["onnx/model.onnx", "onnx/model_q4.onnx"], "me/b")
     'onnx/model_q4.onnx'

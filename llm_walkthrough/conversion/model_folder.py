@@ -10,10 +10,11 @@ Knows nothing of weights and nodes.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from gguf import TokenType
+from jinja2 import Template
 
 from llm_walkthrough.conversion.gguf_model import GgufModel
 from llm_walkthrough.conversion.gguf_tokenizer import (
@@ -21,20 +22,21 @@ from llm_walkthrough.conversion.gguf_tokenizer import (
     splitting_of,
     tokens_of_kind,
 )
-from llm_walkthrough.conversion.onnx_writer import GRAPH_FILE
 from llm_walkthrough.errors import InputError
 
 END_ROLES = ("eos", "eot", "eom")  # end of a text, a turn, a message to a tool
 # control tokens that end an answer, even where the metadata names only one of them
 END_TEXTS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>")
-TEMPLATE = Path(__file__).with_name("genai_config.json")
+TEMPLATE = Path(__file__).with_name("genai_config.json.jinja")
 # names of the special tokens on the Hugging Face hub, and in a GGUF file
 ROLES = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
 
 
-def write_tokenizer(model: GgufModel, folder: Path) -> None:
-    """Write tokenizer.json and tokenizer_config.json; errors as `make_tokenizer`."""
-    make_tokenizer(model).save(str(folder / "tokenizer.json"))
+def _tokenizer(model: GgufModel) -> str:
+    return make_tokenizer(model).to_str(pretty=True)
+
+
+def _tokenizer_config(model: GgufModel) -> str:
     named = {
         f"{role}_token": model.tokens[token_id]
         for role, key in ROLES.items()
@@ -48,41 +50,25 @@ def write_tokenizer(model: GgufModel, folder: Path) -> None:
         **named,
         "chat_template": model.field("tokenizer.chat_template"),
     }
-    write_json(folder / "tokenizer_config.json", config)
+    return _json(config)
 
 
-def write_genai_config(model: GgufModel, folder: Path) -> None:
-    """Fill the gaps of genai_config.json, which tells onnxruntime-genai all it needs.
+def _genai_config(model: GgufModel) -> str:
+    """Greedy unless told otherwise, one shared buffer for past and present."""
+    template = Template(TEMPLATE.read_text("utf-8"))
+    return _json(json.loads(template.render(model=model, ends=end_tokens(model))))
 
-    Greedy unless told otherwise, one shared buffer for past and present.
-    """
-    ends, config = end_tokens(model), json.loads(TEMPLATE.read_text("utf-8"))
-    config["model"] |= {
-        "type": model.architecture,
-        "vocab_size": model.vocab,
-        "context_length": model.context_length,
-        "bos_token_id": model.token("tokenizer.ggml.bos_token_id"),
-        "eos_token_id": ends,
-        "pad_token_id": model.token("tokenizer.ggml.padding_token_id") or ends[0],
-    }
-    config["model"]["decoder"] |= {
-        "filename": GRAPH_FILE,
-        "hidden_size": model.hidden,
-        "num_hidden_layers": model.num_layers,
-        "num_attention_heads": model.num_heads,
-        "num_key_value_heads": model.kv_heads,
-        "head_size": model.head_dim,
-    }
-    config["search"]["max_length"] = model.context_length
-    write_json(folder / "genai_config.json", config)
+
+SMALL_FILES: dict[str, Callable[[GgufModel], str]] = {
+    "tokenizer.json": _tokenizer,
+    "tokenizer_config.json": _tokenizer_config,
+    "genai_config.json": _genai_config,
+}
+"""What makes the text of each file; InputError where the GGUF file lacks something."""
 
 
 def end_tokens(model: GgufModel) -> list[int]:
-    """Ids that end an answer, at least one; that which the metadata names comes first.
-
-    Raises:
-        InputError: there is none.
-    """
+    """Ids that end an answer, those of the metadata first; InputError without any."""
     named = [model.token(f"tokenizer.ggml.{role}_token_id") for role in END_ROLES]
     known = tokens_of_kind(model, TokenType.CONTROL)
     ends = [*named, *(known[text] for text in known if text in END_TEXTS)]
@@ -94,7 +80,6 @@ def end_tokens(model: GgufModel) -> list[int]:
     return unique
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def _json(content: object) -> str:
     """Write JSON that people may read as well."""
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

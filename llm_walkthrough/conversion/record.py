@@ -40,12 +40,7 @@ def write_record(folder: Path, **facts: object) -> None:
 
 
 def is_whole(folder: Path, **wanted: str) -> bool:
-    """Is `folder` complete and undamaged, and made by this version of the converter?
-
-    Args:
-        folder: a model folder, which need not be there.
-        wanted: what its record must say besides, such as `gguf_sha256="…"`.
-    """
+    """Is `folder` there, whole, of this version, and `wanted`, as `gguf_sha256="…"`?"""
     return not trouble(folder, wanted)
 
 
@@ -58,8 +53,8 @@ def trouble(
     """Say what is wrong with a folder, as in "model.onnx is damaged"; "" for nothing.
 
     The hash of a file is worked out when its size or its time has changed since it was
-    last found right, or `anew`; that takes a second for 500 MB. `wanted` is as in
-    `is_whole`.
+    last found right, or `anew`; that takes a second for 500 MB. The record must say
+    what is `wanted`.
     """
     try:
         record = _read(folder / RECORD_FILE)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     Turns = Float64[np.ndarray, " pairs"]  # radians from one position to the next
 
 
-def rotary_tables(model: GgufModel) -> tuple[Table, Table]:
-    """Return cos and sin for every position of the context."""
-    angles, length = np.outer(np.arange(model.context_length), _turns(model)), 1.0
+def rotary_tables(model: GgufModel, positions: int) -> tuple[Table, Table]:
+    """Return cos and sin for so many positions."""
+    angles, length = np.outer(np.arange(positions), _turns(model)), 1.0
     if model.rope_scaling == "yarn":  # longer vectors sharpen attention
         length = 1 + 0.1 * math.log(model.number("rope.scaling.factor"))
     cos, sin = np.cos(angles) * length, np.sin(angles) * length
@@ -46,9 +46,8 @@ def _turns(model: GgufModel) -> Turns:
 
 def _kept(model: GgufModel, theta: float) -> Turns:
     """How much of its turn a pair keeps under yarn: 1 if fast, 0 if slow."""
-    trained = model.number(
-        "rope.scaling.original_context_length", float(model.context_length)
-    )
+    longest = float(model.context_length)
+    trained = model.number("rope.scaling.original_context_length", longest)
 
     def pair_of(rounds: float) -> float:
         """Which pair turns round so often within the context of the training?"""

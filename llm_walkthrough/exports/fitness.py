@@ -18,12 +18,7 @@ _NAMED = 3  # how many unknown inputs an error names
 def check_ports(
     file: object, inputs: tuple[Port, ...], outputs: tuple[Port, ...]
 ) -> None:
-    """Make sure that these are the ports of a decoder with a KV cache.
-
-    Raises:
-        InputError: an input whose purpose is unknown, no cache, token ids or logits, or
-            shapes and types that cannot be run; names the `file`.
-    """
+    """Raise an InputError that names the `file` unless these are a decoder's ports."""
     for fault in _faults(inputs, outputs):
         raise InputError(f"{file} {fault}")
 

@@ -22,10 +22,7 @@ def find_onnx_file(path: Path, named: object = None, file: str | None = None) ->
     In a folder, or in the folder `onnx` inside it, that is the `file` which is asked
     for, such as "model_q4.onnx". Else it is the one that is `named` by the
     configuration; else `model.onnx`, or the first in the order of `PRECISIONS`; else
-    the only one there is.
-
-    Raises:
-        InputError: there is none, or there are several and none is meant.
+    the only one there is, or an InputError.
     """
     if is_file(path):
         return path

@@ -72,12 +72,9 @@ class Answer(BaseHTTPRequestHandler):
 # HTTPServer would look up the machine's name, for seconds where there is no network; in
 # a single thread, a connection that a browser opens ahead would keep all others waiting
 class LoopbackServer(socketserver.ThreadingTCPServer):
-    """Answers requests; call `serve_forever`.
+    """Answers requests; call `serve_forever`. A port that is taken is an InputError.
 
     What is asked for through a proxy comes under a name of the proxy's own.
-
-    Raises:
-        InputError: the port is taken, or there is none of that number.
     """
 
     answers: type[Answer] = Answer

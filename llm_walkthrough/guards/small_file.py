@@ -48,11 +48,7 @@ def from_home(path: str | Path) -> Path:
 
 
 def read_text(file: Path) -> str:
-    """Read a file in UTF-8.
-
-    Raises:
-        InputError: it is no file, too large or not UTF-8, or cannot be read.
-    """
+    """Read a file in UTF-8; InputError if it is none, too large, or not readable."""
     why: object = "it is no file"
     if is_file(file):
         try:
@@ -65,11 +61,7 @@ def read_text(file: Path) -> str:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Read a file that holds one JSON object.
-
-    Raises:
-        InputError: it cannot be read, is not JSON, or holds anything else.
-    """
+    """Read a file that holds one JSON object; InputError for anything else."""
     text = read_text(file)
     try:
         config = json.loads(text)

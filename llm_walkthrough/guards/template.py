@@ -28,9 +28,7 @@ def rendered(
 ) -> str:
     """Run a template, with no bounds but those of its sandbox.
 
-    Raises:
-        InputError: it reaches outside that sandbox, or writes without measure.
-        Exception: whatever the template comes upon.
+    InputError if it reaches outside or writes without measure; it may raise anything.
     """
     # templates ask `tools is not none`, which an undefined name would pass
     template, none = _compiled(program), {"tools": None, "documents": None}

@@ -46,12 +46,9 @@ def tried(function: str, *arguments: object) -> str:
     """Return what a function makes of some arguments in the process for trials.
 
     It is named as in "package.module:function", so that its module need not be loaded
-    here; the arguments are made of what JSON can write, and it returns a text.
-
-    Raises:
-        InputError: the function has raised it.
-        ValueError: it has raised anything else, of which this is the message.
-        TrialError: it was stopped at a limit, or has crashed.
+    here; the arguments are made of what JSON can write, and it returns a text. What it
+    raises comes as an InputError if it is one, else as a ValueError of that message;
+    TrialError if it was stopped at a limit, or has crashed.
     """
     if not sys.executable:  # Python inside another program, such as a browser
         return _called(function, arguments)
@@ -98,11 +95,7 @@ class Process:
         self._owner = 0  # the process that started it: a fork must not share its pipes
 
     def asked(self, request: str) -> dict[str, str]:
-        """Return the answer to one request; both as `serve` has them.
-
-        Raises:
-            TrialError: the process was stopped at a limit, or has crashed.
-        """
+        """Return the answer to one request, as `serve` has them, or a TrialError."""
         with self._lock:
             process = self._started()
             done, reasons = threading.Event(), list[str]()

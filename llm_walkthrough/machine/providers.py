@@ -41,8 +41,7 @@ def session_options(
 ) -> tuple[ort.SessionOptions, list[str] | None]:
     """Return options, and the names of providers unless the options hold a device.
 
-    Raises:
-        InputError: no thread may be used, or there is no such provider.
+    InputError if no thread may be used, or there is no such provider.
     """
     if threads is not None and threads < 1:
         raise InputError(
