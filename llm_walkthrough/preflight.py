@@ -137,21 +137,17 @@ def inspect(path: str | Path, file: str | None = None) -> Card:
 
 def _look_at_gguf(card: Card, path: Path) -> None:
     """Try what `convert` does before it writes weights."""
-    from llm_walkthrough.conversion import (  # noqa: PLC0415 - slow
-        gguf_model,
-        model_folder,
-        rotary,
-    )
+    from llm_walkthrough.conversion import convert, gguf_model, rotary  # noqa: PLC0415 - slow
 
     if not (model := card.attempt(lambda: gguf_model.GgufModel(path))):
         return
     cached = model.num_layers, model.kv_heads, model.head_dim
     sizes = *cached, model.vocab, model.context_length
     card.says = [*zip(_SIZES, sizes, strict=True)]
-    for make in model_folder.SMALL_FILES.values():
+    for make in convert.SMALL_FILES.values():
         card.attempt(partial(make, model))
     card.attempt(lambda: rotary.rotary_tables(model, positions=1))
-    ends = card.attempt(lambda: model_folder.end_tokens(model)) or []
+    ends = card.attempt(lambda: convert.end_tokens(model)) or []
     card.ends = [(model.tokens[end], end, path.name) for end in ends]
     has_template = "yes" if model.field("tokenizer.chat_template") else "no"
     after = "after `llm-walkthrough models convert`"

@@ -15,7 +15,7 @@ import math
 import mmap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import gguf
 import numpy as np
@@ -26,13 +26,14 @@ from llm_walkthrough.conversion.block_types import (
     read_blocks,
     stacked,
 )
-from llm_walkthrough.conversion.gguf_reader import CheckedReader
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import is_file
+from llm_walkthrough.model_files.model_config import is_whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Shaped
 
+Own = Any  # as the gguf library has it
 Metadata = Any  # text, a number, a truth value or a list of them: the file decides
 
 PLAIN = ("F32", "F16", "BF16")  # tensor types that are numbers, not blocks
@@ -51,6 +52,8 @@ NEUTRAL = {
     "rope.scaling.yarn_ext_factor",
 }
 MOST_COUNTED = 2**20  # layers, heads, columns, or tokens of a context; none has more
+MOST_ENTRIES = 65_536  # fields or tensors; the largest models have some thousands
+MOST_ITEMS = 1_000_000  # in all lists; the largest vocabularies have 300,000 tokens
 
 
 class GgufModel:
@@ -110,7 +113,7 @@ class GgufModel:
     def token(self, key: str) -> int | None:
         """Return the token id under `key`, None if nothing is; InputError as above."""
         found = self.field(key)
-        if found is None or (_is_whole(found) and 0 <= found < self.vocab):
+        if found is None or (is_whole(found) and 0 <= found < self.vocab):
             return found
         raise self._wrong(key, f"a token id below {self.vocab:,}", found)
 
@@ -178,7 +181,7 @@ class GgufModel:
         self, key: str, default: int | None = None, most: int = MOST_COUNTED
     ) -> int:
         number = self.field(full := self._key(key), default)
-        if _is_whole(number) and 1 <= number <= most:
+        if is_whole(number) and 1 <= number <= most:
             return int(number)
         raise self._wrong(full, f"a whole number from 1 to {most:,}", number)
 
@@ -242,8 +245,37 @@ class GgufModel:
         }
 
 
-def _is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+class CheckedReader(gguf.GGUFReader):
+    """The library's reader, which does not believe what a header claims.
+
+    One that claims more than it has bytes for, or than any model has, is a ValueError;
+    what the library raises where a file breaks off is of any class.
+    """
+
+    _items = 0  # in the lists that were read so far
+
+    def _get(
+        self, offset: int, dtype: Own, count: int = 1, *order: Own, **by_name: Own
+    ) -> Own:
+        found = super()._get(offset, dtype, count, *order, **by_name)
+        if len(found) < count:
+            raise ValueError(f"{count:,} numbers should follow, found {len(found):,}")
+        return found
+
+    def _build_fields(self, offs: int, count: int) -> int:
+        if self.byte_order == "S":
+            raise ValueError("its numbers are written for big-endian machines")
+        claimed = max(int(count), int(self.fields["GGUF.tensor_count"].parts[0][0]))
+        if claimed > MOST_ENTRIES:
+            raise ValueError(f"it claims {claimed:,} entries, more than any model has")
+        return int(super()._build_fields(offs, count))
+
+    def _get_field_parts(self, orig_offs: int, raw_type: int) -> Own:
+        if raw_type == gguf.GGUFValueType.ARRAY:
+            self._items += int(self._get(orig_offs + 4, np.uint64)[0])
+            if self._items > MOST_ITEMS:
+                raise ValueError(f"its lists have more than {MOST_ITEMS:,} items")
+        return super()._get_field_parts(orig_offs, raw_type)
 
 
 def _open(path: Path) -> CheckedReader:
