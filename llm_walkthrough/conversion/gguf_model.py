@@ -4,9 +4,8 @@ Reads the shape of the decoder, its metadata and its weights: plain numbers, or 
 codes and scales of a block type (module `block_types`). Nothing is rounded on the way.
 
 Rows of the query and key matrices of the architecture "llama" are stored for a rotary
-embedding that turns the neighbours (0, 1), (2, 3), … of a head; they are handed out in
-the order of the original model, which turns (0, 32), (1, 33), … of a head of 64. Knows
-nothing of ONNX.
+embedding that turns the neighbours (0, 1), (2, 3), … of a head; they are handed out as
+the original model turns them: (0, 32), (1, 33), … of 64. Knows nothing of ONNX.
 """
 
 from __future__ import annotations
@@ -57,11 +56,7 @@ MOST_ITEMS = 1_000_000  # in all lists; the largest vocabularies have 300,000 to
 
 
 class GgufModel:
-    """A decoder in a GGUF file, which is mapped, not loaded.
-
-    What is no complete GGUF file, or no plain decoder of a known architecture and
-    quantisation, is an InputError.
-    """
+    """A decoder in a GGUF file, mapped and not loaded; InputError for anything else."""
 
     def __init__(self, path: Path) -> None:
         reader = _open(path)
@@ -172,10 +167,8 @@ class GgufModel:
         if found in wanted:
             return found
         known = " or ".join(repr(one) for one in wanted if one is not None)
-        raise InputError(
-            f"{self.path.name}: {key} is {found!r:.60}, but only {known} can be "
-            "converted"
-        )
+        what = f"{key} is {found!r:.60}, but only {known}"
+        raise InputError(f"{self.path.name}: {what} can be converted")
 
     def _count(
         self, key: str, default: int | None = None, most: int = MOST_COUNTED
@@ -190,10 +183,8 @@ class GgufModel:
             raise self._wrong(self._key(key), f"a multiple of {parts:,}", number)
 
     def _wrong(self, key: str, wanted: str, found: object) -> InputError:
-        return InputError(
-            f"{self.path.name}: {key} must be {wanted}, got {found!r:.60}; fetch the "
-            "file again, or take another one"
-        )
+        what = f"{self.path.name}: {key} must be {wanted}, got {found!r:.60}"
+        return InputError(f"{what}; fetch the file again, or take another one")
 
     def _check_tensors(self) -> None:
         shapes, known = self._shapes(), (*PLAIN, *BLOCK_TYPES)
@@ -203,10 +194,8 @@ class GgufModel:
             raise InputError(f"{self.path.name}: tensor {name!r} is {trouble}")
         for name, tensor in self._tensors.items():
             if (kind := self.kind(name)) not in known:
-                raise InputError(
-                    f"{self.path.name}: tensor {name} is quantised as {kind}; only "
-                    f"{', '.join(known)} can be converted"
-                )
+                what = f"{self.path.name}: tensor {name} is quantised as {kind}"
+                raise InputError(f"{what}; only {', '.join(known)} can be converted")
             if shapes[name] != (shape := tuple(tensor.shape[::-1].tolist())):
                 wanted = str(shapes[name])
                 raise self._wrong(f"the shape of tensor {name}", wanted, shape)
@@ -284,6 +273,5 @@ def _open(path: Path) -> CheckedReader:
     try:
         return CheckedReader(path)
     except Exception as error:  # what the library raises depends on the damage
-        raise InputError(
-            f"{path} is not a complete GGUF file ({error}); fetch it again"
-        ) from error
+        what = f"{path} is not a complete GGUF file ({error})"
+        raise InputError(f"{what}; fetch it again") from error

@@ -50,21 +50,16 @@ SPLITTINGS = [
 
 
 def make_tokenizer(model: GgufModel) -> Tokenizer:
-    """Make the tokenizer; special tokens in a text stay whole.
-
-    A way of splitting text that is not known here, or lists that do not fit each other,
-    are an InputError.
-    """
+    """Make the tokenizer, whose special tokens stay whole; InputError if unknown."""
     how = splitting_of(model)
     try:
         tokenizer = _byte_level(model, how) if how.model == "gpt2" else _pieces(model)
     except InputError:
         raise
     except Exception as error:  # the library raises no narrower class
-        raise InputError(
-            f"{model.path.name}: its merges do not fit its tokens ({error}); fetch the "
-            "file again, or take another one"
-        ) from error
+        what = f"{model.path.name}: its merges do not fit its tokens ({error})"
+        way_out = "fetch the file again, or take another one"
+        raise InputError(f"{what}; {way_out}") from error
     for kind in (TokenType.CONTROL, TokenType.USER_DEFINED):
         special, texts = kind == TokenType.CONTROL, tokens_of_kind(model, kind)
         added = [AddedToken(one, special=special, normalized=False) for one in texts]
@@ -91,10 +86,8 @@ def _numbers(model: GgufModel, name: str) -> list[float]:
     found = model.field(f"tokenizer.ggml.{name}")
     if isinstance(found, list) and len(found) == model.vocab:
         return found
-    raise InputError(
-        f"{model.path.name}: tokenizer.ggml.{name} must be a list of {model.vocab:,} "
-        "numbers, one for each token; fetch the file again"
-    )
+    what = f"{model.path.name}: tokenizer.ggml.{name} must be a list of {model.vocab:,}"
+    raise InputError(f"{what} numbers, one for each token; fetch the file again")
 
 
 def splitting_of(model: GgufModel) -> Splitting:
@@ -104,10 +97,9 @@ def splitting_of(model: GgufModel) -> Splitting:
         if kind == one.model and name in (one.names or [name]):
             return one
     known = ", ".join(name for one in SPLITTINGS for name in one.names)
-    raise InputError(
-        f"{model.path.name}: its tokenizer {kind!r} splits text as {name!r}; "
-        f"only SentencePiece ('llama') and 'gpt2' with {known} can be converted"
-    )
+    what = f"{model.path.name}: its tokenizer {kind!r} splits text as {name!r}"
+    only = f"only SentencePiece ('llama') and 'gpt2' with {known} can be converted"
+    raise InputError(f"{what}; {only}")
 
 
 def _byte_level(model: GgufModel, splitting: Splitting) -> Tokenizer:

@@ -13,13 +13,11 @@ inputs; in Q4_1, with q in 0 … 15 and zero = 0, it is m + 8d:
     sum of w x  =  sum of d (q - 8) x  +  (m + 8d) * sum of x
 
 A block where float32 would round m + 8d has its zero beside it, and is left with m.
-Tensors without blocks are written as float32, whatever they are in the file:
-onnxruntime would make float32 of narrower ones when it opens the model, in memory that
-processes cannot share.
+Tensors without blocks are written as float32: onnxruntime would make that of narrower
+ones when it opens the model, in memory that processes cannot share.
 
 Vectors come as rows, [tokens, inputs], because Gemm, which multiplies and adds in one
-node, takes matrices; only the head sees [batch, sequence, hidden]. MatMulNBits and
-GatherBlockQuantized are described in onnxruntime's ContribOperators.md.
+node, takes matrices; only the head sees [batch, sequence, hidden].
 """
 
 from __future__ import annotations

@@ -37,10 +37,7 @@ CACHE_LINE = 64  # bytes
 
 
 class OnnxWriter(AbstractContextManager["OnnxWriter"]):
-    """A model under construction in a folder that exists; `save` completes it.
-
-    Used in a `with` statement, which closes the data file.
-    """
+    """A model under construction in a folder, completed by `save` inside a `with`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -53,8 +53,7 @@ def trouble(
     """Say what is wrong with a folder, as in "model.onnx is damaged"; "" for nothing.
 
     The hash of a file is worked out when its size or its time has changed since it was
-    last found right, or `anew`; that takes a second for 500 MB. The record must say
-    what is `wanted`.
+    last found right, or `anew`, at 500 MB a second. `wanted` is of the record.
     """
     try:
         record = _read(folder / RECORD_FILE)

@@ -2,9 +2,8 @@
 
 Pair i of a head turns by theta ** (-2 i / head_dim) radians from one position to the
 next (Su et al. 2021, RoFormer, section 3.2.2). Models that were trained on for a
-longer context turn more slowly: all pairs alike ("linear"), or only the slow ones
-("yarn", Peng et al. 2023; or, in Llama 3, a factor for each pair). Knows nothing of
-nodes.
+longer context turn more slowly: all pairs ("linear"), or only the slow ones ("yarn",
+Peng et al. 2023; in Llama 3, by a factor for each pair). Knows nothing of nodes.
 """
 
 from __future__ import annotations

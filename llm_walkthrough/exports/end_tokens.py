@@ -31,10 +31,9 @@ class EndToken(NamedTuple):
 def read_end_tokens(
     path: Path, config: ModelConfig, vocab: int
 ) -> tuple[EndToken, ...]:
-    """Return each id once, in the order in which the files name them.
+    """Return each id once, in the order of the files, if it has a row of logits.
 
-    An id without a row of logits can never come, and is left out; what is no id at all,
-    or a file that cannot be read, is an InputError.
+    What is no id at all, or a file that cannot be read, is an InputError.
     """
     found: dict[int, dict[str, None]] = {}
     for file, token in [*_configured(config), *_of_tokenizer(path)]:
@@ -50,10 +49,10 @@ def _configured(config: ModelConfig) -> Iterator[tuple[str, int]]:
             if is_whole(token):
                 yield file, token
             elif token is not None:
-                raise InputError(
-                    f"eos_token_id must be a token id or a list of them, got "
-                    f"{token!r}; mend it in {file}"
+                what = (
+                    f"eos_token_id must be a token id or a list of them, got {token!r}"
                 )
+                raise InputError(f"{what}; mend it in {file}")
 
 
 def _of_tokenizer(path: Path) -> Iterator[tuple[str, int]]:

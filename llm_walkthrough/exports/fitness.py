@@ -28,38 +28,32 @@ def _faults(inputs: tuple[Port, ...], outputs: tuple[Port, ...]) -> Iterator[str
     unknown = [port.name for port in inputs if port.role == "unknown"]
     if unknown:
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-        yield (
+        what = (
             f"has inputs that are not known here: {', '.join(unknown[:_NAMED])}{more}"
-            "; only decoders that take token ids, a mask, positions and a KV cache can "
-            "be run, not encoder-decoder or vision models"
         )
+        only = "only decoders that take token ids, a mask, positions and a KV cache"
+        yield f"{what}; {only} can be run, not encoder-decoder or vision models"
     by_role = {port.role: port for port in (*inputs, *outputs)}
     for role, name in (("token ids", "input_ids"), ("logits", "logits")):
         if role not in by_role:
-            yield (
-                f"has no port {name!r}; only decoders that take token ids and return "
-                "logits can be run, not encoders or embedding models"
-            )
+            only = "only decoders that take token ids and return logits can be run"
+            yield f"has no port {name!r}; {only}, not encoders or embedding models"
     past, present = cache_ports(inputs), cache_ports(outputs)
     pairs = [[(p.layer, p.role.split()[1]) for p in side] for side in (past, present)]
     if not past or pairs[0] != pairs[1]:
-        yield (
-            f"has {len(past)} cache inputs (past_key_values.0.key …) and "
-            f"{len(present)} outputs (present.0.key …), but needs one for one; export "
-            "the model with its KV cache"
-        )
+        what = f"{len(past)} cache inputs (past_key_values.0.key …) and {len(present)}"
+        wanted = "but needs one for one; export the model with its KV cache"
+        yield f"has {what} outputs (present.0.key …), {wanted}"
     for port in past:
         sizes = port.shape[1::2]  # kv_heads and head_dim
         if len(port.shape) != len(_CACHE_AXES) or sizes != past[0].shape[1::2]:
-            yield (
-                f"has a cache input {port.name!r} of shape {port.shape}; wanted are "
-                f"the axes {', '.join(_CACHE_AXES)}, alike in all layers"
-            )
+            wanted = f"the axes {', '.join(_CACHE_AXES)}, alike in all layers"
+            what = f"has a cache input {port.name!r} of shape {port.shape}"
+            yield f"{what}; wanted are {wanted}"
     logits = by_role["logits"]
     for port in (logits, *past, *present):
         wanted = port.dtype if port is logits else past[0].dtype
         if port.dtype not in _FLOATS or port.dtype != wanted:
-            yield (
-                f"has {port.name!r} of {port.dtype}; only caches all of float32 or all "
-                "of float16 can be run, so export the model with one of these"
-            )
+            only = "only caches all of float32 or all of float16 can be run"
+            what = f"has {port.name!r} of {port.dtype}; {only}"
+            yield f"{what}, so export the model with one of these"

@@ -68,17 +68,13 @@ def read_limits(
 
 
 def disagreements(config: ModelConfig, seen: Mapping[str, int]) -> Iterator[str]:
-    """Yield a sentence for each size that the configuration has otherwise.
-
-    `seen` are keys of a configuration, and the size that is fixed in the graph.
-    """
+    """Yield a sentence for each key of which the graph is `seen` to say otherwise."""
     for keys, size in seen.items():
         said = config.number(*keys.split())
         if said not in (None, size):
-            yield (
-                f"the configuration has {said:,} for {keys.split()[0]} and the graph "
-                f"{size:,}, which is used; see that both are of the same model"
-            )
+            what = f"the configuration has {said:,} for {keys.split()[0]}"
+            used = f"the graph {size:,}, which is used"
+            yield f"{what} and {used}; see that both are of the same model"
 
 
 def can_share_buffers(

@@ -93,8 +93,7 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
         try:
             super().__init__((LOOPBACK, port), self.answers)
         except (OSError, OverflowError) as error:
-            raise InputError(
-                f"port {port} cannot be used ({error}); name another one, or none"
-            ) from error
+            what = f"port {port} cannot be used ({error})"
+            raise InputError(f"{what}; name another one, or none") from error
         self.port = int(self.server_address[1])
         self.address = f"http://{LOOPBACK}:{self.port}/{self.word}/"

@@ -26,10 +26,7 @@ MOST_CHARACTERS = 10_000_000  # of a conversation: more than any context holds
 def rendered(
     program: str, messages: Sequence[Mapping[str, str]], names: Mapping[str, object]
 ) -> str:
-    """Run a template, with no bounds but those of its sandbox.
-
-    InputError if it reaches outside or writes without measure; it may raise anything.
-    """
+    """Run a template in its sandbox; it may raise anything, InputError if it abuses."""
     # templates ask `tools is not none`, which an undefined name would pass
     template, none = _compiled(program), {"tools": None, "documents": None}
     try:

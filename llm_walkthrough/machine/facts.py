@@ -72,12 +72,10 @@ def interpreter_architecture() -> str:
 
 
 def architecture_of(build: str, machine: str, *, bits: int) -> str:
-    """Name the architecture of a Python.
+    """Name the architecture of a Python by its `build`, such as "win-amd64".
 
-    `build` is `sysconfig.get_platform()`, such as "win-amd64": `machine`, which is
-    `platform.machine()`, may describe the host of an emulated Python, but decides for
-    "universal2", which holds two. A pointer of 32 `bits` on a 64-bit Linux is a Python
-    without wheels.
+    The `machine` may be the host of an emulated Python, but decides for "universal2",
+    which holds two. A pointer of 32 `bits` on a 64-bit Linux is one without wheels.
     """
     name = build.rpartition("-")[2].lower()
     name = machine.lower() if name.startswith("universal") else name
@@ -133,10 +131,11 @@ def instruction_sets() -> tuple[str, ...]:
 def cores() -> Cores:
     """Count the cores."""
     psutil = importlib.import_module("psutil")
-    logical = usable = psutil.cpu_count() or 1
-    process = psutil.Process()
-    if hasattr(process, "cpu_affinity"):  # macOS has none
-        usable = len(process.cpu_affinity())
+    logical, process = psutil.cpu_count() or 1, psutil.Process()
+    # macOS has no affinity
+    usable = (
+        len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else logical
+    )
     return Cores(psutil.cpu_count(logical=False), logical, usable, cpu_quota())
 
 

@@ -138,10 +138,7 @@ def judge_packages(
 
 
 def judge_onnxruntime(version: str, folder: Path, packages: Sequence[str]) -> Row:
-    """Is there one onnxruntime, and where is its native library?
-
-    The `packages` are all that install a module of this name, like "onnxruntime-gpu".
-    """
+    """Is it one of the `packages` that install it, and where is its native library?"""
     severity = OK if len(packages) <= 1 else NOTE  # none: built from source
     found, names = f"{version} in {folder}", ", ".join(packages)
     return _row("onnxruntime", severity, found, packages=names)
@@ -164,10 +161,9 @@ def judge_devices(plug_ins: Mapping[str, str], devices: Sequence[str]) -> Row:
 def judge_npu(
     processor: str, place: str, qnn: str | None, used: str, devices: Sequence[str]
 ) -> Row:
-    """Is all there that Qualcomm's NPU takes? `devices` are those of onnxruntime-qnn.
+    """Is all there that Qualcomm's NPU takes, in a `place` such as "Windows Arm64"?
 
-    `place` is system and Python, as in "Windows Arm64"; `qnn` and `used` are the
-    versions of onnxruntime-qnn and onnxruntime.
+    `qnn` and `used` are the versions of onnxruntime-qnn and onnxruntime.
     """
     if not qnn and "Qualcomm" not in processor and "Snapdragon" not in processor:
         return Row("NPU", "not looked for: no Qualcomm processor")
