@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter as now
 
@@ -137,10 +138,8 @@ class Answer:
             room = min(settings.max_new_tokens, capacity - len(prompt))
             self._mask = GrammarMask(settings.grammar, vocabulary, len(prompt), room)
             processors = (self._mask, *processors)  # no filter may leave only misfits
-        cache, seed = model.new_cache(capacity), settings.seed
-        self._stepper = Stepper(
-            model, prompt, processors=processors, seed=seed, cache=cache
-        )
+        start = partial(Stepper, seed=settings.seed, cache=model.new_cache(capacity))
+        self._stepper = start(model, prompt, processors=processors)
 
     @property
     def new_tokens(self) -> TokenIds:
@@ -174,14 +173,10 @@ class Answer:
         yield self._noted(self._text_stream.flush())
 
     def require_whole(self) -> None:
-        """Raise InputError if a grammar was given and the answer stops in its middle.
-
-        What was interrupted is not whole either, but its reader knows.
-        """
+        """Raise InputError if there is a grammar and the answer stops in its middle."""
         mask, reason = self._mask, self._stepper.stop_reason
-        if mask is None or reason in (None, INTERRUPTED):
-            return
-        if not mask.is_complete(self._stepper.tokens):
+        is_made = reason not in (None, INTERRUPTED)  # of which its reader knows
+        if mask and is_made and not mask.is_complete(self._stepper.tokens):
             what = f"the answer did not fit: after {len(self.new_tokens)} tokens the"
             why = f"{mask.grammar.kind} is not satisfied (stopped by: {reason})"
             raise InputError(f"{what} {why}; raise --max-new-tokens, or ask for less")
@@ -207,10 +202,7 @@ class Answer:
 
 
 def chat_prompt(tokenizer: Tokenizer, text: str, system: str | None = None) -> str:
-    """Write one question in the model's own form, ready to be encoded.
-
-    `system` is what the model is told to be; None leaves it to the template.
-    """
+    """Write one question in the model's own form; `system` is what it is told to be."""
     before = [] if system is None else [{"role": "system", "content": system}]
     return tokenizer.chat([*before, {"role": "user", "content": text}])
 

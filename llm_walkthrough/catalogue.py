@@ -83,7 +83,8 @@ class Choice:
     def trouble(self, *, anew: bool = False) -> str:
         """Say what is wrong with the folder, "" for nothing; as `record.trouble`."""
         sha = self.entry.source.file_sha256  # "": it is not known
-        return trouble(self.folder, {"gguf_sha256": sha} if sha else {}, anew=anew)
+        wanted = {"gguf_sha256": sha} if sha else {}
+        return trouble(self.folder, anew=anew, **wanted)
 
 
 def models_folder() -> Path:
@@ -142,10 +143,7 @@ def here() -> list[Choice]:
 
 
 def find(name_or_path: str | Path | None = None) -> Path:
-    """The folder of a model that is ready to be opened (default: the first listed).
-
-    InputError if it was not fetched yet or is damaged, or there is none of that name.
-    """
+    """The folder of a model that is ready (default: the first); or InputError."""
     if name_or_path is None:
         name_or_path = entries()[0].name
     name, path, known = str(name_or_path), from_home(name_or_path), choices()
@@ -158,10 +156,8 @@ def find(name_or_path: str | Path | None = None) -> Path:
     else:
         path = path if is_there(path) else models_folder() / name
         if not is_there(path):
-            what = (
-                f"there is no model {name}: neither a folder nor one of the catalogue"
-            )
-            raise InputError(f"{what}, which has {_short_names()}")
+            which = f"one of the catalogue, which has {_short_names()}"
+            raise InputError(f"there is no model {name}: neither a folder nor {which}")
         wrong = trouble(path) if is_there(path / RECORD_FILE) else ""
         subject, way_out = str(path), "convert the model again"
     if wrong:

@@ -41,10 +41,7 @@ _WAYS_OUT = {
 
 @dataclass(frozen=True)
 class Grammar:
-    """A description of the texts that are allowed.
-
-    InputError if it cannot be compiled or nothing satisfies it, or without llguidance.
-    """
+    """A description of the texts that are allowed; InputError if none can follow it."""
 
     kind: Kind  # the language in which `text` is written
     text: str  # the description itself; a JSON schema as JSON

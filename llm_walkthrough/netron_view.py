@@ -68,10 +68,7 @@ def part_of(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
 def open_netron(
     model: onnx.ModelProto, environment: Mapping[str, str] = os.environ
 ) -> NetronView:
-    """Show a graph, without external data, in the JupyterLab page of this kernel.
-
-    The variables tell whether it has one, and whether that stands behind a hub.
-    """
+    """Show a graph, without external data, in the JupyterLab page of this kernel."""
     if "JPY_SESSION_NAME" not in environment:  # set by the server for its kernels
         reason = "In JupyterLab netron opens here; elsewhere,"
         return NetronView(None, f"{reason} {_ELSEWHERE}")

@@ -72,9 +72,7 @@ class Card:
             Table(("what it costs", ""), [*self.costs.items()]),
             Table(("what works with it", ""), [*self.works.items()]),
         )
-        found, notes = (
-            "\n".join(map(_item, told)) for told in (self.faults, self.notes)
-        )
+        found, notes = ("\n".join(map(_item, it)) for it in (self.faults, self.notes))
         first = Passage(f"{self.path}\n{verdict}\n{found}".rstrip())
         last = [Passage(notes, "Good to know:")] if notes else []
         return [first, *(table for table in tables if table.rows), *last]
@@ -94,8 +92,8 @@ class Card:
             return None
 
 
-def inspect(path: str | Path, file: str | None = None) -> Card:
-    """Look at a folder (at its graph `file`), or at an `.onnx` or a GGUF file."""
+def inspect(path: str | Path) -> Card:
+    """Look at a model folder, or at an `.onnx` or a GGUF file, and list all faults."""
     path, card = Path(path), Card(str(path))
     if path.suffix == ".gguf":
         _look_at_gguf(card, path)
@@ -105,12 +103,11 @@ def inspect(path: str | Path, file: str | None = None) -> Card:
     config = said or ModelConfig({})
     tokenizer = card.attempt(lambda: open_tokenizer(folder))
     named = config.entry("filename")
-    onnx_file = card.attempt(lambda: find_onnx_file(path, named, file))
+    onnx_file = card.attempt(lambda: find_onnx_file(path, named))
     proto = card.attempt(lambda: read_structure(onnx_file)) if onnx_file else None
     graph = None
     if proto is not None and onnx_file:
-        faults = weight_faults(onnx_file, proto.graph)
-        card.attempt(lambda: card.faults.extend(faults))
+        card.attempt(lambda: card.faults.extend(weight_faults(onnx_file, proto.graph)))
         if said:  # else it would be blamed for what is not said
             graph = card.attempt(lambda: graph_of(proto.graph, onnx_file, said))
     _compare(card, graph, config, tokenizer)

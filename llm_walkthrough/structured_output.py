@@ -77,7 +77,7 @@ class GrammarMask:
         with self._spots.lock:
             spot = self._spot_at(context)
             if not spot.state.allowed[token]:
-                return self._reason_of_grammar(token, spot.state, context)
+                return self._reason_of(token, spot.state, context)
             left = self._left(len(context))
             is_free = token in self.vocabulary.end_tokens or spot.state.forced
             if left is None or spot.ending is None or is_free:
@@ -117,11 +117,9 @@ class GrammarMask:
     def _misfit(self, token: int, position: int, *, is_ended: bool) -> InputError:
         where = "after the end of the text" if is_ended else "there"
         what = f"{self.vocabulary.tokenizer.piece(token)!r} at position {position}"
-        why = (
-            f"does not follow the {self.grammar.kind}, which does not allow it {where}"
-        )
+        why = f"{self.grammar.kind}, which does not allow it {where}"
         way_out = "undo it, or take the grammar out of the processors"
-        return InputError(f"token {what} {why}; {way_out}")
+        return InputError(f"token {what} does not follow the {why}; {way_out}")
 
     def _left(self, length: int) -> int | None:
         """Return how many tokens are left; None far from the limit, and behind it."""
@@ -149,9 +147,7 @@ class GrammarMask:
         allowed[list(ends)] = state.is_complete
         return allowed
 
-    def _reason_of_grammar(
-        self, token: int, state: GrammarState, context: TokenIds
-    ) -> str:
+    def _reason_of(self, token: int, state: GrammarState, context: TokenIds) -> str:
         tokenizer, kind = self.vocabulary.tokenizer, self.grammar.kind
         if state.is_ended:
             return "the text has ended: nothing comes after an end token"
@@ -168,10 +164,7 @@ class GrammarMask:
 
 
 class _Spots(dict[bytes, Spot]):
-    """Spots by the tokens that led there: the newest of them, and the first.
-
-    Whoever looks one up holds the lock, so that a spot is worked out only once.
-    """
+    """The first spot and the newest, by their tokens; looked up under the lock."""
 
     def __init__(self, first: Spot) -> None:
         super().__init__({b"": first})

@@ -95,9 +95,8 @@ def _add_knobs(command: argparse.ArgumentParser) -> None:
         if knob.greedy is not None:
             in_words += f", {knob.greedy} is greedy, without penalty unless you set one"
         text, metavar = f"{knob.help} ({in_words})", "N" if knob.kind is int else "X"
-        command.add_argument(
-            f"--{knob.label}", type=knob.kind, metavar=metavar, help=text
-        )
+        option = f"--{knob.label}"
+        command.add_argument(option, type=knob.kind, metavar=metavar, help=text)
 
 
 if __name__ == "__main__":

@@ -69,16 +69,13 @@ def fast_completion(state: GrammarState, max_tokens: int) -> Tokens | None:
 
 
 class Spot(NamedTuple):
-    """A state of a text, and an ending from there that is known to fit.
-
-    Whoever comes here by the same tokens finds the same.
-    """
+    """A state of a text, and an ending that fits; the same tokens lead to the same."""
 
     state: GrammarState
     ending: Tokens | None
 
     def ending_after(self, token: int, state: GrammarState, left: int) -> Tokens | None:
-        """Return an ending of at most `left` tokens after `token`, by the known one."""
+        """Return an ending within `left` tokens after `token`: the known one first."""
         known, ending = self.ending, None
         if known is not None and known[:1] == (token,):
             ending = known[1:]

@@ -18,14 +18,9 @@ from typing import Literal
 from gguf import TokenType
 from jinja2 import Template
 
-from llm_walkthrough.conversion import storage
+from llm_walkthrough.conversion import gguf_tokenizer, storage
 from llm_walkthrough.conversion.decoder_graph import DecoderGraph
 from llm_walkthrough.conversion.gguf_model import GgufModel
-from llm_walkthrough.conversion.gguf_tokenizer import (
-    make_tokenizer,
-    splitting_of,
-    tokens_of_kind,
-)
 from llm_walkthrough.conversion.matrix_kits import Float32Kit, Int4Kit, Kit
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
 from llm_walkthrough.conversion.record import RECORD_FILE, sha256, write_record
@@ -68,19 +63,10 @@ def convert(
         with OnnxWriter(complete) as onnx:
             DecoderGraph(model, onnx, kit(model, onnx)).write(progress)
             onnx.save()
-        write_record(
-            complete,
-            variant=variant,
-            gguf=gguf.name,
-            gguf_sha256=sha256(gguf),
-            name=model.field("general.name"),
-            licence=model.field("general.license"),
-            **origin,
-        )
-
-
-def _tokenizer(model: GgufModel) -> str:
-    return make_tokenizer(model).to_str(pretty=True)
+        name, licence = map(model.field, ("general.name", "general.license"))
+        of_file = {"gguf": gguf.name, "gguf_sha256": sha256(gguf), "name": name}
+        facts = {"variant": variant, **of_file, "licence": licence, **origin}
+        write_record(complete, **facts)
 
 
 def _tokenizer_config(model: GgufModel) -> str:
@@ -90,7 +76,7 @@ def _tokenizer_config(model: GgufModel) -> str:
         if (token_id := model.token(f"tokenizer.ggml.{key}_token_id")) is not None
     }
     config = {
-        "tokenizer_class": splitting_of(model).tokenizer_class,
+        "tokenizer_class": gguf_tokenizer.splitting_of(model).tokenizer_class,
         "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
         "model_max_length": model.context_length,
@@ -107,7 +93,7 @@ def _genai_config(model: GgufModel) -> str:
 
 
 SMALL_FILES: dict[str, Callable[[GgufModel], str]] = {
-    "tokenizer.json": _tokenizer,
+    "tokenizer.json": lambda m: gguf_tokenizer.make_tokenizer(m).to_str(pretty=True),
     "tokenizer_config.json": _tokenizer_config,
     "genai_config.json": _genai_config,
 }
@@ -117,7 +103,7 @@ SMALL_FILES: dict[str, Callable[[GgufModel], str]] = {
 def end_tokens(model: GgufModel) -> list[int]:
     """Ids that end an answer, those of the metadata first; InputError without any."""
     named = [model.token(f"tokenizer.ggml.{role}_token_id") for role in END_ROLES]
-    known = tokens_of_kind(model, TokenType.CONTROL)
+    known = gguf_tokenizer.tokens_of_kind(model, TokenType.CONTROL)
     ends = [*named, *(known[text] for text in known if text in END_TEXTS)]
     unique = [*dict.fromkeys(token for token in ends if token is not None)]
     if not unique:

@@ -117,16 +117,11 @@ class DecoderGraph:
             [f"{port}.{layer}.{part}" for part in ("key", "value")]
             for port in ("past_key_values", "present")
         )
-        mixed = self._onnx.node(
-            "GroupQueryAttention",
-            [*inputs, *past, *ATTENTION_INPUTS],
-            f"{base}/GroupQueryAttention",
-            [f"{base}/output_0", *present],
-            num_heads=model.num_heads,
-            kv_num_heads=model.kv_heads,
-            scale=model.head_dim**-0.5,
-            do_rotary=1,
-        )
+        operator, outputs = "GroupQueryAttention", [f"{base}/output_0", *present]
+        inputs += [*past, *ATTENTION_INPUTS]
+        heads = {"num_heads": model.num_heads, "kv_num_heads": model.kv_heads}
+        form = heads | {"scale": model.head_dim**-0.5, "do_rotary": 1}
+        mixed = self._onnx.node(operator, inputs, f"{base}/{operator}", outputs, **form)
         mixed = self._reshape(mixed, "rows", base)
         output = f"blk.{layer}.attn_output.weight"
         return self._kit.linear(f"{base}/o_proj", mixed, [output])

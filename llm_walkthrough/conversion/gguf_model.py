@@ -19,12 +19,8 @@ from typing import TYPE_CHECKING, Any
 import gguf
 import numpy as np
 
-from llm_walkthrough.conversion.block_types import (
-    BLOCK_TYPES,
-    Blocks,
-    read_blocks,
-    stacked,
-)
+from llm_walkthrough.conversion import block_types
+from llm_walkthrough.conversion.block_types import BLOCK_TYPES, Blocks
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import is_file
 from llm_walkthrough.model_files.model_config import is_whole
@@ -143,8 +139,8 @@ class GgufModel:
     def blocks(self, names: Sequence[str]) -> Blocks:
         """The matrices `names`, all of one block type, one below the other."""
         kind = self.kind(names[0])
-        return stacked(
-            read_blocks(kind, rows)
+        return block_types.stacked(
+            block_types.read_blocks(kind, rows)
             for matrix in map(self._rows, names)
             for rows in np.array_split(matrix, -(-matrix.nbytes // PIECE))
         )

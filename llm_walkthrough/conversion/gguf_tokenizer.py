@@ -27,7 +27,7 @@ from llm_walkthrough.conversion.gguf_model import GgufModel
 from llm_walkthrough.errors import InputError
 
 SPACE = "▁"  # how SentencePiece writes a space
-_TABLES = Path(__file__).with_suffix(".toml")
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 
 class Splitting(NamedTuple):
@@ -43,10 +43,7 @@ class Splitting(NamedTuple):
     adds_bos: bool = False  # where the file does not say
 
 
-SPLITTINGS = [
-    Splitting(**table)
-    for table in tomllib.loads(_TABLES.read_text("utf-8"))["splitting"]
-]
+SPLITTINGS = [Splitting(**table) for table in _TABLES["splitting"]]
 
 
 def make_tokenizer(model: GgufModel) -> Tokenizer:

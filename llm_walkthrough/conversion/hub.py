@@ -78,7 +78,7 @@ def make_folder(source: Repository, folder: Path, variant: Variant, show: Show) 
     snapshot = _Snapshot(source.name, str(info.sha), files, waiting, show)
     chosen = choose(files, source.name, source.file)
     origin = {"repository": source.name, "file": chosen, "commit": snapshot.commit}
-    if not trouble(folder, origin):
+    if not trouble(folder, anew=False, **origin):
         return
     if chosen.endswith(".gguf"):
         (gguf,) = snapshot.download([chosen], _ROOM[variant])
@@ -160,12 +160,9 @@ class _Snapshot:
 
     def download(self, paths: Iterable[str], room: float = 1.0) -> list[Path]:
         """Bring files to folders named by hash; `room` times their size is needed."""
-        here = {
-            path: self.folder
-            / _hash_of(self.files[path])[:12]
-            / PurePosixPath(path).name
-            for path in paths
-        }
+        wanted = {path: _hash_of(self.files[path])[:12] for path in paths}
+        names = {path: PurePosixPath(path).name for path in wanted}
+        here = {path: self.folder / wanted[path] / names[path] for path in wanted}
         total = sum(self.files[path].size or 0 for path in here)
         for path, part in here.items():
             if part.exists() and part.stat().st_size > (self.files[path].size or 0):

@@ -89,15 +89,10 @@ class Int4Kit(Float32Kit):
         onnx, name = self._onnx, EMBEDDING
         written = self._embedding = self._write(name, [ROWS])
         (codes, *others), kind = written.weights, written.kind
-        rows = onnx.node(
-            "GatherBlockQuantized",
-            [codes, token_ids, *others],
-            f"{name}/Gather",
-            bits=kind.bits,
-            block_size=kind.group,
-            gather_axis=0,
-            quantize_axis=1,
-        )
+        operator, inputs = "GatherBlockQuantized", [codes, token_ids, *others]
+        form = {"bits": kind.bits, "block_size": kind.group}
+        form |= {"gather_axis": 0, "quantize_axis": 1}
+        rows = onnx.node(operator, inputs, f"{name}/Gather", (), **form)
         if not written.offsets:
             return rows
         base = f"{name}/block_offsets"
@@ -192,17 +187,11 @@ class Int4Kit(Float32Kit):
     def _product(
         self, name: str, vectors: str, matrix: _Written, outputs: Sequence[str] = ()
     ) -> str:
-        return self._onnx.node(
-            "MatMulNBits",
-            [vectors, *matrix.weights],
-            f"{name}/MatMul",
-            outputs,
-            K=matrix.shape[1] * matrix.kind.group,
-            N=matrix.shape[0],
-            bits=matrix.kind.bits,
-            block_size=matrix.kind.group,
-            accuracy_level=INT8_INPUTS,
-        )
+        (rows, blocks), kind = matrix.shape, matrix.kind
+        form = {"K": blocks * kind.group, "N": rows, "bits": kind.bits}
+        form |= {"block_size": kind.group, "accuracy_level": INT8_INPUTS}
+        inputs, node = [vectors, *matrix.weights], f"{name}/MatMul"
+        return self._onnx.node("MatMulNBits", inputs, node, outputs, **form)
 
 
 class _Written(NamedTuple):

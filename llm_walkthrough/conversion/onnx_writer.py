@@ -86,12 +86,9 @@ class OnnxWriter(AbstractContextManager["OnnxWriter"]):
         offset = -(-self._data.tell() // alignment) * alignment  # rounded up
         self._data.seek(offset)
         self._data.write(np.ascontiguousarray(values).data)
-        tensor = TensorProto(
-            name=name,
-            data_type=helper.np_dtype_to_tensor_dtype(values.dtype),
-            dims=values.shape,
-            data_location=TensorProto.EXTERNAL,
-        )
+        kind = helper.np_dtype_to_tensor_dtype(values.dtype)
+        tensor = TensorProto(name=name, data_type=kind, dims=values.shape)
+        tensor.data_location = TensorProto.EXTERNAL
         where = {"location": DATA_FILE, "offset": offset, "length": values.nbytes}
         for key, value in where.items():
             tensor.external_data.add(key=key, value=str(value))

@@ -81,10 +81,8 @@ def refusals_explained(folder: Path) -> Iterator[None]:
         if error.errno in FULL:
             free = shutil.disk_usage(folder).free / 1e6
             what = f"the disk of {folder} is full ({free:.0f} MB free)"
-            way_out = (
-                "set LLM_WALKTHROUGH_MODELS to a folder elsewhere, and start again"
-            )
-            raise InputError(f"{what}; free 1 GB, or {way_out}") from error
+            way_out = "free 1 GB, or set LLM_WALKTHROUGH_MODELS to a folder elsewhere"
+            raise InputError(f"{what}; {way_out}, and start again") from error
         if error.errno in FORBIDDEN:
             way_out = "set LLM_WALKTHROUGH_MODELS to a folder that you may write"
             what = f"{folder} is read-only; {way_out}"

@@ -132,10 +132,8 @@ def cores() -> Cores:
     """Count the cores."""
     psutil = importlib.import_module("psutil")
     logical, process = psutil.cpu_count() or 1, psutil.Process()
-    # macOS has no affinity
-    usable = (
-        len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else logical
-    )
+    affinity = getattr(process, "cpu_affinity", lambda: range(logical))  # not on macOS
+    usable = len(affinity())
     return Cores(psutil.cpu_count(logical=False), logical, usable, cpu_quota())
 
 
@@ -212,10 +210,9 @@ def _cpuinfo() -> dict[str, str]:
 
 def _sysctl(name: str) -> bytes:
     """A value that the macOS kernel holds under this name, b"" if it knows none."""
-    buffer = ctypes.create_string_buffer(256)
-    size = ctypes.c_size_t(len(buffer))
-    read = ctypes.CDLL(None).sysctlbyname
-    failed = read(name.encode(), buffer, ctypes.byref(size), None, ctypes.c_size_t(0))
+    buffer, size = ctypes.create_string_buffer(256), ctypes.c_size_t(256)
+    read, into = ctypes.CDLL(None).sysctlbyname, (buffer, ctypes.byref(size))
+    failed = read(name.encode(), *into, None, ctypes.c_size_t(0))
     return b"" if failed else buffer.raw[: size.value]
 
 
