@@ -88,23 +88,16 @@ class Figures:
         )
 
 
-@dataclass(frozen=True)
-class SentenceEnd:
-    """A stop rule: is the limit near, and does the newest token end a sentence?
+def sentence_end(tokenizer: Tokenizer, limit: int, new_tokens: TokenIds) -> bool:
+    """Tell whether `limit` is near, and the newest token ends a sentence: stop there.
 
     Near is the last quarter of the tokens. Few sentences are so long that none ends
     there, and an answer that breaks off in the middle of one helps nobody.
     """
-
-    tokenizer: Tokenizer
-    limit: int  # new tokens at most
-
-    def __call__(self, new_tokens: TokenIds) -> bool:
-        """Whether to stop after the last of the tokens that follow the prompt."""
-        if len(new_tokens) <= self.limit * 3 // 4:
-            return False
-        newest = self.tokenizer.decode(new_tokens[-16:])  # enough for a word
-        return _SENTENCE.search(newest) is not None
+    if len(new_tokens) <= limit * 3 // 4:
+        return False
+    newest = tokenizer.decode(new_tokens[-16:])  # enough for a word
+    return _SENTENCE.search(newest) is not None
 
 
 class Answer:
@@ -130,7 +123,7 @@ class Answer:
         processors = settings.sampling.processors(len(prompt))
         self._mask: GrammarMask | None = None
         if settings.grammar is None:
-            rule = SentenceEnd(tokenizer, settings.max_new_tokens)
+            rule = partial(sentence_end, tokenizer, settings.max_new_tokens)
             self._stop_rules[SENTENCE_END] = rule
         else:
             ends = model.graph.end_tokens

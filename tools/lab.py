@@ -6,6 +6,7 @@ Knows nothing of how a learner's copy is filled: `my_course` does.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -48,3 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     kept = [f"--{name}={usual[name]}" for name in usual if name not in written]
     labapp.LabApp.launch_instance([*kept, *arguments])
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

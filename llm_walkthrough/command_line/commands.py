@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import runpy
 import sys
 from argparse import Namespace
 from dataclasses import asdict
@@ -36,8 +37,6 @@ OK, PROBLEM, BAD_INPUT, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
 
 SECONDS_TO_END = 2  # a step takes a tenth of them, a long prompt may take a minute
 
-CLONE = Path(__file__).resolve().parents[2]
-
 
 def doctor(options: Namespace) -> int:
     """Show whether this machine is ready; PROBLEM if something will not work."""
@@ -48,13 +47,19 @@ def doctor(options: Namespace) -> int:
     return OK if all(row.is_ok for row in rows) else PROBLEM
 
 
-def lab(options: Namespace) -> int:
-    """Hand over to the course, which stands beside the package in a clone alone."""
-    if not (CLONE / "tools" / "lab.py").is_file():
-        what = f"there is no course in {CLONE}; it comes with a clone of the repository"
-        raise InputError(f"{what}: run `python3 run.py` there")
-    sys.path.insert(0, str(CLONE))
-    return int(import_module("tools.lab").main(options.jupyter_arguments))
+def hand_over(word: str, *arguments: str) -> int:
+    """Run what stands beside the package, by the table of the clone's run.py."""
+    clone = Path(__file__).resolve().parents[2]
+    if not (clone / "run.py").is_file():
+        raise InputError(
+            f"`{word}` comes with a clone of the repository, and this package was "
+            f"installed without one: run `python3 run.py {word}` in a clone"
+        )
+    sys.path.insert(0, str(clone))
+    sys.argv = [word, *arguments]
+    module = import_module("run").BESIDE_THE_PACKAGE.get(word, f"tools.{word}")
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    return OK
 
 
 def list_models(options: Namespace) -> int:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 from gguf import TokenType
@@ -41,7 +40,7 @@ def convert(
     folder: Path,
     *,
     variant: Variant,
-    origin: Mapping[str, str] = MappingProxyType({}),
+    origin: Mapping[str, str] | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
     """Write a decoder's model folder, also over one from an earlier conversion.
@@ -65,7 +64,7 @@ def convert(
             onnx.save()
         name, licence = map(model.field, ("general.name", "general.license"))
         of_file = {"gguf": gguf.name, "gguf_sha256": sha256(gguf), "name": name}
-        facts = {"variant": variant, **of_file, "licence": licence, **origin}
+        facts = {"variant": variant, **of_file, "licence": licence, **(origin or {})}
         write_record(complete, **facts)
 
 

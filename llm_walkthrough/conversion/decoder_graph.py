@@ -92,12 +92,10 @@ class DecoderGraph:
         normed, stream = self._norm(after, f"{tensor}.ffn_norm", stream, change)
         return stream, self._mlp(layer, normed)
 
-    def _norm(
-        self, name: str, tensor: str, stream: str, change: str
-    ) -> tuple[str, str]:
+    def _norm(self, name: str, norm: str, stream: str, change: str) -> tuple[str, str]:
         """Add `change` to the stream and normalise: (normalised, the new stream)."""
         onnx, epsilon = self._onnx, self._model.norm_epsilon
-        weight = onnx.constant(f"{name}/weight", self._model.dense(f"{tensor}.weight"))
+        weight = onnx.constant(f"{name}/weight", self._model.dense(f"{norm}.weight"))
         operator = "SimplifiedLayerNormalization"
         if not change:  # nothing has been added yet before the first layer
             inputs, node = [stream, weight], f"{name}/LayerNorm"

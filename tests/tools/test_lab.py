@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from benchmarks.lab import Lab, started_lab
-from llm_walkthrough.command_line import cli
+from llm_walkthrough.errors import InputError
 from tools import lab
 
 
@@ -33,7 +33,7 @@ def lab_arguments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 def test_lab_opens_the_learners_start_page_on_loopback_and_passes_options_on(
     lab_arguments: list[str], tmp_path: Path
 ) -> None:
-    assert cli.main(["lab", "--no-browser", "--port=9999"]) == 0
+    assert lab.main(["--no-browser", "--port=9999"]) == 0
     assert lab_arguments == [
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.root_dir={tmp_path}",
@@ -48,7 +48,7 @@ def test_lab_opens_for_root_without_a_further_option(
     lab_arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
-    assert cli.main(["lab"]) == 0
+    assert lab.main([]) == 0
     assert "--ServerApp.allow_root=True" in lab_arguments
 
 
@@ -56,7 +56,7 @@ def test_lab_opens_for_root_without_a_further_option(
 def test_lab_leaves_address_and_folder_to_the_user(
     lab_arguments: list[str], tmp_path: Path, word: str
 ) -> None:
-    assert cli.main(["lab", word, "--notebook-dir", "elsewhere"]) == 0
+    assert lab.main([word, "--notebook-dir", "elsewhere"]) == 0
     assert lab_arguments == [word, "--notebook-dir", "elsewhere"]
     assert not (tmp_path / "my_course").exists()
 
@@ -89,16 +89,15 @@ def test_lab_adds_its_defaults_behind_those_that_are_set(
     monkeypatch: pytest.MonkeyPatch, before: list[str]
 ) -> None:
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", os.pathsep.join(before))
-    assert cli.main(["lab"]) == 0
+    assert lab.main([]) == 0
     *others, ours = os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)
     assert others == before
     assert Path(ours, "labconfig", "default_setting_overrides.json").is_file()
 
 
 def test_lab_without_jupyterlab_says_how_to_get_it(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "jupyterlab.labapp", None)
-    monkeypatch.setattr(lab, "NOTEBOOKS", tmp_path)
-    assert cli.main(["lab"]) == 2
-    assert "python3 run.py" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"run `python3 run\.py`"):
+        lab.main([])
