@@ -97,7 +97,7 @@ def models_folder() -> Path:
 
 
 def entries() -> list[Entry]:
-    """The models of the catalogue, the default first; InputError if it is damaged."""
+    """The models of the catalogue, the default first; InputError if there is none."""
     for folder in (REPOSITORY_MODELS, INSTALLED_SHARE):
         path = folder / CATALOGUE
         if path.is_file():
@@ -143,7 +143,7 @@ def here() -> list[Choice]:
 
 
 def find(name_or_path: str | Path | None = None) -> Path:
-    """The folder of a model that is ready (default: the first); or InputError."""
+    """The folder of a model that is ready (default: the first), or an InputError."""
     if name_or_path is None:
         name_or_path = entries()[0].name
     name, path, known = str(name_or_path), from_home(name_or_path), choices()

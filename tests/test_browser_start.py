@@ -39,8 +39,9 @@ def course(
     assert path_of_chromium  # without a browser there is no need for a lab
     home, clone = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("clone")
     weights = shutil.ignore_patterns("*.gguf", "smollm2-*")
-    for name in ("llm_walkthrough", "models", "notebooks", "tools"):
+    for name in ("launcher", "llm_walkthrough", "models", "notebooks", "tools"):
         shutil.copytree(NOTEBOOKS.parent / name, clone / name, ignore=weights)
+    shutil.copy(NOTEBOOKS.parent / "run.py", clone)
     with started_course(home, clone) as lab:
         yield lab
 

@@ -26,7 +26,7 @@ MOST_CHARACTERS = 10_000_000  # of a conversation: more than any context holds
 def rendered(
     program: str, messages: Sequence[Mapping[str, str]], names: Mapping[str, object]
 ) -> str:
-    """Run a template in its sandbox; it may raise anything, InputError if it abuses."""
+    """Run a template in its sandbox: InputError for abuse, else whatever it raises."""
     # templates ask `tools is not none`, which an undefined name would pass
     template, none = _compiled(program), {"tools": None, "documents": None}
     try:
