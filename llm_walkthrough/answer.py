@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter as now
 
@@ -37,9 +38,7 @@ _SENTENCE = re.compile(rf"[^\W\d_]{{2}}{_CLOSING}[.!?\u3002\uff01\uff1f]{_CLOSIN
 class Settings:
     """How an answer is drawn and when it stops; the same settings repeat an answer.
 
-    Raises:
-        InputError: a value is out of its range, or there are stop texts, which would
-            cut off what the grammar wants.
+    InputError for a value out of its range, or stop texts beside a grammar.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
@@ -51,15 +50,13 @@ class Settings:
     def __post_init__(self) -> None:
         uniform(self.seed, 0)  # refuses a seed that cannot be used
         if self.max_new_tokens < 1:
-            raise InputError(
-                f"the maximum of new tokens must be at least 1, got "
-                f"{self.max_new_tokens}; 256 are enough for most answers"
-            )
+            what = f"must be at least 1, got {self.max_new_tokens}"
+            way_out = "256 are enough for most answers"
+            raise InputError(f"the maximum of new tokens {what}; {way_out}")
         if self.grammar is not None and self.stop_texts:
-            raise InputError(
-                f"the stop text {self.stop_texts[0]!r} would cut off an answer that "
-                f"must follow a {self.grammar.kind}; leave one of them out"
-            )
+            what = f"the stop text {self.stop_texts[0]!r} would cut off an answer that"
+            why = f"must follow a {self.grammar.kind}; leave one of them out"
+            raise InputError(f"{what} {why}")
 
 
 @dataclass(frozen=True)
@@ -91,34 +88,23 @@ class Figures:
         )
 
 
-@dataclass(frozen=True)
-class SentenceEnd:
-    """A stop rule: is the limit near, and does the newest token end a sentence?
+def sentence_end(tokenizer: Tokenizer, limit: int, new_tokens: TokenIds) -> bool:
+    """Tell whether `limit` is near, and the newest token ends a sentence: stop there.
 
     Near is the last quarter of the tokens. Few sentences are so long that none ends
     there, and an answer that breaks off in the middle of one helps nobody.
     """
-
-    tokenizer: Tokenizer
-    limit: int  # new tokens at most
-
-    def __call__(self, new_tokens: TokenIds) -> bool:
-        """Whether to stop after the last of the tokens that follow the prompt."""
-        if len(new_tokens) <= self.limit * 3 // 4:
-            return False
-        newest = self.tokenizer.decode(new_tokens[-16:])  # enough for a word
-        return _SENTENCE.search(newest) is not None
+    if len(new_tokens) <= limit * 3 // 4:
+        return False
+    newest = tokenizer.decode(new_tokens[-16:])  # enough for a word
+    return _SENTENCE.search(newest) is not None
 
 
 class Answer:
     """One answer in the making.
 
     The prompt is token ids [sequence] int64, as `chat_prompt` and `encode` make them;
-    `text` is what was given to the reader so far.
-
-    Raises:
-        InputError: the prompt is empty or too long for the context, a stop text is
-            empty, or the grammar cannot be followed in as few tokens.
+    `text` is what was given so far. InputError if something is empty or too long.
     """
 
     def __init__(
@@ -137,7 +123,7 @@ class Answer:
         processors = settings.sampling.processors(len(prompt))
         self._mask: GrammarMask | None = None
         if settings.grammar is None:
-            rule = SentenceEnd(tokenizer, settings.max_new_tokens)
+            rule = partial(sentence_end, tokenizer, settings.max_new_tokens)
             self._stop_rules[SENTENCE_END] = rule
         else:
             ends = model.graph.end_tokens
@@ -145,10 +131,8 @@ class Answer:
             room = min(settings.max_new_tokens, capacity - len(prompt))
             self._mask = GrammarMask(settings.grammar, vocabulary, len(prompt), room)
             processors = (self._mask, *processors)  # no filter may leave only misfits
-        cache, seed = model.new_cache(capacity), settings.seed
-        self._stepper = Stepper(
-            model, prompt, processors=processors, seed=seed, cache=cache
-        )
+        start = partial(Stepper, seed=settings.seed, cache=model.new_cache(capacity))
+        self._stepper = start(model, prompt, processors=processors)
 
     @property
     def new_tokens(self) -> TokenIds:
@@ -182,19 +166,13 @@ class Answer:
         yield self._noted(self._text_stream.flush())
 
     def require_whole(self) -> None:
-        """Raise InputError if a grammar was given and the answer stops in its middle.
-
-        What was interrupted is not whole either, but its reader knows.
-        """
+        """Raise InputError if there is a grammar and the answer stops in its middle."""
         mask, reason = self._mask, self._stepper.stop_reason
-        if mask is None or reason in (None, INTERRUPTED):
-            return
-        if not mask.is_complete(self._stepper.tokens):
-            raise InputError(
-                f"the answer did not fit: after {len(self.new_tokens)} tokens the "
-                f"{mask.grammar.kind} is not satisfied (stopped by: {reason}); raise "
-                "--max-new-tokens, or ask for less"
-            )
+        is_made = reason not in (None, INTERRUPTED)  # of which its reader knows
+        if mask and is_made and not mask.is_complete(self._stepper.tokens):
+            what = f"the answer did not fit: after {len(self.new_tokens)} tokens the"
+            why = f"{mask.grammar.kind} is not satisfied (stopped by: {reason})"
+            raise InputError(f"{what} {why}; raise --max-new-tokens, or ask for less")
 
     def fault(self) -> str:
         """Say why this is no answer, as in "it is empty"; "" if it is one."""
@@ -217,11 +195,7 @@ class Answer:
 
 
 def chat_prompt(tokenizer: Tokenizer, text: str, system: str | None = None) -> str:
-    """Write one question in the model's own form, ready to be encoded.
-
-    `system` is what the model is told to be; None leaves it to the template. Errors as
-    for `Tokenizer.chat`.
-    """
+    """Write one question in the model's own form; `system` is what it is told to be."""
     before = [] if system is None else [{"role": "system", "content": system}]
     return tokenizer.chat([*before, {"role": "user", "content": text}])
 
@@ -243,10 +217,8 @@ def _capacity(model: Model, prompt_length: int, max_new_tokens: int) -> int:
     """Room for prompt and answer, and one more: full to the brim is "context full"."""
     longest = model.graph.context_length
     if prompt_length >= longest:
-        raise InputError(
-            f"the prompt has {prompt_length:,} tokens, but the model's context holds "
-            f"{longest:,} with the answer; shorten the prompt"
-        )
+        what = f"the prompt has {prompt_length:,} tokens, but the model's context holds"
+        raise InputError(f"{what} {longest:,} with the answer; shorten the prompt")
     return min(longest, prompt_length + max_new_tokens + 1)
 
 

@@ -39,17 +39,12 @@ def to_text(rows: Iterable[Row]) -> str:
 
 
 def to_share(rows: Iterable[Row]) -> list[Row]:
-    """Give the rows without what tells where this user keeps things.
-
-    In their texts "{python}" stands for the folder of this Python's environment,
-    "{course}" for that of the course and "~" for the user's own.
-    """
+    """Give the rows with "{python}", "{course}" and "~" for this user's folders."""
     home = str(Path.home())
     places = {sys.prefix: "{python}", str(REPOSITORY): "{course}", home: "~"}
-    inner_first = sorted(places, key=len, reverse=True)  # a folder before its parent
 
     def shared(text: str) -> str:
-        for place in inner_first:
+        for place in sorted(places, key=len, reverse=True):  # an inner folder first
             text = text.replace(place, places[place])
         return text
 

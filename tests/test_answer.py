@@ -16,9 +16,9 @@ from llm_walkthrough.answer import (
     SENTENCE_END,
     Answer,
     Figures,
-    SentenceEnd,
     Settings,
     chat_prompt,
+    sentence_end,
 )
 from llm_walkthrough.arrays import LogitsRows, TokenIds
 from llm_walkthrough.errors import InputError
@@ -107,9 +107,8 @@ def test_limit_stops_after_exactly_that_many_tokens(loaded: Loaded) -> None:
 def test_a_sentence_ends_with_a_word_and_a_full_stop(tmp_path: Path, text: str) -> None:
     tokenizer = open_tokenizer(write_folder(tmp_path, byte_level()))
     tokens = tokenizer.encode(text)
-    near, far = SentenceEnd(tokenizer, len(tokens)), SentenceEnd(tokenizer, 1000)
-    assert near(tokens) is (text in SENTENCES)
-    assert not far(tokens)
+    assert sentence_end(tokenizer, len(tokens), tokens) is (text in SENTENCES)
+    assert not sentence_end(tokenizer, 1000, tokens)
 
 
 def test_an_answer_near_its_limit_ends_with_its_sentence(loaded: Loaded) -> None:
