@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 from tiny_vocabulary import VOCABULARY
-from toy_model import (
-    TOYS,
-    GrownToy,
-    SharedToy,
-    ToyModel,
-    joined,
-    logits_after,
-    new_rows,
-    no_rows,
-)
+from toy_model import TOYS, GrownToy, SharedToy, ToyModel, rebuilt
 
 from llm_walkthrough import branch as branch_module
 from llm_walkthrough import speculation
@@ -116,16 +106,6 @@ def knowing(stepper: Stepper, wrong_every: int = 10**6) -> Knowing:
     return Knowing(tuple(stepper.tokens.tolist()), wrong_every)
 
 
-def rebuilt(runs: Sequence[Run]) -> Logits:
-    """Compute the last logits from what each run was fed; no stepper, no cut cache."""
-    held = no_rows()
-    for run in runs:
-        longer = joined(held, new_rows(run.tokens, held))
-        held = {name: array[:, :, : run.stop] for name, array in longer.items()}
-    last: Logits = logits_after(held, VOCAB)[-1]
-    return last
-
-
 def figures(stepper: Stepper) -> tuple[int, int, int]:
     runs = stepper.runs
     return len(runs), sum(r.guesses for r in runs), sum(r.kept for r in runs)
@@ -144,7 +124,7 @@ def test_whatever_is_guessed_the_steps_are_those_of_the_plain_loop(
     stepper = guessing(toy, name, knowing(expected, wrong_every))
     assert [*stepper.run(120)] == [*expected.steps]
     assert stepper.stop_reason == expected.stop_reason
-    np.testing.assert_array_equal(stepper.logits, rebuilt(stepper.runs))
+    np.testing.assert_array_equal(stepper.logits, rebuilt(stepper.runs, VOCAB))
 
 
 @pytest.mark.usefixtures("always")
@@ -231,7 +211,7 @@ def test_going_back_into_the_middle_of_a_run_gives_the_same_bits(
     for one in (stepper, other):
         one.step(token)
     assert [s.token for s in stepper.run(30)] == [s.token for s in other.run(30)]
-    np.testing.assert_array_equal(stepper.logits, rebuilt(stepper.runs))
+    np.testing.assert_array_equal(stepper.logits, rebuilt(stepper.runs, VOCAB))
 
 
 @pytest.mark.usefixtures("always")
@@ -297,10 +277,10 @@ def test_a_branch_that_overwrites_guesses_does_not_disturb_the_other(
     elsewhere = [step.token for step in stepper.run(9)]
     stepper.switch(0)
     assert [*stepper.run(60)] == [*expected.steps[3:63]]
-    np.testing.assert_array_equal(stepper.logits, rebuilt(stepper.runs))
+    np.testing.assert_array_equal(stepper.logits, rebuilt(stepper.runs, VOCAB))
     stepper.switch(1)
     assert stepper.new_tokens[4:].tolist() == elsewhere
-    np.testing.assert_array_equal(stepper.logits, rebuilt(stepper.runs))
+    np.testing.assert_array_equal(stepper.logits, rebuilt(stepper.runs, VOCAB))
 
 
 @pytest.mark.usefixtures("always")
