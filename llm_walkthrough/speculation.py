@@ -81,7 +81,7 @@ def guesses_after(
     """
     seen, length = branch.cache.length, len(branch.tokens)
     room = branch.cache.capacity - length - 1  # the last token needs no row
-    most = min(room, how_many(length - seen, branch.run_log.newest(TIMED)))
+    most = min(room, how_many(length - seen, branch.runs[-TIMED:]))
     context, expected = branch.tokens, NO_GUESSES
     for number in range(most):
         try:

@@ -674,7 +674,7 @@ PURE = {
     "tokens", "position", "unseen", "steps", "length", "capacity", "arrays",
     "require_fresh", "_length", "_cut", "_require_within", "read_only",
     "checked_tokens", "_require_room", "u", "_u_of", "after", "last", "stop", "entries",
-    "seen", "newest",
+    "seen", "runs",
 }  # fmt: skip
 """They change nothing: a stop in them is a stop at the line that calls them."""
 
