@@ -69,6 +69,24 @@ class NGrams:
         return np.resize(tokens[ends[-1] + 1 :], min(most, 2 * matched - 1))
 
 
+@dataclass(frozen=True)
+class GuessCount:
+    """How many runs there were, how many guesses they were fed and how many kept."""
+
+    runs: int
+    guesses: int
+    kept: int
+
+    @classmethod
+    def of(cls, runs: Sequence[Run]) -> GuessCount:
+        """Count what `runs` say of themselves, as those of `Stepper.runs`."""
+        guesses = sum(run.guesses for run in runs)
+        return cls(len(runs), guesses, sum(run.kept for run in runs))
+
+    def __str__(self) -> str:
+        return f"{self.runs:,} runs, {self.kept:,} of {self.guesses:,} guesses kept"
+
+
 def guesses_after(
     branch: Branch, guesser: Guesser, processors: Sequence[Processor], vocab: int
 ) -> TokenIds:
