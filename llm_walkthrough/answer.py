@@ -21,6 +21,7 @@ from llm_walkthrough.guards.trial import prepare
 from llm_walkthrough.model import Model, open_model
 from llm_walkthrough.model_files.chat_template import RENDERER
 from llm_walkthrough.sampling import Sampling, uniform
+from llm_walkthrough.speculation import GuessCount, NGrams
 from llm_walkthrough.stepper import EndTokens, Stepper, StopRule
 from llm_walkthrough.structured_output import GrammarMask
 from llm_walkthrough.tokenizer import StopText, TextStream, Tokenizer, open_tokenizer
@@ -46,6 +47,7 @@ class Settings:
     max_new_tokens: int = 256  # in their last quarter, a sentence's end is the answer's
     stop_texts: tuple[str, ...] = ()  # the answer ends before the first of them
     grammar: Grammar | None = None  # what the answer must follow
+    speculate: bool = False  # let one run check several guesses: the answer is the same
 
     def __post_init__(self) -> None:
         uniform(self.seed, 0)  # refuses a seed that cannot be used
@@ -69,6 +71,7 @@ class Figures:
     decode_seconds: float  # from the first new token to the last, with all in between
     stop_reason: str  # a stop rule of `Answer`, "limit" or "context full"
     cache_bytes: int  # keys and values of all tokens that the model has seen
+    speculation: GuessCount | None = None  # of the runs after the prompt
 
     @property
     def prefill_rate(self) -> float | None:
@@ -81,9 +84,10 @@ class Figures:
         return _rate(self.new_tokens - 1, self.decode_seconds)
 
     def __str__(self) -> str:
+        guessed = "" if self.speculation is None else f", in {self.speculation}"
         return (
             f"prompt {_counted(self.prompt_tokens, self.prefill_rate)}; "
-            f"answer {_counted(self.new_tokens, self.decode_rate)}; "
+            f"answer {_counted(self.new_tokens, self.decode_rate)}{guessed}; "
             f"stopped by: {self.stop_reason}; cache {self.cache_bytes / 1e6:.1f} MB"
         )
 
@@ -133,6 +137,7 @@ class Answer:
             processors = (self._mask, *processors)  # no filter may leave only misfits
         start = partial(Stepper, seed=settings.seed, cache=model.new_cache(capacity))
         self._stepper = start(model, prompt, processors=processors)
+        self._stepper.guesser = NGrams() if settings.speculate else None
 
     @property
     def new_tokens(self) -> TokenIds:
@@ -144,6 +149,7 @@ class Answer:
         """What the answer has cost so far."""
         prompt_length = self._stepper.prompt_length
         prefill = [run for run in self._stepper.runs if run.stop <= prompt_length]
+        count = GuessCount.of(self._stepper.runs[len(prefill) :])
         times = self._token_times or [0.0]
         return Figures(
             prompt_tokens=sum(len(run.tokens) for run in prefill),
@@ -152,6 +158,7 @@ class Answer:
             decode_seconds=times[-1] - times[0],
             stop_reason=self._stepper.stop_reason or INTERRUPTED,
             cache_bytes=self._stepper.cache.nbytes,
+            speculation=count if self.settings.speculate else None,
         )
 
     def read_prompt(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -37,18 +37,26 @@ class Step:
     u: float | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Run:
-    """One run of the graph; only itself is equal to it."""
+    """One run of the graph, equal only to itself with as many guesses kept."""
 
-    start: int  # how many tokens the cache held before it
-    tokens: TokenIds  # the ids that were fed, [sequence] int64
-    seconds: float  # how long it took
+    start: int = field(compare=False)  # how many tokens the cache held before it
+    tokens: TokenIds = field(compare=False)  # the ids that were fed, [sequence] int64
+    seconds: float = field(compare=False)  # how long it took
+    guesses: int = field(default=0, compare=False)  # how many of them, the last ones
+    kept: int = 0  # the guesses that came true so far, and are tokens of the branch
+    origin: object = field(default_factory=object, repr=False)  # the same for any kept
+
+    @property
+    def seen(self) -> TokenIds:
+        """The ids without the guesses that did not come true, or not yet."""
+        return self.tokens[: len(self.tokens) - self.guesses + self.kept]
 
     @property
     def stop(self) -> int:
         """How many tokens the cache holds after it."""
-        return self.start + len(self.tokens)
+        return self.start + len(self.seen)
 
 
 class Log(NamedTuple, Generic[Entry]):
@@ -83,11 +91,12 @@ class Log(NamedTuple, Generic[Entry]):
 
 
 class KeptRows:
-    """The last row of logits of each of the newest runs; the prompt's for good.
+    """The rows of logits after the newest runs; the prompt's for good.
 
-    The one thing here that changes; branches that share a run share its row. A row that
-    is gone comes back by repeating its run, and one whose run no branch knows, because
-    an interrupt came between, goes in its turn.
+    Of each run it is the last row, and those before it after which a guess was fed. The
+    one thing here that changes; branches that share a run share its rows. A row that is
+    gone comes back by repeating its run, and one whose run no branch knows, because an
+    interrupt came between, goes in its turn.
     """
 
     def __init__(self, prompt_length: int) -> None:
@@ -100,15 +109,18 @@ class KeptRows:
         return self._newest.get(run, self._after_prompt.get(run))
 
     def keep(self, run: Run, logits: LogitsRows) -> Logits:
-        """Keep the last row of what the run returned, and return it."""
+        """Keep the row after each number of kept guesses, and return the run's."""
         # the last of many rows as a view would keep the memory of all
-        row: Logits = read_only(logits[0] if len(logits) == 1 else logits[-1].copy())
+        rows = logits[-1 - run.guesses :]
+        rows = read_only(rows if len(rows) == len(logits) else rows.copy())
+        for kept, row in enumerate(rows):
+            self._newest[replace(run, kept=kept)] = row
+        own = self._newest[run]
         if run.stop == self._prompt_length:
-            self._after_prompt = {run: row}
-        self._newest[run] = row
+            self._after_prompt = {run: own}
         while len(self._newest) > KEPT_LOGITS:
             self._newest.popitem(last=False)
-        return row
+        return own
 
 
 class Branch(NamedTuple):
@@ -165,16 +177,21 @@ class Branch(NamedTuple):
     def cut(self, length: int) -> Branch:
         """Return the branch of the first `length` tokens; numbers set by hand stay.
 
-        A run that goes beyond them is forgotten whole, since the logits in its middle
-        were never kept: those of its tokens that stay are unseen again.
+        A run that goes beyond them keeps fewer of its guesses. If that is not enough it
+        is forgotten whole, since the logits in its middle were never kept: those of its
+        tokens that stay are unseen again.
         """
-        runs = [run for run in self.runs if run.stop <= length]  # they are in order
+        runs = [run for run in self.runs if run.stop - run.kept <= length]  # in order
+        run_log = self.run_log._replace(length=len(runs))
+        if runs and (beyond := runs[-1].stop - length) > 0:
+            runs[-1] = replace(runs[-1], kept=runs[-1].kept - beyond)
+            run_log = run_log._replace(length=len(runs) - 1).with_entry(runs[-1])
         seen = runs[-1].stop if runs else 0
         steps = sum(step.position < length for step in self.steps)
         return self._replace(
             tokens=self.tokens[:length],
             cache=self.cache.truncated(min(seen, self.cache.length)),
-            run_log=self.run_log._replace(length=len(runs)),
+            run_log=run_log,
             step_log=self.step_log._replace(length=steps),
         )
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +30,7 @@ from llm_walkthrough.sampling import (
     softmax,
     uniform,
 )
+from llm_walkthrough.speculation import NO_GUESSES, Guesser, guesses_after
 
 StopRule = Callable[[TokenIds], bool]
 """Told the new tokens, the prompt left out: is it time to stop?"""
@@ -117,13 +119,15 @@ class Stepper:
             model's own distribution. They may be replaced at any time.
         seed: decides, together with the position, the number that draws a token.
         cache: an empty cache of the model (default: `model.new_cache()`).
+        guesser: guesses tokens to come, so that one run makes several; the tokens stay
+            the same. It may be replaced at any time; None: no guesses.
 
     Raises:
         InputError: the prompt is empty or leaves no room for a new token; later, what
             a method is told is out of its range, and nothing was changed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but two have a default
         self,
         model: LanguageModel,
         prompt: TokenIds,
@@ -131,9 +135,11 @@ class Stepper:
         processors: Sequence[Processor] = (),
         seed: int = 0,
         cache: KVCache | None = None,
+        guesser: Guesser | None = None,
     ) -> None:
         self.processors = tuple(processors)
         self.seed = seed
+        self.guesser = guesser
         self.stop_reason: str | None = None
         self._model = model
         self.lock = threading.RLock()
@@ -145,6 +151,8 @@ class Stepper:
         self._branches = [Branch.empty(cache or model.new_cache())]
         self._active = 0
         self._last_draw: Draw | None = None
+        # of the newest run, if it has guesses: the cache that holds them, too
+        self._ahead: dict[object, KVCache] = {}
         self.extend(prompt)
         self.prompt_length = len(self.tokens)
         self._rows = KeptRows(self.prompt_length)
@@ -354,6 +362,7 @@ class Stepper:
             # part by part: an interrupt leaves each in the buffer or still in `kept`
             while (branch := self._branches[self._active]).kept:
                 self._protect_others(branch.cache.length)
+                self._ahead = {}  # its rows may be overwritten
                 self._branches[self._active] = branch.with_rows()
             return branch
 
@@ -395,25 +404,61 @@ class Stepper:
         """Run what is unseen; return the branch as it is then, and its logits."""
         branch, row = self._branch, None
         if branch.cache.length == len(branch.tokens):
-            row = self._rows.after(branch.run_log.last)
+            run = branch.run_log.last
+            row = self._rows.after(run)
             if row is None:  # no longer kept, but the same run gives it again
-                self._branch = branch = branch.before_last_run()
+                return self._run(branch.before_last_run(), run)
         while row is None or branch.cache.length < len(branch.tokens):
-            branch, row = self._run_chunk(branch)
+            branch, row = self._seen_ahead(branch) or self._run_chunk(branch)
         return branch, row
 
     def _run_chunk(self, branch: Branch) -> tuple[Branch, Logits]:
         """Run the first unseen tokens; return the branch after it and its logits."""
-        start = branch.cache.length
-        self._protect_others(start)
+        start, guesses = branch.cache.length, NO_GUESSES
+        chunk = branch.tokens[start : start + CHUNK]
+        is_last = start + len(chunk) == len(branch.tokens)
+        # the logits of the prompt stay those without guesses
+        if self.guesser is not None and is_last and start >= self.prompt_length:
+            known = self.guesser, self.processors, self._model.vocab
+            guesses = guesses_after(branch, *known)
         # [chunk], a copy: a view would keep all tokens alive
-        chunk = read_only(branch.tokens[start : start + CHUNK].copy())
+        fed = read_only(np.append(chunk, guesses))
+        return self._run(branch, Run(start, fed, 0.0, len(guesses)))
+
+    def _run(self, branch: Branch, run: Run) -> tuple[Branch, Logits]:
+        """Make a run, the first time or again; return branch and logits likewise."""
+        self._protect_others(run.start)
+        self._ahead = {}
         began = time.perf_counter()
-        rows, cache = self._model.run(chunk, branch.cache)  # rows [chunk, vocab]
-        run = Run(start, chunk, time.perf_counter() - began)
+        rows, cache = self._model.run(run.tokens, branch.cache)  # rows [chunk, vocab]
+        run = replace(run, seconds=time.perf_counter() - began)
+        if len(rows) <= run.guesses:
+            raise InputError(
+                f"the model gives the last of {len(run.tokens)} rows of logits only, "
+                "so that no guess can be checked; set guesser to None"
+            )
         row = self._rows.keep(run, rows)
-        self._branch = ran = branch.ran(run, cache)
+        seen = cache.truncated(run.stop) if run.guesses else cache
+        self._branch = ran = branch.ran(run, seen)
+        self._ahead = {run.origin: cache} if run.guesses else {}
         return ran, row
+
+    def _seen_ahead(self, branch: Branch) -> tuple[Branch, Logits] | None:
+        """Take unseen tokens that the last run was fed as guesses, if there are any."""
+        if not self._ahead or not branch.run_log.length:
+            return None
+        run = branch.run_log.last
+        guesses, unseen = run.tokens[len(run.seen) :], branch.tokens[run.stop :]
+        pairs = zip(guesses.tolist(), unseen.tolist(), strict=False)
+        right = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        longer = replace(run, kept=run.kept + right)
+        row = self._rows.after(longer)
+        cache = self._ahead.get(run.origin)
+        if right == 0 or row is None or cache is None:
+            return None
+        before = branch.before_last_run()
+        self._branch = seen = before.ran(longer, cache.truncated(longer.stop))
+        return seen, row
 
     def _draw_made(self, logits: Logits, u: float) -> Draw | None:
         """Return the draw that was asked for last, if it is still the next one."""

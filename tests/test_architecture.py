@@ -25,7 +25,8 @@ ROWS = (
     {"sampling", "kv_cache", "graph", "tokenizer", "grammar"},
     {"constraints", "machine", "surgery"},
     {"structured_output", "branch"},
-    {"model", "stepper", "mending"},
+    {"model", "speculation", "mending"},
+    {"stepper"},
     {"inside"},
     {"views", "exercises", "plots", "overview"},
     {"panel"},
@@ -174,7 +175,7 @@ CORE = (
     "arrays errors sampling kv_cache graph tokenizer model branch stepper model_files"
 )
 CORE_PLACES = {place for name in CORE.split() for place in (name, f"{name}.py")}
-MOST_LINES = {"the core": 2_500, "the package": 11_921}
+MOST_LINES = {"the core": 2_500, "the package": 12_600}
 """Lines that are not blank: the course rests on a package that one person can read."""
 
 

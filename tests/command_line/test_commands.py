@@ -75,6 +75,17 @@ def test_answer_alone_is_on_standard_output_and_figures_are_not(
     assert FIGURES.fullmatch(written.err)
 
 
+def test_guesses_change_no_answer_and_are_counted_in_the_figures(
+    ask: Ask, capsys: Capture, tiny: str
+) -> None:
+    record = ask("Hello", "--speculate")
+    assert record["answer"] == ask("Hello")["answer"]
+    assert {*record["figures"]["speculation"]} == {"runs", "guesses", "kept"}
+    assert cli.main(["ask", "Hello", "--model", tiny, "--speculate"]) == 0
+    pattern = r"tokens/s, in \d+ runs, \d+ of \d+ guesses kept; stopped by"
+    assert re.search(pattern, capsys.readouterr().err)
+
+
 def test_a_named_provider_changes_no_answer_and_its_nodes_are_counted_aside(
     ask: Ask, capsys: Capture, tiny: str
 ) -> None:
