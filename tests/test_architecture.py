@@ -51,6 +51,7 @@ BESIDE = {
     "conversion",
     "environment",
     "netron_view",
+    "packing",
     "preflight",
 }
 

@@ -130,6 +130,16 @@ def check_models(options: Namespace) -> int:
     return PROBLEM if any(found.values()) else OK
 
 
+def pack_models(options: Namespace) -> int:
+    """Make packed copies, and write the folder of each; errors as `model.pack`."""
+    from llm_walkthrough.graph import read_graph
+    from llm_walkthrough.model import pack
+
+    for name in options.names or [one.name for one in catalogue.here()]:
+        _write(str(pack(read_graph(catalogue.find(name))).parent))
+    return OK
+
+
 def inspect_model(options: Namespace) -> int:
     """Tell what a model's files say; PROBLEM if it cannot run here."""
     from llm_walkthrough.preflight import inspect

