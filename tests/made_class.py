@@ -9,22 +9,25 @@ from __future__ import annotations
 import csv
 import json
 import os
-import random
+import re
 import sys
+import tomllib
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
+from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import nbformat
 
 from llm_walkthrough.exercises.exercise import Exercise
 from llm_walkthrough.exercises.when import When
+from tools.review import __main__ as review
 from tools.review.judge import (
     MISSING,
     RIGHT,
-    STOPPED,
     UNANSWERED,
     UNREADABLE,
     WRONG,
@@ -33,100 +36,20 @@ from tools.review.lesson import Question, code_cells, names_in, questions
 
 COURSE = Path(__file__).resolve().parents[1] / "notebooks"
 Wanted = tuple[set[str], str]  # kinds, and what the hint says, "" for anything
-ANY_END = {STOPPED, WRONG}
-
-HARMFUL_ANSWERS: dict[str, tuple[str, set[str]]] = {
-    "endless loop": ("def NAME(*given):\n    while True:\n        pass", {STOPPED}),
-    "endless cell": ("while True:\n    pass\nNAME = 1", {STOPPED}),
-    "endless list": (
-        "def NAME(*given):\n    import itertools\n    return itertools.count()",
-        ANY_END,
-    ),
-    "endless in C": ("def NAME(*given):\n    return sum(iter(int, 1))", {STOPPED}),
-    "large block": ("block = bytearray(10**12)\nNAME = 1", {WRONG}),
-    "many blocks": (
-        "def NAME(*given):\n    rows = []\n    while True:\n"
-        "        rows.append(bytearray(10**7))",
-        ANY_END,
-    ),
-    "exit()": ("exit()\ndef NAME(*given):\n    return 1", {WRONG, STOPPED}),
-    "sys.exit": ("def NAME(*given):\n    import sys\n    sys.exit(0)", {WRONG}),
-    "os._exit": ("def NAME(*given):\n    import os\n    os._exit(0)", {STOPPED}),
-    "crash": (
-        "import ctypes\ndef NAME(*given):\n    return ctypes.string_at(0)",
-        {STOPPED},
-    ),
-    "forks": (
-        "import os\ndef NAME(*given):\n    while True:\n        os.fork()",
-        ANY_END,
-    ),
-    "loud": (
-        "def NAME(*given):\n    for _ in range(10**5):\n        print('x' * 1000)\n"
-        "    return 'loud'",
-        {WRONG},
-    ),
-    "input()": ("NAME = input('your answer')", {WRONG}),
-    "kills its parent": (
-        "import os, signal\ndef NAME(*given):\n"
-        "    os.kill(os.getppid(), signal.SIGKILL)\n    return 1",
-        ANY_END,
-    ),
-    "stands still": (
-        "import os, signal\ndef NAME(*given):\n"
-        "    os.kill(os.getpid(), signal.SIGSTOP)\n    return 1",
-        ANY_END,
-    ),
-    "syntax": ("def NAME(*given:\n    return", {WRONG}),
-    "writes elsewhere": (
-        "from pathlib import Path\nPath('left.txt').write_text('here')\n"
-        "def NAME(*given):\n    return 'wrote'",
-        {WRONG},
-    ),
-    "claims": (
-        "import os\nfor number in range(3, 40):\n    try:\n"
-        "        os.write(number, b'gAROLg==\\n' * 9)\n    except OSError:\n        pass\n"
-        "def NAME(*given):\n    return 'claimed'",
-        ANY_END,
-    ),
-    "patched": (
-        "import numpy\nfrom llm_walkthrough.exercises import exercise, when\n"
-        "yes = exercise.Verdict(True, 'all right')\n"
-        "exercise.Exercise.__call__ = lambda *given: yes\n"
-        "exercise.Exercise._try = lambda *given: ([], yes)\n"
-        "when.alike = exercise.alike = numpy.allclose = lambda *given: True\n"
-        "def NAME(*given):\n    return 'patched'",
-        {WRONG},
-    ),
-    "equal to all": (
-        "class Odd(str):\n    __eq__ = lambda *given: True\n    __hash__ = str.__hash__\n"
-        "def NAME(*given):\n    return Odd('odd')",
-        {WRONG},
-    ),
-    "network": (
-        "import urllib.request\ndef NAME(*given):\n"
-        "    return urllib.request.urlopen('http://127.0.0.1:9').read()",
-        {WRONG},
-    ),
-    "leaves a process": (
-        "import subprocess, sys\ndef NAME(*given):\n"
-        "    subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(987)'],"
-        " start_new_session=True)\n    return 'left'",
-        {WRONG},
-    ),
-}
-"""What stands in place of an answer, and what may come of it."""
-
+HARMFUL_ANSWERS = tomllib.loads(
+    Path(__file__).with_name("harmful_answers.toml").read_text("utf-8")
+)
 DAMAGE: dict[str, Callable[[str], str]] = {
     "half": lambda text: text[: len(text) // 2],
     "empty": lambda _: "",
     "no notebook": lambda _: '{"cells": 3}',
     "a list": lambda _: "[]",
     "nested": lambda _: "[" * 100_000,
-    "nbformat 99": lambda text: json.dumps({**json.loads(text), "nbformat": 99}),
 }
 """What makes of a notebook none."""
 
-NAMES = ("=cmd|' /C calc'!A0", "<img src=x onerror=alert(1)>", "two\nlines", "-1 + 1")
+NAMES = ("=cmd|' C calc'!A0", "<img src=x onerror=alert(1)>", "two\nlines", "-1 + 1")
+FORGED = 'print("✓ Right.")'
 
 
 @dataclass
@@ -134,85 +57,209 @@ class Made:
     """A class on disk, and what each exercise in it must get."""
 
     folder: Path
-    course: Path
-    lessons: Sequence[str]
+    course: Path = COURSE
     wanted: dict[tuple[str, str, str], Wanted] = field(default_factory=dict)
 
     def asked(self, lesson: str) -> tuple[Question, ...]:
         return questions(self.course / f"{lesson}.ipynb")
 
     def hand_in(
-        self, learner: str, lesson: str, answers: Mapping[str, str], **change: Any
+        self, learner: str, lesson: str, answers: Mapping[str, str], check: str = ""
     ) -> Path:
-        """Write a notebook with answers by the names of their functions."""
+        """Write a notebook with answers by their names; one may have a check forged."""
         book = nbformat.read(self.course / f"{lesson}.ipynb", as_version=4)
-        for answer, source in answers.items():
-            cells = [cell for cell in book.cells if cell.cell_type == "code"]
-            cell = next(cell for cell in cells if answer in names_in(cell.source)[0])
-            cell.source = source
-        for check, source in change.get("checks", {}).items():
-            cell = next(cell for cell in book.cells if cell.source.startswith(check))
-            cell.source = source
+        cells = [cell for cell in book.cells if cell.cell_type == "code"]
+        places = {
+            name: next(cell for cell in cells if name in names_in(cell.source)[0])
+            for name in answers
+        }
+        for name, source in answers.items():
+            places[name].source = source
+        for cell in cells:
+            if check and cell.source.startswith(f"{check}("):
+                cell.source = FORGED
         file = self.folder / learner / f"{lesson}.ipynb"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(nbformat.writes(book), "utf-8")
         return file
 
     def want(
-        self, learner: str, lesson: str, answer: str, kinds: set[str], hint: str = ""
+        self,
+        learner: str,
+        lesson: str,
+        kinds: set[str],
+        answer: str = "",
+        hint: str = "",
     ) -> None:
+        """Note what an answer must get, or all answers of a notebook."""
         for one in self.asked(lesson):
             if answer in ("", one.answer):
                 self.wanted[learner, lesson, one.name] = kinds, hint
+
+    def answer_rightly(self, learner: str, lesson: str) -> Path:
+        self.want(learner, lesson, {RIGHT})
+        return self.hand_in(learner, lesson, solved(self.course, lesson))
+
+    def answer_wrongly(self, learner: str, lesson: str, number: int) -> None:
+        """Answer each exercise as one of the mistakes that are known of it."""
+        self.want(learner, lesson, {UNANSWERED})
+        answers = {}
+        for one in self.asked(lesson):
+            if known := known_mistakes(self.course, lesson, one):
+                answers[one.answer], hint = known[number % len(known)]
+                self.want(learner, lesson, {WRONG}, one.answer, hint)
+        self.hand_in(learner, lesson, answers)
+
+    def do_harm(self, learner: str, lesson: str, harm: str) -> None:
+        """Answer one exercise with harm and a forged check, the others rightly."""
+        source, kinds = HARMFUL_ANSWERS[harm]["code"], HARMFUL_ANSWERS[harm]["verdicts"]
+        answers = {**solved(self.course, lesson)}
+        one = next(
+            one
+            for one in self.asked(lesson)
+            if f"def {one.answer}(" in answers[one.answer]
+            and not any(
+                one.answer in names_in(cell)[1]
+                for name, cell in answers.items()
+                if name != one.answer
+            )
+        )
+        answers[one.answer] = source.replace("NAME", one.answer)
+        self.want(learner, lesson, {RIGHT})
+        self.want(learner, lesson, {*kinds}, one.answer)
+        self.hand_in(learner, lesson, answers, one.check)
+
+    def damage(self, learner: str, lesson: str, how: str) -> None:
+        file = self.answer_rightly(learner, lesson)
+        file.write_text(DAMAGE[how](file.read_text("utf-8")), "utf-8")
+        self.want(learner, lesson, {UNREADABLE})
 
     def mistakes(self, table: Path) -> list[str]:
         """Compare a review with what was made; returns what is not as it must be."""
         with table.open(encoding="utf-8-sig", newline="") as stream:
             rows = [*csv.DictReader(stream)]
-        found = {
-            (row["learner"].removeprefix("'"), row["notebook"], row["exercise"]): row
-            for row in rows
-        }
+        keys = ("learner", "notebook", "exercise")
+        found = {tuple(row[key].removeprefix("'") for key in keys): row for row in rows}
         lines = []
         for (learner, lesson, name), (kinds, hint) in self.wanted.items():
             row = found.get((learner.replace("\n", "⏎"), lesson, name))
             if row is None:
                 lines.append(f"{learner!r} {lesson} {name}: no row")
-            elif row["verdict"] not in kinds or hint not in row["hint"]:
+            elif row["verdict"] not in kinds or hint[:400] not in row["hint"]:
                 told = f"{row['verdict']}, {row['hint']!r}"
-                lines.append(f"{learner!r} {lesson} {name}: {told}; not {kinds} {hint!r}")
+                lines.append(
+                    f"{learner!r} {lesson} {name}: {told}, not {kinds} {hint!r}"
+                )
         return lines
 
 
+@cache
 def solved(course: Path, lesson: str) -> dict[str, str]:
-    """Return the answers of a lesson's solutions, with what they are made of."""
+    """Return the answers of a lesson's solutions."""
     cells = code_cells((course / "solutions" / f"{lesson}.ipynb").read_bytes())
-    asked = questions(course / f"{lesson}.ipynb")
     return {
         one.answer: next(cell for cell in cells if one.answer in names_in(cell)[0])
-        for one in asked
+        for one in questions(course / f"{lesson}.ipynb")
     }
 
 
+@cache
 def known_mistakes(
     course: Path, lesson: str, question: Question
 ) -> list[tuple[str, str]]:
     """Return cells that answer wrongly, each with what the learner must be told."""
-    cells = code_cells((course / f"{lesson}.ipynb").read_bytes())
-    line = next(one for one in cells if f"import {question.check}" in one or
-                f"    {question.check}," in one or f" {question.check}," in one)
-    module = line.partition("from llm_walkthrough.exercises.")[2].split()[0]
-    check = getattr(import_module(f"llm_walkthrough.exercises.{module}"), question.check)
+    code = "\n".join(code_cells((course / f"{lesson}.ipynb").read_bytes()))
+    (module,) = set(re.findall(r"llm_walkthrough\.exercises\.(\w+)", code))
+    theirs = import_module(f"llm_walkthrough.exercises.{module}")
+    check = getattr(theirs, question.check)
     if not isinstance(check, Exercise) or not callable(check.right):
         return []
     made = []
     for name, row in check.hints.items():
         one = row[0] if isinstance(row, list) else row
         if not isinstance(one, When):
+            place = f'["{name}"]' + "[0]" * isinstance(row, list)
             source = (
                 f"from llm_walkthrough.exercises import {module} as theirs\n"
-                f'row = theirs.{question.check}.hints["{name}"]\n'
-                f"{question.answer} = row[0] if isinstance(row, list) else row"
+                f"{question.answer} = theirs.{question.check}.hints{place}"
             )
             made.append((source, check(one).message))
     return made
+
+
+def make_class(folder: Path, lessons: Sequence[str], num_learners: int) -> Made:
+    """Make a class in which one in three does harm, or hands in what is no notebook."""
+    made, harms, damages = Made(folder), cycle(HARMFUL_ANSWERS), cycle(DAMAGE)
+    num_good, names = num_learners // 3, cycle(NAMES)
+    for number in range(num_learners):
+        who = f"learner {number:02}"
+        if number in (1, num_learners - 1, num_learners - 2, num_learners - 3):
+            who = next(names)
+        for lesson in lessons:
+            if number < num_good:
+                made.answer_rightly(who, lesson)
+            elif number < 2 * num_good:
+                made.answer_wrongly(who, lesson, number)
+            elif number == 2 * num_good:
+                made.want(who, lesson, {UNANSWERED})
+                made.hand_in(who, lesson, {})
+            elif number == 2 * num_good + 1:
+                made.damage(who, lesson, next(damages))
+            else:
+                made.do_harm(who, lesson, next(harms))
+    odd_files(made, "odd files", lessons)
+    return made
+
+
+def odd_files(made: Made, who: str, lessons: Sequence[str]) -> None:
+    """Hand in a link, a pipe, an older format, another version, and a zip file."""
+    folder = made.folder / who
+    link, pipe, old, other, *_ = lessons
+    for lesson in lessons:
+        made.want(who, lesson, {MISSING})
+    folder.mkdir()
+    (folder / f"{link}.ipynb").symlink_to(made.folder / "learner 00" / f"{link}.ipynb")
+    os.mkfifo(folder / f"{pipe}.ipynb")
+    made.want(who, link, {UNREADABLE})
+    made.want(who, pipe, {UNREADABLE})
+    file = made.answer_rightly(who, old)
+    cells = [
+        {"cell_type": "code", "input": source, "outputs": [], "language": "python"}
+        for source in code_cells(file.read_bytes())
+    ]
+    file.write_text(json.dumps({"nbformat": 3, "worksheets": [{"cells": cells}]}))
+    file = made.answer_rightly(who, other)
+    code = [
+        source.replace("numpy as np", "numpy  as np")
+        for source in solved(made.course, other).values()
+    ]
+    cells = [
+        {"cell_type": "code", "source": source}
+        for source in ["import numpy as np", *code]
+    ]
+    file.write_text(json.dumps({"nbformat": 99, "cells": cells}))
+    zipped = made.answer_rightly("zipped", link)
+    with zipfile.ZipFile(made.folder / "zipped.zip", "w") as archive:
+        archive.write(zipped, f"../../{link} (1).ipynb")
+    zipped.unlink()
+    zipped.parent.rmdir()
+
+
+def main(
+    folder: str, num_lessons: str = "9", num_learners: str = "30", *rest: str
+) -> int:
+    """Make a class and review it; returns how much is not as it must be."""
+    lessons = [file.stem for file in sorted(COURSE.glob("*.ipynb")) if questions(file)]
+    made = make_class(Path(folder), lessons[: int(num_lessons)], int(num_learners))
+    review.main([folder, "--to", f"{folder}-reviewed", *rest])
+    mistakes = made.mistakes(Path(f"{folder}-reviewed", "review.csv"))
+    sys.stdout.write(
+        "\n".join(
+            [*mistakes, f"{len(made.wanted)} verdicts, {len(mistakes)} not as made\n"]
+        )
+    )
+    return len(mistakes)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
 from time import monotonic
+from typing import IO, cast
 
 from llm_walkthrough.command_line import terminal
 from llm_walkthrough.errors import InputError
@@ -32,13 +33,13 @@ from tools.review.table import Review, as_csv, as_page, as_text
 
 RUNS_CODE = "This runs the learners' code on this machine, in your name. "
 SHUT_IN = (
-    "It has no network, and whatever it starts ends with it. But it can read and change "
-    "all files that you can: use an account, or a machine, made for that."
+    "It has no network, and whatever it starts ends with it. But it can read and "
+    "change all files that you can: use an account, or a machine, made for that."
 )
 NOT_SHUT_IN = (
-    "This system does not shut it in: it has the network, can read and change all files "
-    "that you can, end your programs, and leave some running. Review a class that you "
-    "trust, or use Linux and an account made for that."
+    "This system does not shut it in: it has the network, can read and change all "
+    "files that you can, end your programs, and leave some running. Review a class "
+    "that you trust, or use Linux and an account made for that."
 )
 TAKES_NOTHING_ELSE = (
     "A verdict tells what a function gave for the questions of the course's own check. "
@@ -65,7 +66,7 @@ class Judges:
             with self._lock:
                 if self._is_over:
                     return
-                process = subprocess.Popen(  # noqa: S603 - ours
+                process = subprocess.Popen(
                     [sys.executable, "-P", "-m", "tools.review.judge"],
                     env={**os.environ, "PYTHONPATH": str(ROOT)},
                     stdin=subprocess.PIPE,
@@ -76,9 +77,9 @@ class Judges:
                 )
                 self._running.add(process.pid)
             with process, suppress(OSError, ValueError):
-                out, _ = process.stdout, process.stdin.write(json.dumps(request))
-                process.stdin.close()
-                for line in out:
+                cast("IO[str]", process.stdin).write(json.dumps(request))
+                cast("IO[str]", process.stdin).close()
+                for line in cast("IO[str]", process.stdout):
                     place, name, finding = json.loads(line)
                     self._found(lesson, left[place], name, Finding(*finding))
             with self._lock:
@@ -183,16 +184,15 @@ def review(
 
 def _remarks(learners: Mapping[str, HandedIn], findings: Findings) -> list[str]:
     """Return what is to be said about files, and about notebooks that were changed."""
-    lines = {
-        (learner, one): "" for learner in learners for one in learners[learner].remarks
-    }
-    for (learner, lesson, name), finding in findings.items():
+    who: dict[str, dict[str, None]] = {}  # learners by remark
+    for learner, mine in learners.items():
+        for remark in mine.remarks:
+            who.setdefault(remark, {})[learner] = None
+    for (learner, lesson, _), finding in findings.items():
         if finding.remark:
-            key = learner, f"{lesson}, {finding.remark}"
-            lines[key] = f"{lines.get(key, '')} {name}"
+            who.setdefault(f"{lesson}: {finding.remark}", {})[learner] = None
     return [
-        f"{shown_name(who)}: {what}{':' * bool(them)}{them}."
-        for (who, what), them in lines.items()
+        f"{what}: {', '.join(map(shown_name, them))}." for what, them in who.items()
     ]
 
 

@@ -119,7 +119,7 @@ def _members(archive: Path, above: tuple[str, ...]) -> Iterator[_Found]:
         yield (*above, archive.name), None, ()
         return
     for one in members:
-        parts = tuple(part for part in one.filename.split("/") if part)
+        parts = tuple(x for x in one.filename.split("/") if x not in ("", ".."))
         if one.filename.endswith(".ipynb") and not any(map(_PASSED_OVER.match, parts)):
             file = File(str(archive), one.filename)
             yield (*above, *parts), file, tuple(map(float, one.date_time))

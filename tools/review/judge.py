@@ -23,7 +23,14 @@ from llm_walkthrough.exercises.exercise import ExerciseOn
 from llm_walkthrough.exercises.practice_session import PracticeSession
 from tools.review.handed_in import File
 from tools.review.kernel import Kernel, Limits, StoppedError
-from tools.review.lesson import Question, code_cells, names_in, needed, questions
+from tools.review.lesson import (
+    Question,
+    code_cells,
+    lighter,
+    names_in,
+    needed,
+    questions,
+)
 
 RIGHT, WRONG, UNANSWERED = "right", "wrong", "not answered"
 STOPPED, UNREADABLE, MISSING, UNTRIED = "stopped", "unreadable", "missing", "not tried"
@@ -69,9 +76,8 @@ def judged(
 ) -> Iterator[tuple[str, Finding]]:
     """Yield what comes of the exercises of these names in a notebook."""
     try:
-        world, own = _world(lesson), code_cells(lesson.read_bytes())
-        notebook = _Notebook(own, code_cells(file.read()), world, limits)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - no model, or no notebook
+        notebook = _Notebook(lesson, code_cells(file.read()), limits)
+    except ValueError as error:
         yield from ((name, Finding(UNREADABLE, str(error))) for name in names)
         return
     with contextlib.closing(notebook):
@@ -85,9 +91,11 @@ def _world(lesson: Path) -> dict[str, Any]:
     """Return what the checks of a lesson need, made by the lesson's own cells."""
     own, asked = code_cells(lesson.read_bytes()), questions(lesson)
     names = {name for one in asked for name in (one.check, *one.others)}
+    places, wanted = needed(own, names)
     world: dict[str, Any] = {}
-    for place in needed(own, names):
-        exec(compile(own[place], lesson.name, "exec"), world)  # noqa: S102 - ours
+    for place in places:
+        code = compile(lighter(own[place], wanted), lesson.name, "exec")
+        exec(code, world)  # noqa: S102 - the course's own
     for one in asked:
         check, given = world[one.check], [world[name] for name in one.others]
         if isinstance(check, ExerciseOn):  # what is right is worked out only once
@@ -98,11 +106,11 @@ def _world(lesson: Path) -> dict[str, Any]:
 class _Notebook:
     """A learner's notebook, and the kernel in which it is now."""
 
-    def __init__(
-        self, own: list[str], cells: list[str], world: dict[str, Any], limits: Limits
-    ) -> None:
+    def __init__(self, lesson: Path, cells: list[str], limits: Limits) -> None:
+        own = code_cells(lesson.read_bytes())
+        self._lesson, self._cells, self._limits = lesson, cells, limits
         self._own = {source.strip() for source in own}
-        self._cells, self._world, self._limits = cells, world, limits
+        _, self._wanted = needed(cells, [one.answer for one in questions(lesson)])
         self._kernel: Kernel | None = None
         self._has_run: dict[int, str] = {}  # place of a cell, and what it stopped with
         self._num_stops = 0
@@ -142,7 +150,7 @@ class _Notebook:
             why = next(filter(None, map(self._has_run.get, reversed(places))), "")
             return Finding(WRONG, f"Its cell does not run: {why or 'it is empty'}")
         answer = _StandIn(kernel, question.answer) if is_function else value
-        verdict = self._world[question.check](answer)
+        verdict = _world(self._lesson)[question.check](answer)
         hint = "" if verdict.is_right else verdict.message
         if isinstance(answer, _StandIn) and hint.startswith("It stopped"):
             hint = answer.stopped  # with the learner's line, and not with ours
@@ -160,19 +168,18 @@ class _Notebook:
             cells = self._cells[:stop]
             makers = [one for one in cells if question.answer in names_in(one)[0]]
             if any(one.strip() not in self._own for one in makers):
-                return needed(cells, [question.answer])
+                return needed(cells, [question.answer])[0]
         return []
 
     def _run(self, places: Sequence[int]) -> Kernel:
         """Run those of the cells that have not run yet, in order."""
         left = [place for place in places if place not in self._has_run]
-        if left and self._has_run and left[0] < max(self._has_run):
-            self.close()
         if self._kernel is None:
             self._kernel, left = Kernel(self._limits), [*places]
         self._kernel.left = self._limits.seconds
         for place in left:
-            self._has_run[place] = str(self._kernel.ask("run", self._cells[place]))
+            source = lighter(self._cells[place], self._wanted)
+            self._has_run[place] = str(self._kernel.ask("run", source))
         return self._kernel
 
 

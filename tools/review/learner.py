@@ -60,7 +60,8 @@ def serve(memory: int) -> None:
     _limit(memory)
     config = Config()
     config.HistoryManager.enabled = False
-    shell = InteractiveShell.instance(config=config)
+    shell: Any = InteractiveShell.instance(config=config)
+    shell.ask_exit = sys.exit  # of `exit()`
     for line in requests:  # they are ours, and never the learner's
         what, *given = pickle.loads(base64.b64decode(line))  # noqa: S301 - as said
         answers.write(written(_DO[what](shell, *given)))
@@ -123,7 +124,7 @@ def _plain(value: object) -> object:
     return value
 
 
-_DO = {"run": _run, "get": _get, "call": _call}
+_DO: dict[str, Any] = {"run": _run, "get": _get, "call": _call}
 
 if __name__ == "__main__":
     serve(int(sys.argv[1]))

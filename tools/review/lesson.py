@@ -7,15 +7,16 @@ make what it uses, and so on. Runs nothing.
 from __future__ import annotations
 
 import ast
+import json
 import re
 import symtable
 import warnings
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
 MOST_BYTES = 50_000_000  # of a notebook
@@ -42,19 +43,26 @@ class Question(NamedTuple):
 
 
 def code_cells(content: bytes) -> list[str]:
-    """Read the code cells of a notebook.
+    """Read the code cells of a notebook, whatever its format says of itself.
 
     Raises:
-        ValueError: it is none, of any known version.
+        ValueError: it is none.
     """
     if len(content) > MOST_BYTES:
         raise ValueError(f"It has more than {MOST_BYTES / 1e6:.0f} MB.")
     try:
-        with warnings.catch_warnings(action="ignore"):  # of cells without an id
-            book = nbformat.reads(content.decode("utf-8-sig"), as_version=4)
-        return ["".join(one.source) for one in book.cells if one.cell_type == "code"]
-    except Exception as error:  # a stranger's file may break nbformat anywhere
-        raise ValueError(f"It is no notebook ({type(error).__name__}).") from error
+        book = json.loads(content)
+        old = (cell for sheet in book.get("worksheets", []) for cell in sheet["cells"])
+        cells = [one for one in book.get("cells", old) if one["cell_type"] == "code"]
+        return ["".join(one.get("source", one.get("input"))) for one in cells]
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        raise ValueError("It is no notebook, or only a part of one.") from error
 
 
 @cache
@@ -73,36 +81,59 @@ def questions(lesson: Path) -> tuple[Question, ...]:
 
 @cache
 def names_in(source: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the names that a cell makes or changes, and those that it uses.
+    """Return the names that a cell makes or changes, and those that it needs.
 
     Where Python cannot read it, it may be both with every word in it.
     """
+    words = frozenset(re.findall(r"\w+", source))
+    makes, uses = set[str](), set[str]()
     try:
         code = _TRANSFORMER.transform_cell(source)
-        words = "" if "run_cell_magic" not in code else source  # the cell is a text
+        if "run_cell_magic" in code:  # with the cell as a text
+            return words, words
         with warnings.catch_warnings(action="ignore"):
-            table = symtable.symtable(code, "cell", "exec")
+            for statement in ast.parse(code).body:
+                made, used = _names(ast.unparse(statement))
+                uses |= used - makes
+                makes |= made
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        table, words = symtable.symtable("", "cell", "exec"), source
-    own, shared, inner = table.get_symbols(), [], [*table.get_children()]
+        return words, words
+    return frozenset({*makes, *_CHANGE.findall(source)}), frozenset(uses)
+
+
+def _names(statement: str) -> tuple[set[str], set[str]]:
+    table = symtable.symtable(statement, "cell", "exec")
+    own, inner = table.get_symbols(), [*table.get_children()]
     for one in inner:  # grows while it is walked through
         inner += one.get_children()
-        shared += [symbol for symbol in one.get_symbols() if symbol.is_global()]
+    shared = [s for one in inner for s in one.get_symbols() if s.is_global()]
     makes = {s.get_name() for s in (*own, *shared) if s.is_assigned()}
     makes |= {s.get_name() for s in own if s.is_imported()}
-    uses = {s.get_name() for s in (*own, *shared) if s.is_referenced()}
-    either = {*re.findall(r"\w+", words)}
-    return frozenset({*makes, *either, *_CHANGE.findall(source)}), frozenset(
-        uses | either
-    )
+    return makes, {s.get_name() for s in (*own, *shared) if s.is_referenced()}
 
 
-def needed(cells: Sequence[str], names: Collection[str]) -> list[int]:
-    """Return the places of the cells that make these names, and what those need."""
+def needed(cells: Sequence[str], names: Collection[str]) -> tuple[list[int], set[str]]:
+    """Return the places of the cells that make these names, and what those need.
+
+    With them come these names and all that the cells use.
+    """
     wanted, taken = {*names}, set[int]()
     while True:
         places = {i for i, one in enumerate(cells) if names_in(one)[0] & wanted}
         if places == taken:
-            return sorted(taken)
+            return sorted(taken), wanted
         wanted.update(*(names_in(cells[place])[1] for place in places - taken))
         taken = places
+
+
+def lighter(source: str, wanted: Collection[str]) -> str:
+    """Return a cell of imports without those that nobody wants, which take seconds."""
+    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        match ast.parse(source).body:
+            case [ast.Try(body=body)] | body:
+                pass
+        imports = [one for one in body if isinstance(one, ast.Import | ast.ImportFrom)]
+        if imports and len(imports) == len(body):
+            kept = [one for one in imports if names_in(ast.unparse(one))[0] & {*wanted}]
+            return "\n".join(map(ast.unparse, kept))
+    return source

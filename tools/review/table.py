@@ -53,8 +53,11 @@ class Review(NamedTuple):
         for column in self.columns:
             for learner, findings in self.findings.items():
                 kind, hint, _ = findings[column]
-                if hint:
-                    told.setdefault((*column, kind, hint), []).append(learner)
+                is_whole = kind in (judge.UNREADABLE, judge.UNTRIED)  # notebook
+                about = (column[0], "all") if is_whole else column
+                who = told.setdefault((*about, kind, hint), []) if hint else [learner]
+                if learner not in who:
+                    who.append(learner)
         return told
 
 
