@@ -188,6 +188,17 @@ def test_after_two_that_were_stopped_a_notebook_is_left_alone(tmp_path: Path) ->
     assert verdicts == [STOPPED, STOPPED, UNTRIED, UNTRIED]
 
 
+def test_without_a_model_it_is_said_what_brings_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLM_WALKTHROUGH_MODELS", str(tmp_path / "none"))
+    made = Made(tmp_path / "7b")
+    made.answer_rightly("one", "01_graph")
+    reviewed(made, tmp_path)
+    assert table(tmp_path)["input_shapes"] == UNTRIED
+    assert "models fetch" in (tmp_path / "review.txt").read_text("utf-8")
+
+
 # --- which files ----------------------------------------------------------------------
 
 

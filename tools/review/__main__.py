@@ -41,7 +41,7 @@ NOT_SHUT_IN = (
     "files that you can, end your programs, and leave some running. Review a class "
     "that you trust, or use Linux and an account made for that."
 )
-TAKES_NOTHING_ELSE = (
+WHAT_IT_TELLS = (
     "A verdict tells what a function gave for the questions of the course's own check. "
     "It does not tell who wrote it: the solutions are part of the course."
 )
@@ -137,11 +137,10 @@ def review(
         InputError: there is nothing in the folder.
     """
     began = monotonic()
-    course = {file: questions(file) for file in sorted(options.course.glob("*.ipynb"))}
     exercises = {
-        file: [one.name for one in asked]
-        for file, asked in course.items()
-        if asked and (not options.only or file.stem in options.only)
+        file: [one.name for one in questions(file)]
+        for file in sorted((ROOT / "notebooks").glob("*.ipynb"))
+        if questions(file) and (not options.only or file.stem in options.only)
     }
     learners = handed_in(folder, [file.stem for file in exercises])
     tasks = {
@@ -159,23 +158,19 @@ def review(
     count, seconds = sum(map(len, tasks.values())), monotonic() - began
     remarks = [
         f"{len(learners)} learners, {count} notebooks, {seconds:.0f} seconds. {why}",
-        *(
-            RUNS_CODE + (SHUT_IN if kernel.wrapper() else NOT_SHUT_IN),
-            TAKES_NOTHING_ELSE,
-        ),
+        RUNS_CODE + (SHUT_IN if kernel.wrapper() else NOT_SHUT_IN),
+        WHAT_IT_TELLS,
         *_remarks(learners, findings),
     ]
     shown = {file.stem: names for file, names in exercises.items() if tasks[file]}
+    columns = [(lesson, name) for lesson, names in shown.items() for name in names]
+    left, missing = Finding(judge.UNTRIED, why), Finding(judge.MISSING)
     table = {
         learner: {
-            (stem, name): findings.get(
-                (learner, stem, name),
-                Finding(judge.UNTRIED, why)
-                if stem in mine.files
-                else Finding(judge.MISSING),
+            column: findings.get(
+                (learner, *column), left if column[0] in mine.files else missing
             )
-            for stem, names in shown.items()
-            for name in names
+            for column in columns
         }
         for learner, mine in learners.items()
     }
@@ -199,21 +194,14 @@ def _remarks(learners: Mapping[str, HandedIn], findings: Findings) -> list[str]:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="review", description=main.__doc__)
     add = parser.add_argument
-    add(
-        "folder", type=Path, help="a folder or zip file for each learner, or one of all"
-    )
-    add(
-        "--only",
-        nargs="+",
-        metavar="NOTEBOOK",
-        help="such as 05_sampling (default: all)",
-    )
+    only, a = "such as 05_sampling (default: all)", "a folder or zip file"
+    add("folder", type=Path, help=f"{a} for each learner, or of them all")
+    add("--only", nargs="+", metavar="NOTEBOOK", help=only)
     add("--to", type=Path, help="folder for the tables (default: beside FOLDER)")
     add("--seconds", type=float, default=30, help="for one exercise (default: 30)")
     add("--memory", type=float, default=2, help="for one learner, in GB (default: 2)")
     add("--minutes", type=float, default=60, help="for all (default: 60)")
     add("--jobs", type=int, help="notebooks at once (default: as the machine has room)")
-    add("--course", type=Path, default=ROOT / "notebooks", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     room = facts.memory().available / (options.memory * 1e9 + _MEMORY_OF_JUDGE)
     options.jobs = max(1, options.jobs or min(facts.cores().usable, int(room)))

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from llm_walkthrough.errors import InputError
 from llm_walkthrough.exercises.exercise import ExerciseOn
 from llm_walkthrough.exercises.practice_session import PracticeSession
 from tools.review.handed_in import File
@@ -130,6 +131,8 @@ class _Notebook:
             kind, hint = STOPPED, str(error)
             self._num_stops += 1
             self.close()
+        except (InputError, SystemExit) as error:  # the model is not there
+            kind, hint = UNTRIED, f"The check itself does not run: {error}"
         return Finding(kind, hint[:_LONGEST], "; ".join(remarks))
 
     def close(self) -> None:
@@ -144,19 +147,17 @@ class _Notebook:
             return Finding(UNANSWERED)
         if self._num_stops >= MOST_STOPS:
             return Finding(UNTRIED, f"{MOST_STOPS} exercises before it were stopped.")
-        kernel = self._run(places)
+        check, kernel = _world(self._lesson)[question.check], self._run(places)
         is_there, is_function, value = _parts(kernel.ask("get", question.answer), 3)
         if not is_there:
             why = next(filter(None, map(self._has_run.get, reversed(places))), "")
             return Finding(WRONG, f"Its cell does not run: {why or 'it is empty'}")
         answer = _StandIn(kernel, question.answer) if is_function else value
-        verdict = _world(self._lesson)[question.check](answer)
-        hint = "" if verdict.is_right else verdict.message
-        if isinstance(answer, _StandIn) and hint.startswith("It stopped"):
+        verdict = check(answer)
+        hint = verdict.message if verdict.is_right is False else ""
+        if is_function and hint.startswith("It stopped"):
             hint = answer.stopped  # with the learner's line, and not with ours
-        return Finding(
-            _KINDS[verdict.is_right], hint if verdict.is_right is False else ""
-        )
+        return Finding(_KINDS[verdict.is_right], hint)
 
     def _places(self, question: Question) -> list[int]:
         """Return the places of the cells that make an answer; none if it is no new one.

@@ -21,6 +21,7 @@ from traitlets.config import Config
 
 from llm_walkthrough.exercises.exercise import told
 
+MOST_SECONDS = 900  # of a processor, in case that nobody is left to end it
 LARGEST_FILE = 100_000_000  # bytes that it may write
 _PLAIN = {  # all that pickle may look up for an answer: none of it runs code
     "builtins": {"Ellipsis", "complex", "range"},
@@ -72,9 +73,13 @@ def _limit(memory: int) -> None:
     with contextlib.suppress(ImportError):  # Windows
         import resource  # noqa: PLC0415 - not everywhere
 
-        kinds = resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE
-        # files that are mapped, as weights are, do not count as data
-        for kind, most in zip(kinds, (memory, LARGEST_FILE, 0), strict=True):
+        limits = {
+            resource.RLIMIT_DATA: memory,  # without mapped files, as weights are
+            resource.RLIMIT_FSIZE: LARGEST_FILE,
+            resource.RLIMIT_CPU: MOST_SECONDS,
+            resource.RLIMIT_CORE: 0,
+        }
+        for kind, most in limits.items():
             with contextlib.suppress(OSError, ValueError):
                 resource.setrlimit(kind, (most, most))
 
