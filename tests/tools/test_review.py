@@ -22,20 +22,20 @@ import numpy as np
 import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from made_class import COURSE, HARMFUL_ANSWERS, Made, odd_files
+from made_class import COURSE, HARMFUL_ANSWERS, Made, odd_files, solved
 from playwright.sync_api import Browser
 
 from llm_walkthrough.errors import InputError
 from tools.review import __main__ as review
 from tools.review import kernel, learner
 from tools.review.handed_in import handed_in
-from tools.review.judge import RIGHT, STOPPED, UNTRIED, WRONG
+from tools.review.judge import RIGHT, STOPPED, UNANSWERED, UNTRIED
 from tools.review.lesson import lighter, names_in, needed, questions
 
 LESSON = "04_kv_cache"
 LESSONS = (LESSON, "05_sampling", "08_structured_output", "09_inside")
 HARM = """\
-endless loop, many blocks, os._exit, forks, claims, patched, equal to all,
+endless loop, many blocks, os._exit, ends later, forks, claims, patched, equal to all,
 leaves a process, writes elsewhere, exit(), syntax"""
 NAMES = {"patched": "=1+2", "forks": "<script>bad()", "claims": "two\nlines"}
 ROOT = Path(__file__).resolve().parents[2]
@@ -302,12 +302,15 @@ def test_plain_values_arrive_as_they_are() -> None:
 
 
 @pytest.mark.model
-def test_the_solutions_of_all_lessons_are_right(tmp_path: Path) -> None:
+def test_graphs_tokenizers_ports_and_caches_reach_an_answer(tmp_path: Path) -> None:
     made = Made(tmp_path / "7b")
-    lessons = [file for file in sorted(COURSE.glob("*.ipynb")) if questions(file)]
-    for file in lessons:
-        made.answer_rightly("one", file.stem)
-    # the solution brings an import that the lesson has not
-    made.want("one", "10_mend_it", {WRONG}, "my_stream", "TextStream")
+    for lesson in ("01_graph", "02_tokenizer", "03_prefill"):
+        made.answer_rightly("one", lesson)
+    made.want("one", "10_mend_it", {UNANSWERED})
+    answers = solved(COURSE, "10_mend_it")
+    parts = ("my_past", "my_carry", "my_is_end")
+    for part in parts:
+        made.want("one", "10_mend_it", {RIGHT}, part)
+    made.hand_in("one", "10_mend_it", {part: answers[part] for part in parts})
     review.main([str(made.folder), "--to", str(tmp_path)])
     assert made.mistakes(tmp_path / "review.csv") == []

@@ -126,7 +126,7 @@ class _Notebook:
         if self._is_other:
             remarks.append("most cells are not those of this version of the course")
         try:
-            kind, hint, _ = self._judged(question)
+            kind, hint, _ = self._judged_by_itself(question)
         except StoppedError as error:
             kind, hint = STOPPED, str(error)
             self._num_stops += 1
@@ -140,6 +140,18 @@ class _Notebook:
         if self._kernel is not None:
             self._kernel.close()
         self._kernel, self._has_run = None, {}
+
+    def _judged_by_itself(self, question: Question) -> Finding:
+        """Judge one exercise; once more if an answer before may have done the harm."""
+        is_used = bool(self._has_run)
+        try:
+            return self._judged(question)
+        except StoppedError:
+            is_late = self._kernel is not None and self._kernel.left <= 0
+            self.close()
+            if is_late or not is_used:
+                raise
+            return self._judged(question)
 
     def _judged(self, question: Question) -> Finding:
         places = self._places(question)
