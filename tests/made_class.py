@@ -229,14 +229,8 @@ def odd_files(made: Made, who: str, lessons: Sequence[str]) -> None:
     ]
     file.write_text(json.dumps({"nbformat": 3, "worksheets": [{"cells": cells}]}))
     file = made.answer_rightly(who, other)
-    code = [
-        source.replace("numpy as np", "numpy  as np")
-        for source in solved(made.course, other).values()
-    ]
-    cells = [
-        {"cell_type": "code", "source": source}
-        for source in ["import numpy as np", *code]
-    ]
+    code = ["import numpy as np", *solved(made.course, other).values()]
+    cells = [{"cell_type": "code", "source": source} for source in code]
     file.write_text(json.dumps({"nbformat": 99, "cells": cells}))
     zipped = made.answer_rightly("zipped", link)
     with zipfile.ZipFile(made.folder / "zipped.zip", "w") as archive:
@@ -253,11 +247,8 @@ def main(
     made = make_class(Path(folder), lessons[: int(num_lessons)], int(num_learners))
     review.main([folder, "--to", f"{folder}-reviewed", *rest])
     mistakes = made.mistakes(Path(f"{folder}-reviewed", "review.csv"))
-    sys.stdout.write(
-        "\n".join(
-            [*mistakes, f"{len(made.wanted)} verdicts, {len(mistakes)} not as made\n"]
-        )
-    )
+    end = f"{len(made.wanted)} verdicts, {len(mistakes)} not as made\n"
+    sys.stdout.write("\n".join([*mistakes, end]))
     return len(mistakes)
 
 
