@@ -5,6 +5,7 @@
     python3 run.py test               run every check that there is
     python3 run.py notebooks          execute all notebooks and save them in place
     python3 run.py pack FOLDER        write all that a class needs without a network
+    python3 run.py review FOLDER      judge the notebooks that a class handed in
     python3 run.py WORD ...           any other word: doctor, models, bench, ...
 
 The first start makes .venv, installs the pinned packages into it and fetches the model;
@@ -36,11 +37,13 @@ NEEDS = {
     "ask": Needs((INT4,)),
     "step": Needs((INT4,)),
     "bench": Needs((INT4,), tests=True),
+    "review": Needs((INT4, FLOAT32)),
 }
 BESIDE_THE_PACKAGE = {
     "bench": "benchmarks",
     "notebooks": "tools.notebooks",
     "pack": "tools.pack",
+    "review": "tools.review",
     "test": "tools.checks",
 }
 

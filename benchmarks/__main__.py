@@ -51,12 +51,14 @@ def _parser() -> argparse.ArgumentParser:
         "panel: how soon after a press the step panel is painted; answers: how much "
         "sense everyday questions get, by the settings of sampling; gguf: converted "
         "GGUF files against llama.cpp; provider: an execution provider against the "
-        "CPU; shape: a folder as large as Mistral-7B, written and deleted (default: "
-        "speed)"
+        "CPU; shape: a folder as large as Mistral-7B, written and deleted; "
+        "speculation: guesses against the plain loop; proof: that guesses change no "
+        "token of a float32 model (default: speed)"
     )
     subjects = ("speed", "panel", "answers", "gguf", "provider", "shape")
+    further = ("speculation", "proof")
     parser.add_argument(
-        "subject", nargs="?", default="speed", choices=subjects, help=text
+        "subject", nargs="?", default="speed", choices=subjects + further, help=text
     )
     text = "a model that is listed, or its folder (default: the first of the list)"
     parser.add_argument("--model", metavar="NAME|PATH", help=text)

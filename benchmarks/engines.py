@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from time import perf_counter as now
@@ -124,6 +124,17 @@ class GenAI:
         generator = self._library.Generator(self._model, options)
         read = partial(generator.append_tokens, prompt.astype(np.int32))
         return Decoder(read, generator.generate_next_token)
+
+    def generator(
+        self, prompt: TokenIds, count: int, guessing: Mapping[str, float]
+    ) -> Any:  # noqa: ANN401 - a Generator of the library
+        """Return a greedy generator that has read the prompt, and guesses as told."""
+        options = self._library.GeneratorParams(self._model)
+        options.set_search_options(max_length=len(prompt) + count, do_sample=False)
+        options.set_speculative_options(**guessing)
+        generator = self._library.Generator(self._model, options)
+        generator.append_tokens(prompt.astype(np.int32))
+        return generator
 
 
 Engine: TypeAlias = Ours | GenAI

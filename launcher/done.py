@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from launcher.places import PINS, PYTHON, ROOT, STAMP, TEST_PINS, models_folder
-from llm_walkthrough.conversion.record import is_whole
+from llm_walkthrough.conversion.record import trouble
 
 if TYPE_CHECKING:
     from typing import Any
@@ -80,4 +80,4 @@ def has_packages(needs: Needs) -> bool:
 
 def missing_models(needs: Needs) -> list[str]:
     """Name the models that the job needs and that are not there yet."""
-    return [name for name in needs.models if not is_whole(models_folder() / name)]
+    return [name for name in needs.models if trouble(models_folder() / name)]

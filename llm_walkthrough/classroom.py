@@ -14,6 +14,7 @@ from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.catalogue import entries, find
 from llm_walkthrough.conversion.convert import Variant
 from llm_walkthrough.model import Model
+from llm_walkthrough.packing import in_background
 from llm_walkthrough.tokenizer import Tokenizer
 
 REQUEST = "Give me a short yoga routine for lower back pain."
@@ -42,4 +43,6 @@ def open_lesson(variant: Variant = "int4") -> Lesson:
 
     "int4" is small and fast, "float32" gives nearly the same logits everywhere.
     """
-    return Lesson(*load(find(f"{entries()[0].name}-{variant}")))
+    lesson = Lesson(*load(find(f"{entries()[0].name}-{variant}")))
+    in_background(lesson.model.graph)  # for kernels to come
+    return lesson

@@ -39,17 +39,12 @@ def to_text(rows: Iterable[Row]) -> str:
 
 
 def to_share(rows: Iterable[Row]) -> list[Row]:
-    """Give the rows without what tells where this user keeps things.
-
-    In their texts "{python}" stands for the folder of this Python's environment,
-    "{course}" for that of the course and "~" for the user's own.
-    """
+    """Give the rows with "{python}", "{course}" and "~" for this user's folders."""
     home = str(Path.home())
     places = {sys.prefix: "{python}", str(REPOSITORY): "{course}", home: "~"}
-    inner_first = sorted(places, key=len, reverse=True)  # a folder before its parent
 
     def shared(text: str) -> str:
-        for place in inner_first:
+        for place in sorted(places, key=len, reverse=True):  # an inner folder first
             text = text.replace(place, places[place])
         return text
 
@@ -79,6 +74,13 @@ def _model() -> Row:
         return Row("model", str(catalogue.find(default)), default)
     except InputError as error:
         return Row("model", "not ready", default, Severity.PROBLEM, str(error))
+
+
+def _packed() -> Row:
+    folder = importlib.import_module("llm_walkthrough.catalogue").models_folder()
+    sizes = [one.stat().st_size for one in folder.glob("*/packed/*/*")]
+    shared = f"{sum(sizes) / 1e6:,.0f} MB of weights that processes share"
+    return Row("packed", shared if sizes else "none; see `llm-walkthrough models pack`")
 
 
 def _disk() -> Row:
@@ -150,6 +152,7 @@ QUESTIONS: dict[str, Callable[[], Row]] = {
     "NPU": _npu,
     "packages": _packages,
     "model": _model,
+    "packed": _packed,
     "JupyterLab": lambda: judgements.judge_jupyterlab(_version("jupyterlab")),
     "place": lambda: judgements.judge_place(facts.place()),
 }

@@ -41,12 +41,7 @@ _WAYS_OUT = {
 
 @dataclass(frozen=True)
 class Grammar:
-    """A description of the texts that are allowed.
-
-    Raises:
-        InputError: the description cannot be compiled or nothing satisfies it, or
-            llguidance is not installed.
-    """
+    """A description of the texts that are allowed; InputError if none can follow it."""
 
     kind: Kind  # the language in which `text` is written
     text: str  # the description itself; a JSON schema as JSON
@@ -85,8 +80,7 @@ def _tried(kind: Kind, text: str) -> str:
 
 def compiled_text(kind: Kind, text: str) -> str:
     """Compile a description, and look which bytes may come first; or a ValueError."""
-    guidance = llguidance()
-    matcher = guidance.LLMatcher
+    matcher = llguidance().LLMatcher
     if kind == "JSON schema":
         # llguidance refuses a style beside a schema that is no object
         style = None if text == "false" else JSON_STYLE
@@ -128,10 +122,8 @@ def require_an_end(matcher: Any) -> None:  # noqa: ANN401 - an LLMatcher
 
 def never_ends(unit: str) -> InputError:
     """Return the error that says that a grammar forces too much."""
-    return InputError(
-        f"the grammar forces more than {MOST_FORCED:,} {unit} in a row; mend the rule "
-        "that never ends"
-    )
+    what = f"the grammar forces more than {MOST_FORCED:,} {unit} in a row"
+    return InputError(f"{what}; mend the rule that never ends")
 
 
 def json_schema(schema: Mapping[str, Any] | str) -> Grammar:
@@ -147,15 +139,12 @@ def json_schema(schema: Mapping[str, Any] | str) -> Grammar:
         text = schema if isinstance(schema, str) else json.dumps(schema)
         read = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:  # too many "[" recurse
-        raise InputError(
-            f"the JSON schema {shortened(schema)} is not JSON ({error}); make it of "
-            "dictionaries, lists, strings and numbers"
-        ) from error
+        what = f"the JSON schema {shortened(schema)} is not JSON ({error})"
+        way_out = "make it of dictionaries, lists, strings and numbers"
+        raise InputError(f"{what}; {way_out}") from error
     if not isinstance(read, dict | bool):
-        raise InputError(
-            f"a JSON schema must be an object or a boolean, got {text!r:.60}; "
-            'write it as in {"type": "object"}'
-        )
+        what = f"a JSON schema must be an object or a boolean, got {text!r:.60}"
+        raise InputError(what + '; write it as in {"type": "object"}')
     # llguidance takes its style for objects only, and {} allows all that true does
     as_object = {"true": "{}", "false": "false"}
     return Grammar("JSON schema", as_object.get(text.strip(), text))
@@ -183,7 +172,6 @@ def llguidance() -> Any:  # noqa: ANN401 - a module
     try:
         return import_module("llguidance")
     except ImportError as error:
-        raise InputError(
-            f"a grammar needs llguidance, which cannot be loaded ({error}); run "
-            "`python3 run.py`, or `pip install llguidance`"
-        ) from error
+        what = f"a grammar needs llguidance, which cannot be loaded ({error})"
+        way_out = "run `python3 run.py`, or `pip install llguidance`"
+        raise InputError(f"{what}; {way_out}") from error

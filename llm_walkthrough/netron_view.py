@@ -1,9 +1,8 @@
 """Netron's drawing of a graph inside a notebook.
 
 A small server for this machine alone hands out netron's page and one graph; weights in
-a data file are not sent. The page is changed in three points: it opens the graph, it
-does not demand an update once this netron is half a year old, and it reports nothing to
-anybody. Knows nothing of what the nodes compute.
+a data file are not sent. The page is changed: it opens the graph, demands no update of
+an old netron, and reports nothing to anybody. Knows nothing of what the nodes compute.
 """
 
 from __future__ import annotations
@@ -69,11 +68,7 @@ def part_of(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
 def open_netron(
     model: onnx.ModelProto, environment: Mapping[str, str] = os.environ
 ) -> NetronView:
-    """Show a graph, without external data, in the JupyterLab page of this kernel.
-
-    The variables tell whether a Jupyter server has started the kernel, and whether that
-    one stands behind a hub.
-    """
+    """Show a graph, without external data, in the JupyterLab page of this kernel."""
     if "JPY_SESSION_NAME" not in environment:  # set by the server for its kernels
         reason = "In JupyterLab netron opens here; elsewhere,"
         return NetronView(None, f"{reason} {_ELSEWHERE}")
@@ -90,13 +85,7 @@ def open_netron(
 
 @cache  # running the cell again shows the server that is already there
 def serve(graph: bytes, *, is_proxied: bool = False) -> LoopbackServer:
-    """Hand out netron's page with a graph, the content of an `.onnx` file.
-
-    Does so as long as this process lives, and behind a proxy if `is_proxied`.
-
-    Raises:
-        InputError: netron is not installed.
-    """
+    """Hand out netron's page with the content of an `.onnx` file, for good."""
     spec = find_spec("netron")
     if spec is None or spec.origin is None:
         raise InputError("netron is not installed; run `python3 run.py`")

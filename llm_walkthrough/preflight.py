@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from textwrap import fill
 from typing import TypeVar
 
@@ -72,11 +72,10 @@ class Card:
             Table(("what it costs", ""), [*self.costs.items()]),
             Table(("what works with it", ""), [*self.works.items()]),
         )
-        found = "\n".join([verdict, *map(_item, self.faults)])
-        notes = "\n".join(map(_item, self.notes))
-        parts: list[Table | Passage] = [Passage(f"{self.path}\n{found}")]
-        parts += [table for table in tables if table.rows]
-        return [*parts, Passage(notes, "Good to know:")] if notes else parts
+        found, notes = ("\n".join(map(_item, it)) for it in (self.faults, self.notes))
+        first = Passage(f"{self.path}\n{verdict}\n{found}".rstrip())
+        last = [Passage(notes, "Good to know:")] if notes else []
+        return [first, *(table for table in tables if table.rows), *last]
 
     def _repr_html_(self) -> str:
         return "".join(part._repr_html_() for part in self._parts())
@@ -93,11 +92,8 @@ class Card:
             return None
 
 
-def inspect(path: str | Path, file: str | None = None) -> Card:
-    """Look at a model folder, an `.onnx` or a GGUF file, and list all its faults.
-
-    Of several graphs in a folder, `file` names one.
-    """
+def inspect(path: str | Path) -> Card:
+    """Look at a model folder, or at an `.onnx` or a GGUF file, and list all faults."""
     path, card = Path(path), Card(str(path))
     if path.suffix == ".gguf":
         _look_at_gguf(card, path)
@@ -107,12 +103,11 @@ def inspect(path: str | Path, file: str | None = None) -> Card:
     config = said or ModelConfig({})
     tokenizer = card.attempt(lambda: open_tokenizer(folder))
     named = config.entry("filename")
-    onnx_file = card.attempt(lambda: find_onnx_file(path, named, file))
+    onnx_file = card.attempt(lambda: find_onnx_file(path, named))
     proto = card.attempt(lambda: read_structure(onnx_file)) if onnx_file else None
     graph = None
     if proto is not None and onnx_file:
-        faults = weight_faults(onnx_file, proto.graph)
-        card.attempt(lambda: card.faults.extend(faults))
+        card.attempt(lambda: card.faults.extend(weight_faults(onnx_file, proto.graph)))
         if said:  # else it would be blamed for what is not said
             graph = card.attempt(lambda: graph_of(proto.graph, onnx_file, said))
     _compare(card, graph, config, tokenizer)
@@ -124,37 +119,23 @@ def inspect(path: str | Path, file: str | None = None) -> Card:
         if tokenizer:
             card.attempt(lambda: tokenizer.for_vocab(graph.vocab))
         _try_out(card, graph, proto, tokenizer)
-        weights = card.attempt(lambda: count_weights(proto.graph))
-        if weights is None:
-            return card
-        _count_costs(card, weights, graph.cache_bytes_per_token)
-        read = sum(count_weights(proto.graph, of_a_step=True).values())
-        speed = bandwidth()
-        card.costs["GB read for each token"] = round(read / GB, 3)
-        card.costs["GB/s from memory, measured just now"] = round(speed / GB, 1)
-        card.costs["tokens/s at the very most"] = round(speed / max(read, 1), 1)
+        card.attempt(lambda: _count_all_costs(card, graph, proto.graph))
     return card
 
 
 def _look_at_gguf(card: Card, path: Path) -> None:
     """Try what `convert` does before it writes weights."""
-    from llm_walkthrough.conversion import (  # noqa: PLC0415 - slow
-        gguf_model,
-        model_folder,
-        rotary,
-    )
+    from llm_walkthrough.conversion import convert, gguf_model, rotary  # noqa: PLC0415 - slow
 
     if not (model := card.attempt(lambda: gguf_model.GgufModel(path))):
         return
     cached = model.num_layers, model.kv_heads, model.head_dim
-    card.says = [
-        *zip(_SIZES, (*cached, model.vocab, model.context_length), strict=True)
-    ]
-    with TemporaryDirectory() as scratch:
-        for write in (model_folder.write_tokenizer, model_folder.write_genai_config):
-            card.attempt(partial(write, model, Path(scratch)))
-    card.attempt(lambda: rotary.rotary_tables(model))
-    ends = card.attempt(lambda: model_folder.end_tokens(model)) or []
+    sizes = *cached, model.vocab, model.context_length
+    card.says = [*zip(_SIZES, sizes, strict=True)]
+    for make in convert.SMALL_FILES.values():
+        card.attempt(partial(make, model))
+    card.attempt(lambda: rotary.rotary_tables(model, positions=1))
+    ends = card.attempt(lambda: convert.end_tokens(model)) or []
     card.ends = [(model.tokens[end], end, path.name) for end in ends]
     has_template = "yes" if model.field("tokenizer.chat_template") else "no"
     after = "after `llm-walkthrough models convert`"
@@ -201,14 +182,13 @@ def _try_out(
     card.notes += [f"no {what}: {why}" for what, why in reasons.items() if why]
 
 
-def count_weights(graph: onnx.GraphProto, *, of_a_step: bool = False) -> dict[str, int]:
+def count_weights(graph: onnx.GraphProto, *, of_a_step: bool = False) -> Counter[str]:
     """Count the bytes of each precision, of all weights or of those a step reads."""
     packing = [(n, a.i) for n in graph.node for a in n.attribute if a.name == "bits"]
     bits = {name: f"{count} bits" for node, count in packing for name in node.input}
     readers = [n for n in graph.node if not (of_a_step and "Gather" in n.op_type)]
     read = {name for node in readers for name in node.input}
-    found: dict[str, int] = {}
-    places = set()  # two tensors may be the same bytes
+    found, places = Counter[str](), set()  # two tensors may be the same bytes
     for tensor in graph.initializer:
         place = tuple(entry.value for entry in tensor.external_data) or tensor.name
         if tensor.name in read and place not in places:
@@ -219,8 +199,7 @@ def count_weights(graph: onnx.GraphProto, *, of_a_step: bool = False) -> dict[st
             dtype = onnx.helper.tensor_dtype_to_np_dtype(code)
             is_packed = dtype == np.uint8 and tensor.name in bits
             kind = bits[tensor.name] if is_packed else str(dtype.name)
-            size = math.prod(tensor.dims) * dtype.itemsize
-            found[kind] = found.get(kind, 0) + size
+            found[kind] += math.prod(tensor.dims) * dtype.itemsize
     return found
 
 
@@ -241,26 +220,30 @@ def _count_costs(card: Card, weights: dict[str, int], cache_bytes: int) -> None:
         card.notes.append(warning)
 
 
+def _count_all_costs(card: Card, graph: Graph, proto: onnx.GraphProto) -> None:
+    """Count as well what a step reads, and how many of them memory allows a second."""
+    _count_costs(card, count_weights(proto), graph.cache_bytes_per_token)
+    read, speed = count_weights(proto, of_a_step=True).total(), bandwidth()
+    card.costs["GB read for each token"] = round(read / GB, 3)
+    card.costs["GB/s from memory, measured just now"] = round(speed / GB, 1)
+    card.costs["tokens/s at the very most"] = round(speed / max(read, 1), 1)
+
+
 def _warning(name: str, least: float, wanted: float) -> str:
     """Say so if that much memory is not free; InputError if the machine lacks it."""
     here = memory()
     total = here.limit or here.total
     if least > total:
-        raise InputError(
-            f"{name} takes about {least / GB:,.1f} GB of memory, and this machine has "
-            f"{total / GB:,.1f} GB; choose a smaller model"
-        )
+        what = f"{name} takes about {least / GB:,.1f} GB of memory"
+        why = f"this machine has {total / GB:,.1f} GB; choose a smaller model"
+        raise InputError(f"{what}, and {why}")
     free = f"{here.available / GB:,.1f} GB are free; close other programs"
     is_tight = wanted > here.available
     return f"{name} takes about {wanted / GB:,.1f} GB of memory, and {free}" * is_tight
 
 
 def memory_warning(path: Path, file: str | None = None) -> str:
-    """Say so if a model that is to be opened takes more memory than is free.
-
-    Raises:
-        InputError: it takes more than the machine has, or there is no model.
-    """
+    """Say so if a model takes more memory than is free; InputError if more than all."""
     onnx_file = find_onnx_file(path, read_model_config(path).entry("filename"), file)
     files = [f for f in onnx_file.parent.iterdir() if f.name.startswith(onnx_file.name)]
     packed = PACKED * sum(one.stat().st_size for one in files if is_file(one))

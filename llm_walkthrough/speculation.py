@@ -24,7 +24,7 @@ from llm_walkthrough.kv_cache import checked_tokens
 from llm_walkthrough.sampling import Processor, forced_token
 
 MOST = 16  # guesses in one run
-LATELY = 16  # runs by which it is judged how many guesses come true
+LATELY = 8  # runs by which it is judged how many guesses come true
 TIMED = 128  # runs by which it is judged what a run of so many tokens costs
 HOPED = 0.1  # of the shortest run: what one more token costs, until it has been tried
 NO_GUESSES: TokenIds = np.empty(0, np.int64)
@@ -45,27 +45,46 @@ class Guesser(Protocol):
 class NGrams:
     """Guess that what once followed the newest tokens follows them again.
 
-    The longest match counts, and of equals the latest. Also known as prompt lookup: it
-    does well where a text repeats itself or its prompt.
+    The longest match counts, and of equals the latest; the longer it is, the more is
+    guessed. Also known as prompt lookup: it does well where a text repeats itself or
+    its prompt.
 
-    >>> NGrams()(np.array([5, 6, 7, 8, 9, 5, 6]), 3)
+    >>> NGrams()(np.array([5, 6, 7, 8, 9, 5, 6]), 16)
     array([7, 8, 9])
     """
 
-    shortest: int = 2  # tokens that must be the same
-    longest: int = 8  # no more of them are compared
+    longest: int = 8  # no more tokens are compared
 
     def __call__(self, tokens: TokenIds, most: int, /) -> TokenIds:
         """Return what followed then; what repeats itself is taken to do so again."""
-        ends = np.flatnonzero(tokens[:-1] == tokens[-1])  # where a match may end
-        for length in range(2, self.longest + 1):
-            longer = ends[ends >= length - 1]
-            longer = longer[tokens[longer - length + 1] == tokens[-length]]
+        matched, ends = 0, np.arange(len(tokens) - 1)  # where a match may end
+        while matched < self.longest:
+            longer = ends[ends >= matched]
+            longer = longer[tokens[longer - matched] == tokens[-1 - matched]]
             if len(longer) == 0:
-                ends = ends if length > self.shortest else longer
                 break
-            ends = longer
-        return np.resize(tokens[ends[-1] + 1 :], most) if len(ends) else NO_GUESSES
+            matched, ends = matched + 1, longer
+        if matched == 0:
+            return NO_GUESSES
+        return np.resize(tokens[ends[-1] + 1 :], min(most, 2 * matched - 1))
+
+
+@dataclass(frozen=True)
+class GuessCount:
+    """How many runs there were, how many guesses they were fed and how many kept."""
+
+    runs: int
+    guesses: int
+    kept: int
+
+    @classmethod
+    def of(cls, runs: Sequence[Run]) -> GuessCount:
+        """Count what `runs` say of themselves, as those of `Stepper.runs`."""
+        guesses = sum(run.guesses for run in runs)
+        return cls(len(runs), guesses, sum(run.kept for run in runs))
+
+    def __str__(self) -> str:
+        return f"{self.runs:,} runs, {self.kept:,} of {self.guesses:,} guesses kept"
 
 
 def guesses_after(
@@ -80,7 +99,7 @@ def guesses_after(
     """
     seen, length = branch.cache.length, len(branch.tokens)
     room = branch.cache.capacity - length - 1  # the last token needs no row
-    most = min(room, how_many(length - seen, branch.run_log.newest(TIMED)))
+    most = min(room, how_many(length - seen, branch.runs[-TIMED:]))
     context, expected = branch.tokens, NO_GUESSES
     for number in range(most):
         try:

@@ -151,7 +151,8 @@ class Stepper:
         self._branches = [Branch.empty(cache or model.new_cache())]
         self._active = 0
         self._last_draw: Draw | None = None
-        self._ahead: tuple[object, KVCache] | None = None
+        # of the newest run, if it has guesses: the cache that holds them, too
+        self._ahead: dict[object, KVCache] = {}
         self.extend(prompt)
         self.prompt_length = len(self.tokens)
         self._rows = KeptRows(self.prompt_length)
@@ -361,7 +362,7 @@ class Stepper:
             # part by part: an interrupt leaves each in the buffer or still in `kept`
             while (branch := self._branches[self._active]).kept:
                 self._protect_others(branch.cache.length)
-                self._ahead = None  # its rows may be overwritten
+                self._ahead = {}  # its rows may be overwritten
                 self._branches[self._active] = branch.with_rows()
             return branch
 
@@ -413,21 +414,21 @@ class Stepper:
 
     def _run_chunk(self, branch: Branch) -> tuple[Branch, Logits]:
         """Run the first unseen tokens; return the branch after it and its logits."""
-        start = branch.cache.length
-        chunk, guesses = branch.tokens[start : start + CHUNK], NO_GUESSES
+        start, guesses = branch.cache.length, NO_GUESSES
+        chunk = branch.tokens[start : start + CHUNK]
         is_last = start + len(chunk) == len(branch.tokens)
         # the logits of the prompt stay those without guesses
         if self.guesser is not None and is_last and start >= self.prompt_length:
-            vocab = self._model.vocab
-            guesses = guesses_after(branch, self.guesser, self.processors, vocab)
+            known = self.guesser, self.processors, self._model.vocab
+            guesses = guesses_after(branch, *known)
         # [chunk], a copy: a view would keep all tokens alive
-        fed = read_only(np.concatenate([chunk, guesses]))
+        fed = read_only(np.append(chunk, guesses))
         return self._run(branch, Run(start, fed, 0.0, len(guesses)))
 
     def _run(self, branch: Branch, run: Run) -> tuple[Branch, Logits]:
         """Make a run, the first time or again; return branch and logits likewise."""
         self._protect_others(run.start)
-        self._ahead = None
+        self._ahead = {}
         began = time.perf_counter()
         rows, cache = self._model.run(run.tokens, branch.cache)  # rows [chunk, vocab]
         run = replace(run, seconds=time.perf_counter() - began)
@@ -439,25 +440,24 @@ class Stepper:
         row = self._rows.keep(run, rows)
         seen = cache.truncated(run.stop) if run.guesses else cache
         self._branch = ran = branch.ran(run, seen)
-        self._ahead = (run.origin, cache) if run.guesses else None
+        self._ahead = {run.origin: cache} if run.guesses else {}
         return ran, row
 
     def _seen_ahead(self, branch: Branch) -> tuple[Branch, Logits] | None:
         """Take unseen tokens that the last run was fed as guesses, if there are any."""
-        if self._ahead is None or branch.run_log.length == 0:
+        if not self._ahead or not branch.run_log.length:
             return None
-        run, (origin, cache) = branch.run_log.last, self._ahead
-        if run.origin is not origin:
-            return None
+        run = branch.run_log.last
         guesses, unseen = run.tokens[len(run.seen) :], branch.tokens[run.stop :]
         pairs = zip(guesses.tolist(), unseen.tolist(), strict=False)
         right = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         longer = replace(run, kept=run.kept + right)
         row = self._rows.after(longer)
-        if right == 0 or row is None:
+        cache = self._ahead.get(run.origin)
+        if right == 0 or row is None or cache is None:
             return None
-        before, cut_back = branch.before_last_run(), cache.truncated(longer.stop)
-        self._branch = seen = before.ran(longer, cut_back)
+        before = branch.before_last_run()
+        self._branch = seen = before.ran(longer, cache.truncated(longer.stop))
         return seen, row
 
     def _draw_made(self, logits: Logits, u: float) -> Draw | None:

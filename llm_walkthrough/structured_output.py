@@ -2,8 +2,8 @@
 
 A logits processor, the first in the row: tokens that the grammar does not allow get the
 logit -inf. What is allowed is a function of the tokens after the prompt and of nothing
-else, so that undo, forced tokens and branches need no care. Does not know how a grammar
-is followed (`constraints.matcher`) or brought to its end (`constraints.completion`).
+else, so that undo, forced tokens and branches need no care. Knows nothing of how a
+grammar is followed (`constraints.matcher`) or ended (`constraints.completion`).
 """
 
 from __future__ import annotations
@@ -33,12 +33,8 @@ class GrammarMask:
     """Allow only tokens that a grammar allows, and an end only where it is complete.
 
     Near the limit, tokens are masked as well after which the text could not be finished
-    in time.
-
-    Raises:
-        InputError: a number is out of its range, the grammar cannot be followed, or
-            the limit is too low for it; from each method, if the tokens after the
-            prompt do not follow the grammar, since one was forced by hand.
+    in time. A grammar that cannot be followed, or not within the limit, is an
+    InputError; so are tokens after the prompt that do not follow it, in each method.
     """
 
     grammar: Grammar
@@ -49,20 +45,16 @@ class GrammarMask:
 
     def __post_init__(self) -> None:
         if self.start < 0:
-            raise InputError(
-                f"the text must start at position 0 or later, got {self.start}; give "
-                "the length of the prompt"
-            )
+            what = f"the text must start at position 0 or later, got {self.start}"
+            raise InputError(f"{what}; give the length of the prompt")
         limit = self.max_new_tokens
         if limit is None or self._spots.first.ending is not None:
             return
         longer = completion(self._spots.first.state, FURTHER * limit + HORIZON)
         if longer is not None:
-            raise InputError(
-                f"{limit} new tokens are too few for the {self.grammar.kind}: the "
-                f"shortest text that was found takes {len(longer)}; allow more, or "
-                "ask for less"
-            )
+            what = f"{limit} new tokens are too few for the {self.grammar.kind}"
+            found = f"the shortest text that was found takes {len(longer)}"
+            raise InputError(f"{what}: {found}; allow more, or ask for less")
 
     def __call__(self, logits: Logits, context: TokenIds, /) -> Logits:
         """Return logits [vocab] float32, -inf for all that may not come."""
@@ -85,17 +77,15 @@ class GrammarMask:
         with self._spots.lock:
             spot = self._spot_at(context)
             if not spot.state.allowed[token]:
-                return self._reason_of_grammar(token, spot.state, context)
+                return self._reason_of(token, spot.state, context)
             left = self._left(len(context))
             is_free = token in self.vocabulary.end_tokens or spot.state.forced
             if left is None or spot.ending is None or is_free:
                 return None
             if spot.can_end_after(token, left):
                 return None
-        return (
-            f"the {left} tokens that are left of {self.max_new_tokens} would not be "
-            "enough to finish the text after it"
-        )
+        what = f"the {left} tokens that are left of {self.max_new_tokens}"
+        return f"{what} would not be enough to finish the text after it"
 
     # --- how it is done --------------------------------------------------------------
 
@@ -126,11 +116,10 @@ class GrammarMask:
 
     def _misfit(self, token: int, position: int, *, is_ended: bool) -> InputError:
         where = "after the end of the text" if is_ended else "there"
-        return InputError(
-            f"token {self.vocabulary.tokenizer.piece(token)!r} at position {position} "
-            f"does not follow the {self.grammar.kind}, which does not allow it {where};"
-            " undo it, or take the grammar out of the processors"
-        )
+        what = f"{self.vocabulary.tokenizer.piece(token)!r} at position {position}"
+        why = f"{self.grammar.kind}, which does not allow it {where}"
+        way_out = "undo it, or take the grammar out of the processors"
+        return InputError(f"token {what} does not follow the {why}; {way_out}")
 
     def _left(self, length: int) -> int | None:
         """Return how many tokens are left; None far from the limit, and behind it."""
@@ -158,9 +147,7 @@ class GrammarMask:
         allowed[list(ends)] = state.is_complete
         return allowed
 
-    def _reason_of_grammar(
-        self, token: int, state: GrammarState, context: TokenIds
-    ) -> str:
+    def _reason_of(self, token: int, state: GrammarState, context: TokenIds) -> str:
         tokenizer, kind = self.vocabulary.tokenizer, self.grammar.kind
         if state.is_ended:
             return "the text has ended: nothing comes after an end token"
@@ -177,10 +164,7 @@ class GrammarMask:
 
 
 class _Spots(dict[bytes, Spot]):
-    """Spots by the tokens that led there: the newest of them, and the first.
-
-    Whoever looks one up holds the lock, so that a spot is worked out only once.
-    """
+    """The first spot and the newest, by their tokens; looked up under the lock."""
 
     def __init__(self, first: Spot) -> None:
         super().__init__({b"": first})

@@ -22,6 +22,8 @@ pytest.register_assert_rewrite("real_lab")  # so that a failure says more
 
 from real_lab import lab_with_notebooks, quiet_page  # noqa: E402 - as said above
 
+os.environ["LLM_WALKTHROUGH_PACKED"] = "off"  # a test that wants copies says so
+
 
 @pytest.fixture(scope="session")
 def path_of_chromium() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ from llm_walkthrough.answer import (
     SENTENCE_END,
     Answer,
     Figures,
-    SentenceEnd,
     Settings,
     chat_prompt,
+    sentence_end,
 )
 from llm_walkthrough.arrays import LogitsRows, TokenIds
 from llm_walkthrough.errors import InputError
@@ -26,6 +27,7 @@ from llm_walkthrough.grammar import regular_expression
 from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.model import Model
 from llm_walkthrough.sampling import Sampling, TopK
+from llm_walkthrough.speculation import GuessCount
 from llm_walkthrough.stepper import Stepper
 from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
 
@@ -107,9 +109,8 @@ def test_limit_stops_after_exactly_that_many_tokens(loaded: Loaded) -> None:
 def test_a_sentence_ends_with_a_word_and_a_full_stop(tmp_path: Path, text: str) -> None:
     tokenizer = open_tokenizer(write_folder(tmp_path, byte_level()))
     tokens = tokenizer.encode(text)
-    near, far = SentenceEnd(tokenizer, len(tokens)), SentenceEnd(tokenizer, 1000)
-    assert near(tokens) is (text in SENTENCES)
-    assert not far(tokens)
+    assert sentence_end(tokenizer, len(tokens), tokens) is (text in SENTENCES)
+    assert not sentence_end(tokenizer, 1000, tokens)
 
 
 def test_an_answer_near_its_limit_ends_with_its_sentence(loaded: Loaded) -> None:
@@ -243,6 +244,24 @@ def test_rates_divide_tokens_by_seconds_and_leave_the_first_token_out() -> None:
         "stopped by: limit; cache 6.0 MB"
     )
     assert "answer 1 token;" in str(Figures(30, 0.25, 1, 0.0, "end token", 0))
+    guessed = replace(figures, speculation=GuessCount(40, 90, 60))
+    assert "50.0 tokens/s, in 40 runs, 60 of 90 guesses kept; " in str(guessed)
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, LEVEL])
+def test_answer_is_the_same_with_guesses_which_are_counted(
+    loaded: Loaded, sampling: Sampling
+) -> None:
+    settings = Settings(sampling, seed=3, max_new_tokens=60)
+    plain = answered(loaded, settings, "abcabcabc")
+    guessed = answered(loaded, replace(settings, speculate=True), "abcabcabc")
+    assert guessed.new_tokens.tolist() == plain.new_tokens.tolist()
+    assert guessed.text == plain.text
+    assert plain.figures.speculation is None
+    count = guessed.figures.speculation
+    assert count is not None
+    # the newest token has not been run, and the first came with the prompt
+    assert count.runs + count.kept == len(guessed.new_tokens) - 1
 
 
 def test_decode_time_is_from_the_first_token_to_the_last(

@@ -51,6 +51,7 @@ BESIDE = {
     "conversion",
     "environment",
     "netron_view",
+    "packing",
     "preflight",
 }
 
@@ -175,7 +176,7 @@ CORE = (
     "arrays errors sampling kv_cache graph tokenizer model branch stepper model_files"
 )
 CORE_PLACES = {place for name in CORE.split() for place in (name, f"{name}.py")}
-MOST_LINES = {"the core": 2_500, "the package": 12_700}
+MOST_LINES = {"the core": 2_500, "the package": 12_600}
 """Lines that are not blank: the course rests on a package that one person can read."""
 
 

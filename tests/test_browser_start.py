@@ -23,7 +23,7 @@ from playwright.sync_api import (
 from real_lab import NOTEBOOKS, quiet_page
 
 from benchmarks.lab import Lab, started_course
-from llm_walkthrough.command_line.my_course import NAME, START
+from tools.my_course import NAME, START
 
 pytestmark = [pytest.mark.browser, pytest.mark.model]
 
@@ -39,8 +39,9 @@ def course(
     assert path_of_chromium  # without a browser there is no need for a lab
     home, clone = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("clone")
     weights = shutil.ignore_patterns("*.gguf", "smollm2-*")
-    for name in ("llm_walkthrough", "models", "notebooks"):
+    for name in ("launcher", "llm_walkthrough", "models", "notebooks", "tools"):
         shutil.copytree(NOTEBOOKS.parent / name, clone / name, ignore=weights)
+    shutil.copy(NOTEBOOKS.parent / "run.py", clone)
     with started_course(home, clone) as lab:
         yield lab
 

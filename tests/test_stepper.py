@@ -25,10 +25,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from toy_model import TOYS, GrownToy, SharedToy, ToyModel, replayed
+from toy_model import TOYS, GrownToy, SharedToy, ToyModel, rebuilt, replayed
 
 from llm_walkthrough import branch as branch_module
 from llm_walkthrough import kv_cache as cache_module
+from llm_walkthrough import speculation as speculation_module
 from llm_walkthrough import stepper as stepper_module
 from llm_walkthrough.arrays import Logits, TokenIds
 from llm_walkthrough.branch import Step
@@ -44,6 +45,7 @@ from llm_walkthrough.sampling import (
     softmax,
     uniform,
 )
+from llm_walkthrough.speculation import Guesser
 from llm_walkthrough.stepper import EndTokens, Stepper
 
 VOCAB = 23
@@ -312,6 +314,58 @@ class RandomCalls(RuleBasedStateMachine):
         assert_same_everywhere(self.stepper, self.oracle)
 
 
+class RandomGuesses(RandomCalls):
+    """The same with guesses, of which some are right; then runs are split otherwise.
+
+    So the last bits of the logits differ from the oracle's, and no token does.
+    """
+
+    wrong_every = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stepper.guesser = self.guess
+
+    def guess(self, tokens: TokenIds, most: int) -> list[int]:
+        knowing = Oracle(tokens, self.capacity)
+        knowing.processors, knowing.seed = self.oracle.processors, self.oracle.seed
+        for _ in range(min(most, self.capacity - len(tokens))):
+            knowing.step()
+        places = enumerate(knowing.told.tokens[len(tokens) :], len(tokens))
+        return [(t + (place % self.wrong_every == 0)) % VOCAB for place, t in places]
+
+    @rule(wrong_every=st.sampled_from([1, 2, 3, 4, 99]))
+    def turn(self, wrong_every: int) -> None:
+        self.wrong_every = wrong_every
+
+    @rule()
+    def look(self) -> None:
+        assert_logits_of_the_runs(self.stepper)
+
+    def teardown(self) -> None:
+        for branch in (*range(len(self.oracle.branches)), 0):
+            self.stepper.switch(branch)
+            self.oracle.switch(branch)
+            assert_same_place(self.stepper, self.oracle)
+            assert_logits_of_the_runs(self.stepper)
+
+
+def assert_logits_of_the_runs(stepper: Stepper) -> None:
+    logits = stepper.logits
+    assert stepper.cache.length == stepper.position
+    np.testing.assert_array_equal(logits, rebuilt(stepper.runs, VOCAB))
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("kind", TOYS)
+def test_with_guesses_any_sequence_of_calls_takes_the_steps_of_the_plain_loop(
+    kind: type[ToyModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speculation_module, "how_many", lambda _unseen, _runs: 5)
+    monkeypatch.setattr(branch_module, "KEPT_LOGITS", 7)
+    RandomGuesses.play(kind, 70, STEADY)
+
+
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("kind", TOYS)
 def test_any_sequence_of_calls_gives_the_logits_of_a_cacheless_replay_to_the_bit(
@@ -564,10 +618,11 @@ def test_what_is_returned_can_neither_be_written_to_nor_changes_later(
 # --- threads and interrupts -------------------------------------------------------
 
 
+@pytest.mark.parametrize("guesser", [None, lambda tokens, most: tokens[-most:]])
 def test_threads_may_step_go_back_switch_and_look_at_the_same_time(
-    toy: ToyModel,
+    toy: ToyModel, guesser: Guesser | None
 ) -> None:
-    stepper, failures = Stepper(toy, PROMPT), list[BaseException]()
+    stepper, failures = Stepper(toy, PROMPT, guesser=guesser), list[BaseException]()
     for _ in range(70):
         stepper.step()
     stepper.fork()
@@ -596,10 +651,7 @@ def test_threads_may_step_go_back_switch_and_look_at_the_same_time(
     assert sum(len(steps) for steps in stepper.branches) == 140
     for branch in (0, 1):
         stepper.switch(branch)
-        logits, stops = stepper.logits, tuple(run.stop for run in stepper.runs)
-        np.testing.assert_array_equal(
-            logits, replayed(tuple(stepper.tokens.tolist()), stops, VOCAB)
-        )
+        assert_logits_of_the_runs(stepper)
 
 
 @contextmanager
@@ -622,6 +674,7 @@ PURE = {
     "tokens", "position", "unseen", "steps", "length", "capacity", "arrays",
     "require_fresh", "_length", "_cut", "_require_within", "read_only",
     "checked_tokens", "_require_room", "u", "_u_of", "after", "last", "stop", "entries",
+    "seen", "runs",
 }  # fmt: skip
 """They change nothing: a stop in them is a stop at the line that calls them."""
 
@@ -681,6 +734,39 @@ def test_a_call_that_is_interrupted_at_any_line_is_done_wholly_or_not_at_all(
         if not was_interrupted:
             break
     assert line > 9
+
+
+@pytest.mark.parametrize("name", ["step", "undo", "switch"])
+@pytest.mark.usefixtures("small")
+def test_an_interrupt_in_the_middle_of_guesses_does_no_harm_either(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speculation_module, "how_many", lambda _unseen, _runs: 3)
+    calls = INTERRUPTED[name]
+    allowed = states(calls)
+    for line in itertools.count():
+        stepper = Stepper(SharedToy(), PROMPT, guesser=guess_from(states([])[0]))
+        call_all(stepper, TREE)
+        was_interrupted = interrupted_at_line(partial(call_all, stepper, calls), line)
+        the_one_reached(stepper, allowed)
+        for branch in range(len(stepper.branches)):
+            stepper.switch(branch)
+            assert_logits_of_the_runs(stepper)
+        if not was_interrupted:
+            break
+    assert line > 9
+
+
+def guess_from(oracle: Oracle) -> Callable[[TokenIds, int], list[int]]:
+    """Guess that a text goes on as on the branch where it is, or as it likes."""
+    known = [told.tokens for told in oracle.branches]
+
+    def guess(tokens: TokenIds, most: int) -> list[int]:
+        size = len(tokens)
+        same = [t for t in known if t[:size] == tokens.tolist() and t[size:]]
+        return (same[0] if same else [1] * (size + most))[size : size + most]
+
+    return guess
 
 
 def call_all(stepper: Stepper, calls: list[Call]) -> None:

@@ -11,11 +11,12 @@ of a sum. Arrays are named and shaped as in a graph of two layers.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from llm_walkthrough.arrays import KeyOrValue, Logits, LogitsRows, TokenIds
+from llm_walkthrough.branch import Run
 from llm_walkthrough.kv_cache import (
     GrownCache,
     KVCache,
@@ -124,6 +125,16 @@ def logits_after(held: Mapping[str, KeyOrValue], vocab: int) -> LogitsRows:
     scores = hashed / 1024 + np.cumsum(marks, dtype=np.float64)[:, np.newaxis] / 2**15
     rows: LogitsRows = (scores - 4).astype(np.float32)
     return rows
+
+
+def rebuilt(runs: Sequence[Run], vocab: int) -> Logits:
+    """Give the last logits by what each run was fed and kept; no cut cache."""
+    held: Mapping[str, KeyOrValue] = no_rows()
+    for run in runs:
+        longer = joined(held, new_rows(run.tokens, held))
+        held = {name: array[:, :, : run.stop] for name, array in longer.items()}
+    last: Logits = logits_after(held, vocab)[-1]
+    return last
 
 
 @functools.cache

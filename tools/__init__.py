@@ -1,1 +1,1 @@
-"""What maintainers run."""
+"""What opens the course in a clone, and what maintainers run."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import runpy
 import sys
 from argparse import Namespace
 from dataclasses import asdict
@@ -36,10 +37,6 @@ OK, PROBLEM, BAD_INPUT, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
 
 SECONDS_TO_END = 2  # a step takes a tenth of them, a long prompt may take a minute
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-# defaults for JupyterLab: it asks nobody for news or updates, unless the user does
-JUPYTER_CONFIG = Path(__file__).parent / "jupyter"
-
 
 def doctor(options: Namespace) -> int:
     """Show whether this machine is ready; PROBLEM if something will not work."""
@@ -50,36 +47,18 @@ def doctor(options: Namespace) -> int:
     return OK if all(row.is_ok for row in rows) else PROBLEM
 
 
-def lab(options: Namespace) -> int:
-    """Run JupyterLab on the learner's course, for this machine only, until stopped."""
-    if not NOTEBOOKS.is_dir():
+def hand_over(word: str, *arguments: str) -> int:
+    """Run what stands beside the package, by the table of the clone's run.py."""
+    clone = Path(__file__).resolve().parents[2]
+    if not (clone / "run.py").is_file():
         raise InputError(
-            f"there are no notebooks in {NOTEBOOKS}; they come with a clone of the "
-            "repository: run `python3 run.py` there"
+            f"`{word}` comes with a clone of the repository, and this package was "
+            f"installed without one: run `python3 run.py {word}` in a clone"
         )
-    try:
-        labapp = import_module("jupyterlab.labapp")
-        from llm_walkthrough.command_line.my_course import start_page
-    except ImportError as error:
-        raise InputError(
-            f"JupyterLab cannot be loaded ({error}); run `python3 run.py`, or "
-            '`pip install "llm-walkthrough[lab]"`'
-        ) from error
-    folders = filter(None, (os.environ.get("JUPYTER_CONFIG_PATH"), str(JUPYTER_CONFIG)))
-    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(folders)
-    # JupyterLab refuses an option that is given twice, also by its short name
-    words = [word.lstrip("-").partition("=")[0] for word in options.jupyter_arguments]
-    written = {labapp.LabApp.aliases.get(word, word) for word in words}
-    usual = {"ServerApp.ip": "127.0.0.1"}
-    if "ServerApp.root_dir" not in written:
-        # the whole repository, since the notebooks link to the modules
-        root, page = NOTEBOOKS.parent, start_page(NOTEBOOKS, terminal.note)
-        usual["ServerApp.root_dir"] = str(root)
-        usual["LabApp.default_url"] = f"/lab/tree/{page.relative_to(root).as_posix()}"
-    if getattr(os, "geteuid", os.getpid)() == 0:  # in a container, as a rule
-        usual["ServerApp.allow_root"] = "True"
-    kept = [f"--{name}={usual[name]}" for name in usual if name not in written]
-    labapp.LabApp.launch_instance([*kept, *options.jupyter_arguments])
+    sys.path.insert(0, str(clone))
+    sys.argv = [word, *arguments]
+    module = import_module("run").BESIDE_THE_PACKAGE.get(word, f"tools.{word}")
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
     return OK
 
 
@@ -139,19 +118,26 @@ def check_models(options: Namespace) -> int:
 
     meant = [*map(catalogue.named, options.names)] or catalogue.here()
     folders = {one.folder: one for one in meant}  # each once, whatever it is called
-    found = {
-        f.name: one.trouble(anew=True) for f, one in folders.items() if is_there(f)
-    }
+    there = [one for folder, one in folders.items() if is_there(folder)]
+    found = {one.folder.name: one.trouble(anew=True) for one in there}
     if not found:
-        raise InputError(
-            f"none of these models is in {catalogue.models_folder()}; run "
-            "`llm-walkthrough models fetch`"
-        )
+        what = f"none of these models is in {catalogue.models_folder()}"
+        raise InputError(f"{what}; run `llm-walkthrough models fetch`")
     rows = [(name, wrong or "every file is unchanged") for name, wrong in found.items()]
     _write(repr(Table(("model", "state"), rows)))
     for name in (name for name, wrong in found.items() if wrong):
         terminal.note(f"run `llm-walkthrough models fetch {name}`")
     return PROBLEM if any(found.values()) else OK
+
+
+def pack_models(options: Namespace) -> int:
+    """Make packed copies, and write the folder of each; errors as `model.pack`."""
+    from llm_walkthrough.graph import read_graph
+    from llm_walkthrough.model import pack
+
+    for name in options.names or [one.name for one in catalogue.here()]:
+        _write(str(pack(read_graph(catalogue.find(name))).parent))
+    return OK
 
 
 def inspect_model(options: Namespace) -> int:
@@ -177,10 +163,7 @@ def show_folder(options: Namespace) -> int:
 
 
 def ask(options: Namespace) -> int:
-    """Answer one prompt: text to standard output, a line of figures to standard error.
-
-    PROBLEM if what the model made is no answer.
-    """
+    """Answer one prompt, figures to standard error; PROBLEM if it is no answer."""
     from llm_walkthrough.guards.trial import prepare
     from llm_walkthrough.model_files.chat_template import RENDERER
 
@@ -202,10 +185,8 @@ def ask(options: Namespace) -> int:
         terminal.note(str(answer.figures))
         answer.require_whole()
     if fault := answer.fault():
-        terminal.note(
-            f"this is no answer: {fault}; ask in other words, or see whether the model "
-            "is damaged with `llm-walkthrough models check`"
-        )
+        way_out = "see whether the model is damaged with `llm-walkthrough models check`"
+        terminal.note(f"this is no answer: {fault}; ask in other words, or {way_out}")
         return PROBLEM
     return INTERRUPTED if answer.figures.stop_reason == answering.INTERRUPTED else OK
 
@@ -215,12 +196,10 @@ def _introduce() -> None:
     if catalogue.INTRODUCED.exists():
         return
     model = catalogue.entries()[0]
-    terminal.note(
-        f"This answer is from {model.title}, a toy with "
-        f"{model.parameters / 1e6:.0f} million parameters: fluent, but often wrong. "
-        "For another model see `llm-walkthrough models list` and `llm-walkthrough "
-        "models fetch NAME`."
-    )
+    size = f"{model.parameters / 1e6:.0f} million parameters: fluent, but often wrong."
+    way = "`llm-walkthrough models list` and `llm-walkthrough models fetch NAME`."
+    what = f"This answer is from {model.title}, a toy with {size}"
+    terminal.note(f"{what} For another model see {way}")
     with contextlib.suppress(OSError):  # where nothing can be kept, it is told again
         catalogue.INTRODUCED.parent.mkdir(parents=True, exist_ok=True)
         catalogue.INTRODUCED.touch()
@@ -295,19 +274,15 @@ def _make(answer: Answer, *, shows: bool) -> None:
 
 def _prompt_text(options: Namespace) -> str:
     if options.raw and "system" in options:
-        raise InputError(
-            "--raw sends the prompt without the chat template, so there is no place "
-            "for --system; leave one of them out"
-        )
+        what = "--raw sends the prompt without the chat template, so there is no place"
+        raise InputError(f"{what} for --system; leave one of them out")
     words: list[str] = options.prompt
     is_piped = sys.stdin is not None and not sys.stdin.isatty()
     reads = words == ["-"] or (not words and is_piped)
     text = terminal.read_input() if reads else " ".join(words)
     if not text.strip():
-        raise InputError(
-            'the prompt is empty; ask something, as in llm-walkthrough ask "Why is the '
-            'sky blue?"'
-        )
+        example = 'llm-walkthrough ask "Why is the sky blue?"'
+        raise InputError(f"the prompt is empty; ask something, as in {example}")
     return text
 
 
@@ -341,10 +316,9 @@ def _grammar(options: Namespace) -> Grammar | None:
         try:
             return readers[name](text_or_path.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{text_or_path} cannot be read as text ({error}); name a file in "
-                "UTF-8 that holds the grammar"
-            ) from error
+            what = f"{text_or_path} cannot be read as text ({error})"
+            way_out = "name a file in UTF-8 that holds the grammar"
+            raise InputError(f"{what}; {way_out}") from error
         except InputError as error:
             raise InputError(f"{text_or_path}: {error}") from error
     return None

@@ -23,10 +23,7 @@ _READER_GONE = (errno.EPIPE, errno.EINVAL)  # EINVAL: what Windows says instead
 
 
 def prepare_output() -> None:
-    """Write UTF-8 wherever the output goes; Windows would use a code page in a pipe.
-
-    Output that was closed before the start is written to nowhere.
-    """
+    """Write UTF-8 also in a pipe of Windows, and nowhere if the output was closed."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -38,9 +35,7 @@ def prepare_output() -> None:
 def write(text: str) -> None:
     """Write to standard output, at once; on a terminal, no sign in it is an order.
 
-    Raises:
-        BrokenPipeError: nobody reads any more.
-        InputError: standard output cannot be written.
+    BrokenPipeError if nobody reads any more, InputError if it cannot be written.
     """
     try:
         sys.stdout.write(harmless(text) if sys.stdout.isatty() else text)
@@ -51,10 +46,8 @@ def write(text: str) -> None:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         if error.errno in _READER_GONE:
             raise BrokenPipeError from error
-        raise InputError(
-            f"standard output cannot be written ({error.strerror}); free some space or "
-            "send it elsewhere"
-        ) from error
+        what = f"standard output cannot be written ({error.strerror})"
+        raise InputError(f"{what}; free some space or send it elsewhere") from error
 
 
 def note(line: str) -> None:
@@ -71,9 +64,8 @@ def read_input() -> str:
     try:
         text = sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"standard input is not UTF-8 at byte {error.start}; convert the text first"
-        ) from error
+        what = f"standard input is not UTF-8 at byte {error.start}"
+        raise InputError(f"{what}; convert the text first") from error
     return text.removesuffix("\n").removesuffix("\r")
 
 

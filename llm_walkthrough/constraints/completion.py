@@ -2,8 +2,7 @@
 
 What is found is an end, not always the nearest one: always taking the token that most
 likely ends something does it for nearly every grammar, and for the others one more
-sign, or a search that tries several tokens. Knows nothing of the model: nobody is asked
-how likely the end is.
+sign, or a search that tries several tokens. Knows nothing of the model.
 """
 
 from __future__ import annotations
@@ -48,10 +47,7 @@ class _Continuation(NamedTuple):
 
 
 def completion(state: GrammarState, max_tokens: int) -> Tokens | None:
-    """Return tokens after which the text is complete, without an end token.
-
-    They are as few as could be found; None if none were found within the limit.
-    """
+    """Return few tokens after which the text is complete; None if none were found."""
     found = fast_completion(state, max_tokens)
     return _searched(state, max_tokens) if found is None else found
 
@@ -73,20 +69,13 @@ def fast_completion(state: GrammarState, max_tokens: int) -> Tokens | None:
 
 
 class Spot(NamedTuple):
-    """A state of a text, and an ending from there that is known to fit.
-
-    It follows from the spot before and one token, so that whoever comes here by the
-    same tokens finds the same.
-    """
+    """A state of a text, and an ending that fits; the same tokens lead to the same."""
 
     state: GrammarState
     ending: Tokens | None
 
     def ending_after(self, token: int, state: GrammarState, left: int) -> Tokens | None:
-        """Return an ending of at most `left` tokens from the state after `token`.
-
-        It is what is left of the ending known before, if that fits.
-        """
+        """Return an ending within `left` tokens after `token`: the known one first."""
         known, ending = self.ending, None
         if known is not None and known[:1] == (token,):
             ending = known[1:]

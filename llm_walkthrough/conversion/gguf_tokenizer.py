@@ -27,7 +27,7 @@ from llm_walkthrough.conversion.gguf_model import GgufModel
 from llm_walkthrough.errors import InputError
 
 SPACE = "▁"  # how SentencePiece writes a space
-_TABLES = Path(__file__).with_suffix(".toml")
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 
 class Splitting(NamedTuple):
@@ -43,29 +43,20 @@ class Splitting(NamedTuple):
     adds_bos: bool = False  # where the file does not say
 
 
-SPLITTINGS = [
-    Splitting(**table)
-    for table in tomllib.loads(_TABLES.read_text("utf-8"))["splitting"]
-]
+SPLITTINGS = [Splitting(**table) for table in _TABLES["splitting"]]
 
 
 def make_tokenizer(model: GgufModel) -> Tokenizer:
-    """Make the tokenizer; special tokens in a text stay whole.
-
-    Raises:
-        InputError: if it is of a kind, or splits text in a way, that is not known here,
-            or its lists do not fit each other.
-    """
+    """Make the tokenizer, whose special tokens stay whole; InputError if unknown."""
     how = splitting_of(model)
     try:
         tokenizer = _byte_level(model, how) if how.model == "gpt2" else _pieces(model)
     except InputError:
         raise
     except Exception as error:  # the library raises no narrower class
-        raise InputError(
-            f"{model.path.name}: its merges do not fit its tokens ({error}); fetch the "
-            "file again, or take another one"
-        ) from error
+        what = f"{model.path.name}: its merges do not fit its tokens ({error})"
+        way_out = "fetch the file again, or take another one"
+        raise InputError(f"{what}; {way_out}") from error
     for kind in (TokenType.CONTROL, TokenType.USER_DEFINED):
         special, texts = kind == TokenType.CONTROL, tokens_of_kind(model, kind)
         added = [AddedToken(one, special=special, normalized=False) for one in texts]
@@ -92,34 +83,27 @@ def _numbers(model: GgufModel, name: str) -> list[float]:
     found = model.field(f"tokenizer.ggml.{name}")
     if isinstance(found, list) and len(found) == model.vocab:
         return found
-    raise InputError(
-        f"{model.path.name}: tokenizer.ggml.{name} must be a list of {model.vocab:,} "
-        "numbers, one for each token; fetch the file again"
-    )
+    what = f"{model.path.name}: tokenizer.ggml.{name} must be a list of {model.vocab:,}"
+    raise InputError(f"{what} numbers, one for each token; fetch the file again")
 
 
 def splitting_of(model: GgufModel) -> Splitting:
     """Find how the file splits text; InputError if that is not known here."""
-    kind, name = (model.field(f"tokenizer.ggml.{key}") for key in ("model", "pre"))
+    kind, name = map(model.field, ("tokenizer.ggml.model", "tokenizer.ggml.pre"))
     for one in SPLITTINGS:
         if kind == one.model and name in (one.names or [name]):
             return one
     known = ", ".join(name for one in SPLITTINGS for name in one.names)
-    raise InputError(
-        f"{model.path.name}: its tokenizer {kind!r} splits text as {name!r}; "
-        f"only SentencePiece ('llama') and 'gpt2' with {known} can be converted"
-    )
-
-
-def _vocabulary(model: GgufModel) -> dict[str, int]:
-    return {token: token_id for token_id, token in enumerate(model.tokens)}
+    what = f"{model.path.name}: its tokenizer {kind!r} splits text as {name!r}"
+    only = f"only SentencePiece ('llama') and 'gpt2' with {known} can be converted"
+    raise InputError(f"{what}; {only}")
 
 
 def _byte_level(model: GgufModel, splitting: Splitting) -> Tokenizer:
     pairs = (text.partition(" ") for text in model.texts("tokenizer.ggml.merges"))
     merges = [(left, right) for left, _, right in pairs]
     whole = {"ignore_merges": True} if splitting.takes_whole_words else {}
-    tokenizer = Tokenizer(models.BPE(_vocabulary(model), merges, **whole))
+    tokenizer = Tokenizer(models.BPE(model.ids, merges, **whole))
     steps: list[pre_tokenizers.PreTokenizer] = []
     if splitting.single_digits:
         steps.append(pre_tokenizers.Digits(individual_digits=True))
@@ -147,7 +131,7 @@ def _pieces(model: GgufModel) -> Tokenizer:
     ]
     unknown = model.tokens[model.token("tokenizer.ggml.unknown_token_id") or 0]
     options = {"unk_token": unknown, "fuse_unk": True, "byte_fallback": True}
-    tokenizer = Tokenizer(models.BPE(_vocabulary(model), merges, **options))
+    tokenizer = Tokenizer(models.BPE(model.ids, merges, **options))
     spaces: normalizers.Normalizer = normalizers.Replace(" ", SPACE)
     decoding = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     if model.field("tokenizer.ggml.add_space_prefix") is not False:

@@ -1,9 +1,8 @@
 """A model folder made from a repository of the Hugging Face hub, whole or not at all.
 
-Takes the few files that one model needs, at one commit, compares each with the hash
-that the hub names, and goes on where an earlier try was cut off. `huggingface_hub` does
-the talking, so that HF_TOKEN, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE count as
-elsewhere. Knows nothing of the catalogue.
+Takes what one model needs, at one commit, compares each file with the hash that the hub
+names, and goes on where an earlier try was cut off. `huggingface_hub` does the talking,
+so that HF_TOKEN and its other variables count. Knows nothing of the catalogue.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from huggingface_hub.utils.sha import git_hash
 
-from llm_walkthrough.conversion import storage
 from llm_walkthrough.conversion.convert import Variant, convert
 from llm_walkthrough.conversion.download import RULE, Repository
 from llm_walkthrough.conversion.record import sha256, trouble, write_record
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.machine import storage
 from llm_walkthrough.model_files.onnx_file import read_structure
 
 if TYPE_CHECKING:
@@ -66,11 +65,8 @@ Show = Callable[[str, float], None]  # hears what is being done, and the share o
 def make_folder(source: Repository, folder: Path, variant: Variant, show: Show) -> None:
     """Make a model folder of a repository, also over an older one.
 
-    A GGUF file is converted to `variant`; an ONNX model is taken as it is.
-
-    Raises:
-        InputError: what is meant cannot be had or used, or there is not enough room.
-        OSError: the disk refuses.
+    A GGUF file is converted to `variant`; an ONNX model is taken as it is. What cannot
+    be had or used is an InputError, and so is too little room; errors of the disk pass.
     """
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # we say it ourselves
     revision = source.revision or None
@@ -82,7 +78,7 @@ def make_folder(source: Repository, folder: Path, variant: Variant, show: Show) 
     snapshot = _Snapshot(source.name, str(info.sha), files, waiting, show)
     chosen = choose(files, source.name, source.file)
     origin = {"repository": source.name, "file": chosen, "commit": snapshot.commit}
-    if not trouble(folder, origin):
+    if not trouble(folder, anew=False, **origin):
         return
     if chosen.endswith(".gguf"):
         (gguf,) = snapshot.download([chosen], _ROOM[variant])
@@ -101,10 +97,7 @@ def choose(paths: Iterable[str], repository: str, wanted: str = "") -> str:
     """Return the GGUF or ONNX file that `wanted` is a part of, or that `RULE` names.
 
     ONNX files go before GGUF files, those for a processor before others, and those of
-    accuracy level 4, which are faster, before others.
-
-    Raises:
-        InputError: there is none, or more than one remains.
+    accuracy level 4, which are faster, before others. InputError if not one remains.
 
     >>> choose(["onnx/model.onnx", "onnx/model_q4.onnx"], "me/b")
     'onnx/model_q4.onnx'
@@ -113,11 +106,10 @@ def choose(paths: Iterable[str], repository: str, wanted: str = "") -> str:
     ranks = {path: _rank(path) for path in models if wanted.lower() in path.lower()}
     best = [path for path, rank in ranks.items() if rank == min(ranks.values())]
     if wanted not in models and len(best) != 1:
-        raise InputError(
-            f"{repository} should hold one GGUF or ONNX file of {wanted or 'any'!r} "
-            f"name, found {', '.join((best or models)[:9]) or 'none'}; name one of "
-            f"them as {repository}:FILE ({RULE})"
-        )
+        found = ", ".join((best or models)[:9]) or "none"
+        what = f"one GGUF or ONNX file of {wanted or 'any'!r} name, found {found}"
+        way_out = f"name one of them as {repository}:FILE ({RULE})"
+        raise InputError(f"{repository} should hold {what}; {way_out}")
     return wanted if wanted in models else best[0]
 
 
@@ -139,10 +131,8 @@ def _small_files(files: Iterable[str], chosen: str) -> list[str]:
         found = small | found
         if "tokenizer.json" in found:
             return [*found.values()]
-    raise InputError(
-        f"{chosen} has no tokenizer.json beside it, nor further up; choose another "
-        "repository or file"
-    )
+    what = f"{chosen} has no tokenizer.json beside it, nor further up"
+    raise InputError(f"{what}; choose another repository or file")
 
 
 def _weight_files(files: Iterable[str], chosen: str, graph: Path) -> list[str]:
@@ -153,10 +143,8 @@ def _weight_files(files: Iterable[str], chosen: str, graph: Path) -> list[str]:
     for place in places:  # all become files of one folder, where JSON has its own names
         near = "/" not in place and not place.endswith(".json")
         if not near or str(beside / place) not in files:
-            raise InputError(
-                f"{chosen} keeps weights in {place!r}, which its repository does not "
-                "have beside it; choose another file"
-            )
+            what = f"{chosen} keeps weights in {place!r}, which its repository does not"
+            raise InputError(f"{what} have beside it; choose another file")
     return [str(beside / place) for place in sorted(places)]
 
 
@@ -171,16 +159,10 @@ class _Snapshot:
     show: Show
 
     def download(self, paths: Iterable[str], room: float = 1.0) -> list[Path]:
-        """Bring files here, or the rest of them; `room` times their size must be free.
-
-        Each stands in a folder that is named after its hash.
-        """
-        here = {
-            path: self.folder
-            / _hash_of(self.files[path])[:12]
-            / PurePosixPath(path).name
-            for path in paths
-        }
+        """Bring files to folders named by hash; `room` times their size is needed."""
+        wanted = {path: _hash_of(self.files[path])[:12] for path in paths}
+        names = {path: PurePosixPath(path).name for path in wanted}
+        here = {path: self.folder / wanted[path] / names[path] for path in wanted}
         total = sum(self.files[path].size or 0 for path in here)
         for path, part in here.items():
             if part.exists() and part.stat().st_size > (self.files[path].size or 0):
@@ -192,10 +174,9 @@ class _Snapshot:
             nonlocal done
             done += size
             if done > total:
-                raise InputError(
-                    f"{self.name} sends more than the {total:,} bytes that it lists; "
-                    "fetch it again later, or choose another repository"
-                )
+                what = f"{self.name} sends more than the {total:,} bytes that it lists"
+                way_out = "fetch it again later, or choose another repository"
+                raise InputError(f"{what}; {way_out}")
             self.show(f"downloading {self.name}", min(done / max(total, 1), 1.0))
 
         tell(0)
@@ -204,10 +185,9 @@ class _Snapshot:
             self._bring(path, part, tell)
             if not _is_genuine(part, self.files[path]):
                 part.unlink()
-                raise InputError(
-                    f"{path} of {self.name} has another hash than the hub names; it "
-                    "changed on the way and was thrown away, so fetch it again"
-                )
+                what = f"{path} of {self.name} has another hash than the hub names"
+                why = "it changed on the way and was thrown away, so fetch it again"
+                raise InputError(f"{what}; {why}")
         return [*here.values()]
 
     def _bring(self, path: str, part: Path, tell: Callable[[int], None]) -> None:

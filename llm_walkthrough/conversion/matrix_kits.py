@@ -13,13 +13,11 @@ inputs; in Q4_1, with q in 0 … 15 and zero = 0, it is m + 8d:
     sum of w x  =  sum of d (q - 8) x  +  (m + 8d) * sum of x
 
 A block where float32 would round m + 8d has its zero beside it, and is left with m.
-Tensors without blocks are written as float32, whatever they are in the file:
-onnxruntime would make float32 of narrower ones when it opens the model, in memory that
-processes cannot share.
+Tensors without blocks are written as float32: onnxruntime would make that of narrower
+ones when it opens the model, in memory that processes cannot share.
 
 Vectors come as rows, [tokens, inputs], because Gemm, which multiplies and adds in one
-node, takes matrices; only the head sees [batch, sequence, hidden]. MatMulNBits and
-GatherBlockQuantized are described in onnxruntime's ContribOperators.md.
+node, takes matrices; only the head sees [batch, sequence, hidden].
 """
 
 from __future__ import annotations
@@ -91,15 +89,10 @@ class Int4Kit(Float32Kit):
         onnx, name = self._onnx, EMBEDDING
         written = self._embedding = self._write(name, [ROWS])
         (codes, *others), kind = written.weights, written.kind
-        rows = onnx.node(
-            "GatherBlockQuantized",
-            [codes, token_ids, *others],
-            f"{name}/Gather",
-            bits=kind.bits,
-            block_size=kind.group,
-            gather_axis=0,
-            quantize_axis=1,
-        )
+        operator, inputs = "GatherBlockQuantized", [codes, token_ids, *others]
+        form = {"bits": kind.bits, "block_size": kind.group}
+        form |= {"gather_axis": 0, "quantize_axis": 1}
+        rows = onnx.node(operator, inputs, f"{name}/Gather", (), **form)
         if not written.offsets:
             return rows
         base = f"{name}/block_offsets"
@@ -194,17 +187,11 @@ class Int4Kit(Float32Kit):
     def _product(
         self, name: str, vectors: str, matrix: _Written, outputs: Sequence[str] = ()
     ) -> str:
-        return self._onnx.node(
-            "MatMulNBits",
-            [vectors, *matrix.weights],
-            f"{name}/MatMul",
-            outputs,
-            K=matrix.shape[1] * matrix.kind.group,
-            N=matrix.shape[0],
-            bits=matrix.kind.bits,
-            block_size=matrix.kind.group,
-            accuracy_level=INT8_INPUTS,
-        )
+        (rows, blocks), kind = matrix.shape, matrix.kind
+        form = {"K": blocks * kind.group, "N": rows, "bits": kind.bits}
+        form |= {"block_size": kind.group, "accuracy_level": INT8_INPUTS}
+        inputs, node = [vectors, *matrix.weights], f"{name}/MatMul"
+        return self._onnx.node("MatMulNBits", inputs, node, outputs, **form)
 
 
 class _Written(NamedTuple):

@@ -37,29 +37,26 @@ CACHE_LINE = 64  # bytes
 
 
 class OnnxWriter(AbstractContextManager["OnnxWriter"]):
-    """A model under construction in a folder that exists; `save` completes it.
-
-    Used in a `with` statement, which closes the data file.
-    """
+    """A model under construction in a folder, completed by `save` inside a `with`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._data = (folder / DATA_FILE).open("wb")
-        self._nodes: list[onnx.NodeProto] = []
+        self._graph = onnx.GraphProto(name="decoder")
         self._initializers: dict[str, TensorProto] = {}
-        self._inputs: list[onnx.ValueInfoProto] = []
-        self._outputs: list[onnx.ValueInfoProto] = []
 
     def __exit__(self, *_: object) -> None:
         self._data.close()
 
     def input(self, name: str, element_type: int, axes: Sequence[int | str]) -> None:
         """Declare an input; an axis of open length has a name."""
-        self._inputs.append(helper.make_tensor_value_info(name, element_type, axes))
+        port = helper.make_tensor_value_info(name, element_type, axes)
+        self._graph.input.append(port)
 
     def output(self, name: str, element_type: int, axes: Sequence[int | str]) -> None:
         """Declare an output that some node makes."""
-        self._outputs.append(helper.make_tensor_value_info(name, element_type, axes))
+        port = helper.make_tensor_value_info(name, element_type, axes)
+        self._graph.output.append(port)
 
     def node(
         self,
@@ -75,7 +72,7 @@ class OnnxWriter(AbstractContextManager["OnnxWriter"]):
         node = helper.make_node(operator, inputs, outputs, name=name, domain=domain)
         for key, value in attributes.items():  # `make_node` would sort them by name
             node.attribute.append(helper.make_attribute(key, value))
-        self._nodes.append(node)
+        self._graph.node.append(node)
         return outputs[0]
 
     def constant(self, name: str, values: Shaped[np.ndarray, "..."]) -> str:
@@ -89,12 +86,9 @@ class OnnxWriter(AbstractContextManager["OnnxWriter"]):
         offset = -(-self._data.tell() // alignment) * alignment  # rounded up
         self._data.seek(offset)
         self._data.write(np.ascontiguousarray(values).data)
-        tensor = TensorProto(
-            name=name,
-            data_type=helper.np_dtype_to_tensor_dtype(values.dtype),
-            dims=values.shape,
-            data_location=TensorProto.EXTERNAL,
-        )
+        kind = helper.np_dtype_to_tensor_dtype(values.dtype)
+        tensor = TensorProto(name=name, data_type=kind, dims=values.shape)
+        tensor.data_location = TensorProto.EXTERNAL
         where = {"location": DATA_FILE, "offset": offset, "length": values.nbytes}
         for key, value in where.items():
             tensor.external_data.add(key=key, value=str(value))
@@ -111,12 +105,9 @@ class OnnxWriter(AbstractContextManager["OnnxWriter"]):
 
     def save(self) -> None:
         """Write the graph file; the model is then complete."""
-        weights = list(self._initializers.values())
-        graph = helper.make_graph(
-            self._nodes, "decoder", self._inputs, self._outputs, weights
-        )
+        self._graph.initializer.extend(self._initializers.values())
         model = helper.make_model(
-            graph,
+            self._graph,
             opset_imports=[helper.make_opsetid(*pair) for pair in OPERATOR_SETS],
             ir_version=IR_VERSION,
             producer_name="llm_walkthrough",

@@ -9,10 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 VERSION = 1
@@ -39,27 +37,12 @@ def write_record(folder: Path, **facts: object) -> None:
     _note(folder, _stamps(folder, hashes))
 
 
-def is_whole(folder: Path, **wanted: str) -> bool:
-    """Is `folder` complete and undamaged, and made by this version of the converter?
-
-    Args:
-        folder: a model folder, which need not be there.
-        wanted: what its record must say besides, such as `gguf_sha256="…"`.
-    """
-    return not trouble(folder, wanted)
-
-
-def trouble(
-    folder: Path,
-    wanted: Mapping[str, str] = MappingProxyType({}),
-    *,
-    anew: bool = False,
-) -> str:
+def trouble(folder: Path, *, anew: bool = False, **wanted: str) -> str:
     """Say what is wrong with a folder, as in "model.onnx is damaged"; "" for nothing.
 
     The hash of a file is worked out when its size or its time has changed since it was
-    last found right, or `anew`; that takes a second for 500 MB. `wanted` is as in
-    `is_whole`.
+    last found right, or `anew`, at 500 MB a second. What is `wanted` stands in the
+    record, such as `gguf_sha256="…"`.
     """
     try:
         record = _read(folder / RECORD_FILE)

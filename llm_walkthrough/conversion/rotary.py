@@ -2,9 +2,8 @@
 
 Pair i of a head turns by theta ** (-2 i / head_dim) radians from one position to the
 next (Su et al. 2021, RoFormer, section 3.2.2). Models that were trained on for a
-longer context turn more slowly: all pairs alike ("linear"), or only the slow ones
-("yarn", Peng et al. 2023; or, in Llama 3, a factor for each pair). Knows nothing of
-nodes.
+longer context turn more slowly: all pairs ("linear"), or only the slow ones ("yarn",
+Peng et al. 2023; in Llama 3, by a factor for each pair). Knows nothing of nodes.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
     Turns = Float64[np.ndarray, " pairs"]  # radians from one position to the next
 
 
-def rotary_tables(model: GgufModel) -> tuple[Table, Table]:
-    """Return cos and sin for every position of the context."""
-    angles, length = np.outer(np.arange(model.context_length), _turns(model)), 1.0
+def rotary_tables(model: GgufModel, positions: int) -> tuple[Table, Table]:
+    """Return cos and sin for so many positions."""
+    angles, length = np.outer(np.arange(positions), _turns(model)), 1.0
     if model.rope_scaling == "yarn":  # longer vectors sharpen attention
         length = 1 + 0.1 * math.log(model.number("rope.scaling.factor"))
     cos, sin = np.cos(angles) * length, np.sin(angles) * length
@@ -46,9 +45,8 @@ def _turns(model: GgufModel) -> Turns:
 
 def _kept(model: GgufModel, theta: float) -> Turns:
     """How much of its turn a pair keeps under yarn: 1 if fast, 0 if slow."""
-    trained = model.number(
-        "rope.scaling.original_context_length", float(model.context_length)
-    )
+    longest = float(model.context_length)
+    trained = model.number("rope.scaling.original_context_length", longest)
 
     def pair_of(rounds: float) -> float:
         """Which pair turns round so often within the context of the training?"""

@@ -231,7 +231,7 @@ def _watched(function: Any) -> Callable[..., object]:  # noqa: ANN401 - a learne
             if isinstance(result, Iterator):  # a generator, which has not run yet
                 result = list(result)
         except Exception as error:
-            raise _EndError(_wrong(_told(error))) from error
+            raise _EndError(_wrong(told(error))) from error
         if result is None or result is ...:
             raise _EndError(NOT_ANSWERED)
         return result
@@ -239,7 +239,7 @@ def _watched(function: Any) -> Callable[..., object]:  # noqa: ANN401 - a learne
     return watched
 
 
-def _told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """Tell of an error, with the line of the learner's own code it comes from."""
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is our call
     own = [frame for frame in frames if frame.filename == frames[0].filename]

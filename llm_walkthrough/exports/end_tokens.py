@@ -12,13 +12,9 @@ from typing import Any, NamedTuple
 
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import is_file, read_json
+from llm_walkthrough.model_files import model_config
 from llm_walkthrough.model_files.chat_template import special_text
-from llm_walkthrough.model_files.model_config import (
-    ModelConfig,
-    is_whole,
-    nested,
-    small_file_folders,
-)
+from llm_walkthrough.model_files.model_config import ModelConfig, is_whole, nested
 
 
 class EndToken(NamedTuple):
@@ -31,10 +27,9 @@ class EndToken(NamedTuple):
 def read_end_tokens(
     path: Path, config: ModelConfig, vocab: int
 ) -> tuple[EndToken, ...]:
-    """Return each id once, in the order in which the files name them.
+    """Return each id once, in the order of the files, if it has a row of logits.
 
-    An id without a row of logits can never come, and is left out; what is no id at all,
-    or a file that cannot be read, is an InputError.
+    What is no id at all, or a file that cannot be read, is an InputError.
     """
     found: dict[int, dict[str, None]] = {}
     for file, token in [*_configured(config), *_of_tokenizer(path)]:
@@ -50,16 +45,14 @@ def _configured(config: ModelConfig) -> Iterator[tuple[str, int]]:
             if is_whole(token):
                 yield file, token
             elif token is not None:
-                raise InputError(
-                    f"eos_token_id must be a token id or a list of them, got "
-                    f"{token!r}; mend it in {file}"
-                )
+                what = f"a token id or a list of them, got {token!r}; mend it in {file}"
+                raise InputError(f"eos_token_id must be {what}")
 
 
 def _of_tokenizer(path: Path) -> Iterator[tuple[str, int]]:
     """Yield the id of the text that the tokenizer's own file names."""
-    name = "tokenizer_config.json"
-    for folder in filter(lambda one: is_file(one / name), small_file_folders(path)):
+    name, folders = "tokenizer_config.json", model_config.small_file_folders(path)
+    for folder in filter(lambda one: is_file(one / name), folders):
         config = read_json(folder / name)
         text = special_text(config.get("eos_token"))
         if text is not None:

@@ -5,8 +5,6 @@ Knows nothing of how far it can be trusted: `limits` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.model_files.ports import Port, cache_ports
 
@@ -18,53 +16,36 @@ _NAMED = 3  # how many unknown inputs an error names
 def check_ports(
     file: object, inputs: tuple[Port, ...], outputs: tuple[Port, ...]
 ) -> None:
-    """Make sure that these are the ports of a decoder with a KV cache.
-
-    Raises:
-        InputError: an input whose purpose is unknown, no cache, token ids or logits, or
-            shapes and types that cannot be run; names the `file`.
-    """
-    for fault in _faults(inputs, outputs):
-        raise InputError(f"{file} {fault}")
-
-
-def _faults(inputs: tuple[Port, ...], outputs: tuple[Port, ...]) -> Iterator[str]:
-    """Yield what is wrong; a check may rely on those before it having passed."""
+    """Raise an InputError that names the `file` unless these are a decoder's ports."""
     unknown = [port.name for port in inputs if port.role == "unknown"]
     if unknown:
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-        yield (
-            f"has inputs that are not known here: {', '.join(unknown[:_NAMED])}{more}"
-            "; only decoders that take token ids, a mask, positions and a KV cache can "
-            "be run, not encoder-decoder or vision models"
-        )
+        what = f"inputs that are not known here: {', '.join(unknown[:_NAMED])}{more}"
+        only = "only decoders that take token ids, a mask, positions and a KV cache"
+        way_out = f"{only} can be run, not encoder-decoder or vision models"
+        raise InputError(f"{file} has {what}; {way_out}")
     by_role = {port.role: port for port in (*inputs, *outputs)}
     for role, name in (("token ids", "input_ids"), ("logits", "logits")):
         if role not in by_role:
-            yield (
-                f"has no port {name!r}; only decoders that take token ids and return "
-                "logits can be run, not encoders or embedding models"
-            )
+            only = "only decoders that take token ids and return logits can be run"
+            way_out = f"{only}, not encoders or embedding models"
+            raise InputError(f"{file} has no port {name!r}; {way_out}")
     past, present = cache_ports(inputs), cache_ports(outputs)
     pairs = [[(p.layer, p.role.split()[1]) for p in side] for side in (past, present)]
     if not past or pairs[0] != pairs[1]:
-        yield (
-            f"has {len(past)} cache inputs (past_key_values.0.key …) and "
-            f"{len(present)} outputs (present.0.key …), but needs one for one; export "
-            "the model with its KV cache"
-        )
+        what = f"{len(past)} cache inputs (past_key_values.0.key …) and {len(present)}"
+        wanted = "but needs one for one; export the model with its KV cache"
+        raise InputError(f"{file} has {what} outputs (present.0.key …), {wanted}")
     for port in past:
         sizes = port.shape[1::2]  # kv_heads and head_dim
         if len(port.shape) != len(_CACHE_AXES) or sizes != past[0].shape[1::2]:
-            yield (
-                f"has a cache input {port.name!r} of shape {port.shape}; wanted are "
-                f"the axes {', '.join(_CACHE_AXES)}, alike in all layers"
-            )
+            wanted = f"the axes {', '.join(_CACHE_AXES)}, alike in all layers"
+            what = f"has a cache input {port.name!r} of shape {port.shape}"
+            raise InputError(f"{file} {what}; wanted are {wanted}")
     logits = by_role["logits"]
     for port in (logits, *past, *present):
-        wanted = port.dtype if port is logits else past[0].dtype
-        if port.dtype not in _FLOATS or port.dtype != wanted:
-            yield (
-                f"has {port.name!r} of {port.dtype}; only caches all of float32 or all "
-                "of float16 can be run, so export the model with one of these"
-            )
+        dtype = port.dtype if port is logits else past[0].dtype
+        if port.dtype not in _FLOATS or port.dtype != dtype:
+            only = "only caches all of float32 or all of float16 can be run"
+            what = f"{file} has {port.name!r} of {port.dtype}; {only}"
+            raise InputError(f"{what}, so export the model with one of these")

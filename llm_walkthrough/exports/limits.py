@@ -18,10 +18,19 @@ from llm_walkthrough.model_files.onnx_file import all_nodes
 if TYPE_CHECKING:
     import onnx
 
+    Nodes = list[onnx.NodeProto]
     from llm_walkthrough.model_files.ports import Port
 
 _FUSED = {"GroupQueryAttention", "MultiHeadAttention", "Attention"}
 _INTEGERS = (6, 7)  # ONNX's numbers for int32 and int64
+_SWITCHES = """\
+the model turns later keys by other factors (LongRoPE), and those in the cache would \
+be wrong"""
+_LOOKS_BACK = "the model looks back no further (sliding_window), but this graph does"
+_DROPS = "layers with a window drop what an undo needs"
+_LAST_ROW = """\
+a run returns logits for its last token only, so nothing works that looks at those of \
+every token in the prompt"""
 
 
 @dataclass(frozen=True)
@@ -41,11 +50,8 @@ def read_limits(
     nodes = all_nodes(graph)
     numbers = dict(_whole_numbers(graph, nodes))
     ends = {
-        "the model turns later keys by other factors (LongRoPE), and those in the "
-        "cache would be wrong": _switch(nodes, numbers, config),
-        "the model looks back no further (sliding_window), but this graph does": (
-            _lost_window(nodes, numbers, config)
-        ),
+        _SWITCHES: _switch(nodes, numbers, config),
+        _LOOKS_BACK: _lost_window(nodes, numbers, config),
     }
     notes = [
         f"the context ends at {end:,} of {longest:,} tokens: {why}"
@@ -55,39 +61,27 @@ def read_limits(
     sliding = [node for node in nodes if _number(node, "sliding_window_cache")]
     least = max((_number(node, "local_window_size") for node in sliding), default=0)
     if least:
-        notes.append(
-            f"the cache is one buffer for {least:,} tokens or more: in a smaller one, "
-            "layers with a window drop what an undo needs"
-        )
+        buffer = f"the cache is one buffer for {least:,} tokens or more"
+        notes.append(f"{buffer}: in a smaller one, {_DROPS}")
     if logits.shape[1:2] == (1,):  # [batch, sequence, vocab]
-        notes.append(
-            "a run returns logits for its last token only, so nothing works that looks "
-            "at those of every token in the prompt"
-        )
+        notes.append(_LAST_ROW)
     return Limits(min(longest, *ends.values()), least, tuple(notes))
 
 
 def disagreements(config: ModelConfig, seen: Mapping[str, int]) -> Iterator[str]:
-    """Yield a sentence for each size that the configuration has otherwise.
-
-    `seen` are keys of a configuration, and the size that is fixed in the graph.
-    """
+    """Yield a sentence for each key of which the graph is `seen` to say otherwise."""
     for keys, size in seen.items():
         said = config.number(*keys.split())
         if said not in (None, size):
-            yield (
-                f"the configuration has {said:,} for {keys.split()[0]} and the graph "
-                f"{size:,}, which is used; see that both are of the same model"
-            )
+            what = f"the configuration has {said:,} for {keys.split()[0]}"
+            used = f"the graph {size:,}, which is used"
+            yield f"{what} and {used}; see that both are of the same model"
 
 
 def can_share_buffers(
     graph: onnx.GraphProto, past: tuple[Port, ...], present: tuple[Port, ...]
 ) -> bool:
-    """Tell whether GroupQueryAttention alone reads every past and writes its present.
-
-    Any other reader would find a past as long as the whole buffer.
-    """
+    """Tell whether GroupQueryAttention alone reads each past and writes its present."""
     nodes = all_nodes(graph)
     pairs = {
         pair
@@ -96,6 +90,7 @@ def can_share_buffers(
         # inputs 3 and 4: past key and value; outputs 1 and 2: present key and value
         for pair in zip(node.input[3:5], node.output[1:3], strict=False)
     }
+    # any other reader would find a past as long as the whole buffer
     readers = Counter(name for node in nodes for name in node.input)
     return all(
         (before.name, after.name) in pairs and readers[before.name] == 1
@@ -103,9 +98,7 @@ def can_share_buffers(
     )
 
 
-def _switch(
-    nodes: list[onnx.NodeProto], numbers: dict[str, int], config: ModelConfig
-) -> int:
+def _switch(nodes: Nodes, numbers: dict[str, int], config: ModelConfig) -> int:
     """Return for how many tokens the short factors of LongRoPE hold, if it has any.
 
     The model builder's graphs ask whether there are more, and choose tables of sines by
@@ -128,9 +121,7 @@ def _switch(
     return min((length for length in asked if length > 1), default=MOST)
 
 
-def _lost_window(
-    nodes: list[onnx.NodeProto], numbers: dict[str, int], config: ModelConfig
-) -> int:
+def _lost_window(nodes: Nodes, numbers: dict[str, int], config: ModelConfig) -> int:
     """Return the window that the configuration has, if the graph knows nothing of it.
 
     A fused operator has it as an attribute; where attention is made of plain operators
@@ -154,9 +145,7 @@ def _number(node: onnx.NodeProto, name: str) -> int:
     return next((int(a.i) for a in node.attribute if a.name == name), 0)
 
 
-def _whole_numbers(
-    graph: onnx.GraphProto, nodes: list[onnx.NodeProto]
-) -> Iterator[tuple[str, int]]:
+def _whole_numbers(graph: onnx.GraphProto, nodes: Nodes) -> Iterator[tuple[str, int]]:
     """Yield the name and value of each single whole number in the graph."""
     named = [(tensor.name, tensor) for tensor in graph.initializer]
     for node in (node for node in nodes if node.output):

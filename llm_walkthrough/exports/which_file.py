@@ -22,17 +22,13 @@ def find_onnx_file(path: Path, named: object = None, file: str | None = None) ->
     In a folder, or in the folder `onnx` inside it, that is the `file` which is asked
     for, such as "model_q4.onnx". Else it is the one that is `named` by the
     configuration; else `model.onnx`, or the first in the order of `PRECISIONS`; else
-    the only one there is.
-
-    Raises:
-        InputError: there is none, or there are several and none is meant.
+    the only one there is, or an InputError.
     """
     if is_file(path):
         return path
     if not path.is_dir():
-        raise InputError(
-            f"there is no model folder {path}; see `llm-walkthrough models list`"
-        )
+        what = f"there is no model folder {path}"
+        raise InputError(f"{what}; see `llm-walkthrough models list`")
     usual = [f"{stem}{kind}.onnx" for kind in PRECISIONS for stem in STEMS]
     wanted = [file] if file else [str(named or "model.onnx"), *usual]
     for name in wanted:
@@ -42,9 +38,7 @@ def find_onnx_file(path: Path, named: object = None, file: str | None = None) ->
     found = sorted(filter(is_file, [*path.glob("*.onnx"), *path.glob("onnx/*.onnx")]))
     if file or len(found) != 1:
         names = ", ".join(one.relative_to(path).as_posix() for one in found)
-        raise InputError(
-            f"{path} should hold {file or named or 'model.onnx'}, found "
-            f"{names or 'no .onnx file'}; name one of its files (--file), or another "
-            "folder"
-        )
+        what = f"{path} should hold {file or named or 'model.onnx'}, found"
+        way_out = "name one of its files (--file), or another folder"
+        raise InputError(f"{what} {names or 'no .onnx file'}; {way_out}")
     return found[0]

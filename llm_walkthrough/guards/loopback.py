@@ -72,12 +72,9 @@ class Answer(BaseHTTPRequestHandler):
 # HTTPServer would look up the machine's name, for seconds where there is no network; in
 # a single thread, a connection that a browser opens ahead would keep all others waiting
 class LoopbackServer(socketserver.ThreadingTCPServer):
-    """Answers requests; call `serve_forever`.
+    """Answers requests; call `serve_forever`. A port that is taken is an InputError.
 
     What is asked for through a proxy comes under a name of the proxy's own.
-
-    Raises:
-        InputError: the port is taken, or there is none of that number.
     """
 
     answers: type[Answer] = Answer
@@ -96,8 +93,7 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
         try:
             super().__init__((LOOPBACK, port), self.answers)
         except (OSError, OverflowError) as error:
-            raise InputError(
-                f"port {port} cannot be used ({error}); name another one, or none"
-            ) from error
+            what = f"port {port} cannot be used ({error})"
+            raise InputError(f"{what}; name another one, or none") from error
         self.port = int(self.server_address[1])
         self.address = f"http://{LOOPBACK}:{self.port}/{self.word}/"

@@ -1,8 +1,7 @@
 """Small files of a model folder as text or JSON, or else refused in one sentence.
 
-A folder may come from anybody: what is read here is a file and no pipe, has a size that
-such a file can have, and is nested no deeper than Python can follow. Knows nothing of
-what stands in a file.
+A folder may come from anybody: what is read is a file and no pipe, has a size that such
+a file can have, and is not nested too deeply. Knows nothing of what stands in a file.
 """
 
 from __future__ import annotations
@@ -20,16 +19,13 @@ MOST_BYTES = 256_000_000  # the largest tokenizers take some 40 MB
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether there is a file, and no folder, pipe or device; never raises.
-
-    Unlike `Path.is_file` it also has an answer for names that no system would take.
-    """
-    return os.path.isfile(path)  # noqa: PTH113 - as said above
+    """Tell whether there is a file, and no folder, pipe or device; never raises."""
+    return os.path.isfile(path)  # noqa: PTH113 - `Path.is_file` raises for odd names
 
 
 def is_there(path: Path) -> bool:
     """Tell whether anything is there; never raises, as `is_file`."""
-    return os.path.exists(path)  # noqa: PTH110 - as said above
+    return os.path.exists(path)  # noqa: PTH110 - likewise
 
 
 def way_out(file: Path) -> str:
@@ -48,11 +44,7 @@ def from_home(path: str | Path) -> Path:
 
 
 def read_text(file: Path) -> str:
-    """Read a file in UTF-8.
-
-    Raises:
-        InputError: it is no file, too large or not UTF-8, or cannot be read.
-    """
+    """Read a file in UTF-8; InputError if it is none, too large, or not readable."""
     why: object = "it is no file"
     if is_file(file):
         try:
@@ -65,21 +57,14 @@ def read_text(file: Path) -> str:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Read a file that holds one JSON object.
-
-    Raises:
-        InputError: it cannot be read, is not JSON, or holds anything else.
-    """
+    """Read a file that holds one JSON object; InputError for anything else."""
     text = read_text(file)
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:  # too many "[" recurse
-        raise InputError(
-            f"{file} is not valid JSON ({error}); {way_out(file)}"
-        ) from error
+        what = f"{file} is not valid JSON ({error})"
+        raise InputError(f"{what}; {way_out(file)}") from error
     if not isinstance(config, dict):
-        raise InputError(
-            f"{file} should hold a JSON object, not a {type(config).__name__}; "
-            f"{way_out(file)}"
-        )
+        what = f"{file} should hold a JSON object, not a {type(config).__name__}"
+        raise InputError(f"{what}; {way_out(file)}")
     return config

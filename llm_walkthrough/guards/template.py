@@ -26,12 +26,7 @@ MOST_CHARACTERS = 10_000_000  # of a conversation: more than any context holds
 def rendered(
     program: str, messages: Sequence[Mapping[str, str]], names: Mapping[str, object]
 ) -> str:
-    """Run a template, with no bounds but those of its sandbox.
-
-    Raises:
-        InputError: it reaches outside that sandbox, or writes without measure.
-        Exception: whatever the template comes upon.
-    """
+    """Run a template in its sandbox: InputError for abuse, else whatever it raises."""
     # templates ask `tools is not none`, which an undefined name would pass
     template, none = _compiled(program), {"tools": None, "documents": None}
     try:

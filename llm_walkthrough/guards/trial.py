@@ -15,6 +15,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,12 +48,9 @@ def tried(function: str, *arguments: object) -> str:
     """Return what a function makes of some arguments in the process for trials.
 
     It is named as in "package.module:function", so that its module need not be loaded
-    here; the arguments are made of what JSON can write, and it returns a text.
-
-    Raises:
-        InputError: the function has raised it.
-        ValueError: it has raised anything else, of which this is the message.
-        TrialError: it was stopped at a limit, or has crashed.
+    here; the arguments are made of what JSON can write, and it returns a text. What it
+    raises comes as an InputError if it is one, else as a ValueError of that message;
+    TrialError if it was stopped at a limit, or has crashed.
     """
     if not sys.executable:  # Python inside another program, such as a browser
         return _called(function, arguments)
@@ -93,53 +92,42 @@ class Process:
 
     def __init__(self, program: str = PROGRAM) -> None:
         self._program = program
-        self._lock = threading.Lock()  # one trial at a time
+        self._lock = threading.RLock()  # one trial at a time
         self._running: subprocess.Popen[str] | None = None
         self._owner = 0  # the process that started it: a fork must not share its pipes
 
     def asked(self, request: str) -> dict[str, str]:
-        """Return the answer to one request; both as `serve` has them.
-
-        Raises:
-            TrialError: the process was stopped at a limit, or has crashed.
-        """
-        with self._lock:
-            process = self._started()
-            done, reasons = threading.Event(), list[str]()
-            watch = threading.Thread(target=_watch, args=(process, done, reasons))
-            watch.start()
-            answer = ""
+        """Return the answer to one request, as `serve` has them, or a TrialError."""
+        with self._lock, ThreadPoolExecutor(1) as reader:
+            process, limit, answer = self.start(), "", ""
+            reading = reader.submit(_sent, process, request)
             try:
-                answer = _sent(process, request)
+                limit = _limit_passed(process, reading)
+                answer = "" if limit else reading.result()
             finally:
-                done.set()
-                watch.join()
-                if reasons or not answer:  # the next one must not read what is left
+                if not answer:  # the next one must not read what is left
                     self.end()
             if not answer:
-                raise TrialError(*(reasons or ["crashes"]))
+                raise TrialError(limit or "crashes")
         found: dict[str, str] = json.loads(answer)
         return found
 
-    def start(self, *modules: str) -> None:
-        """Start the process, if it does not run, with what it will need first."""
+    def start(self, *modules: str) -> subprocess.Popen[str]:
+        """Return the process; one that has to be started loads these modules first."""
         with self._lock:
-            self._started(*modules)
-
-    def _started(self, *modules: str) -> subprocess.Popen[str]:
-        running = self._running if self._owner == os.getpid() else None
-        if running is None or running.poll() is not None:
-            root = str(Path(__file__).parents[2])
-            self._running = running = subprocess.Popen(  # noqa: S603 - ourselves
-                [sys.executable, "-I", "-c", self._program, root, *modules],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                encoding="ascii",
-                start_new_session=True,  # Ctrl-C is for the process that asked
-            )
-            self._owner = os.getpid()
-        return running
+            running = self._running if self._owner == os.getpid() else None
+            if running is None or running.poll() is not None:
+                root = str(Path(__file__).parents[2])
+                self._running = running = subprocess.Popen(  # noqa: S603 - ourselves
+                    [sys.executable, "-I", "-c", self._program, root, *modules],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    encoding="ascii",
+                    start_new_session=True,  # Ctrl-C is for the process that asked
+                )
+                self._owner = os.getpid()
+            return running
 
     def end(self) -> None:
         """End the process, if this one has started it."""
@@ -164,31 +152,24 @@ def _sent(process: subprocess.Popen[str], request: str) -> str:
         return ""
 
 
-def _watch(
-    process: subprocess.Popen[str], done: threading.Event, reasons: list[str]
-) -> None:
-    """Kill a process that passes a limit before its answer is `done`; say why."""
+def _limit_passed(process: subprocess.Popen[str], reading: Future[str]) -> str:
+    """Wait for an answer; say which limit the process passes before, "" for none."""
     start, before = monotonic(), None
-    if done.wait(_GLANCE):
-        return
+    if wait([reading], _GLANCE).done:
+        return ""
     import psutil  # noqa: PLC0415 - takes a while, and most trials are over by now
 
-    try:
-        while not done.wait(_GLANCE):
+    with suppress(psutil.Error):  # it has ended by itself
+        while not wait([reading], _GLANCE).done:
             facts = psutil.Process(process.pid)
             spent = sum(facts.cpu_times()[:2])  # user and system, in seconds
             before = spent if before is None else before
             if facts.memory_info().rss > MOST_BYTES:
-                reasons.append(f"needs more than {MOST_BYTES / 1e9:.0f} GB of memory")
-            elif (
-                max(spent - before, monotonic() - start - _MOST_WAITING) > MOST_SECONDS
-            ):
-                reasons.append(f"takes more than {MOST_SECONDS:.0f} s")
-            if reasons:
-                process.kill()
-                return
-    except psutil.Error:
-        pass  # it has ended by itself
+                return f"needs more than {MOST_BYTES / 1e9:.0f} GB of memory"
+            waited = monotonic() - start - _MOST_WAITING
+            if max(spent - before, waited) > MOST_SECONDS:
+                return f"takes more than {MOST_SECONDS:.0f} s"
+    return ""
 
 
 PROCESS = Process()

@@ -72,12 +72,10 @@ def interpreter_architecture() -> str:
 
 
 def architecture_of(build: str, machine: str, *, bits: int) -> str:
-    """Name the architecture of a Python.
+    """Name the architecture of a Python by its `build`, such as "win-amd64".
 
-    `build` is `sysconfig.get_platform()`, such as "win-amd64": `machine`, which is
-    `platform.machine()`, may describe the host of an emulated Python, but decides for
-    "universal2", which holds two. A pointer of 32 `bits` on a 64-bit Linux is a Python
-    without wheels.
+    The `machine` may be the host of an emulated Python, but decides for "universal2",
+    which holds two. A pointer of 32 `bits` on a 64-bit Linux is one without wheels.
     """
     name = build.rpartition("-")[2].lower()
     name = machine.lower() if name.startswith("universal") else name
@@ -133,10 +131,9 @@ def instruction_sets() -> tuple[str, ...]:
 def cores() -> Cores:
     """Count the cores."""
     psutil = importlib.import_module("psutil")
-    logical = usable = psutil.cpu_count() or 1
-    process = psutil.Process()
-    if hasattr(process, "cpu_affinity"):  # macOS has none
-        usable = len(process.cpu_affinity())
+    logical, process = psutil.cpu_count() or 1, psutil.Process()
+    affinity = getattr(process, "cpu_affinity", lambda: range(logical))  # not on macOS
+    usable = len(affinity())
     return Cores(psutil.cpu_count(logical=False), logical, usable, cpu_quota())
 
 
@@ -213,10 +210,9 @@ def _cpuinfo() -> dict[str, str]:
 
 def _sysctl(name: str) -> bytes:
     """A value that the macOS kernel holds under this name, b"" if it knows none."""
-    buffer = ctypes.create_string_buffer(256)
-    size = ctypes.c_size_t(len(buffer))
-    read = ctypes.CDLL(None).sysctlbyname
-    failed = read(name.encode(), buffer, ctypes.byref(size), None, ctypes.c_size_t(0))
+    buffer, size = ctypes.create_string_buffer(256), ctypes.c_size_t(256)
+    read, into = ctypes.CDLL(None).sysctlbyname, (buffer, ctypes.byref(size))
+    failed = read(name.encode(), *into, None, ctypes.c_size_t(0))
     return b"" if failed else buffer.raw[: size.value]
 
 

@@ -1,11 +1,13 @@
 """Judgements on facts of a machine: one row for each, with what is to be done.
 
-Pure functions, so that they can be asked about a machine that one does not have. Knows
-nothing of how facts are found (`facts`, `environment`) or of how rows are shown.
+Pure functions, so that they can be asked about a machine that one does not have. What
+they say stands in judgements.toml. Knows nothing of how facts are found (`facts`,
+`environment`) or of how rows are shown.
 """
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +22,8 @@ if TYPE_CHECKING:  # rows tell that packages are missing: this one, for instance
 
 GB = 10**9
 FEWEST_CORES = 2
-INSTALL = "Run `python3 run.py doctor`, which installs what is missing first."
+WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+INSTALL = WORDS["packages: wrong"]["way_out"]
 
 # what int4 weights are fast with; the keys are what onnxruntime is built for
 FAST_INSTRUCTIONS = {"x64": "AVX2", "Arm64": "dotprod"}
@@ -59,13 +62,12 @@ class Row:
 
 def judge_python(implementation: str, version: tuple[int, int]) -> Row:
     """Is this a Python that the packages are built for?"""
-    found = f"{implementation} {version[0]}.{version[1]}"
-    wanted = f"CPython {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
+    oldest, newest, this = ("{}.{}".format(*one) for one in (OLDEST, NEWEST, version))
     is_known = implementation == "CPython" and version >= OLDEST
     # for a newer one wheels may come any day
     severity = PROBLEM if not is_known else OK if version <= NEWEST else NOTE
-    way_out = "Install such a Python from python.org and start run.py with it."
-    return _row("Python", found, wanted, severity, way_out)
+    found = f"{implementation} {this}"
+    return _row("Python", severity, found, oldest=oldest, newest=newest)
 
 
 def judge_architecture(system: str, interpreter: str, host: str) -> Row:
@@ -74,21 +76,18 @@ def judge_architecture(system: str, interpreter: str, host: str) -> Row:
     `system` is "Linux", "Windows" or "Darwin" (macOS); `interpreter` is what Python was
     built for, `host` what the processor is, as `facts` names them.
     """
-    name, native = "architecture", f"a Python built for {host}"
+    found, severity = interpreter, PROBLEM
     if interpreter not in FAST_INSTRUCTIONS:
-        way_out = "onnxruntime is not built for it: install a 64-bit Python."
-        return Row(name, interpreter, "x64 or Arm64", PROBLEM, way_out)
-    if (system, interpreter, host) == ("Darwin", "x64", "x64"):
-        way_out = "onnxruntime is not built for Intel Macs: use Binder or a container."
-        return Row(name, interpreter, "Arm64", PROBLEM, way_out)
-    if interpreter == host:
-        return Row(name, interpreter, native)
-    found = f"{interpreter}, emulated on {host}"
-    if system == "Darwin":
-        way_out = "onnxruntime is not built for Rosetta: install a Python for arm64."
-        return Row(name, found, native, PROBLEM, way_out)
-    way_out = f"Emulation is slow: install a Python, or take a container, for {host}."
-    return Row(name, found, native, NOTE, way_out)
+        case = ": unknown"
+    elif (system, interpreter, host) == ("Darwin", "x64", "x64"):
+        case = ": Intel Mac"
+    elif interpreter == host:
+        case, severity = "", OK
+    else:
+        found = f"{interpreter}, emulated on {host}"
+        is_mac = system == "Darwin"
+        case, severity = (": Rosetta", PROBLEM) if is_mac else (": emulated", NOTE)
+    return _row(f"architecture{case}", severity, found, host=host)
 
 
 def judge_instructions(architecture: str, found: Sequence[str]) -> Row:
@@ -96,8 +95,7 @@ def judge_instructions(architecture: str, found: Sequence[str]) -> Row:
     wanted = FAST_INSTRUCTIONS.get(architecture, "")
     is_fast = not wanted or wanted in found
     names = ", ".join(found) or ("" if is_fast else "none")
-    way_out = "The int4 model is several times slower without; nothing else differs."
-    return _row("instructions", names, wanted, OK if is_fast else NOTE, way_out)
+    return _row("instructions", OK if is_fast else NOTE, names, wanted=wanted)
 
 
 def judge_cores(cores: Cores) -> Row:
@@ -106,26 +104,20 @@ def judge_cores(cores: Cores) -> Row:
     physical = cores.physical or "unknown"
     found = f"{granted:g} usable of {cores.logical} logical, {physical} physical"
     severity = OK if granted >= FEWEST_CORES else NOTE
-    way_out = "Everything works at about half the speed; grant more cores if you can."
-    return _row("cores", found, f"{FEWEST_CORES} usable", severity, way_out)
+    return _row("cores", severity, found, fewest=FEWEST_CORES)
 
 
 def judge_memory(memory: Memory) -> Row:
-    """Does the int4 model fit, and the float32 one? Most is needed to convert them."""
+    """Does the int4 model fit, and the float32 one?"""
     limit = f", container limit {memory.limit / GB:.1f} GB" if memory.limit else ""
     found = f"{memory.available / GB:.1f} of {memory.total / GB:.1f} GB free{limit}"
-    wanted = "1 GB free for the int4 model, 2 GB for the float32 one"
-    severity = _by_room(memory.available, ample=2 * GB, enough=GB)
-    way_out = "Close other programs, or give the container more memory."
-    return _row("memory", found, wanted, severity, way_out)
+    return _row("memory", _by_room(memory.available, ample=2 * GB, enough=GB), found)
 
 
 def judge_disk(folder: Path, free: int, *, is_model_there: bool) -> Row:
-    """Is there room for the models? Wheel and int4 model 0.3 GB, float32 0.6 GB."""
-    found, wanted = f"{free / GB:.1f} GB free at {folder}", "1 GB free"
+    """Is there room for the models?"""
     severity = OK if is_model_there else _by_room(free, ample=GB, enough=0.3 * GB)
-    way_out = "Make room, or name another folder in LLM_WALKTHROUGH_MODELS."
-    return _row("disk", found, wanted, severity, way_out)
+    return _row("disk", severity, f"{free / GB:.1f} GB free at {folder}")
 
 
 def judge_packages(
@@ -139,83 +131,75 @@ def judge_packages(
         or not one.specifier.contains(version, prereleases=True)  # 1.10rc1 is newer
     ]
     if not wrong:
-        return Row("packages", f"{len(installed)} of {len(installed)} as required")
+        return _row("packages", OK, f"{len(installed)} of {len(installed)} as required")
     found = ", ".join(f"{one.name} {installed.get(one.name) or '-'}" for one in wrong)
     wanted = ", ".join(f"{one.name}{one.specifier}" for one in wrong)
-    return Row("packages", found, wanted, PROBLEM, INSTALL)
+    return _row("packages: wrong", PROBLEM, found, wanted=wanted)
 
 
 def judge_onnxruntime(version: str, folder: Path, packages: Sequence[str]) -> Row:
-    """Is there one onnxruntime, and where is its native library?
-
-    The `packages` are all that install a module of this name, like "onnxruntime-gpu".
-    """
-    found, wanted = f"{version} in {folder}", "one package that is called onnxruntime"
+    """Is it one of the `packages` that install it, and where is its native library?"""
     severity = OK if len(packages) <= 1 else NOTE  # none: built from source
-    way_out = f"Keep one of {', '.join(packages)}: each overwrites files of the others."
-    return _row("onnxruntime", found, wanted, severity, way_out)
+    found, names = f"{version} in {folder}", ", ".join(packages)
+    return _row("onnxruntime", severity, found, packages=names)
 
 
 def judge_providers(providers: Sequence[str]) -> Row:
     """Can onnxruntime compute on the processor?"""
     found, wanted = ", ".join(providers) or "none", "CPUExecutionProvider"
     severity = OK if wanted in providers else PROBLEM
-    way_out = "Remove every onnxruntime package, then install `onnxruntime` again."
-    return _row("providers", found, wanted, severity, way_out)
+    return _row("providers", severity, found, wanted=wanted)
 
 
 def judge_devices(plug_ins: Mapping[str, str], devices: Sequence[str]) -> Row:
     """Which devices are there, and is every plug-in loaded, its trouble ""?"""
     states = [f"{name}: {why or 'loaded'}" for name, why in plug_ins.items()]
     severity = NOTE if any(plug_ins.values()) else OK
-    way_out = "Install the plug-in in a version that is made for this onnxruntime."
-    return _row("devices", ", ".join((*devices, *states)), "", severity, way_out)
+    return _row("devices", severity, ", ".join((*devices, *states)))
 
 
 def judge_npu(
     processor: str, place: str, qnn: str | None, used: str, devices: Sequence[str]
 ) -> Row:
-    """Is all there that Qualcomm's NPU takes? `devices` are those of onnxruntime-qnn.
+    """Is all there that Qualcomm's NPU takes, in a `place` such as "Windows Arm64"?
 
-    `place` is system and Python, as in "Windows Arm64"; `qnn` and `used` are the
-    versions of onnxruntime-qnn and onnxruntime.
+    `qnn` and `used` are the versions of onnxruntime-qnn and onnxruntime.
     """
     if not qnn and "Qualcomm" not in processor and "Snapdragon" not in processor:
         return Row("NPU", "not looked for: no Qualcomm processor")
     found = f"onnxruntime-qnn {qnn or 'missing'}; {', '.join(devices) or 'no device'}"
     built_for = _QNN_BUILT_FOR.get((qnn or "")[:3], "a release not known here")
-    way_out = ""
-    if place not in ("Windows Arm64", "Linux Arm64"):
-        way_out = "It computes from a Python for Arm64 only; on x64 it just compiles."
-    elif not qnn:
-        way_out = "`pip install onnxruntime-qnn` brings it; the course needs no NPU."
-    elif not used.startswith(f"{built_for}."):
-        way_out = f"It is compiled for onnxruntime {built_for}; {used} may not do."
-    elif not devices:
-        way_out = "The plug-in finds no NPU: see the row `devices`; a driver may lack."
-    wanted, severity = "onnxruntime-qnn with a device", NOTE if way_out else OK
-    return _row("NPU", found, wanted, severity, way_out)
+    lacks = {
+        ": elsewhere": place not in ("Windows Arm64", "Linux Arm64"),
+        ": no plug-in": not qnn,
+        ": other version": not used.startswith(f"{built_for}."),
+        ": no device": not devices,
+    }
+    case = next((case for case, is_so in lacks.items() if is_so), "")
+    severity = NOTE if case else OK
+    return _row(f"NPU{case}", severity, found, built_for=built_for, used=used)
 
 
 def judge_jupyterlab(version: str | None) -> Row:
     """Can the notebooks be opened?"""
-    wanted, severity = ("for notebooks", NOTE) if version is None else ("", OK)
-    way_out = "Run `python3 run.py`, which installs it; the command line needs none."
-    return _row("JupyterLab", version or "missing", wanted, severity, way_out)
+    if version is None:
+        return _row("JupyterLab: missing", NOTE, "missing")
+    return _row("JupyterLab", OK, version)
 
 
 def judge_place(service: str) -> Row:
     """Will what a learner makes here still be here tomorrow? "": one's own machine."""
     forgets = service in ("Binder", "Google Colab", "Kaggle")
-    way_out = "Download what you want to keep: files vanish with the session."
-    found = service or "your own machine"
-    return _row("place", found, "", NOTE if forgets else OK, way_out)
+    return _row("place", NOTE if forgets else OK, service or "your own machine")
 
 
-def _row(name: str, found: str, wanted: str, severity: Severity, way_out: str) -> Row:
-    """Make a row that says what to do only where something is to be done."""
-    return Row(name, found, wanted, severity, "" if severity is OK else way_out)
+def _row(case: str, severity: Severity, found: str, **known: object) -> Row:
+    """Make the row, and fill what is `known` into the words for its case."""
+    texts = (WORDS[case].get(key, "") for key in ("wanted", "way_out"))
+    wanted, way_out = (text.format(**known) for text in texts)
+    name, way_out = case.partition(":")[0], "" if severity is OK else way_out
+    return Row(name, found, wanted, severity, way_out)
 
 
-def _by_room(free: int, *, ample: float, enough: float) -> Severity:
+def _by_room(free: float, ample: float, enough: float) -> Severity:
     return OK if free >= ample else NOTE if free >= enough else PROBLEM

@@ -42,13 +42,11 @@ def session_options(
 ) -> tuple[ort.SessionOptions, list[str] | None]:
     """Return options, and the names of providers unless the options hold a device.
 
-    Raises:
-        InputError: no thread may be used, or there is no such provider.
+    InputError if no thread may be used, or there is no such provider.
     """
     if threads is not None and threads < 1:
-        raise InputError(
-            f"threads must be at least 1, got {threads}; leave it out for one per core"
-        )
+        what = f"threads must be at least 1, got {threads}"
+        raise InputError(f"{what}; leave it out for one per core")
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads or _threads()
@@ -60,10 +58,9 @@ def session_options(
     known = {_short(name): name for name in (*devices, *ort.get_available_providers())}
     name = known.get(_short(provider))
     if name is None:
-        raise InputError(
-            f"there is no provider {provider!r} here; choose from {', '.join(known)}, "
-            "or see in `llm-walkthrough doctor` what another lacks"
-        )
+        what = f"there is no provider {provider!r} here; choose from {', '.join(known)}"
+        way_out = "see in `llm-walkthrough doctor` what another lacks"
+        raise InputError(f"{what}, or {way_out}")
     # what it cannot compute goes to the CPU without a word: `placement` tells
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if name not in devices:

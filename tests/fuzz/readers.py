@@ -246,7 +246,7 @@ def record(dice: random.Random) -> None:
         (folder / "a").write_text("a")
         (folder / "conversion.json").write_bytes(json_bytes(RECORD, dice))
         (folder / "verified.json").write_bytes(json_bytes({"a": [1, 2, "x"]}, dice))
-        trouble(folder, {"gguf_sha256": "2" * 64})
+        trouble(folder, gguf_sha256="2" * 64)
 
 
 def models(dice: random.Random) -> None:

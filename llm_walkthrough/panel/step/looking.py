@@ -90,7 +90,7 @@ class Looking:
             from llm_walkthrough.inside import Inside  # noqa: PLC0415 - as said above
 
             self._inside = Inside(self._model, is_exact=False)
-        look = self._inside.look(run.tokens[-1:], stepper.cache.truncated(run.stop - 1))
+        look = self._inside.look(run.seen[-1:], stepper.cache.truncated(run.stop - 1))
         lens = []
         # the last row is that of the run: alone a token is rounded a little otherwise
         for row in (*look.lens()[:-1], stepper.logits):  # [vocab]

@@ -23,10 +23,16 @@ from llm_walkthrough.panel.step.page_inside import inside_section, tables
 from llm_walkthrough.panel.step.walk import ASKS, DELAYS, LIMITS, Snapshot
 from llm_walkthrough.panel.watched import Score
 from llm_walkthrough.panel.wording import in_tokens, percent
+from llm_walkthrough.speculation import GuessCount
 from llm_walkthrough.tokenizer import TextStream, Tokenizer
 from llm_walkthrough.views import Chips, visible
 
 _HOW = {"drawn": "drawn", "own u": "drawn with your u", "chosen": "your choice"}
+_MARKS = {
+    "held": " · held back: not yet a character",
+    "guessed": " · a guess that was kept: it took no run of its own",
+    "": "",
+}
 _TAIL = 80  # characters of a branch's text
 _NEWEST = 32  # runs whose median is the speed of decoding
 _LAST = 60  # tokens in the picture without a kernel
@@ -94,10 +100,12 @@ def _chips(shot: Snapshot, tokenizer: Tokenizer) -> Iterator[str]:
     start = shot.prompt_length
     made = [*enumerate(zip(shot.tokens[start:], shot.made, strict=True))]
     held_from = len(made) - _text_so_far(shot, tokenizer).num_held
+    guessed = {place for r in shot.runs for place in range(r.stop - r.kept, r.stop)}
     cut = max(0, len(made) - frame.SHOWN_OF_MADE)
     yield from frame.earlier(cut)
     for i, known in made[cut:]:
-        yield _made_chip(tokenizer, start, i, known, is_held=i >= held_from)
+        marks = "held" * (i >= held_from), "guessed" * (start + i in guessed)
+        yield _made_chip(tokenizer, start, i, known, marks)
     yield frame.NEXT_CHIP
     for token in shot.future[: frame.SHOWN_OF_FUTURE]:
         yield frame.future_chip(tokenizer.piece(token))
@@ -144,8 +152,7 @@ def _made_chip(
     start: int,  # the length of the prompt
     kept: int,  # tokens after it that stay at a click
     known: tuple[int, Made | None],  # the token, and what is known of it
-    *,
-    is_held: bool,
+    marks: tuple[str, ...],  # names of `_MARKS`, or ""
 ) -> str:
     token, made = known
     score = made.score if made else None
@@ -153,10 +160,9 @@ def _made_chip(
     if made is not None:
         u = "" if made.u is None else f", u = {made.u:.3f}"
         words += f" · {_HOW[made.how]}{u}"
-    words += " · held back: not yet a character" if is_held else ""
-    words += " · click: go back to here"
-    style = "lw-made lw-held" if is_held else "lw-made"
-    if score and not is_held:
+    words += "".join(_MARKS[mark] for mark in marks) + " · click: go back to here"
+    style = " ".join(["lw-made", *(f"lw-{mark}" for mark in marks if mark)])
+    if score and "held" not in marks:
         style += f" {frame.tint(score.probability)}"
     return frame.token_chip(tokenizer.piece(token), style, words, kept)
 
@@ -170,7 +176,7 @@ def _likely(token: int, score: Score | None) -> str:
 # --- the tabs ----------------------------------------------------------------------
 def _cache(shot: Snapshot, _tokenizer: Tokenizer) -> str:
     """Draw the cache, and what the last run has written to it, if there was one."""
-    written = len(shot.feeds[-1].tokens) if shot.feeds else 0
+    written = len(shot.runs[-1].seen) if shot.runs else 0
     return cache_section(shot.cache, shot.prompt_length, written)
 
 
@@ -227,12 +233,18 @@ def foot(shot: Snapshot) -> str:
     read = [*takewhile(lambda run: run.stop <= shot.prompt_length, runs)]
     count, reading = sum(len(r.tokens) for r in read), sum(r.seconds for r in read)
     newest = [run for run in runs[-_NEWEST:] if run.start >= shot.prompt_length]
-    steps = [run.seconds for run in newest if len(run.tokens) == 1]
+    alone = [run.seconds for run in newest if len(run.tokens) == 1]
+    decode = 1 / median(alone) if alone else None
+    count_of_guesses = GuessCount.of(runs[len(read) :])
+    if count_of_guesses.guesses:
+        decode = sum(len(r.seen) for r in newest) / sum(r.seconds for r in newest)
+    step_run = shot.step_run or runs[-1]
     return filled(
         "panel/step/foot.html",
-        model=(shot.step_run or runs[-1]).seconds,
+        model=0.0 if step_run.kept else step_run.seconds,
         rest=shot.rest(),
-        decode=1 / median(steps) if steps else None,
+        decode=decode,
         prompt=in_tokens(count),
         prefill=count / reading,
+        guessed=count_of_guesses if count_of_guesses.guesses else None,
     )

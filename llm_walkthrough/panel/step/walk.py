@@ -25,6 +25,7 @@ from llm_walkthrough.panel.step.looking import Look, Looking
 from llm_walkthrough.panel.step.saved_run import SavedRun, SavedStep, read, written
 from llm_walkthrough.panel.wording import replayed, verdict
 from llm_walkthrough.sampling import Processor, Sampling, uniform
+from llm_walkthrough.speculation import NGrams
 from llm_walkthrough.stepper import EndTokens, Stepper
 from llm_walkthrough.tokenizer import Tokenizer
 
@@ -60,6 +61,7 @@ class Desk(Knobs):
     asks: str = ASKS[0]  # one of them
     is_guessing: bool = False  # the learner names a token before the next one is shown
     guesses: Guesses = Guesses()  # how those went
+    is_speculating: bool = False  # a run of the graph checks guesses of what comes
     is_large: bool = False  # large type, for a projector
     # the tab that is open, by its name; kept here, so that it outlives a reload of the
     # page, and only that tab is drawn
@@ -219,6 +221,9 @@ class Walk(Turning[Desk], Stepping[Desk]):
             "guessing": lambda now, _: replace(
                 now, is_guessing=not now.is_guessing, running=False
             ),
+            "speculate": lambda now, _: replace(
+                now, is_speculating=not now.is_speculating
+            ),
             "large": lambda now, _: replace(now, is_large=not now.is_large),
             "side": lambda now, name: replace(now, side=str(name)),
             "layer": lambda now, name: replace(now, layer=str(name)),
@@ -367,13 +372,15 @@ class Walk(Turning[Desk], Stepping[Desk]):
         """Return `rest` of a snapshot; what the first page after a step gets stays."""
         if self._step and self._step_rest is None:
             began, run = self._step
-            self._step_rest = self._looking.clock() - began - run.seconds
+            own = 0 if run.kept else run.seconds  # a kept guess needs no run of its own
+            self._step_rest = self._looking.clock() - began - own
         return self._step_rest
 
     def _settings_to_stepper(self, desk: Desk) -> None:
         usual = _processors(desk.sampling, self.stepper.prompt_length)
         self.stepper.processors = (*self._first_processors, *usual)
         self.stepper.seed = desk.seed
+        self.stepper.guesser = NGrams() if desk.is_speculating else None
 
     def _score(self, token: int, found: Distribution) -> watched.Score:
         listed = {row.token: row.score for row in found.rows}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -19,9 +20,11 @@ from walking import (
     walk,
 )
 
+from llm_walkthrough import speculation
 from llm_walkthrough.arrays import LogitsRows, TokenIds
 from llm_walkthrough.kv_cache import KVCache
 from llm_walkthrough.panel import frame
+from llm_walkthrough.panel.step import walk as walk_module
 from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.walk import Walk
 from llm_walkthrough.panel.wording import quoted
@@ -280,6 +283,47 @@ def test_the_foot_tells_the_times_of_a_step_which_stay_until_the_next() -> None:
     assert f"all else {rest} ms" in drawn(one).text
     assert "prefill 5 tokens" in text
     assert "decode" in text
+
+
+def test_kept_guesses_are_marked_counted_and_take_no_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = walk()
+    steps(plain, 12)
+    known = plain.stepper.tokens
+
+    def guess(tokens: TokenIds, _most: int) -> TokenIds:
+        wrong = np.where(np.arange(len(known)) % 4 == 0, 1, 0)
+        return (known + wrong)[len(tokens) : len(tokens) + 3]
+
+    monkeypatch.setattr(walk_module, "NGrams", lambda: guess)
+    monkeypatch.setattr(speculation, "how_many", lambda _unseen, _runs: 3)
+    one = walk()
+    assert "speculation" not in drawn(one).text
+    one.act("speculate")
+    runs, marked, seconds = [], [], []
+    for _ in range(10):
+        one.act("step")
+        page = drawn(one, "Feed")
+        runs.append(one.num_runs)
+        marked.append(len(page.styled("lw-guessed")))
+        seconds.append(float(re.findall(r"model ([\d.]+) ms", page.text)[0]))
+    assert made(one) == made(plain)[:10]
+    assert runs[-1] < 1 + 10
+    for before, after in pairwise(range(10)):  # a step makes a run or takes a guess
+        was_guessed = runs[after] == runs[before]
+        assert (marked[after] > marked[before]) is was_guessed
+        assert (seconds[after] == 0) is was_guessed
+    text = drawn(one, "Cache").text
+    count = f"{runs[-1] - 1} runs, {marked[-1]} of "
+    assert f"speculation {count}" in text
+    assert "unless it was guessed" in text
+    one.act("back", 3)
+    assert one.num_runs == runs[-1]
+    assert len(drawn(one).styled("lw-guessed")) == marked[6]
+    one.act("speculate")
+    one.act("step")
+    assert made(one) == made(plain)[:8]
 
 
 class Slow(SharedToy):

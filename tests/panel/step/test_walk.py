@@ -121,7 +121,7 @@ class Wandering(RuleBasedStateMachine):
         if seed:
             assert self.one.stepper.u == uniform(seed, self.one.stepper.position)
 
-    @rule(action=st.sampled_from(["guessing", "large", "stop"]))
+    @rule(action=st.sampled_from(["guessing", "large", "stop", "speculate"]))
     def press(self, action: str) -> None:
         self.one.act(action)
 

@@ -1,8 +1,7 @@
 """Things that appear on disk whole, or not at all.
 
-New things are made in a scratch folder beside their place and renamed into it. Scratch
-folders of killed processes are recognised by their name and removed. Knows nothing of
-what is stored.
+New things are made in a scratch folder beside their place and renamed into it; those of
+killed processes are known by their name and removed. Knows nothing of what is stored.
 """
 
 from __future__ import annotations
@@ -48,11 +47,9 @@ def replacement(folder: Path) -> Iterator[Path]:
 def require_room(folder: Path, num_bytes: int) -> None:
     """Raise InputError if the disk of a folder to come has less room than that."""
     if (free := free_disk(folder)) < num_bytes:
-        raise InputError(
-            f"{folder} will take {num_bytes / 1e6:,.0f} MB, but its disk has only "
-            f"{free / 1e6:,.0f} MB free; free some, or name a folder elsewhere (as "
-            "LLM_WALKTHROUGH_MODELS does)"
-        )
+        what = f"{folder} will take {num_bytes / 1e6:,.0f} MB, but its disk has only"
+        way_out = "name a folder elsewhere (as LLM_WALKTHROUGH_MODELS does)"
+        raise InputError(f"{what} {free / 1e6:,.0f} MB free; free some, or {way_out}")
 
 
 @contextmanager
@@ -83,13 +80,11 @@ def refusals_explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in FULL:
             free = shutil.disk_usage(folder).free / 1e6
-            raise InputError(
-                f"the disk of {folder} is full ({free:.0f} MB free); free 1 GB, or set "
-                "LLM_WALKTHROUGH_MODELS to a folder elsewhere, and start again"
-            ) from error
+            what = f"the disk of {folder} is full ({free:.0f} MB free)"
+            way_out = "free 1 GB, or set LLM_WALKTHROUGH_MODELS to a folder elsewhere"
+            raise InputError(f"{what}; {way_out}, and start again") from error
         if error.errno in FORBIDDEN:
-            raise InputError(
-                f"{folder} is read-only; set LLM_WALKTHROUGH_MODELS to a folder that "
-                "you may write, or have the model put there"
-            ) from error
+            way_out = "set LLM_WALKTHROUGH_MODELS to a folder that you may write"
+            what = f"{folder} is read-only; {way_out}"
+            raise InputError(f"{what}, or have the model put there") from error
         raise

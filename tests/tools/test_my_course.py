@@ -19,9 +19,9 @@ from nbformat import NotebookNode
 from nbformat.sign import NotebookNotary
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from llm_walkthrough.command_line import my_course
-from llm_walkthrough.command_line.my_course import START, bring_up_to_date, start_page
 from llm_walkthrough.errors import InputError
+from tools import my_course
+from tools.my_course import START, bring_up_to_date, start_page
 
 ROOT = Path(__file__).resolve().parents[2]
 LESSON, NEWER, NEWEST = "00_a.ipynb", "00_a (new).ipynb", "00_a (new 2).ipynb"
@@ -361,11 +361,13 @@ def test_of_two_starts_at_once_each_finds_the_course_whole(
     shutil.rmtree(course)
     code = (
         "import sys; from pathlib import Path; "
-        "from llm_walkthrough.command_line.my_course import bring_up_to_date; "
+        "from tools.my_course import bring_up_to_date; "
         "print(bring_up_to_date(*map(Path, sys.argv[1:])))"
     )
     words = [sys.executable, "-c", code, str(course), str(notebooks)]
-    starts = [subprocess.Popen(words, stdout=subprocess.PIPE) for _ in range(2)]
+    starts = [
+        subprocess.Popen(words, stdout=subprocess.PIPE, cwd=ROOT) for _ in range(2)
+    ]
     assert [start.communicate(timeout=60)[0] for start in starts] == [b"{}\n"] * 2
     assert seen(course) == {LESSON, f"solutions/{LESSON}", "glossary.md"}
 

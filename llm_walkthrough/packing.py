@@ -1,0 +1,62 @@
+"""A helper process that makes a model's packed copy while a learner goes on.
+
+It comes when the first cells are long done, has the lowest priority, and ends with the
+process that started it. Knows nothing of what a copy is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
+from threading import Thread, Timer
+
+import psutil
+
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.graph import Graph, read_graph
+from llm_walkthrough.machine import packed
+from llm_walkthrough.model import pack
+
+SECONDS_BEFORE = 30  # what a learner does first is not to become slower
+
+
+def in_background(graph: Graph, after: float = SECONDS_BEFORE) -> Timer:
+    """Have the copy made `after` so many seconds, if it can be; returns at once."""
+    timer = Timer(after, _make, [graph])
+    timer.daemon = True  # a process that ends does not wait for it
+    timer.start()
+    return timer
+
+
+def _make(graph: Graph) -> None:
+    can_write = os.access(graph.path.parent, os.W_OK)
+    if packed.is_off() or not can_write or packed.find(graph):
+        return
+    command = [sys.executable, "-P", "-m", __name__, str(graph.path)]
+    with (
+        suppress(OSError, psutil.Error),  # then this machine goes on without
+        Popen(  # noqa: S603 - ourselves
+            command,
+            stdin=PIPE,  # closed by whatever ends this process
+            stdout=DEVNULL,
+            stderr=DEVNULL,
+            start_new_session=True,  # Ctrl-C is for this process
+        ) as helper,
+    ):
+        lowest = psutil.IDLE_PRIORITY_CLASS if psutil.WINDOWS else 19
+        psutil.Process(helper.pid).nice(lowest)
+        helper.wait()
+
+
+def _end_with_input() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    Thread(target=_end_with_input, daemon=True).start()
+    with suppress(InputError):
+        pack(read_graph(Path(sys.argv[1])))

@@ -1,0 +1,324 @@
+"""A class is reviewed: who is right is found out whatever a learner's code does.
+
+The lessons are those whose checks need no model, but for the last test.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from base64 import b64encode
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import psutil
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from made_class import COURSE, HARMFUL_ANSWERS, Made, odd_files, solved
+from playwright.sync_api import Browser
+
+from llm_walkthrough.errors import InputError
+from tools.review import __main__ as review
+from tools.review import kernel, learner
+from tools.review.handed_in import handed_in
+from tools.review.judge import RIGHT, STOPPED, UNANSWERED, UNTRIED
+from tools.review.lesson import lighter, names_in, needed, questions
+
+LESSON = "04_kv_cache"
+LESSONS = (LESSON, "05_sampling", "08_structured_output", "09_inside")
+HARM = """\
+endless loop, many blocks, os._exit, ends later, forks, claims, patched, equal to all,
+leaves a process, writes elsewhere, exit(), syntax"""
+NAMES = {"patched": "=1+2", "forks": "<script>bad()", "claims": "two\nlines"}
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "tools.review"]
+posix = pytest.mark.skipif(os.name == "nt", reason="such names and files are POSIX")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="unshare is Linux's")
+
+
+class Reviewed(NamedTuple):
+    made: Made
+    to: Path
+
+    def read(self, ending: str) -> str:
+        return (self.to / f"review.{ending}").read_text("utf-8-sig")
+
+
+def reviewed(made: Made, to: Path, *words: str) -> Reviewed:
+    limits = ("--jobs", "2", "--memory", "0.5", *words)
+    review.main([str(made.folder), "--to", str(to), *limits])
+    return Reviewed(made, to)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Reviewed:
+    folder = tmp_path_factory.mktemp("class")
+    made = Made(folder / "7b")
+    made.answer_rightly("learner 00", LESSON)
+    for number, lesson in enumerate(LESSONS[1:]):
+        made.answer_wrongly("wrong", lesson, number)
+    made.damage("half", LESSON, "half")
+    for harm in re.split(r",\s+", HARM):
+        made.do_harm(NAMES.get(harm, harm), LESSON, harm)
+    odd_files(made, "odd files", LESSONS)
+    return reviewed(made, folder / "tables", "--seconds", "8")
+
+
+@posix
+def test_each_gets_what_its_answers_are_worth(whole: Reviewed) -> None:
+    assert whole.made.mistakes(whole.to / "review.csv") == []
+
+
+@posix
+def test_nothing_that_a_learner_started_is_left(whole: Reviewed) -> None:
+    del whole
+    lines = [p.info["cmdline"] or [] for p in psutil.process_iter(["cmdline"])]
+    assert [line for line in lines if "time.sleep(987)" in " ".join(line)] == []
+
+
+@posix
+def test_a_changed_check_and_another_version_are_told(whole: Reviewed) -> None:
+    text = whole.read("txt")
+    assert f"{LESSON}: a check is changed or gone, the course's own was used" in text
+    assert "most cells are not those of this version of the course: odd files" in text
+
+
+@posix
+def test_no_name_is_a_formula_a_tag_or_a_line(whole: Reviewed) -> None:
+    rows = [*csv.reader(whole.read("csv").splitlines())]
+    assert {len(row) for row in rows} == {6}
+    assert not any(
+        cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row
+    )
+    assert "<script>" not in whole.read("html")
+    assert "two⏎lines" in whole.read("txt")
+
+
+@posix
+def test_the_tables_say_that_the_code_runs_here(whole: Reviewed) -> None:
+    for ending in ("txt", "html"):
+        assert "runs the learners" in whole.read(ending)
+
+
+@posix
+@pytest.mark.browser
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_everybody_can_read_the_page(
+    whole: Reviewed, chromium: Browser, theme: str
+) -> None:
+    page = chromium.new_page(color_scheme=theme)  # type: ignore[arg-type]
+    page.goto((whole.to / "review.html").as_uri())
+    found = Axe().run(page, options={"resultTypes": ["violations"]})
+    page.close()
+    assert found.response["violations"] == []
+
+
+# --- how it ends ----------------------------------------------------------------------
+
+
+def alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Return those that still do something, a moment later."""
+    _, left = psutil.wait_procs([*processes], timeout=0.5)
+    return [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def children() -> set[psutil.Process]:
+    return {*psutil.Process().children(recursive=True)}
+
+
+def table(to: Path) -> dict[str, str]:
+    with (to / "review.csv").open(encoding="utf-8-sig") as stream:
+        return {row["exercise"]: row["verdict"] for row in csv.DictReader(stream)}
+
+
+def test_when_the_time_is_up_the_table_says_what_was_not_tried(tmp_path: Path) -> None:
+    made = Made(tmp_path / "7b")
+    made.do_harm("one", LESSON, "endless loop")
+    before, began = children(), time.monotonic()
+    words = ["--to", str(tmp_path), "--jobs", "1", "--minutes", "0.1"]
+    assert review.main([str(made.folder), *words]) == 1
+    assert time.monotonic() - began < 20
+    assert alive(children() - before) == []
+    assert UNTRIED in table(tmp_path).values()
+    assert "The 0.1 minutes were up." in (tmp_path / "review.txt").read_text("utf-8")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
+def test_ctrl_c_leaves_a_table_and_no_process(tmp_path: Path) -> None:
+    made = Made(tmp_path / "7b")
+    made.do_harm("one", LESSON, "endless loop")
+    words = [str(made.folder), "--to", str(tmp_path), "--jobs", "1"]
+    with subprocess.Popen(
+        [*COMMAND, *words], cwd=ROOT, stdout=subprocess.DEVNULL
+    ) as it:
+        family, deadline = set[psutil.Process](), time.monotonic() + 20
+        while not any("learner.py" in " ".join(p.cmdline()) for p in family):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+            family = {p for p in kernel.family(it.pid) if p.is_running()}
+        it.send_signal(signal.SIGINT)
+        assert it.wait(timeout=20) == 1
+    assert alive(family) == []
+    assert "It was interrupted." in (tmp_path / "review.txt").read_text("utf-8")
+
+
+@linux
+def test_a_judge_that_is_killed_is_replaced_behind_the_culprit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")  # so that nothing shuts the learner in
+    kernel.wrapper.cache_clear()
+    made = Made(tmp_path / "7b")
+    made.do_harm("one", LESSON, "kills its parent")
+    assert reviewed(made, tmp_path).made.mistakes(tmp_path / "review.csv") == []
+    kernel.wrapper.cache_clear()
+    assert sorted(table(tmp_path).values()) == [RIGHT, RIGHT, RIGHT, STOPPED]
+    text = (tmp_path / "review.txt").read_text("utf-8")
+    assert "This system does not shut it in" in text
+
+
+def test_after_two_that_were_stopped_a_notebook_is_left_alone(tmp_path: Path) -> None:
+    made = Made(tmp_path / "7b")
+    names = [one.answer for one in questions(COURSE / f"{LESSON}.ipynb")]
+    ends = HARMFUL_ANSWERS["os._exit"]["code"]
+    made.hand_in("one", LESSON, {name: ends.replace("NAME", name) for name in names})
+    reviewed(made, tmp_path)
+    verdicts = [*table(tmp_path).values()]
+    assert verdicts == [STOPPED, STOPPED, UNTRIED, UNTRIED]
+
+
+def test_without_a_model_it_is_said_what_brings_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLM_WALKTHROUGH_MODELS", str(tmp_path / "none"))
+    made = Made(tmp_path / "7b")
+    made.answer_rightly("one", "01_graph")
+    reviewed(made, tmp_path)
+    assert table(tmp_path)["input_shapes"] == UNTRIED
+    assert "models fetch" in (tmp_path / "review.txt").read_text("utf-8")
+
+
+# --- which files ----------------------------------------------------------------------
+
+
+def test_learners_are_found_as_platforms_hand_them_out(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    content = made.hand_in("anna/my_course", LESSON, {}).read_bytes()
+    for name in (
+        f"anna/my_course/solutions/{LESSON}.ipynb",
+        f"anna/my_course/.ipynb_checkpoints/{LESSON}-checkpoint.ipynb",
+        f"anna/my_course/{LESSON} (new).ipynb",
+        f"ben_{LESSON} (1).ipynb",
+        f"Cleo Diaz_123_assignsubmission_file_/{LESSON}.ipynb",
+        f"{LESSON}.ipynb",
+        "dan/homework.ipynb",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "broken.zip").write_bytes(b"PK")
+    (tmp_path / "nobody").mkdir()
+    found = handed_in(tmp_path, LESSONS)
+    names = ["(no name)", "Cleo Diaz_123", "anna", "ben", "broken", "dan", "nobody"]
+    assert [*found] == names
+    assert found["anna"].files[LESSON].path.endswith(f"my_course/{LESSON}.ipynb")
+    assert found["dan"].remarks == ["homework.ipynb is no notebook of the course"]
+
+
+def test_a_zip_file_of_a_whole_class_is_read_and_nothing_unpacked(
+    tmp_path: Path,
+) -> None:
+    with zipfile.ZipFile(tmp_path / "class.zip", "w") as archive:
+        archive.writestr(f"anna/{LESSON}.ipynb", "{}")
+        archive.writestr(f"../../ben/{LESSON}.ipynb", "{}")
+    found = handed_in(tmp_path / "class.zip", LESSONS)
+    assert [*found] == ["anna", "ben"]
+    assert found["ben"].files[LESSON].read() == b"{}"
+    assert [*tmp_path.iterdir()] == [tmp_path / "class.zip"]
+
+
+def test_a_folder_without_notebooks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no notebooks"):
+        handed_in(tmp_path, LESSONS)
+
+
+# --- which cells ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cell", "makes", "uses"),
+    [
+        ("import numpy as np, os.path", {"np", "os"}, set()),
+        ("def f(x):\n    y = x + shift\n    return np.sin(y)", {"f"}, {"shift", "np"}),
+        ("row = 3\nrow += 1", {"row"}, set()),
+        ("total = total + 1", {"total"}, {"total"}),
+        ('scores["a"] = 1', {"scores"}, {"scores"}),
+        ("[x for x in xs]", set(), {"xs"}),
+        ("def f():\n    global seen\n    seen = 1", {"f", "seen"}, set()),
+        ("%precision 3\nx = 1", {"x"}, {"get_ipython"}),
+        ("%%time\nx = y", {"time", "x", "y"}, {"time", "x", "y"}),
+        ("def f(:", {"def", "f"}, {"def", "f"}),
+    ],
+)
+def test_a_cell_makes_and_uses(cell: str, makes: set[str], uses: set[str]) -> None:
+    assert (*map(set, names_in(cell)),) == (makes, uses)
+
+
+def test_only_the_cells_that_an_answer_needs_run() -> None:
+    cells = ["a = 1", "b = slow()", "def helper(x):\n    return x + a", "c = a"]
+    cells += ["def answer(x):\n    return helper(x)", "answer(b)"]
+    places, wanted = needed(cells, ["answer"])
+    assert places == [0, 2, 4]
+    assert {"answer", "helper", "a"} <= wanted
+
+
+def test_of_imports_those_that_nobody_wants_are_left_out() -> None:
+    cell = (
+        "try:\n    import json\n    import numpy as np\nexcept ImportError:\n    raise"
+    )
+    assert lighter(cell, {"np"}) == "import numpy as np"
+    assert lighter("import json\nx = 1", {"x"}) == "import json\nx = 1"
+
+
+# --- what comes out of a learner's process --------------------------------------------
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, ("raise SystemExit",)
+
+
+def test_an_answer_runs_no_code_where_it_is_read() -> None:
+    with pytest.raises(pickle.UnpicklingError, match=r"exec is no plain value"):
+        learner.read_plain(b64encode(pickle.dumps([Evil()])))
+
+
+def test_plain_values_arrive_as_they_are() -> None:
+    array = np.array([[1.5, 2]], np.float32)
+    value = {"a": [1, None, "text", (2.5, ...)], "b": array, "c": np.float32(3)}
+    found = learner.read_plain(learner.written(value))
+    assert found.pop("b").dtype == np.float32
+    assert found == {"a": value["a"], "c": np.float32(3)}
+
+
+@pytest.mark.model
+def test_graphs_tokenizers_ports_and_caches_reach_an_answer(tmp_path: Path) -> None:
+    made = Made(tmp_path / "7b")
+    for lesson in ("01_graph", "02_tokenizer"):
+        made.answer_rightly("one", lesson)
+    made.want("one", "10_mend_it", {UNANSWERED})
+    answers = solved(COURSE, "10_mend_it")
+    parts = ("my_past", "my_carry")
+    for part in parts:
+        made.want("one", "10_mend_it", {RIGHT}, part)
+    made.hand_in("one", "10_mend_it", {part: answers[part] for part in parts})
+    review.main([str(made.folder), "--to", str(tmp_path)])
+    assert made.mistakes(tmp_path / "review.csv") == []

@@ -1,0 +1,150 @@
+"""A learner's process with limits: started, asked, watched, and ended with its family.
+
+Knows nothing of notebooks, nor of what is right.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from queue import Empty, Queue
+from tempfile import mkdtemp
+from time import monotonic
+from typing import IO, Any, NamedTuple, cast
+
+import psutil
+
+from tools.review import learner
+
+ROOT = Path(__file__).resolve().parents[2]
+MOST_PROCESSES = 32
+MOST_BYTES = 100_000_000  # of an answer
+_GLANCE = 0.1  # seconds between two looks at the process
+_KEPT = {"PATH", "LANG", "LC_ALL", "SYSTEMROOT", "LLM_WALKTHROUGH_MODELS"}
+_PLACES = ("HOME", "USERPROFILE", "IPYTHONDIR", "TMPDIR", "TEMP", "TMP")
+_APART = ["--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+_WRAPPERS = [
+    ["setpriv", "--pdeathsig", "KILL", "unshare", *who, *_APART]
+    for who in (["--user", "--map-root-user"], [])
+]
+
+
+class Limits(NamedTuple):
+    """What a learner's code may use."""
+
+    seconds: float  # for one exercise
+    memory: int  # bytes
+    folder: str  # in which it gets one of its own
+
+
+class StoppedError(BaseException):
+    """There is no answer; a check, which may catch any other exception, ends, too."""
+
+
+@cache
+def wrapper() -> list[str]:
+    """Return the command that shuts a process in; [] where the system has none.
+
+    It has no network then, and all that it starts ends with it.
+    """
+    for words in _WRAPPERS:
+        with suppress(OSError, subprocess.SubprocessError):
+            test = [*words, "true"]
+            subprocess.run(test, check=True, capture_output=True, timeout=10)  # noqa: S603 - ours
+            return words
+    return []
+
+
+class Kernel:
+    """A process in a new temporary folder. Close it."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits, self.left = limits, limits.seconds
+        home = mkdtemp(dir=limits.folder)
+        environment = {n: value for n, value in os.environ.items() if n in _KEPT}
+        environment |= dict.fromkeys(_PLACES, home)
+        environment |= {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+        environment |= {"MPLBACKEND": "agg", "MPLCONFIGDIR": limits.folder}
+        self._process = subprocess.Popen(  # noqa: S603 - ours
+            [*wrapper(), sys.executable, "-P", learner.__file__, str(limits.memory)],
+            cwd=home,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._requests, self._answers = Queue[bytes](), Queue[bytes]()
+        threading.Thread(target=self._talk, daemon=True).start()
+
+    def ask(self, *request: object) -> Any:  # noqa: ANN401 - whatever comes back
+        """Send a request, and wait for its answer.
+
+        Raises:
+            StoppedError: there is none.
+        """
+        self._requests.put(learner.written(request))
+        began = monotonic()
+        try:
+            while True:
+                with suppress(Empty):
+                    return learner.read_plain(self._answers.get(timeout=_GLANCE))
+                self._look(self.left - (monotonic() - began))
+        except Exception as error:
+            raise StoppedError("It ends its own process.") from error
+        finally:
+            self.left -= monotonic() - began
+
+    def close(self) -> None:
+        """End the process and all that it started."""
+        end(self._process.pid)
+        self._process.wait()
+
+    def _look(self, left: float) -> None:
+        if left < 0:
+            raise StoppedError(f"It takes more than {self._limits.seconds:g} s.")
+        memory, processes = 0, family(self._process.pid)
+        for process in processes:
+            with suppress(psutil.Error):
+                facts = process.memory_info()
+                memory += facts.rss - getattr(facts, "shared", 0)
+        if memory > self._limits.memory:
+            raise StoppedError(f"It takes more than {self._limits.memory / 1e9:g} GB.")
+        if len(processes) > MOST_PROCESSES:
+            raise StoppedError(f"It starts more than {MOST_PROCESSES} processes.")
+
+    def _talk(self) -> None:
+        """Send and receive, in a thread: a process that stands still lets it wait."""
+        requests = cast("IO[bytes]", self._process.stdin)
+        answers = cast("IO[bytes]", self._process.stdout)
+        with suppress(OSError, ValueError):
+            while True:
+                requests.write(self._requests.get())
+                requests.flush()
+                self._answers.put(answers.readline(MOST_BYTES))
+        self._answers.put(b"")
+
+
+def family(number: int) -> list[psutil.Process]:
+    """Return a process and all that it has started, as far as they can be found."""
+    with suppress(psutil.Error):
+        first = psutil.Process(number)
+        return [first, *first.children(recursive=True)]
+    return []
+
+
+def end(number: int) -> None:
+    """Kill a process that leads its group, that group, and all that it has started."""
+    processes = family(number)
+    if sys.platform != "win32":
+        with suppress(OSError):
+            os.killpg(number, signal.SIGKILL)
+    for process in processes:
+        with suppress(psutil.Error):
+            process.kill()

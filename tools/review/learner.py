@@ -1,0 +1,135 @@
+"""The process in which a learner's cells run, and what may come out of it.
+
+Requests and answers are lines on what were its standard input and output; the learner's
+code finds others there. Knows nothing of what is right.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import os
+import pickle
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from llm_walkthrough.exercises.exercise import told
+
+MOST_SECONDS = 900  # of a processor, in case that nobody is left to end it
+LARGEST_FILE = 100_000_000  # bytes that it may write
+_PLAIN = {  # all that pickle may look up for an answer: none of it runs code
+    "builtins": {"Ellipsis", "complex", "range"},
+    "numpy": {"dtype", "ndarray"},
+    "numpy._core.multiarray": {"_reconstruct", "scalar"},
+    "numpy._core.numeric": {"_frombuffer"},
+}
+
+
+class _Plain(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> object:
+        if name in _PLAIN.get(module, ()):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"{module}.{name} is no plain value")
+
+
+def read_plain(line: bytes) -> Any:  # noqa: ANN401 - whatever was written
+    """Read numbers, texts, arrays, and lists of them; no code runs, whoever wrote it.
+
+    Raises:
+        Exception: it is none of that.
+    """
+    return _Plain(io.BytesIO(base64.b64decode(line))).load()
+
+
+def written(value: object) -> bytes:
+    """Return a value as a line."""
+    return base64.b64encode(pickle.dumps(value)) + b"\n"
+
+
+def serve(memory: int) -> None:
+    """Answer until nobody asks."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nowhere, standard)
+    _limit(memory)
+    config = Config()
+    config.HistoryManager.enabled = False
+    shell: Any = InteractiveShell.instance(config=config)
+    shell.ask_exit = sys.exit  # of `exit()`
+    for line in requests:  # they are ours, and never the learner's
+        what, *given = pickle.loads(base64.b64decode(line))  # noqa: S301 - as said
+        answers.write(written(_DO[what](shell, *given)))
+        answers.flush()
+
+
+def _limit(memory: int) -> None:
+    with contextlib.suppress(ImportError):  # Windows
+        import resource  # noqa: PLC0415 - not everywhere
+
+        limits = {
+            resource.RLIMIT_DATA: memory,  # without mapped files, as weights are
+            resource.RLIMIT_FSIZE: LARGEST_FILE,
+            resource.RLIMIT_CPU: MOST_SECONDS,
+            resource.RLIMIT_CORE: 0,
+        }
+        for kind, most in limits.items():
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(kind, (most, most))
+
+
+def _run(shell: Any, source: str) -> str:  # noqa: ANN401 - IPython has no types
+    """Run a cell; returns what it stopped with, "" if it did not."""
+    done = shell.run_cell(source, silent=True)
+    error = done.error_before_exec or done.error_in_exec
+    return "" if error is None else f"{type(error).__name__}: {error}"
+
+
+def _get(shell: Any, name: str) -> object:  # noqa: ANN401 - as above
+    """Return whether a name is there, whether it is a function, and what it is."""
+    value = shell.user_ns.get(name)
+    return name in shell.user_ns, callable(value), _plain(value)
+
+
+def _call(shell: Any, name: str, arguments: tuple[Any, ...]) -> object:  # noqa: ANN401
+    """Return where a function stopped or what it gives, and changed arguments."""
+    before, stopped, given = [*map(_content, arguments)], "", None
+    try:
+        given = shell.user_ns[name](*arguments)
+        if isinstance(given, Iterator):  # a generator, which has not run yet
+            given = list(given)
+    except BaseException as error:  # noqa: BLE001 - SystemExit, too
+        stopped = told(error)
+    pairs = zip(arguments, before, strict=True)
+    changed = [None if _content(one) == old else _plain(one) for one, old in pairs]
+    fed = [getattr(argument, "num_fed", 0) for argument in arguments]
+    return stopped, _plain(given), changed, fed
+
+
+def _content(argument: object) -> bytes:
+    """Return what is compared to find out whether an argument was changed."""
+    may_change = isinstance(argument, np.ndarray | list | dict)
+    return pickle.dumps(argument) if may_change else b""
+
+
+def _plain(value: object) -> object:
+    """Return the value, or how it looks if it cannot be sent."""
+    try:
+        read_plain(written(value))
+    except Exception:  # noqa: BLE001 - a learner's own may raise any
+        with contextlib.suppress(Exception):
+            return repr(value)[:300]
+        return f"a {type(value).__name__}"
+    return value
+
+
+_DO: dict[str, Any] = {"run": _run, "get": _get, "call": _call}
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))
