@@ -34,6 +34,7 @@ from llm_walkthrough.exercises import (
     mend_it,
     prefill,
     sampling,
+    speculation,
     structured_output,
     tokenizer,
     your_model,
@@ -66,6 +67,7 @@ from llm_walkthrough.tokenizer import open_tokenizer
 
 CPU, DISK_ROW = environment.CPU, environment.check_disk_row.right
 DECODE = decode_loop.check_decode.right
+GUESSES = speculation.check_guesses.right
 KEY = "past_key_values.0.key"
 
 
@@ -282,6 +284,16 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "is_not_normalised": lambda right, *_: right * 2,
         "otherwise": lambda right, *_: right[::-1],
     },
+    speculation.check_kept: {
+        "gives_tokens": lambda right, _, guess: guess[:right],
+        "otherwise": lambda right, *_: right + 2,
+    },
+    speculation.check_guesses: {
+        "gives_too_many": lambda _, tokens, __: GUESSES(tokens, 99),
+        "guesses_something": lambda right, tokens, _: right or tokens[:1],
+        "otherwise": lambda right, *_: right[::-1],
+    },
+    speculation.check_number: {"otherwise": lambda right, *_: right + 2},
     mend_it.check_encode: {"otherwise": lambda right, *_: right[1:]},
     mend_it.check_past: {
         "otherwise": with_both(lambda array: np.zeros_like(array, shape=(1, 3, 2, 64)))
