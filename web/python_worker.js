@@ -1,5 +1,5 @@
 // Python and the course's own panel, in a worker; the model is in another one, at the end of a port.
-import { openWorker } from "./messages.js";
+import { answerCalls, callsTo } from "./messages.js";
 
 const here = (name) => new URL(name, import.meta.url).href;
 const FOLDER = "/models/smollm2-135m-instruct-float32"; // in Python's own file system
@@ -14,8 +14,7 @@ async function load(name, form) {
 const told = (share) => postMessage({ stage: "python", share });
 
 async function open({ port }) {
-  const askModel = openWorker(null, port);
-  port.start();
+  const askModel = callsTo(port);
   const [{ loadPyodide }, { Tokenizer }] = await Promise.all([
     import(here("parts/pyodide/pyodide.mjs")),
     import(here("parts/tokenizers/tokenizers.min.mjs")),
@@ -41,15 +40,8 @@ async function open({ port }) {
   told(1);
 }
 
-const calls = {
+answerCalls(self, {
   open,
   begin: async ({ seed = 17 } = {}) => JSON.parse(await panel.begin(seed)),
   event: async (event) => JSON.parse(await panel.hear(event)),
-};
-let queue = Promise.resolve(); // one call after the other
-onmessage = ({ data: { number, call, value } }) => {
-  queue = queue.then(() => calls[call](value)).then(
-    (result) => postMessage({ number, result }),
-    (error) => postMessage({ number, error: String(error?.message ?? error) }),
-  );
-};
+});
