@@ -11,7 +11,7 @@ export function callsTo(end, hear) {
   };
   end.onerror = (event) => {
     event.preventDefault(); // it is told to whoever has called
-    for (const one of waiting) one.reject(new Error(event.message || "a part of the page did not start"));
+    for (const one of waiting) one.reject(new Error(event.message || "a part of this page could not be loaded"));
   };
   return (call, value, handed = []) =>
     new Promise((resolve, reject) => {
