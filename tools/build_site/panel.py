@@ -15,6 +15,7 @@ from pathlib import Path
 from llm_walkthrough import catalogue
 from llm_walkthrough.conversion.record import sha256
 from tools.build_site.parts import put_parts
+from tools.build_site.recipe import recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "web"
@@ -42,7 +43,10 @@ def write_panel(folder: Path) -> None:
     source = catalogue.find(MODEL)
     for name in MODEL_FILES:
         shutil.copy(source / name, folder / "model")
-    shutil.copy(catalogue.fetch_gguf(MODEL), folder / "model/weights.gguf")
+    gguf_file = catalogue.fetch_gguf(MODEL)
+    shutil.copy(gguf_file, folder / "model/weights.gguf")
+    made = [*recipe(gguf_file, source / "model.onnx")]
+    (folder / "model/recipe.json").write_text(json.dumps(made), "utf-8")
     _zip_package(folder / "package.zip")
     listed = [_entry(file, folder) for file in sorted(folder.rglob("*.*"))]
     text = json.dumps([one for one in listed if one["name"] != LIST], indent=1)
