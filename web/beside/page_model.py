@@ -1,8 +1,8 @@
 """The model as the stepper sees it: its runs are made in another worker.
 
 Keys and values stay there; here are handles on them. A run whose answer is not there
-yet raises `Pending`, and `settled` asks for it and does the action again: nothing waits,
-so the page needs no special headers. Knows nothing of JavaScript: it is told how to ask.
+yet raises `Pending`, and `settled` asks for it and does the action again: nothing has
+to wait, so the page needs no special headers. Knows nothing of JavaScript.
 """
 
 from __future__ import annotations
