@@ -19,6 +19,8 @@ from tools.build_site.recipe import recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "web"
+PACKAGE = ROOT / "llm_walkthrough"
+PANEL_FILES = ("panel.css", "panel.js", "shell.js")
 MODEL = "smollm2-float32"
 MODEL_FILES = (
     "model.onnx",
@@ -37,7 +39,7 @@ def write_panel(folder: Path) -> None:
         InputError: the model is not there, or a part cannot be had.
     """
     (folder / "model").mkdir(parents=True, exist_ok=True)
-    for file in WEB.glob("*.*"):
+    for file in (*WEB.glob("*.*"), *(PACKAGE / "panel" / name for name in PANEL_FILES)):
         shutil.copy(file, folder)
     put_parts(folder / "parts")
     source = catalogue.find(MODEL)
@@ -70,7 +72,7 @@ def _zip_package(target: Path) -> None:
 
 def _python_files() -> Iterator[tuple[str, Path]]:
     """Yield the name in the archive and the file, without what was compiled."""
-    for file in (ROOT / "llm_walkthrough").rglob("*.*"):
+    for file in PACKAGE.rglob("*.*"):
         if file.parent.name != "__pycache__" and file.is_file():
             yield file.relative_to(ROOT).as_posix(), file
     for file in (WEB / "beside").glob("*.py"):
