@@ -68,19 +68,13 @@ def write_pages(site: Path) -> None:
             write_page(site, page, course=course)
     found = [one for group in course.values() for page in group for one in _found(page)]
     (site / "found.js").write_text(f"const found = {json.dumps(found)};", "utf-8")
-    code = HtmlFormatter(style="github-dark").get_style_defs(
-        "[data-theme=dark] .highlight"
-    )
-    style = (HERE / "course.css").read_text("utf-8") + HtmlFormatter().get_style_defs(
-        ".highlight"
-    )
+    code = HtmlFormatter(style="github-dark").get_style_defs("[data-theme=dark] .highlight")
+    style = (HERE / "course.css").read_text("utf-8") + HtmlFormatter().get_style_defs(".highlight")
     (site / "course.css").write_text(style + code, "utf-8")
     shutil.copy(HERE / "course.js", site)
 
 
-def write_page(
-    site: Path, page: Page, frame: str = "page.html", **told: object
-) -> None:
+def write_page(site: Path, page: Page, frame: str = "page.html", **told: object) -> None:
     """Put a frame around a page, and write it into the site."""
     (site / page.url).parent.mkdir(parents=True, exist_ok=True)
     headings = [(anchor, text) for _, anchor, text in HEADING.findall(page.body)]
@@ -134,14 +128,7 @@ def _found(page: Page) -> list[dict[str, str]]:
     for part in re.split(r"(?=<h[1-3] id=)", text):
         heading = HEADING.match(part)
         where, name = (f"#{heading[2]}", heading[3]) if heading else ("", "")
-        found.append(
-            {
-                "id": page.url + where,
-                "page": page.title,
-                "heading": _plain(name),
-                "text": _plain(part),
-            }
-        )
+        found.append({"id": page.url + where, "page": page.title, "heading": _plain(name), "text": _plain(part)})
     return found
 
 

@@ -23,6 +23,4 @@ def write_walk(site: Path) -> None:
     for number in range(STEPS + 1):
         pictures.append(board.picture(board.engine.snapshot(), board.vocabulary)[0])
         board.engine.act("step")
-    write_page(
-        site, Page("panel/walk.html", "A stored walk"), "walk.html", steps=pictures
-    )
+    write_page(site, Page("panel/walk.html", "A stored walk"), "walk.html", steps=pictures)
