@@ -1,6 +1,7 @@
 // The model: weights, session, keys and values. Whoever calls sends token ids and gets logits; a run has a
 // number, and the rows that it added to the cache are kept until it is freed. Knows no texts.
 
+import { getPart } from "./download.js";
 import { answerCalls } from "./messages.js";
 import { WeightsOnDemand } from "./weights.js";
 
@@ -15,11 +16,16 @@ let numRuns = 0;
  */
 const runs = new Map();
 
-/** Make the session of files that were downloaded. */
-async function open({ engine, graph, gguf, recipe }) {
+/** Download the engine, the graph, the recipe of its weights and their file, and make the session. */
+async function open(/** @type {import("./download.js").Part[]} */ parts) {
+  const all = parts.reduce((sum, { bytes }) => sum + bytes, 0);
+  let come = 0;
+  const hear = (bytes) => postMessage({ stage: "bytes", share: (come += bytes) / all });
+  const [engine, graph, recipe, gguf] = await Promise.all(parts.map((part) => getPart(part, hear)));
   ort = await import("./parts/ort/ort.wasm.min.mjs");
   Object.assign(ort.env.wasm, { wasmBinary: engine, numThreads: 1 });
-  const weights = new WeightsOnDemand(gguf, recipe, (share) => postMessage({ stage: "weights", share }));
+  const weights = new WeightsOnDemand(gguf, JSON.parse(new TextDecoder().decode(recipe)), (share) =>
+    postMessage({ stage: "weights", share }));
   session = await openSession(graph, weights).catch((error) => {
     if (weights.isTaken) throw error;
   });

@@ -1,7 +1,7 @@
 // The panel's place in the start page: offers the model, loads it, then shows the panel that Python draws.
 // What it says stands in loading.html. Knows nothing of tokens, and computes nothing itself.
 
-import { areKept, getPart } from "./download.js";
+import { areKept } from "./download.js";
 import { callsTo } from "./messages.js";
 import { showPanel } from "./shell.js";
 
@@ -26,9 +26,9 @@ function show(state, words = {}) {
   for (const [name, text] of Object.entries(words)) find("fill", name).forEach((one) => (one.textContent = text));
 }
 
-function showBar(name, share, text = `${Math.floor(100 * share)} %`) {
+function showBar(name, share, text) {
   find("bar", name)[0].value = share;
-  find("fill", name)[0].textContent = text;
+  find("fill", name)[0].textContent = text || `${Math.floor(100 * share)} %`;
 }
 
 /** What this browser lacks, in words; nothing if it can run the model. */
@@ -71,12 +71,16 @@ function fail(error) {
 async function load() {
   show("loading", { status: "The model is being downloaded. Meanwhile, read on.", trouble: "" });
   find("fill", "status")[0].focus({ preventScroll: true });
-  workers = ["model_worker.js", "python_worker.js"].map((name) => new Worker(here(name), { type: "module" }));
-  const [askModel, askPython] = workers.map((worker) => callsTo(worker, showBar));
-  const { port1, port2 } = new MessageChannel();
   const parts = ofModel(await listParts());
+  const megabytes = sumOf(parts) / 1e6;
+  const hear = (stage, share) =>
+    showBar(stage, share, stage === "bytes" && `${Math.floor(share * megabytes)} of ${Math.floor(megabytes)} MB`);
+  workers = ["model_worker.js", "python_worker.js"].map((name) => new Worker(here(name), { type: "module" }));
+  const [askModel, askPython] = workers.map((worker) => callsTo(worker, hear));
+  const { port1, port2 } = new MessageChannel();
   await Promise.all([
-    askModel("connect", port1, [port1]).then(() => openModel(askModel, parts)),
+    askModel("connect", port1, [port1]),
+    askModel("open", parts),
     askPython("open", { port: port2 }, [port2]),
   ]);
   show("loading", { status: "The model reads its first text." });
@@ -84,18 +88,6 @@ async function load() {
   const again = (await areKept(parts)) ? "starts without a download" : "downloads it again, for want of room";
   show("ready", { status: "Ready: press Step.", again });
   showPanel(place.querySelector(".load-panel"), { ...values, silent: SILENT }, (event) => tell(askPython, event));
-}
-
-async function openModel(askModel, parts) {
-  let come = 0;
-  const hear = (bytes) => {
-    const [now, all] = [(come += bytes), sumOf(parts)].map((sum) => Math.floor(sum / 1e6));
-    showBar("bytes", come / sumOf(parts), `${now} of ${all} MB`);
-  };
-  const [engine, graph, recipe, gguf] = await Promise.all(parts.map((part) => getPart(part, hear)));
-  show("loading", { status: "The model is here. Its weights are being unpacked." });
-  const opened = { engine, graph, gguf, recipe: JSON.parse(new TextDecoder().decode(recipe)) };
-  await askModel("open", opened, [engine, graph, gguf].map(({ buffer }) => buffer));
 }
 
 /** Tell Python what the learner does; returns what the panel shows then. */

@@ -19,11 +19,7 @@ from tools.build_site.recipe import recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE, WEB = ROOT / "llm_walkthrough", ROOT / "web"
-SHOWN = (
-    "panel/panel.css",
-    "panel/panel.js",
-    "panel/shell.js",
-)  # of the package, as it is
+SHOWN = [PACKAGE / "panel" / name for name in ("panel.css", "panel.js", "shell.js")]
 
 
 def write_panel(folder: Path) -> None:
@@ -34,11 +30,10 @@ def write_panel(folder: Path) -> None:
     """
     model = PARTS["model"]
     (folder / "model").mkdir(parents=True, exist_ok=True)
-    for file in (*WEB.glob("*.*"), *(PACKAGE / name for name in SHOWN)):
+    for file in (*WEB.glob("*.*"), *SHOWN):
         shutil.copy(file, folder)
-    source, gguf = (
-        get(model["name"]) for get in (catalogue.find, catalogue.fetch_gguf)
-    )
+    source = catalogue.find(model["name"])
+    gguf = catalogue.fetch_gguf(model["name"])
     for name in model["files"]:
         shutil.copy(source / name, folder / "model")
     shutil.copy(gguf, folder / "model/weights.gguf")
