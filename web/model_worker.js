@@ -3,7 +3,7 @@
 
 import { getPart } from "./download.js";
 import { answerCalls } from "./messages.js";
-import { WeightsOnDemand } from "./weights.js";
+import { letGo, WeightsOnDemand } from "./weights.js";
 
 let ort, session;
 let ports; // {past, present, heads, headDim} of each layer's keys and of its values
@@ -30,6 +30,7 @@ async function open(/** @type {import("./download.js").Part[]} */ parts) {
     if (weights.isTaken) throw error;
   });
   if (!weights.isTaken) session = await openSession(graph, weights.whole());
+  [engine, gguf, weights.made].forEach(letGo);
   const pasts = session.inputMetadata.filter(({ name }) => name.startsWith("past_key_values."));
   ports = pasts.map(({ name: past, shape: [, heads, , headDim] }) => {
     return { past, present: past.replace("past_key_values", "present"), heads, headDim };

@@ -61,6 +61,11 @@ function unpackQ8_0(gguf, from, out, to, end) {
   }
 }
 
+/** Free the memory of an array now, where the browser can, and not when its collector comes by. */
+export function letGo(array) {
+  array?.buffer.transfer?.(0);
+}
+
 /**
  * A data file that is never there as a whole, which saves 540 MB: onnxruntime-web looks at `byteLength`, and
  * takes each weight by a call of `subarray`, which makes it. Whether it still does so, `isTaken` tells.
@@ -80,7 +85,8 @@ export class WeightsOnDemand extends Uint8Array {
     const weight = this.recipe.find(({ offset, length }) => offset === begin && offset + length === end);
     if (!weight) throw new Error(`bytes ${begin} to ${end} of the data file are no weight`);
     this.hear?.(this.asked.push(weight.name) / this.recipe.length);
-    return makeWeight(this.gguf, weight);
+    letGo(this.made); // it was copied
+    return (this.made = makeWeight(this.gguf, weight));
   }
   /** All of it at once, for an onnxruntime-web that does otherwise. */
   whole() {
