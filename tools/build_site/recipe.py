@@ -29,8 +29,8 @@ PAIRED = ("attn_q.weight", "attn_k.weight")  # GgufModel tells how
 def recipe(gguf_file: Path, graph_file: Path) -> Iterator[dict[str, Any]]:
     """Yield each weight of a float32 graph: its name, its place, and what makes it.
 
-    Bytes `offset` to `offset` + `length` of the data file are the rows of the tensors in
-    `parts`, or the [positions, pairs] cosines or sines (`wave`) of position * `turns`.
+    Bytes `offset` to `offset` + `length` of the data file are the rows of the tensors
+    in `parts`, or cosines or sines (`wave`) [positions, pairs] of position * `turns`.
     """
     reader = CheckedReader(gguf_file)
     hidden, heads, theta = (
@@ -40,7 +40,9 @@ def recipe(gguf_file: Path, graph_file: Path) -> Iterator[dict[str, Any]]:
     head_dim = hidden // heads
     turns = theta ** (-2.0 * np.arange(head_dim // 2) / head_dim)
     parts = {one.name: _part(one, head_dim) for one in reader.tensors}
-    for tensor in filter(uses_external_data, read_structure(graph_file).graph.initializer):
+    for tensor in filter(
+        uses_external_data, read_structure(graph_file).graph.initializer
+    ):
         place, name = ExternalDataInfo(tensor), tensor.name
         made: dict[str, Any] = {"wave": name[:3], "turns": turns.tolist()}
         if not name.endswith("_cache"):
