@@ -30,7 +30,7 @@ from llm_walkthrough.panel.step.walk import Desk, Walk
 from llm_walkthrough.sampling import Sampling
 from tools.build_site import panel as site
 
-MODEL = site.MODEL
+MODEL = site.PARTS["model"]["name"]
 HERE = Path(__file__).parent
 BARE = """\
 <!doctype html><html lang="en"><meta charset="utf-8"><title>A panel</title>
@@ -152,6 +152,7 @@ def measure(
     show("building the page", 0)
     with tempfile.TemporaryDirectory() as home:
         root = Path(home)
+        site.write_parts(root)
         site.write_panel(root / "panel")
         (root / "index.html").write_text(BARE, "utf-8")
         folder = Folder(root)

@@ -22,7 +22,7 @@ from llm_walkthrough import stepper
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import read_json
 from llm_walkthrough.panel.board import Board
-from llm_walkthrough.panel.frame import SCRIPT, STYLE, export
+from llm_walkthrough.panel.frame import export
 from llm_walkthrough.panel.step import looking
 from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.saved_run import read
@@ -62,7 +62,7 @@ class PagePanel:
         sys.executable = ""  # there are no processes, so templates run in this one
 
     async def begin(self, seed: int) -> str:
-        """Read the prompt; returns script and style of a panel, and its first page.
+        """Read the prompt; returns the first page.
 
         Raises:
             InputError: the model cannot run.
@@ -79,8 +79,7 @@ class PagePanel:
             return Board(walk, page, twin, walk.tokenizer)
 
         self._board = await self._model.settled(board)
-        values = self._board.state()
-        return json.dumps({"script": SCRIPT, "style": STYLE, "values": values})
+        return json.dumps({"values": self._board.state()})
 
     async def hear(self, text: str) -> str:
         """Deal with an event as `Board.hear`; returns the next page, and maybe a file.
