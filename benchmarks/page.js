@@ -2,7 +2,7 @@
 // still, the files that it offers, and the panel's controls by name.
 
 (() => {
-  const SECONDS = 60; // until something that was asked for must be there
+  const SECONDS = 150; // until something that was asked for must be there
   const watch = { frames: [], saved: null };
   window.page = watch;
 

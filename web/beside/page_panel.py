@@ -10,10 +10,10 @@ import ast
 import json
 import sys
 from contextlib import suppress
-from importlib.util import find_spec
+from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from page_model import Ask, Free, PageModel
 from page_tokenizer import Encode, open_tokenizer
@@ -32,11 +32,8 @@ from llm_walkthrough.sampling import Sampling
 
 def request() -> str:
     """Return what the notebooks ask; the module that says it needs onnxruntime."""
-    spec = find_spec("llm_walkthrough.classroom")
-    for node in ast.parse(Path(str(spec and spec.origin)).read_text("utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "REQUEST":
-            return str(ast.literal_eval(node.value))
-    raise LookupError("REQUEST")
+    source = files("llm_walkthrough").joinpath("classroom.py").read_text("utf-8")
+    return str(ast.literal_eval(source.partition("REQUEST = ")[2].splitlines()[0]))
 
 
 def no_inside(*_: object, **__: object) -> NoReturn:
@@ -57,29 +54,25 @@ class PagePanel:
         self._model: Any = PageModel(self._config, ask, free)
         # a step takes the time of its run in the worker, and not that of asking for it
         vars(stepper)["time"] = vars(looking)["time"] = self._model
-        inside = SimpleNamespace(Inside=no_inside)
-        sys.modules["llm_walkthrough.inside"] = cast("Any", inside)
+        vars(sys)["modules"]["llm_walkthrough.inside"] = SimpleNamespace(
+            Inside=no_inside
+        )
         sys.executable = ""  # there are no processes, so templates run in this one
 
     async def begin(self, seed: int) -> str:
-        """Read the prompt; returns the first page.
-
-        Raises:
-            InputError: the model cannot run.
-        """
-        tokenizer, title = self._tokenizer, self._folder.name
-        text = tokenizer.chat([{"role": "user", "content": request()}])
-        prompt, ends = tokenizer.encode(text), self._config["eos_token_id"]
-        desk = Desk(sampling=Sampling(), seed=seed)
-
-        def board() -> Board:
-            walk = Walk(
-                self._model, tokenizer, prompt, desk, title=title, end_tokens=ends
-            )
-            return Board(walk, page, twin, walk.tokenizer)
-
-        self._board = await self._model.settled(board)
-        return json.dumps({"values": self._board.state()})
+        """Read the prompt; returns the first page."""
+        text = self._tokenizer.chat([{"role": "user", "content": request()}])
+        walk: dict[str, Any] = {
+            "tokenizer": self._tokenizer,
+            "prompt": self._tokenizer.encode(text),
+            "desk": Desk(sampling=Sampling(), seed=seed),
+            "title": self._folder.name,
+            "end_tokens": self._config["eos_token_id"],
+        }
+        self._board = await self._model.settled(
+            lambda: Board(Walk(self._model, **walk), page, twin, self._tokenizer)
+        )
+        return json.dumps({"values": self._board.state(), "sent": []})
 
     async def hear(self, text: str) -> str:
         """Deal with an event as `Board.hear`; returns the next page, and maybe a file.
@@ -96,8 +89,7 @@ class PagePanel:
             now = board.engine.now
             if now is not before and now.file:
                 whole = now.file.get("text") or export(board.page, now.file["title"])
-                file = {**now.file, "text": whole}
-                sent.append({"file": file, "view": event["view"]})
+                sent = [{"file": {**now.file, "text": whole}, "view": event["view"]}]
         return json.dumps({"values": board.state(), "sent": sent})
 
 
