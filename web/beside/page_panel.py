@@ -54,9 +54,8 @@ class PagePanel:
         self._model: Any = PageModel(self._config, ask, free)
         # a step takes the time of its run in the worker, and not that of asking for it
         vars(stepper)["time"] = vars(looking)["time"] = self._model
-        vars(sys)["modules"]["llm_walkthrough.inside"] = SimpleNamespace(
-            Inside=no_inside
-        )
+        inside: Any = SimpleNamespace(Inside=no_inside)
+        sys.modules["llm_walkthrough.inside"] = inside
         sys.executable = ""  # there are no processes, so templates run in this one
 
     async def begin(self, seed: int) -> str:
