@@ -1,7 +1,7 @@
-// Calls from one thread to another, each answered by a promise: {number, call, value} there, and
-// {number, result} or {number, error} back. Besides, a worker tells how far it is: {stage, share}.
+// Calls from one thread to another: {number, call, value} there, {number, result} or {number, error} back.
+// Besides, a worker tells how far it is: {stage, share}.
 
-/** The caller's end. `hear(stage, share)` is told how far the other end is; `handed` is given away. */
+/** Returns call(name, value, given away), a promise of the answer; `hear(stage, share)` is told the rest. */
 export function callsTo(end, hear) {
   const waiting = [];
   end.onmessage = ({ data: { number, result, error, stage, share } }) => {
@@ -11,25 +11,27 @@ export function callsTo(end, hear) {
   };
   end.onerror = (event) => {
     event.preventDefault(); // it is told to whoever has called
-    for (const one of waiting) one.reject(new Error(event.message || "a part of this page could not be loaded"));
+    const error = new Error(event.message || "a part of this page could not be loaded");
+    waiting.forEach(({ reject }) => reject(error));
   };
-  return (call, value, handed = []) =>
+  return (call, value, given = []) =>
     new Promise((resolve, reject) => {
-      end.postMessage({ number: waiting.push({ resolve, reject }) - 1, call, value }, handed);
+      end.postMessage({ number: waiting.push({ resolve, reject }) - 1, call, value }, given);
     });
 }
 
 let queue = Promise.resolve(); // one call at a time, whichever end it comes from
 
-/** The end that answers, with functions by name; arrays in a result are given away. */
+/** Answer with functions by their names; arrays in a result are given away, not copied. */
 export function answerCalls(end, calls) {
-  end.onmessage = ({ data: { number, call, value } }) => {
-    queue = queue
-      .then(() => calls[call](value))
-      .then((result) => {
-        const arrays = Object.values(result ?? {}).filter(ArrayBuffer.isView);
-        end.postMessage({ number, result }, arrays.map((array) => array.buffer));
-      })
-      .catch((error) => end.postMessage({ number, error: error?.message ?? `${error}` }));
+  const answer = async ({ data: { number, call, value } }) => {
+    try {
+      const result = await calls[call](value);
+      const arrays = Object.values(result ?? {}).filter(ArrayBuffer.isView);
+      end.postMessage({ number, result }, arrays.map(({ buffer }) => buffer));
+    } catch (error) {
+      end.postMessage({ number, error: error?.message || `${error}` });
+    }
   };
+  end.onmessage = (message) => (queue = queue.then(() => answer(message)));
 }

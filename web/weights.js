@@ -13,31 +13,27 @@ const HALF = Float32Array.from({ length: 65536 }, (_, bits) => {
 });
 
 /**
- * A weight of the graph, as tools/build_site/recipe.py tells of it: `length` bytes of the data file from
- * `offset` on are the rows of the tensors in `parts`, or cosines or sines (`wave`) [positions, pairs].
+ * One weight of the graph; see tools/build_site/recipe.py.
  * @typedef {{kind: string, start: number, rows: number, columns: number, head_dim: number}} Part
  * @typedef {{name: string, offset: number, length: number, parts: Part[]?, wave: string?, turns: number[]?}} Weight
+ * @returns {Uint8Array} its float32 numbers, row after row, as bytes
  */
-
-/**
- * @param {Uint8Array} gguf the whole file
- * @param {Weight} weight
- * @returns {Float32Array} its numbers, row after row
- */
-export function makeWeight(gguf, { length, parts, wave, turns }) {
+export function makeWeight(/** @type {Uint8Array} */ gguf, /** @type {Weight} */ { length, parts, wave, turns }) {
   const out = new Float32Array(length / 4);
-  if (wave) {
-    const turn = (_, at) => Math[wave](Math.floor(at / turns.length) * turns[at % turns.length]);
-    return out.map(turn);
+  if (wave) { // [positions, turns]
+    for (let at = 0; at < out.length; at++) {
+      out[at] = Math[wave](Math.floor(at / turns.length) * turns[at % turns.length]);
+    }
+    return new Uint8Array(out.buffer);
   }
-  let at = 0;
+  let to = 0;
   for (const { kind, start, rows, columns, head_dim: headDim } of parts) {
-    for (let row = 0; row < rows; row++, at += columns) {
-      const stored = headDim ? pairedRow(row, headDim) : row;
-      UNPACK[kind](gguf, start + (stored * columns * BYTES[kind]) / BLOCK, out, at, at + columns);
+    for (let row = 0; row < rows; row++, to += columns) {
+      const from = start + ((headDim ? pairedRow(row, headDim) : row) * columns * BYTES[kind]) / BLOCK;
+      UNPACK[kind](gguf, from, out, to, to + columns);
     }
   }
-  return out;
+  return new Uint8Array(out.buffer);
 }
 
 /** In a head of 64, the file has the neighbours (0, 1), (2, 3) … where the graph has (0, 32), (1, 33) … */
@@ -65,15 +61,19 @@ function unpackQ8_0(gguf, from, out, to, end) {
   }
 }
 
+/** Free the memory of an array now, where the browser can, and not when its collector comes by. */
+export function letGo(array) {
+  array?.buffer.transfer?.(0);
+}
+
 /**
  * A data file that is never there as a whole, which saves 540 MB: onnxruntime-web looks at `byteLength`, and
  * takes each weight by a call of `subarray`, which makes it. Whether it still does so, `isTaken` tells.
  */
 export class WeightsOnDemand extends Uint8Array {
-  /** `hear` is told the share of weights that were asked for. */
-  constructor(gguf, /** @type {Weight[]} */ recipe, hear = () => {}) {
+  constructor(gguf, /** @type {Weight[]} */ recipe, /** told the share that was made */ hear) {
     super(0);
-    Object.assign(this, { gguf, recipe, hear, asked: [] });
+    Object.assign(this, { gguf, recipe, hear, asked: [] }); // asked: names, in order
   }
   get byteLength() {
     return Math.max(...this.recipe.map(({ offset, length }) => offset + length));
@@ -83,15 +83,15 @@ export class WeightsOnDemand extends Uint8Array {
   }
   subarray(begin, end) {
     const weight = this.recipe.find(({ offset, length }) => offset === begin && offset + length === end);
-    if (!weight) throw new Error(`the bytes ${begin} to ${end} of the data file are no weight`);
-    this.asked.push(weight.name);
-    this.hear(this.asked.length / this.recipe.length);
-    return new Uint8Array(makeWeight(this.gguf, weight).buffer);
+    if (!weight) throw new Error(`bytes ${begin} to ${end} of the data file are no weight`);
+    this.hear?.(this.asked.push(weight.name) / this.recipe.length);
+    letGo(this.made); // it was copied
+    return (this.made = makeWeight(this.gguf, weight));
   }
   /** All of it at once, for an onnxruntime-web that does otherwise. */
   whole() {
     const file = new Uint8Array(this.byteLength);
-    for (const weight of this.recipe) file.set(new Uint8Array(makeWeight(this.gguf, weight).buffer), weight.offset);
+    for (const weight of this.recipe) file.set(makeWeight(this.gguf, weight), weight.offset);
     return file;
   }
 }

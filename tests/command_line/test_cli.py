@@ -182,8 +182,10 @@ def test_a_place_that_the_system_refuses_is_told_in_one_sentence(
 
 
 def test_a_word_of_the_clone_is_handed_over_with_all_that_follows(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("argv", "path"):
+        monkeypatch.setattr(sys, name, [*getattr(sys, name)])
     assert cli.TABLES["beside"].keys() <= run.BESIDE_THE_PACKAGE.keys()
     with pytest.raises(SystemExit) as ended:
         cli.main(["site", "--for-class", "--port", "high"])

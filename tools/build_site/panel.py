@@ -29,6 +29,8 @@ from llm_walkthrough.errors import InputError
 from tools.build_site.recipe import recipe
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "llm_walkthrough"
+SHOWN = [PACKAGE / "panel" / name for name in ("panel.css", "panel.js", "shell.js")]
 KEPT = USER_MODELS.parent / "parts"
 PARTS = tomllib.loads(Path(__file__).with_name("parts.toml").read_text("utf-8"))
 LOCK = "panel/parts/pyodide/pyodide-lock.json"
@@ -68,7 +70,7 @@ def write_panel(folder: Path) -> None:
     shutil.copy(gguf, model / "weights.gguf")
     made = json.dumps([*recipe(gguf, source / "model.onnx")])
     (model / "recipe.json").write_text(made, "utf-8")
-    for file in ROOT.glob("web/*.*"):
+    for file in (*ROOT.glob("web/*.*"), *SHOWN):
         shutil.copy(file, folder)
     with zipfile.ZipFile(folder / "package.zip", "w") as archive:
         for name, file in sorted(_python_files()):
@@ -86,7 +88,7 @@ def _entry(file: Path, folder: Path) -> dict[str, str | int]:
 
 def _python_files() -> Iterator[tuple[str, Path]]:
     """Yield the name in the archive and the file, without what was compiled."""
-    for file in (ROOT / "llm_walkthrough").rglob("*.*"):
+    for file in PACKAGE.rglob("*.*"):
         if file.parent.name != "__pycache__":
             yield file.relative_to(ROOT).as_posix(), file
     for file in ROOT.glob("web/beside/*.py"):
