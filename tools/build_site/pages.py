@@ -20,17 +20,21 @@ from nbconvert import HTMLExporter
 from nbformat.v4 import new_markdown_cell, new_notebook
 from pygments.formatters import HtmlFormatter
 
-from tools.build_site.parts import PARTS
+from tools.build_site.panel import PARTS, ROOT
 from tools.notebooks import FOLDER, find_notebooks
 
-HERE, ROOT = Path(__file__).parent, FOLDER.parent
+HERE = Path(__file__).parent
 FILES = FileSystemLoader(HERE)
 FRAMES = Environment(loader=FILES, autoescape=True, undefined=StrictUndefined)
 CELLS = HTMLExporter(template_file=str(HERE / "cells.html.j2"))
 MARKED = re.compile(r"<!--(text|output)-->(.*?)<!--end-->", re.DOTALL)
-HEADING = re.compile(r'<h([1-3]) id="([^"]+)">(.*?)</h\1>', re.DOTALL)
+SECTION = re.compile(
+    r'<h([1-3]) id="([^"]+)">(.*?)</h\1>(.*?)(?=<h[1-3] id=|\Z)', re.DOTALL
+)
 ANCHOR = re.compile(r'<a class="anchor-link".*?</a>')
 LINK = re.compile(r'(href|src)="([^":#]+)(#[^"]*)?"')
+TABLE = re.compile("<table>.*?</table>", re.DOTALL)
+START = "index.html"
 IMAGES = {".png", ".svg"}
 
 
@@ -43,41 +47,43 @@ class Page(NamedTuple):
 
 
 def write_pages(site: Path) -> None:
-    """Write the start page and every page that can be reached from it."""
+    """Write every page that can be reached from the course, the start page last."""
     notebooks = find_notebooks()
-    lessons = [one for one in notebooks if one.parent == FOLDER]
     docs = sorted(ROOT.glob("docs/*.md"))
     groups = {
-        "Notebooks": lessons,
-        "Beside them": [FOLDER / "glossary.md", *docs, ROOT / "README.md"],
-        "Solutions": [one for one in notebooks if one not in lessons],
+        "Notebooks": [one for one in notebooks if one.parent == FOLDER],
+        "Reference": [FOLDER / "glossary.md", *docs, ROOT / "README.md"],
+        "Solutions": [one for one in notebooks if one.parent != FOLDER],
     }
-    pages: dict[Path, Page] = {}
-    sources = [one for group in groups.values() for one in group]
+    sources, pages = [one for group in groups.values() for one in group], {}
     for source in sources:  # which grows while links are found
         pages[source] = _page(source, sources)
     course = {name: [pages[one] for one in group] for name, group in groups.items()}
-    for source, page in pages.items():
-        if source.suffix in IMAGES:
-            shutil.copy(source, site / page.url)
-        elif page.url == "index.html":
-            (_, _), (_, picture), (_, tour), *rest = MARKED.findall(page.body)
-            told = {"tour": tour, "rest": "".join(part for _, part in rest), **PARTS}
-            write_page(site, page, "start.html", picture=picture, **told)
-        else:
-            write_page(site, page, course=course)
     found = [one for group in course.values() for page in group for one in _found(page)]
     (site / "found.js").write_text(f"const found = {json.dumps(found)};", "utf-8")
-    code = HtmlFormatter(style="github-dark").get_style_defs("[data-theme=dark] .highlight")
-    style = (HERE / "course.css").read_text("utf-8") + HtmlFormatter().get_style_defs(".highlight")
-    (site / "course.css").write_text(style + code, "utf-8")
+    style = (HERE / "course.css").read_text("utf-8")
+    for theme, colours in (("", "default"), ("[data-theme=dark] ", "github-dark")):
+        style += HtmlFormatter(style=colours).get_style_defs(f"{theme}.highlight")
+    (site / "course.css").write_text(style, "utf-8")
     shutil.copy(HERE / "course.js", site)
+    for source, page in reversed(pages.items()):
+        (site / page.url).parent.mkdir(parents=True, exist_ok=True)
+        if source.suffix in IMAGES:
+            shutil.copy(source, site / page.url)
+        elif page.url != START:
+            write_page(site, page, course=course)
+        else:
+            _, (_, picture), (_, tour), *rest = MARKED.findall(page.body)
+            told = {"tour": tour, "rest": "".join(part for _, part in rest), **PARTS}
+            write_page(site, page, "start.html", picture=picture, **told)
 
 
-def write_page(site: Path, page: Page, frame: str = "page.html", **told: object) -> None:
+def write_page(
+    site: Path, page: Page, frame: str = "page.html", **told: object
+) -> None:
     """Put a frame around a page, and write it into the site."""
     (site / page.url).parent.mkdir(parents=True, exist_ok=True)
-    headings = [(anchor, text) for _, anchor, text in HEADING.findall(page.body)]
+    headings = [part[1:3] for part in SECTION.findall(page.body)]
     root = "../" * page.url.count("/")
     told |= {"root": root, "headings": headings, **page._asdict()}
     text = FRAMES.get_template(frame).render(told)
@@ -105,16 +111,18 @@ def _page(source: Path, sources: list[Path]) -> Page:
             text = f"~~~~~~{source.suffix[1:]}\n{text}\n~~~~~~"
         notebook = new_notebook(cells=[new_markdown_cell(text)])
     body = LINK.sub(led, ANCHOR.sub("", CELLS.from_notebook_node(notebook)[0]))
-    heading = HEADING.search(body)
-    name = source.relative_to(ROOT).as_posix()
-    return Page(_url(source), _plain(heading[3]) if heading else name, body)
+    body = re.sub(r"<th([^>]*)></th>", r"<td\1></td>", body)  # a corner heads nothing
+    body = TABLE.sub(r'<div class="wide">\g<0></div>', body)
+    heading = SECTION.search(body)
+    title = _plain(heading[3]) if heading else source.relative_to(ROOT).as_posix()
+    return Page(_url(source), "Start" if _url(source) == START else title, body)
 
 
 def _url(source: Path) -> str:
     """Name the page of a file: the start page is a notebook, too."""
     name = source.relative_to(ROOT)
     if name == Path("notebooks/start.ipynb"):
-        return "index.html"
+        return START
     if name.suffix in IMAGES:
         return name.as_posix()
     is_text = name.suffix in {".ipynb", ".md"}
@@ -124,12 +132,11 @@ def _url(source: Path) -> str:
 def _found(page: Page) -> list[dict[str, str]]:
     """Return what the search can find on a page: each heading, and the text below."""
     text = "".join(part for kind, part in MARKED.findall(page.body) if kind == "text")
-    found = []
-    for part in re.split(r"(?=<h[1-3] id=)", text):
-        heading = HEADING.match(part)
-        where, name = (f"#{heading[2]}", heading[3]) if heading else ("", "")
-        found.append({"id": page.url + where, "page": page.title, "heading": _plain(name), "text": _plain(part)})
-    return found
+    return [
+        {"id": f"{page.url}#{anchor}", "page": page.title}
+        | {"heading": _plain(heading), "text": _plain(below)}
+        for _, anchor, heading, below in SECTION.findall(text)
+    ]
 
 
 def _plain(text: str) -> str:
