@@ -127,12 +127,17 @@ def write_model(panel: Path, ranges: list[tuple[int, int]] | None = None) -> byt
     (panel / "model/recipe.json").write_text(json.dumps(recipe), "utf-8")
     graph = {"ranges": ranges or places}
     (panel / "model/model.onnx").write_text(json.dumps(graph), "utf-8")
-    (panel / "parts.json").write_text(json.dumps([*_entries(panel)]), "utf-8")
+    write_list(panel)
     made = gguf.dequantize(blocks.reshape(4, 34), GGMLQuantizationType.Q8_0)
     data = np.zeros(4352, np.uint8)
     for (begin, end), weight in zip(places, made.reshape(2, 64), strict=True):
         data[begin:end] = weight.astype("<f4").view(np.uint8)
     return data.tobytes()
+
+
+def write_list(panel: Path) -> None:
+    """List all files as they are now."""
+    (panel / "parts.json").write_text(json.dumps([*_entries(panel)]), "utf-8")
 
 
 def _entries(panel: Path) -> Iterator[dict[str, object]]:

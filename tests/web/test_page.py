@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -309,89 +308,3 @@ def test_the_focus_stays_on_what_is_said_and_progress_is_told(
     for name in ("bytes", "weights", "python"):
         bar = page.locator(f"[data-bar={name}]")
         assert bar.evaluate("(bar) => bar.value / bar.max") == 1
-
-
-# --- the worker of the model ---------------------------------------------------------
-ASK = """async ([script, ...calls]) => {
-  const { callsTo } = await import(new URL("messages.js", script));
-  window.ask ??= callsTo(new Worker(script, { type: "module" }), () => {});
-  return Promise.all(calls.map(async ([call, value]) => {
-    try {
-      const { logits, ...rest } = (await ask(call, value)) ?? {};
-      return { ...rest, logits: logits && [...logits] };
-    } catch ({ message }) { return { error: message }; }
-  }));
-}"""
-FILES = (ENGINE, "model/model.onnx", "model/recipe.json", WEIGHTS)
-
-
-@pytest.fixture
-def ask(
-    visit: Callable[..., Page], site: FakeSite
-) -> Callable[..., list[dict[str, Any]]]:
-    """Call the worker; `open` takes the files of the model."""
-    page = visit()
-
-    def calls(*pairs: tuple[str, object]) -> list[dict[str, Any]]:
-        script = f"{site.url}panel/model_worker.js"
-        answers: list[dict[str, Any]] = page.evaluate(ASK, [script, *pairs])
-        return answers
-
-    return calls
-
-
-def opened(site: FakeSite, ask: Callable[..., list[dict[str, Any]]]) -> dict[str, Any]:
-    listed = json.loads((site.folder / "panel/parts.json").read_text("utf-8"))
-    parts = [next(part for part in listed if part["name"] == name) for name in FILES]
-    (answer,) = ask(("open", parts))
-    return answer
-
-
-def run(tokens: list[int], before: int = 0, length: int = 0) -> tuple[str, object]:
-    return ("run", {"tokens": tokens, "id": before, "length": length})
-
-
-def test_a_run_in_pieces_and_one_on_a_past_give_the_rows_of_one_run(
-    site: FakeSite, ask: Callable[..., list[dict[str, Any]]]
-) -> None:
-    opened(site, ask)
-    tokens = [*range(3, 153)]
-    whole, first = ask(run(tokens), run(tokens[:40]))
-    (rest,) = ask(run(tokens[40:], first["id"], 40))
-    rows = [whole["logits"][at : at + 4] for at in range(0, 4 * len(tokens), 4)]
-    assert [row[0] for row in rows[40:]] == rest["logits"][::4]
-    assert len({row[0] for row in rows}) > 140  # each tells its own context
-
-
-def test_going_back_branching_and_freeing_leave_the_other_runs_as_they_are(
-    site: FakeSite, ask: Callable[..., list[dict[str, Any]]]
-) -> None:
-    opened(site, ask)
-    (whole,) = ask(run([5, 6, 7, 8, 9]))
-    first, second = ask(run([5, 6, 7]), run([8], 2, 3))
-    (other,) = ask(run([4], first["id"], 2))  # two tokens of three
-    ask(("free", first["id"]))
-    (third,) = ask(run([9], second["id"], 4))
-    assert third["logits"][0] == whole["logits"][16]
-    (straight,) = ask(run([5, 6, 4]))
-    assert other["logits"][0] == straight["logits"][8]
-
-
-@pytest.mark.parametrize(
-    "ranges",
-    [
-        [(0, 256), (4096, 4352)],  # each weight once, as onnxruntime-web does it
-        [(0, 4352)],  # the whole file at once
-        [(0, 128), (128, 256), (4096, 4352)],
-        [(0, 256)],  # and the other one in a way of its own
-    ],
-)
-def test_an_engine_gets_the_right_weights_however_it_asks(
-    ranges: list[tuple[int, int]],
-    site: FakeSite,
-    ask: Callable[..., list[dict[str, Any]]],
-) -> None:
-    weights = write_model(site.folder / "panel", ranges)
-    opened(site, ask)
-    (answer,) = ask(run([5]))
-    assert answer["logits"][1] == sum(sum(weights[begin:end]) for begin, end in ranges)

@@ -33,8 +33,6 @@ PACKAGE = ROOT / "llm_walkthrough"
 SHOWN = [PACKAGE / "panel" / name for name in ("panel.css", "panel.js", "shell.js")]
 KEPT = USER_MODELS.parent / "parts"
 PARTS = tomllib.loads(Path(__file__).with_name("parts.toml").read_text("utf-8"))
-PANEL = ROOT / "llm_walkthrough/panel"
-SHOWN = [PANEL / name for name in ("panel.css", "panel.js", "shell.js")]
 LOCK = "panel/parts/pyodide/pyodide-lock.json"
 
 
@@ -64,11 +62,7 @@ def write_panel(folder: Path) -> None:
     Raises:
         InputError: the model is not there.
     """
-<<<<<<< HEAD
     source, model = fetch(PARTS["model"]["name"]), folder / "model"
-=======
-    source, model = find(PARTS["model"]["name"]), folder / "model"
->>>>>>> h-webpy
     model.mkdir(parents=True, exist_ok=True)
     for name in PARTS["model"]["files"]:
         shutil.copy(source / name, model)
@@ -94,7 +88,7 @@ def _entry(file: Path, folder: Path) -> dict[str, str | int]:
 
 def _python_files() -> Iterator[tuple[str, Path]]:
     """Yield the name in the archive and the file, without what was compiled."""
-    for file in (ROOT / "llm_walkthrough").rglob("*.*"):
+    for file in PACKAGE.rglob("*.*"):
         if file.parent.name != "__pycache__":
             yield file.relative_to(ROOT).as_posix(), file
     for file in ROOT.glob("web/beside/*.py"):
