@@ -51,10 +51,10 @@ def _parser() -> argparse.ArgumentParser:
         "panel: how soon after a press the step panel is painted; answers: how much "
         "sense everyday questions get, by the settings of sampling; gguf: converted "
         "GGUF files against llama.cpp; provider: an execution provider against the "
-        "CPU; shape: a folder as large as Mistral-7B, written and deleted (default: "
-        "speed)"
+        "CPU; shape: a folder as large as Mistral-7B, written and deleted; page: the "
+        "panel that runs in a page (default: speed)"
     )
-    subjects = ("speed", "panel", "answers", "gguf", "provider", "shape")
+    subjects = ("speed", "panel", "answers", "gguf", "provider", "shape", "page")
     parser.add_argument(
         "subject", nargs="?", default="speed", choices=subjects, help=text
     )
@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, metavar="N", help=text)
     text = "which execution provider, such as qnn; the subject is then provider"
     parser.add_argument("--provider", metavar="NAME", help=text)
+    text = "chromium or firefox, for the page (default: chromium)"
+    browsers = ("chromium", "firefox")
+    parser.add_argument("--browser", choices=browsers, help=text)
     parser.add_argument("--json", action="store_true", help="write JSON")
     return parser
 
@@ -81,6 +84,7 @@ def _measure(
             f"rounds must be at least 1, got {rounds}; 5 are a good number"
         )
     subject = "provider" if "provider" in given else subject
+    subject = "page" if "browser" in given else subject
     given |= {} if rounds is None else {"rounds": rounds}
     try:
         # the panel needs the driver of a browser, which the speed does not
@@ -91,7 +95,8 @@ def _measure(
             'bench`, or `pip install "llm-walkthrough[lab,test]"`'
         ) from error
     with terminal.progress() as show:
-        report: Told = measuring.measure(find(model), show, **given)
+        usual = getattr(measuring, "MODEL", None)  # else the first that is listed
+        report: Told = measuring.measure(find(model or usual), show, **given)
     return report
 
 

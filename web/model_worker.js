@@ -5,18 +5,22 @@ import { getPart } from "./download.js";
 import { answerCalls } from "./messages.js";
 import { letGo, WeightsOnDemand } from "./weights.js";
 
+const PIECE = 64; // tokens at a time: the logits of one take 200 KB of memory that the session never gives back
+
 let ort, session;
 let ports; // {past, present, heads, headDim} of each layer's keys and of its values
-let newest = {}; // {id, length, past}: the tensors that the next token most likely needs
-let numRuns = 0;
 
 /**
- * Of each run: the run before it, the place of its first token, and [heads, count, headDim] rows for each port.
- * @type {Map<number, {before: number, start: number, count: number, rows: Float32Array[]}>}
+ * What some tokens added to the cache: [heads, count, headDim] rows for each port, `start` tokens after those
+ * of `before`. A run that is freed lives on in those that need it.
+ * @typedef {{before: Run, start: number, count: number, rows: Float32Array[]}} Run
+ * @type {Map<number, Run>}
  */
 const runs = new Map();
+let numRuns = 0;
+let newest = {}; // {run, length, past}: the tensors that the next token most likely needs
 
-/** Download the engine, the graph, the recipe of its weights and their file, and make the session. */
+/** Get the engine, the graph, the recipe of its weights and their file; tells which weights the engine asked for. */
 async function open(/** @type {import("./download.js").Part[]} */ parts) {
   const all = parts.reduce((sum, { bytes }) => sum + bytes, 0);
   let come = 0;
@@ -35,6 +39,7 @@ async function open(/** @type {import("./download.js").Part[]} */ parts) {
   ports = pasts.map(({ name: past, shape: [, heads, , headDim] }) => {
     return { past, present: past.replace("past_key_values", "present"), heads, headDim };
   });
+  return { asked: weights.asked };
 }
 
 function openSession(graph, data) {
@@ -45,35 +50,48 @@ function openSession(graph, data) {
 /**
  * Run tokens after the first `length` tokens of run `id` and of those before it; run 0 has none.
  * @param {{tokens: number[], id: number, length: number}} wanted
- * @returns {Promise<{id: number, logits: Uint8Array, ms: number}>} the new run, its float32 logits
- *   [tokens, vocab] as bytes, and how long the model took
+ * @returns {Promise<{id: number, logits: Float32Array, ms: number}>} the new run, its logits [tokens, vocab],
+ *   and how long the model took
  */
 async function run({ tokens, id, length }) {
-  const count = tokens.length;
-  const past = newest.id === id && newest.length === length ? newest.past : gatherPast(id, length);
-  const feeds = { input_ids: int64(tokens), attention_mask: int64(Array(length + count).fill(1)) };
-  ports.forEach((port, i) => (feeds[port.past] = past[i]));
-  const began = performance.now();
-  const out = await session.run(feeds);
-  const ms = performance.now() - began;
-  const rows = ports.map((port) => {
-    const added = new Float32Array(port.heads * count * port.headDim);
-    copyRows(port, count, [out[port.present].data, length + count, length], [added, count, 0]);
-    return added;
-  });
-  runs.set(++numRuns, { before: id, start: length, count, rows });
-  newest = { id: numRuns, length: length + count, past: ports.map(({ present }) => out[present]) };
-  return { id: numRuns, logits: new Uint8Array(out.logits.data.buffer), ms };
+  let [last, logits, ms] = [runs.get(id), null, 0];
+  for (let at = 0; at < tokens.length; at += PIECE) {
+    const began = performance.now();
+    const piece = await runPiece(tokens.slice(at, at + PIECE), last, length + at);
+    ms += performance.now() - began;
+    last = piece.run;
+    logits ??= new Float32Array(tokens.length * piece.logits.dims[2]);
+    logits.set(piece.logits.data, at * piece.logits.dims[2]);
+  }
+  runs.set(++numRuns, last);
+  return { id: numRuns, logits, ms };
 }
 
-/** Put together what runs have left: for each port a tensor [1, heads, length, headDim]. */
-function gatherPast(id, length) {
+/** Run a few tokens after the first `length` tokens of `before`; returns their run and its logits. */
+async function runPiece(tokens, before, length) {
+  const [count, total] = [tokens.length, length + tokens.length];
+  while (before?.start >= length) before = before.before; // what was undone is not kept for what comes instead
+  const past = newest.run === before && newest.length === length ? newest.past : gatherPast(before, length);
+  const feeds = { input_ids: int64(tokens), attention_mask: int64(Array(total).fill(1)) };
+  ports.forEach((port, i) => (feeds[port.past] = past[i]));
+  const out = await session.run(feeds);
+  const rows = ports.map((port) => {
+    const added = new Float32Array(port.heads * count * port.headDim);
+    copyRows(port, count, [out[port.present].data, total, length], [added, count, 0]);
+    return added;
+  });
+  const made = { before, start: length, count, rows };
+  newest = { run: made, length: total, past: ports.map(({ present }) => out[present]) };
+  return { run: made, logits: out.logits };
+}
+
+/** Put together what a run and those before it have left: for each port a tensor [1, heads, length, headDim]. */
+function gatherPast(last, length) {
   return ports.map((port, i) => {
     const data = new Float32Array(port.heads * length * port.headDim);
-    for (let [from, end] = [id, length]; end > 0; ) {
-      const { before, start, count, rows } = runs.get(from);
+    for (let [run, end] = [last, length]; end > 0; end = Math.min(run.start, end), run = run.before) {
+      const { start, count, rows } = run;
       if (end > start) copyRows(port, end - start, [rows[i], count, 0], [data, length, start]);
-      [from, end] = [before, Math.min(start, end)];
     }
     return new ort.Tensor("float32", data, [1, port.heads, length, port.headDim]);
   });
@@ -89,10 +107,5 @@ function copyRows({ heads, headDim }, count, [source, sourceLength, from], [targ
 
 const int64 = (numbers) => new ort.Tensor("int64", BigInt64Array.from(numbers, BigInt), [1, numbers.length]);
 
-function free(id) {
-  runs.delete(id);
-  if (newest.id === id) newest = {};
-}
-
-const calls = { open, run, free, connect: (port) => answerCalls(port, calls) };
+const calls = { open, run, free: (id) => void runs.delete(id), connect: (port) => answerCalls(port, calls) };
 answerCalls(self, calls);

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 from fake_worker import MILLISECONDS, FakeWorker
 from hypothesis import given, settings
@@ -14,7 +13,6 @@ from toy_model import GrownToy
 from walking import PROMPT, made, now, toy, walk
 
 from llm_walkthrough import stepper
-from llm_walkthrough.errors import InputError
 from llm_walkthrough.panel.step.saved_run import SavedRun, SavedStep, read, written
 from llm_walkthrough.panel.step.walk import Walk
 from llm_walkthrough.sampling import Sampling
@@ -135,18 +133,19 @@ def test_a_step_takes_the_time_that_the_worker_says(
     assert MILLISECONDS / 1000 <= seconds < MILLISECONDS / 1000 + 0.05
 
 
-def test_what_goes_wrong_in_the_worker_is_said_and_can_be_tried_again() -> None:
+def test_what_goes_wrong_in_the_worker_changes_nothing_and_can_be_tried_again() -> None:
     worker = FakeWorker()
     one, model = page_walk(worker)
     worker.is_broken = True
-    settled(model, lambda: one.act("step"))
-    assert "out of memory" in one.now.notice.text
+    with pytest.raises(RuntimeError, match="out of memory"):
+        settled(model, lambda: one.act("step"))
     assert made(one) == []
     settled(model, lambda: one.act("step"))
     assert len(made(one)) == 1
 
 
 def test_more_tokens_than_there_is_room_for_are_refused() -> None:
-    model = FakeWorker().model()
-    with pytest.raises(InputError, match=r"1,025 tokens do not fit into the 1,024"):
-        model.run(np.full(CAPACITY + 1, 40), model.new_cache())
+    one, model = page_walk(FakeWorker())
+    settled(model, lambda: one.act("ask", "a" * CAPACITY))
+    assert "of 1024 places in the context" in one.now.notice.text
+    assert one.now.notice.kind == "problem"

@@ -10,10 +10,10 @@ import ast
 import json
 import sys
 from contextlib import suppress
-from importlib.util import find_spec
+from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from page_model import Ask, Free, PageModel
 from page_tokenizer import Encode, open_tokenizer
@@ -22,7 +22,7 @@ from llm_walkthrough import stepper
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import read_json
 from llm_walkthrough.panel.board import Board
-from llm_walkthrough.panel.frame import SCRIPT, STYLE, export
+from llm_walkthrough.panel.frame import export
 from llm_walkthrough.panel.step import looking
 from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.saved_run import read
@@ -32,11 +32,8 @@ from llm_walkthrough.sampling import Sampling
 
 def request() -> str:
     """Return what the notebooks ask; the module that says it needs onnxruntime."""
-    spec = find_spec("llm_walkthrough.classroom")
-    for node in ast.parse(Path(str(spec and spec.origin)).read_text("utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "REQUEST":
-            return str(ast.literal_eval(node.value))
-    raise LookupError("REQUEST")
+    source = files("llm_walkthrough").joinpath("classroom.py").read_text("utf-8")
+    return str(ast.literal_eval(source.partition("REQUEST = ")[2].splitlines()[0]))
 
 
 def no_inside(*_: object, **__: object) -> NoReturn:
@@ -57,30 +54,24 @@ class PagePanel:
         self._model: Any = PageModel(self._config, ask, free)
         # a step takes the time of its run in the worker, and not that of asking for it
         vars(stepper)["time"] = vars(looking)["time"] = self._model
-        inside = SimpleNamespace(Inside=no_inside)
-        sys.modules["llm_walkthrough.inside"] = cast("Any", inside)
+        inside: Any = SimpleNamespace(Inside=no_inside)
+        sys.modules["llm_walkthrough.inside"] = inside
         sys.executable = ""  # there are no processes, so templates run in this one
 
     async def begin(self, seed: int) -> str:
-        """Read the prompt; returns script and style of a panel, and its first page.
-
-        Raises:
-            InputError: the model cannot run.
-        """
-        tokenizer, title = self._tokenizer, self._folder.name
-        text = tokenizer.chat([{"role": "user", "content": request()}])
-        prompt, ends = tokenizer.encode(text), self._config["eos_token_id"]
-        desk = Desk(sampling=Sampling(), seed=seed)
-
-        def board() -> Board:
-            walk = Walk(
-                self._model, tokenizer, prompt, desk, title=title, end_tokens=ends
-            )
-            return Board(walk, page, twin, walk.tokenizer)
-
-        self._board = await self._model.settled(board)
-        values = self._board.state()
-        return json.dumps({"script": SCRIPT, "style": STYLE, "values": values})
+        """Read the prompt; returns the first page."""
+        text = self._tokenizer.chat([{"role": "user", "content": request()}])
+        walk: dict[str, Any] = {
+            "tokenizer": self._tokenizer,
+            "prompt": self._tokenizer.encode(text),
+            "desk": Desk(sampling=Sampling(), seed=seed),
+            "title": self._folder.name,
+            "end_tokens": self._config["eos_token_id"],
+        }
+        self._board = await self._model.settled(
+            lambda: Board(Walk(self._model, **walk), page, twin, self._tokenizer)
+        )
+        return json.dumps({"values": self._board.state(), "sent": []})
 
     async def hear(self, text: str) -> str:
         """Deal with an event as `Board.hear`; returns the next page, and maybe a file.
@@ -97,8 +88,7 @@ class PagePanel:
             now = board.engine.now
             if now is not before and now.file:
                 whole = now.file.get("text") or export(board.page, now.file["title"])
-                file = {**now.file, "text": whole}
-                sent.append({"file": file, "view": event["view"]})
+                sent = [{"file": {**now.file, "text": whole}, "view": event["view"]}]
         return json.dumps({"values": board.state(), "sent": sent})
 
 
