@@ -5,6 +5,7 @@
     python3 run.py test               run every check that there is
     python3 run.py notebooks          execute all notebooks and save them in place
     python3 run.py pack FOLDER        write all that a class needs without a network
+    python3 run.py site               serve the course as pages, with the panel in them
     python3 run.py WORD ...           any other word: doctor, models, bench, ...
 
 The first start makes .venv, installs the pinned packages into it and fetches the model;
@@ -36,11 +37,13 @@ NEEDS = {
     "ask": Needs((INT4,)),
     "step": Needs((INT4,)),
     "bench": Needs((INT4,), tests=True),
+    "site": Needs((FLOAT32,)),
 }
 BESIDE_THE_PACKAGE = {
     "bench": "benchmarks",
     "notebooks": "tools.notebooks",
     "pack": "tools.pack",
+    "site": "tools.serve_site",
     "test": "tools.checks",
 }
 

@@ -42,6 +42,7 @@ async function download(part, hear) {
     if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
     const reader = answer.body.getReader();
     for (let piece; !(piece = await reader.read()).done; at += piece.value.length) {
+      if (at + piece.value.length > part.bytes) throw new Error("more than that came");
       file.set(piece.value, at);
       hear(piece.value.length);
     }

@@ -20,7 +20,7 @@ const runs = new Map();
 let numRuns = 0;
 let newest = {}; // {run, length, past}: the tensors that the next token most likely needs
 
-/** Download the engine, the graph, the recipe of its weights and their file, and make the session. */
+/** Get the engine, the graph, the recipe of its weights and their file; tells which weights the engine asked for. */
 async function open(/** @type {import("./download.js").Part[]} */ parts) {
   const all = parts.reduce((sum, { bytes }) => sum + bytes, 0);
   let come = 0;
@@ -39,6 +39,7 @@ async function open(/** @type {import("./download.js").Part[]} */ parts) {
   ports = pasts.map(({ name: past, shape: [, heads, , headDim] }) => {
     return { past, present: past.replace("past_key_values", "present"), heads, headDim };
   });
+  return { asked: weights.asked };
 }
 
 function openSession(graph, data) {

@@ -84,7 +84,8 @@ export class WeightsOnDemand extends Uint8Array {
   subarray(begin, end) {
     const weight = this.recipe.find(({ offset, length }) => offset === begin && offset + length === end);
     if (!weight) throw new Error(`bytes ${begin} to ${end} of the data file are no weight`);
-    this.hear?.(this.asked.push(weight.name) / this.recipe.length);
+    this.asked.push(weight.name);
+    this.hear?.(this.asked.length / this.recipe.length);
     letGo(this.made); // it was copied
     return (this.made = makeWeight(this.gguf, weight));
   }

@@ -16,7 +16,7 @@ from llm_walkthrough.command_line import commands, terminal
 from llm_walkthrough.conversion.download import RULE
 from llm_walkthrough.errors import InputError
 
-WORDS = Path(__file__).with_suffix(".toml")
+TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 RUN: dict[str, Callable[[argparse.Namespace], int]] = {
     "ask": commands.ask,
     "step": commands.step,
@@ -39,11 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     terminal.prepare_output()
     words = sys.argv[1:] if arguments is None else arguments
     parser = _parser(words)
-    options, unknown = parser.parse_known_args(words)
-    if unknown and options.run is not commands.lab:
-        parser.error(f"unknown here: {' '.join(unknown)}")
-    options.jupyter_arguments = unknown
     try:
+        if words[:1] and words[0] in TABLES["beside"]:
+            return commands.hand_over(*words)
+        options, unknown = parser.parse_known_args(words)
+        if unknown and options.run is not commands.lab:
+            parser.error(f"unknown here: {' '.join(unknown)}")
+        options.jupyter_arguments = unknown
         return int(options.run(options))
     except InputError as error:
         terminal.note(f"{parser.prog}: {error}")
@@ -65,8 +67,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     groups = {"": parser.add_subparsers(title="commands", required=True)}
-    tables = tomllib.loads(WORDS.read_text("utf-8"))
-    for full_name, text in tables["commands"].items():
+    for full_name, text in TABLES["commands"].items():
         group, _, name = full_name.rpartition(" ")
         command = groups[group].add_parser(
             name,
@@ -81,12 +82,14 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         command.set_defaults(run=RUN[full_name])
         command.register("type", "int", int)
         command.register("type", "path", Path)
-        for option in (dict(one) for one in tables["option"] if full_name in one["of"]):
+        for option in (dict(one) for one in TABLES["option"] if full_name in one["of"]):
             del option["of"]
             option["help"] = option["help"].format(RULE=RULE)
             command.add_argument(option.pop("name"), **option)
         if name in ("ask", "step") and name in words[:1]:
             _add_knobs(command)  # numpy comes with them; other commands need none
+    for name, text in TABLES["beside"].items():
+        groups[""].add_parser(name, help=text)
     return parser
 
 

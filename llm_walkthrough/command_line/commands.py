@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import runpy
 import sys
 from argparse import Namespace
 from dataclasses import asdict
@@ -80,6 +81,21 @@ def lab(options: Namespace) -> int:
         usual["ServerApp.allow_root"] = "True"
     kept = [f"--{name}={usual[name]}" for name in usual if name not in written]
     labapp.LabApp.launch_instance([*kept, *options.jupyter_arguments])
+    return OK
+
+
+def hand_over(word: str, *arguments: str) -> int:
+    """Run what stands beside the package, by the table of the clone's run.py."""
+    clone = Path(__file__).resolve().parents[2]
+    if not (clone / "run.py").is_file():
+        raise InputError(
+            f"`{word}` comes with a clone of the repository, and this package was "
+            f"installed without one: run `python3 run.py {word}` in a clone"
+        )
+    sys.path.insert(0, str(clone))
+    sys.argv = [word, *arguments]
+    module = import_module("run").BESIDE_THE_PACKAGE[word]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
     return OK
 
 

@@ -14,9 +14,10 @@ import pytest
 from tiny_folder import CONTEXT, write_tiny_folder
 from tiny_gguf import write_tiny_gguf
 
+import run
 from llm_walkthrough import answer
 from llm_walkthrough.answer import Settings
-from llm_walkthrough.command_line import cli
+from llm_walkthrough.command_line import cli, commands
 from llm_walkthrough.sampling import KNOBS, Sampling
 
 FULL = Path("/dev/full")
@@ -178,3 +179,22 @@ def test_a_place_that_the_system_refuses_is_told_in_one_sentence(
     gguf = write_tiny_gguf(tmp_path / "tiny.gguf")
     assert cli.main(["models", "convert", str(gguf), str(tmp_path / place)]) == 2
     assert "the system refuses" in capsys.readouterr().err
+
+
+def test_a_word_of_the_clone_is_handed_over_with_all_that_follows(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("argv", "path"):
+        monkeypatch.setattr(sys, name, [*getattr(sys, name)])
+    assert cli.TABLES["beside"].keys() <= run.BESIDE_THE_PACKAGE.keys()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["site", "--for-class", "--port", "high"])
+    assert ended.value.code == 2
+    assert "argument --port: invalid int value: 'high'" in capsys.readouterr().err
+
+
+def test_a_word_of_the_clone_says_so_where_there_is_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(commands, "__file__", str(tmp_path / "a/b/commands.py"))
+    assert refused(capsys, ["site", "--port", "8000"], "run `python3 run.py site` in")

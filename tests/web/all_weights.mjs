@@ -1,4 +1,4 @@
-// Prints how many weights a recipe makes, and the hash of the data file that they are, as JSON.
+// Prints which weights a recipe makes, and the hash of the data file that they are, as JSON.
 // usage: node all_weights.mjs WEIGHTS.JS MODEL.GGUF RECIPE.JSON; holds one weight at a time
 
 import { createHash } from "node:crypto";
@@ -15,4 +15,4 @@ for (const { offset, length } of data.recipe) {
   hash.update(data.subarray(offset, offset + length));
   at = offset + length;
 }
-console.log(JSON.stringify({ asked: data.asked.length, isTaken: data.isTaken, sha256: hash.digest("hex") }));
+console.log(JSON.stringify({ asked: data.asked, isTaken: data.isTaken, bytes: at, sha256: hash.digest("hex") }));

@@ -67,6 +67,7 @@ def write_pages(site: Path) -> None:
     (site / "course.css").write_text(style, "utf-8")
     shutil.copy(HERE / "course.js", site)
     for source, page in reversed(pages.items()):
+        (site / page.url).parent.mkdir(parents=True, exist_ok=True)
         if source.suffix in IMAGES:
             shutil.copy(source, site / page.url)
         elif page.url != START:
@@ -110,6 +111,7 @@ def _page(source: Path, sources: list[Path]) -> Page:
             text = f"~~~~~~{source.suffix[1:]}\n{text}\n~~~~~~"
         notebook = new_notebook(cells=[new_markdown_cell(text)])
     body = LINK.sub(led, ANCHOR.sub("", CELLS.from_notebook_node(notebook)[0]))
+    body = re.sub(r"<th([^>]*)></th>", r"<td\1></td>", body)  # a corner heads nothing
     body = TABLE.sub(r'<div class="wide">\g<0></div>', body)
     heading = SECTION.search(body)
     title = _plain(heading[3]) if heading else source.relative_to(ROOT).as_posix()

