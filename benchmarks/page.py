@@ -24,7 +24,7 @@ from benchmarks.browsers import Browser, memory_of, opened
 from benchmarks.lab import LOOPBACK
 from benchmarks.report import Bar, Report, Row
 from llm_walkthrough.answer import load
-from llm_walkthrough.classroom import Lesson
+from llm_walkthrough.classroom import REQUEST, Lesson
 from llm_walkthrough.panel.step.saved_run import written
 from llm_walkthrough.panel.step.walk import Desk, Walk
 from llm_walkthrough.sampling import Sampling
@@ -32,14 +32,15 @@ from tools.build_site import panel as site
 
 MODEL = site.PARTS["model"]["name"]
 HERE = Path(__file__).parent
-BARE = """\
+SEED = 17  # as notebook 06 begins
+BARE = f"""\
 <!doctype html><html lang="en"><meta charset="utf-8"><title>A panel</title>
 <link rel="icon" href="data:,"><link rel="stylesheet" href="panel/page.css">
-<style>body { background: #fff } @media (prefers-color-scheme: dark) {
-  body { background: #0c0f12; color: #eee } }</style>
-<main id="panel"></main><script type="module" src="panel/page.js"></script></html>
+<style>body {{ background: #fff }} @media (prefers-color-scheme: dark) {{
+  body {{ background: #0c0f12; color: #eee }} }}</style>
+<main id="panel" data-request="{REQUEST}" data-seed="{SEED}"></main>
+<script type="module" src="panel/page.js"></script></html>
 """
-SEED = 17  # the page begins with it, as notebook 06 does
 PRESSES = 40  # in a round
 WARM_UP = 5  # presses that do not count
 PAUSE = 0.1  # seconds from a painted step to the next press

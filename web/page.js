@@ -84,7 +84,7 @@ async function load() {
     askPython("open", { port: port2 }, [port2]),
   ]);
   show("loading", { status: "The model reads its first text." });
-  const { values } = await askPython("begin", {});
+  const { values } = await askPython("begin", { ...place.dataset });
   const again = (await areKept(parts)) ? "starts without a download" : "downloads it again, for want of room";
   show("ready", { status: "Ready: press Step.", again });
   showPanel(place.querySelector(".load-panel"), { ...values, silent: SILENT }, (event) => tell(askPython, event));

@@ -42,6 +42,6 @@ async function open({ port }) {
 
 answerCalls(self, {
   open,
-  begin: async ({ seed = 17 } = {}) => JSON.parse(await panel.begin(seed)),
+  begin: async ({ request, seed }) => JSON.parse(await panel.begin(request, Number(seed))),
   event: async (event) => JSON.parse(await panel.hear(event)),
 });

@@ -1,4 +1,4 @@
-"""The step panel of notebook 06 in a page: an event comes in, the next page goes out.
+"""The step panel in a page: an event comes in, the next page goes out.
 
 What passes between Python and the page is JSON, but for the logits. Knows nothing of
 how the model runs: `page_model` does.
@@ -6,11 +6,9 @@ how the model runs: `page_model` does.
 
 from __future__ import annotations
 
-import ast
 import json
 import sys
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -28,12 +26,6 @@ from llm_walkthrough.panel.step.page import page, twin
 from llm_walkthrough.panel.step.saved_run import read
 from llm_walkthrough.panel.step.walk import Desk, Walk
 from llm_walkthrough.sampling import Sampling
-
-
-def request() -> str:
-    """Return what the notebooks ask; the module that says it needs onnxruntime."""
-    source = files("llm_walkthrough").joinpath("classroom.py").read_text("utf-8")
-    return str(ast.literal_eval(source.partition("REQUEST = ")[2].splitlines()[0]))
 
 
 def no_inside(*_: object, **__: object) -> NoReturn:
@@ -55,9 +47,9 @@ class PagePanel:
         sys.modules["llm_walkthrough.inside"] = inside
         sys.executable = ""  # there are no processes, so templates run in this one
 
-    async def begin(self, seed: int) -> str:
-        """Read the prompt; returns the first page."""
-        text = self._tokenizer.chat([{"role": "user", "content": request()}])
+    async def begin(self, request: str, seed: int) -> str:
+        """Ask the model something; returns the first page."""
+        text = self._tokenizer.chat([{"role": "user", "content": request}])
         given = self._tokenizer, self._tokenizer.encode(text)
         desk = Desk(sampling=Sampling(), seed=seed)
         named = {"title": self._folder.name, "end_tokens": self._config["eos_token_id"]}
