@@ -27,8 +27,11 @@ async function open({ port }) {
   python.FS.mkdirTree(FOLDER);
   const names = ["tokenizer.json", "tokenizer_config.json", "genai_config.json"];
   const texts = await Promise.all(names.map((name) => load(`model/${name}`, "text")));
+  const [whole, config] = texts.map((text) => JSON.parse(text));
+  const tokenizer = new Tokenizer(whole, config);
+  const { added_tokens, model: { vocab } } = whole;
+  texts[0] = JSON.stringify({ added_tokens, model: { vocab } }); // JavaScript alone needs the merges
   names.forEach((name, i) => python.FS.writeFile(`${FOLDER}/${name}`, texts[i]));
-  const tokenizer = new Tokenizer(JSON.parse(texts[0]), JSON.parse(texts[1]));
 
   const ask = async (request) => {
     const { id, logits, ms } = await askModel("run", JSON.parse(request));
