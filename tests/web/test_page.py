@@ -279,6 +279,7 @@ def test_what_python_refuses_is_said_and_the_panel_goes_on(
     )
     page.locator("[data-action=step]").click()
     expect(page.locator(".lw-where")).to_have_text("step 1")
+    expect(page.locator("[data-fill=trouble]")).to_be_hidden()
 
 
 @pytest.mark.parametrize("look", ["light", "dark"])
