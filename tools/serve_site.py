@@ -10,6 +10,7 @@ import argparse
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -45,12 +46,23 @@ class Files(SimpleHTTPRequestHandler):
         self.send_header("X-Content-Type-Options", "nosniff")
         super().end_headers()
 
+    def handle(self) -> None:
+        """Answer until the browser goes away, which may be amid a file."""
+        with suppress(ConnectionError):
+            super().handle()
+
     def list_directory(self, _path: object) -> None:
         """Show no folder."""
         self.send_error(404)
 
     def log_message(self, *_words: object) -> None:
         """Say nothing."""
+
+
+class Server(ThreadingHTTPServer):
+    """A server that a whole class may ask in the same second."""
+
+    request_queue_size = 64
 
 
 def is_fresh(site: Path, root: Path = ROOT) -> bool:
@@ -64,9 +76,19 @@ def is_fresh(site: Path, root: Path = ROOT) -> bool:
 
 
 def own_address() -> str:
-    """Return the address of this machine in its network; nothing is sent."""
+    """Return the address of this machine in its network; nothing is sent.
+
+    Raises:
+        InputError: it is in none.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anyone:
-        anyone.connect(("192.0.2.1", 9))
+        try:
+            anyone.connect(("192.0.2.1", 9))
+        except OSError as error:
+            raise InputError(
+                "this machine is in no network; join the one of the class, then start "
+                "again"
+            ) from error
         return str(anyone.getsockname()[0])
 
 
@@ -79,18 +101,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = "let everybody in this network read it, not this machine alone"
     parser.add_argument("--for-class", action="store_true", help=text)
     options = parser.parse_args(arguments)
+    host = "" if options.for_class else "127.0.0.1"
     try:
         if not is_fresh(SITE):
             _say("Building the site; this takes about half a minute.")
             from tools.build_site.__main__ import build  # noqa: PLC0415 - slow to load
 
             build(SITE)
-        host = "" if options.for_class else "127.0.0.1"
-        files = partial(Files, directory=SITE)
-        with ThreadingHTTPServer((host, options.port), files) as server:
-            address = (
-                f"http://{own_address() if host == '' else host}:{server.server_port}/"
-            )
+        with _bound(host, options.port) as server:
+            address = f"http://{host or own_address()}:{server.server_port}/"
             _say(FOR_CLASS.format(address=address) if options.for_class else address)
             _say("Ctrl-C ends it.")
             server.serve_forever()
@@ -99,6 +118,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InputError, OSError) as error:
         sys.stderr.write(f"llm-walkthrough site: {error}\n")
     return 1
+
+
+def _bound(host: str, port: int) -> Server:
+    try:
+        return Server((host, port), partial(Files, directory=SITE))
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"port {port} cannot be used ({error}); name another"
+        ) from error
 
 
 def _say(words: str) -> None:

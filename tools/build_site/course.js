@@ -28,7 +28,7 @@ addEventListener("DOMContentLoaded", () => {
   form.hidden = button.hidden = false;
   button.onclick = () => (page.dataset.theme = localStorage.theme = page.dataset.theme === "dark" ? "light" : "dark");
   form.oninput = () => search(form[0].value, list);
-  form.onkeydown = ({ key }) => key === "Escape" && list.replaceChildren();
+  form.onkeydown = ({ key }) => void (key === "Escape" && list.replaceChildren());
   form.onsubmit = (event) => event.preventDefault(list.querySelector("a")?.click());
   if (nav) nav.open = innerWidth > 960;
   const boxes = new ResizeObserver((seen) => {

