@@ -35,6 +35,8 @@ HERE = Path(__file__).parent
 BARE = """\
 <!doctype html><html lang="en"><meta charset="utf-8"><title>A panel</title>
 <link rel="icon" href="data:,"><link rel="stylesheet" href="panel/page.css">
+<style>body { background: #fff } @media (prefers-color-scheme: dark) {
+  body { background: #0c0f12; color: #eee } }</style>
 <main id="panel"></main><script type="module" src="panel/page.js"></script></html>
 """
 SEED = 17  # the page begins with it, as notebook 06 does

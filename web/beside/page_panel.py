@@ -38,10 +38,7 @@ def request() -> str:
 
 def no_inside(*_: object, **__: object) -> NoReturn:
     """Stand in for `inside.Inside`, which takes the graph apart."""
-    raise InputError(
-        "Looking inside takes the model apart, which needs a notebook: install the "
-        "course, and open this tab in notebook 06."
-    )
+    raise InputError("To look inside takes a notebook: open this tab in notebook 06.")
 
 
 class PagePanel:
@@ -61,16 +58,15 @@ class PagePanel:
     async def begin(self, seed: int) -> str:
         """Read the prompt; returns the first page."""
         text = self._tokenizer.chat([{"role": "user", "content": request()}])
-        walk: dict[str, Any] = {
-            "tokenizer": self._tokenizer,
-            "prompt": self._tokenizer.encode(text),
-            "desk": Desk(sampling=Sampling(), seed=seed),
-            "title": self._folder.name,
-            "end_tokens": self._config["eos_token_id"],
-        }
-        self._board = await self._model.settled(
-            lambda: Board(Walk(self._model, **walk), page, twin, self._tokenizer)
-        )
+        given = self._tokenizer, self._tokenizer.encode(text)
+        desk = Desk(sampling=Sampling(), seed=seed)
+        named = {"title": self._folder.name, "end_tokens": self._config["eos_token_id"]}
+
+        def board() -> Board:
+            walk = Walk(self._model, *given, desk, **named)
+            return Board(walk, page, twin, walk.tokenizer)
+
+        self._board = await self._model.settled(board)
         return json.dumps({"values": self._board.state(), "sent": []})
 
     async def hear(self, text: str) -> str:
