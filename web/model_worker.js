@@ -49,11 +49,9 @@ function openSession(graph, data) {
 
 /**
  * Run tokens after the first `length` tokens of run `id` and of those before it; run 0 has none.
- * @param {{tokens: number[], id: number, length: number}} wanted
- * @returns {Promise<{id: number, logits: Float32Array, ms: number}>} the new run, its logits [tokens, vocab],
- *   and how long the model took
+ * @returns {Promise<{id: number, logits: Float32Array, ms: number}>} the new run, [tokens, vocab], its time
  */
-async function run({ tokens, id, length }) {
+async function run(/** @type {{tokens: number[], id: number, length: number}} */ { tokens, id, length }) {
   let [last, logits, ms] = [runs.get(id), null, 0];
   for (let at = 0; at < tokens.length; at += PIECE) {
     const began = performance.now();

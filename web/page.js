@@ -94,6 +94,7 @@ async function load() {
 async function tell(askPython, event) {
   try {
     const { values, sent } = await askPython("event", JSON.stringify(event));
+    show("ready", { trouble: "" });
     return { ...values, file: sent[0]?.file };
   } catch (error) {
     show("ready", { trouble: `This was not taken: ${lastLine(error)}` });

@@ -1,9 +1,7 @@
 // The float32 weights of the graph, made from the GGUF file by the recipe beside it: what the conversion
 // writes into model.onnx.data, byte for byte. Knows nothing of networks, workers and sessions.
 
-const BLOCK = 32; // weights that share a scale
-const BYTES = { Q4_1: 20, Q8_0: 34 }; // of a block
-const UNPACK = { Q4_1: unpackQ4_1, Q8_0: unpackQ8_0 };
+const BYTES = { Q4_1: 20, Q8_0: 34 }; // of a block of 32 weights
 
 /** The value of each of the 65,536 float16 numbers, by its bits. */
 const HALF = Float32Array.from({ length: 65536 }, (_, bits) => {
@@ -19,18 +17,16 @@ const HALF = Float32Array.from({ length: 65536 }, (_, bits) => {
  * @returns {Uint8Array} its float32 numbers, row after row, as bytes
  */
 export function makeWeight(/** @type {Uint8Array} */ gguf, /** @type {Weight} */ { length, parts, wave, turns }) {
-  const out = new Float32Array(length / 4);
   if (wave) { // [positions, turns]
-    for (let at = 0; at < out.length; at++) {
-      out[at] = Math[wave](Math.floor(at / turns.length) * turns[at % turns.length]);
-    }
-    return new Uint8Array(out.buffer);
+    const turn = (_, at) => Math[wave](Math.floor(at / turns.length) * turns[at % turns.length]);
+    return new Uint8Array(Float32Array.from({ length: length / 4 }, turn).buffer);
   }
+  const out = new Float32Array(length / 4);
   let to = 0;
   for (const { kind, start, rows, columns, head_dim: headDim } of parts) {
     for (let row = 0; row < rows; row++, to += columns) {
-      const from = start + ((headDim ? pairedRow(row, headDim) : row) * columns * BYTES[kind]) / BLOCK;
-      UNPACK[kind](gguf, from, out, to, to + columns);
+      const block = ((headDim ? pairedRow(row, headDim) : row) * columns) / 32;
+      unpack(kind, gguf, start + block * BYTES[kind], out, to, to + columns);
     }
   }
   return new Uint8Array(out.buffer);
@@ -42,29 +38,25 @@ function pairedRow(row, headDim) {
   return row - inHead + (inHead % (headDim / 2)) * 2 + Math.floor(inHead / (headDim / 2));
 }
 
-function unpackQ4_1(gguf, from, out, to, end) {
-  for (; to < end; to += BLOCK, from += BYTES.Q4_1) { // scale, minimum, 32 codes
-    const scale = HALF[gguf[from] | (gguf[from + 1] << 8)];
-    const least = HALF[gguf[from + 2] | (gguf[from + 3] << 8)];
+/** Unpack blocks into weights `to` to `end`; a block has its scale, in Q4_1 its least value, and 32 codes. */
+function unpack(kind, gguf, from, out, to, end) {
+  const half = (at) => HALF[gguf[at] | (gguf[at + 1] << 8)];
+  for (; to < end; to += 32, from += BYTES[kind]) {
+    const scale = half(from);
+    if (kind === "Q8_0") {
+      for (let i = 0; i < 32; i++) out[to + i] = scale * ((gguf[from + 2 + i] << 24) >> 24); // they have a sign
+      continue;
+    }
+    const least = half(from + 2);
     for (let i = 0; i < 16; i++) {
-      const codes = gguf[from + 4 + i];
-      out[to + i] = scale * (codes & 15) + least;
-      out[to + i + 16] = scale * (codes >> 4) + least;
+      out[to + i] = scale * (gguf[from + 4 + i] & 15) + least;
+      out[to + i + 16] = scale * (gguf[from + 4 + i] >> 4) + least;
     }
   }
 }
 
-function unpackQ8_0(gguf, from, out, to, end) {
-  for (; to < end; to += BLOCK, from += BYTES.Q8_0) { // scale, 32 codes with a sign
-    const scale = HALF[gguf[from] | (gguf[from + 1] << 8)];
-    for (let i = 0; i < BLOCK; i++) out[to + i] = scale * ((gguf[from + 2 + i] << 24) >> 24);
-  }
-}
-
 /** Free the memory of an array now, where the browser can, and not when its collector comes by. */
-export function letGo(array) {
-  array?.buffer.transfer?.(0);
-}
+export const letGo = (array) => array?.buffer.transfer?.(0);
 
 /**
  * A data file that is never there as a whole, which saves 540 MB: onnxruntime-web looks at `byteLength`, and

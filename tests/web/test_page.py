@@ -85,7 +85,7 @@ def test_nothing_large_is_asked_for_before_the_reader_agrees(
 ) -> None:
     page = visit()
     assert state(page) == "offer"
-    assert "Start downloads 0 MB" in said(page)
+    assert "Pressing Start downloads 0 MB" in said(page)
     assert "1.5 GB of memory" in said(page)
     expect(page.locator(".stored")).to_be_visible()
     assert not {WEIGHTS, ENGINE, "model_worker.js", "python_worker.js"} & {*site.asked}
@@ -279,6 +279,7 @@ def test_what_python_refuses_is_said_and_the_panel_goes_on(
     )
     page.locator("[data-action=step]").click()
     expect(page.locator(".lw-where")).to_have_text("step 1")
+    expect(page.locator("[data-fill=trouble]")).to_be_hidden()
 
 
 @pytest.mark.parametrize("look", ["light", "dark"])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader
 from nbconvert import HTMLExporter
 from nbformat.v4 import new_markdown_cell, new_notebook
 from pygments.formatters import HtmlFormatter
@@ -24,8 +24,7 @@ from tools.build_site.panel import PARTS, ROOT
 from tools.notebooks import FOLDER, find_notebooks
 
 HERE = Path(__file__).parent
-FILES = FileSystemLoader(HERE)
-FRAMES = Environment(loader=FILES, autoescape=True, undefined=StrictUndefined)
+FRAMES = Environment(loader=FileSystemLoader(HERE), autoescape=True)
 CELLS = HTMLExporter(template_file=str(HERE / "cells.html.j2"))
 MARKED = re.compile(r"<!--(text|output)-->(.*?)<!--end-->", re.DOTALL)
 SECTION = re.compile(
@@ -33,7 +32,6 @@ SECTION = re.compile(
 )
 ANCHOR = re.compile(r'<a class="anchor-link".*?</a>')
 LINK = re.compile(r'(href|src)="([^":#]+)(#[^"]*)?"')
-TABLE = re.compile("<table>.*?</table>", re.DOTALL)
 START = "index.html"
 IMAGES = {".png", ".svg"}
 
@@ -83,10 +81,9 @@ def write_page(
 ) -> None:
     """Put a frame around a page, and write it into the site."""
     (site / page.url).parent.mkdir(parents=True, exist_ok=True)
-    headings = [part[1:3] for part in SECTION.findall(page.body)]
-    root = "../" * page.url.count("/")
-    told |= {"root": root, "headings": headings, **page._asdict()}
-    text = FRAMES.get_template(frame).render(told)
+    told["root"] = "../" * page.url.count("/")
+    told["headings"] = [part[1:3] for part in SECTION.findall(page.body)]
+    text = FRAMES.get_template(frame).render(page._asdict(), **told)
     (site / page.url).write_text(text, "utf-8")
 
 
@@ -112,7 +109,6 @@ def _page(source: Path, sources: list[Path]) -> Page:
         notebook = new_notebook(cells=[new_markdown_cell(text)])
     body = LINK.sub(led, ANCHOR.sub("", CELLS.from_notebook_node(notebook)[0]))
     body = re.sub(r"<th([^>]*)></th>", r"<td\1></td>", body)  # a corner heads nothing
-    body = TABLE.sub(r'<div class="wide">\g<0></div>', body)
     heading = SECTION.search(body)
     title = _plain(heading[3]) if heading else source.relative_to(ROOT).as_posix()
     return Page(_url(source), "Start" if _url(source) == START else title, body)

@@ -113,9 +113,9 @@ def _package(part: dict[str, Any], kept: Path) -> Path:
         try:
             subprocess.run(npm, cwd=kept, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
         except (OSError, subprocess.CalledProcessError) as error:
+            way_out = "install Node.js, or check the network"
             raise InputError(
-                f"npm could not get {wanted} ({error}); install Node.js, or check the "
-                "network"
+                f"npm could not get {wanted} ({error}); {way_out}"
             ) from error
     digest = b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
     return _verified(path, f"sha512-{digest}", part["integrity"])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
-from llm_walkthrough.conversion.gguf_reader import CheckedReader
+from llm_walkthrough.conversion.gguf_model import CheckedReader
 from llm_walkthrough.model_files.onnx_file import read_structure
 
 SOURCES = {
