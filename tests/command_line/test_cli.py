@@ -181,6 +181,7 @@ def test_a_place_that_the_system_refuses_is_told_in_one_sentence(
     assert "the system refuses" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")  # other tests import it
 def test_a_word_of_the_clone_is_handed_over_with_all_that_follows(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
