@@ -190,6 +190,7 @@ def _own_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_own_process")
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")  # other tests import it
 def test_a_word_of_the_clone_is_handed_over_with_all_that_follows(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
