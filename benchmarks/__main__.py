@@ -51,10 +51,11 @@ def _parser() -> argparse.ArgumentParser:
         "panel: how soon after a press the step panel is painted; answers: how much "
         "sense everyday questions get, by the settings of sampling; gguf: converted "
         "GGUF files against llama.cpp; provider: an execution provider against the "
-        "CPU; shape: a folder as large as Mistral-7B, written and deleted (default: "
-        "speed)"
+        "CPU; shape: a folder as large as Mistral-7B, written and deleted; classroom: "
+        "many kernels at once; hub: learners on a JupyterHub (default: speed)"
     )
-    subjects = ("speed", "panel", "answers", "gguf", "provider", "shape")
+    subjects = ["speed", "panel", "answers", "gguf", "provider", "shape"]
+    subjects += ["classroom", "hub"]
     parser.add_argument(
         "subject", nargs="?", default="speed", choices=subjects, help=text
     )
@@ -69,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, metavar="N", help=text)
     text = "which execution provider, such as qnn; the subject is then provider"
     parser.add_argument("--provider", metavar="NAME", help=text)
+    text = "how many learners of the hub are at work at the same time (default: 12)"
+    parser.add_argument("--learners", type=int, metavar="N", help=text)
+    text = "how many kernels the classroom has (default: 30)"
+    parser.add_argument("--kernels", type=int, metavar="N", help=text)
     parser.add_argument("--json", action="store_true", help="write JSON")
     return parser
 
