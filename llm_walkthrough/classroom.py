@@ -14,6 +14,7 @@ from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.catalogue import entries, find
 from llm_walkthrough.conversion.convert import Variant
 from llm_walkthrough.model import Model
+from llm_walkthrough.packing import in_background
 from llm_walkthrough.tokenizer import Tokenizer
 
 REQUEST = "Give me a short yoga routine for lower back pain."
@@ -40,6 +41,9 @@ class Lesson:
 def open_lesson(variant: Variant = "int4") -> Lesson:
     """Open the default model, or say in an InputError which command brings it.
 
-    "int4" is small and fast, "float32" gives nearly the same logits everywhere.
+    "int4" is small and fast, "float32" gives nearly the same logits everywhere. If the
+    kernel goes on for a while, the next one opens and shares a packed copy.
     """
-    return Lesson(*load(find(f"{entries()[0].name}-{variant}")))
+    lesson = Lesson(*load(find(f"{entries()[0].name}-{variant}")))
+    in_background(lesson.model.graph)
+    return lesson

@@ -81,6 +81,13 @@ def _model() -> Row:
         return Row("model", "not ready", default, Severity.PROBLEM, str(error))
 
 
+def _packed() -> Row:
+    folder = importlib.import_module("llm_walkthrough.catalogue").models_folder()
+    sizes = [one.stat().st_size for one in folder.glob("*/packed/*/*")]
+    shared = f"{sum(sizes) / 1e6:,.0f} MB of weights that processes share"
+    return Row("packed", shared if sizes else "none; see `llm-walkthrough models pack`")
+
+
 def _disk() -> Row:
     folder = importlib.import_module("llm_walkthrough.catalogue").models_folder()
     is_there = _answer("model", _model).severity is Severity.OK
@@ -150,6 +157,7 @@ QUESTIONS: dict[str, Callable[[], Row]] = {
     "NPU": _npu,
     "packages": _packages,
     "model": _model,
+    "packed": _packed,
     "JupyterLab": lambda: judgements.judge_jupyterlab(_version("jupyterlab")),
     "place": lambda: judgements.judge_place(facts.place()),
 }

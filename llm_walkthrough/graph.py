@@ -24,7 +24,7 @@ from llm_walkthrough.model_files.model_config import (
     ModelConfig,
     read_model_config,
 )
-from llm_walkthrough.model_files.onnx_file import load_structure
+from llm_walkthrough.model_files.onnx_file import bytes_needed, load_structure
 from llm_walkthrough.model_files.ports import Port, cache_ports, read_ports
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Graph:
     # whether past and present may be one buffer: only GroupQueryAttention reads the
     # one and writes the other
     can_share_buffers: bool
+    data_files: tuple[str, ...] = ()  # beside the file, with weights of it
 
     @cached_property
     def has_last_row_only(self) -> bool:
@@ -139,6 +140,7 @@ def graph_of(graph: onnx.GraphProto, onnx_file: Path, config: ModelConfig) -> Gr
         limits=read_limits(graph, config, longest, logits),
         ends=read_end_tokens(onnx_file, config, sizes["vocab"]),
         can_share_buffers=can_share_buffers(graph, past, present),
+        data_files=tuple(bytes_needed(onnx_file, graph)),
         **sizes,
     )
 

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from llm_walkthrough.kv_cache import (
     SharedCache,
     checked_tokens,
 )
+from llm_walkthrough.machine import packed
 from llm_walkthrough.machine.facts import memory
 from llm_walkthrough.machine.providers import CPU, session_options
 from llm_walkthrough.model_files.ports import Port
@@ -39,6 +41,8 @@ _ONE_BY_ONE = (
 # of the largest number: where int8 activations of a run share a scale, a later token
 # moves the ones before it by 0.02 or so, and one that is seen by 0.4 and more
 _ROUNDING = 0.1
+# a packed copy was optimised when it was saved, as far as this machine can
+_NOTHING_LEFT = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
 
 
 class Model:
@@ -327,23 +331,54 @@ def open_session(
     """Open the file of a graph, or an `altered` copy of it that uses its weights.
 
     It `packs` them anew, as its operators like them best, or reads them where they lie.
+    Where there is a packed copy, the file itself is opened from that.
 
     Raises:
         InputError: onnxruntime cannot run it, or as `session_options` raises.
     """
     options, providers = session_options(threads, provider)
+    if packs and (altered, provider) == (None, None) and (copy := packed.find(graph)):
+        options.graph_optimization_level = _NOTHING_LEFT
+        try:
+            return _session(copy, options, providers)
+        except Exception:  # noqa: BLE001 - it is damaged: then as if there were none
+            options, providers = session_options(threads, provider)
     if altered is not None:  # what is in memory has no folder of its own
         weights = str(graph.path.resolve().parent)  # a relative one is refused
         key = "session.model_external_initializers_file_folder_path"
         options.add_session_config_entry(key, weights)
     options.add_session_config_entry("session.disable_prepacking", str(int(not packs)))
     with _told(graph, "open"):
-        return ort.InferenceSession(
-            altered or graph.path,
-            options,
-            providers=providers,
-            enable_fallback=0,  # it would print, and try the same once more
-        )
+        return _session(altered or graph.path, options, providers)
+
+
+def pack(graph: Graph) -> Path:
+    """Make the packed copy that `open_session` opens, unless it is there; returns it.
+
+    Raises:
+        InputError: onnxruntime cannot open the graph, or as `packed.make` raises.
+    """
+    return packed.make(graph, partial(_save_packed, graph))
+
+
+def _save_packed(graph: Graph, file: Path) -> None:
+    options, providers = session_options(1, None)  # others may be at work meanwhile
+    options.optimized_model_filepath = str(file)
+    for key, value in {
+        "optimized_model_external_initializers_file_name": f"{file.name}.data",
+        "optimized_model_external_initializers_min_size_in_bytes": "1024",
+        "save_external_prepacked_constant_initializers": "1",
+    }.items():
+        options.add_session_config_entry(f"session.{key}", value)
+    with _told(graph, "pack"):
+        _session(graph.path, options, providers)
+
+
+def _session(
+    source: Path | bytes, options: ort.SessionOptions, providers: list[str] | None
+) -> ort.InferenceSession:
+    # the fallback would print, and try the same once more
+    return ort.InferenceSession(source, options, providers=providers, enable_fallback=0)
 
 
 @contextmanager

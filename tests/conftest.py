@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,8 @@ from llm_walkthrough.errors import InputError
 pytest.register_assert_rewrite("real_lab")  # so that a failure says more
 
 from real_lab import lab_with_notebooks, quiet_page  # noqa: E402 - as said above
+
+os.environ["LLM_WALKTHROUGH_PACKED"] = "off"  # a test that wants copies says so
 
 
 @pytest.fixture(scope="session")

@@ -91,6 +91,17 @@ def test_the_row_of_the_model_names_its_folder_or_repeats_what_the_catalogue_say
     assert answer("model") == Row("model", "small-int4", "small-int4")
 
 
+def test_the_row_of_packed_copies_tells_what_they_take(
+    replace: Replace, tmp_path: Path
+) -> None:
+    replace("llm_walkthrough.catalogue", models_folder=lambda: tmp_path)
+    assert "models pack" in answer("packed").found
+    copy = tmp_path / "small-int4" / "packed" / "for-this-machine"
+    copy.mkdir(parents=True)
+    (copy / "model.onnx").write_bytes(bytes(2_000_000))
+    assert answer("packed").found == "2 MB of weights that processes share"
+
+
 def test_a_full_disk_matters_only_where_the_model_is_not_known_to_be_there(
     replace: Replace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

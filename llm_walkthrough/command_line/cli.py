@@ -25,6 +25,7 @@ RUN: dict[str, Callable[[argparse.Namespace], int]] = {
     "models fetch": commands.fetch_models,
     "models convert": commands.convert_model,
     "models check": commands.check_models,
+    "models pack": commands.pack_models,
     "models inspect": commands.inspect_model,
     "models where": commands.show_folder,
     "doctor": commands.doctor,

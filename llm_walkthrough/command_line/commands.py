@@ -154,6 +154,20 @@ def check_models(options: Namespace) -> int:
     return PROBLEM if any(found.values()) else OK
 
 
+def pack_models(options: Namespace) -> int:
+    """Make packed copies, and write the folder of each; errors as `model.pack`."""
+    from llm_walkthrough.graph import read_graph
+    from llm_walkthrough.model import pack
+
+    names = options.names or [one.name for one in catalogue.here()]
+    for name in names:
+        copy = pack(read_graph(catalogue.find(name))).parent
+        size = sum(file.stat().st_size for file in copy.iterdir())
+        terminal.note(f"{name}: {size / 1e6:,.0f} MB, shared by all processes here")
+        _write(str(copy))
+    return OK
+
+
 def inspect_model(options: Namespace) -> int:
     """Tell what a model's files say; PROBLEM if it cannot run here."""
     from llm_walkthrough.preflight import inspect

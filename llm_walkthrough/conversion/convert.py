@@ -11,13 +11,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from llm_walkthrough.conversion import model_folder, storage
+from llm_walkthrough.conversion import model_folder
 from llm_walkthrough.conversion.decoder_graph import DecoderGraph
 from llm_walkthrough.conversion.gguf_model import GgufModel
 from llm_walkthrough.conversion.matrix_kits import Float32Kit, Int4Kit, Kit
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
 from llm_walkthrough.conversion.record import RECORD_FILE, sha256, write_record
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.machine import storage
 
 Variant = Literal["int4", "float32"]
 KITS: dict[Variant, type[Kit]] = {"int4": Int4Kit, "float32": Float32Kit}

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_walkthrough.conversion.record import sha256
-from llm_walkthrough.conversion.storage import scratch_folder
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import from_home
+from llm_walkthrough.machine.storage import scratch_folder
 
 Progress = Callable[[float], None]
 

@@ -27,11 +27,11 @@ from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from huggingface_hub.utils.sha import git_hash
 
-from llm_walkthrough.conversion import storage
 from llm_walkthrough.conversion.convert import Variant, convert
 from llm_walkthrough.conversion.download import RULE, Repository
 from llm_walkthrough.conversion.record import sha256, trouble, write_record
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.machine import storage
 from llm_walkthrough.model_files.onnx_file import read_structure
 
 if TYPE_CHECKING:

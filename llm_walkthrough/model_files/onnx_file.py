@@ -71,7 +71,7 @@ def weight_faults(file: Path, graph: onnx.GraphProto) -> Iterator[str]:
 
     InputError if the graph tells no place, or a data file is a Git LFS pointer.
     """
-    for location, size in _bytes_needed(file, graph).items():
+    for location, size in bytes_needed(file, graph).items():
         weights = file.parent / location
         homes = {file.parent.resolve(), file.resolve().parent}  # hubs keep links
         is_out = homes.isdisjoint(Path(os.path.realpath(weights)).parents)
@@ -95,7 +95,7 @@ def all_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     return [*graph.node, *(node for branch in inner for node in all_nodes(branch))]
 
 
-def _bytes_needed(file: Path, graph: onnx.GraphProto) -> dict[str, int]:
+def bytes_needed(file: Path, graph: onnx.GraphProto) -> dict[str, int]:
     """Return how long each data file must be, as far as the graph tells."""
     needed: dict[str, int] = {}
     for tensor in filter(uses_external_data, graph.initializer):

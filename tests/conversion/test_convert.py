@@ -18,10 +18,11 @@ from tokenizers import Tokenizer
 
 from llm_walkthrough.catalogue import fetch_gguf, find
 from llm_walkthrough.command_line import cli
-from llm_walkthrough.conversion import record, storage
+from llm_walkthrough.conversion import record
 from llm_walkthrough.conversion.convert import convert
 from llm_walkthrough.conversion.record import is_whole, sha256, trouble
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.machine import storage
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog, and then",

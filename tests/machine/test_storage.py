@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from llm_walkthrough.conversion.storage import (
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.machine.storage import (
     exclusive,
     refusals_explained,
     scratch_folder,
 )
-from llm_walkthrough.errors import InputError
 
 HOLD_THE_LOCK = """
 import sys
 from pathlib import Path
-from llm_walkthrough.conversion.storage import exclusive
+from llm_walkthrough.machine.storage import exclusive
 with exclusive(Path(sys.argv[1]), lambda: None):
     print("held", flush=True)
     sys.stdin.read()
