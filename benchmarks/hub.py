@@ -101,7 +101,7 @@ def measure(path: Path, show: Show, learners: int = 12) -> Report:
             lessons = list(pool.map(do_lessons, present))
         times.append(now())
         show("trying doors", 0)
-        doors = count_doors(present, site)
+        doors = list(count_doors(present, site))
         disk = list(disk_use(site, present[0]))
     took = [(end - start) / 60 for start, end in pairwise(times)]
     rows = (

@@ -14,6 +14,7 @@ from typing import Any
 import onnxruntime as ort
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.machine.facts import place
 
 CPU = "CPUExecutionProvider"
 _FATAL_ONLY = 4  # onnxruntime's log severity; what is an error is raised as well
@@ -51,6 +52,8 @@ def session_options(
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads or 0  # 0: one for each core
+    if place():  # others want the core on which a thread would wait for its next task
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if provider is None:
         return options, [CPU]
     plug_ins()
