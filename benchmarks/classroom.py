@@ -1,15 +1,17 @@
 """A class on one machine: what kernels with both variants open cost together.
 
-Each is a real kernel in a process of its own, which does what a lesson does: it imports
-the panels and the plots, opens int4 and float32, and steps. All of them work at the
-same time, as in a class; the last rows say how long a step takes when fewer do. Knows
-nothing of servers and browsers: `hub` does.
+Each is a real kernel in a process of its own, with the variables of a hub. It does what
+a lesson does: imports the panels and the plots, opens int4 and float32, and steps. All
+of them work at the same time, as in a class. Knows nothing of servers and browsers:
+`hub` does.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -23,15 +25,25 @@ from jupyter_client.manager import KernelManager
 
 from benchmarks.engines import memory_kind
 from benchmarks.report import Bar, Report, Row
+from llm_walkthrough.catalogue import entries, find
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.graph import read_graph
+from llm_walkthrough.machine.packed import SWITCH
+from llm_walkthrough.model import pack
 
 VARIANTS = ("int4", "float32")
 TOKENS = 50
+FEW = 2  # kernels without packed copies: each takes as much again
 AT_ONCE = (1, 12)  # kernels that step at the same time, besides all of them
 ROOM = 0.2e9  # bytes that must be free for each kernel
 PATIENCE = 600  # seconds for whatever a kernel is asked to do
 BAR = Bar("at most", 6)  # GB, of thirty kernels together
 Show = Callable[[str, float], None]
+
+# what a kernel on a hub finds in its environment
+HUB = {"JUPYTERHUB_API_URL": "http://127.0.0.1"}
+SERVER = Path(__file__).resolve().parent.parent / "binder" / "hub" / "server"
+SET = re.compile(r"^export (MALLOC_\w+)=(\S+)", re.MULTILINE)
 
 # Each leaves `times` behind, in milliseconds.
 IMPORT = """
@@ -60,9 +72,13 @@ for _ in range({tokens}):
 class Kernel:
     """A kernel, its process, and our connection to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, variables: Mapping[str, str]) -> None:
         self._manager = KernelManager()
-        self._manager.start_kernel(stdout=DEVNULL, stderr=DEVNULL)
+        # the hub's own are those that its servers set, and the sign of a hub
+        own = {**os.environ, **HUB, **dict(SET.findall(SERVER.read_text("utf-8")))}
+        self._manager.start_kernel(
+            env={**own, **variables}, stdout=DEVNULL, stderr=DEVNULL
+        )
         self._client = self._manager.client()
         # no one here reads what the kernel publishes: it would be kept for us
         self._client.start_channels(iopub=False, stdin=False, hb=False)
@@ -103,11 +119,11 @@ class Kernel:
 
 
 @contextmanager
-def started(count: int) -> Iterator[list[Kernel]]:
+def started(count: int, **variables: str) -> Iterator[list[Kernel]]:
     """Start kernels, all at once, and end them."""
     kernels: list[Kernel] = []
     try:
-        kernels.extend(Kernel() for _ in range(count))
+        kernels.extend(Kernel(variables) for _ in range(count))
         yield kernels
     finally:
         for kernel in kernels:
@@ -139,9 +155,15 @@ def measure(path: Path, show: Show, kernels: int = 30) -> Report:
             f"{kernels} kernels want {wanted / 1e9:.1f} GB of free memory, got "
             f"{free / 1e9:.1f} GB; name fewer with --kernels"
         )
+    for variant in VARIANTS:
+        pack(read_graph(find(f"{entries()[0].name}-{variant}")))
     with started(kernels) as every:
-        rows = (*opening(every, show), *stepping(every, show), *memory(every))
-    return Report(f"kernels: {kernels}, tokens: {TOKENS} of each variant", rows)
+        rows = [*opening(every, show), *stepping(every, show), *memory(every)]
+    with started(FEW, **{SWITCH: "off"}) as few:
+        list(opening(few, show))
+        own = median(kernel.megabytes("uss") for kernel in few)
+        rows.append(Row("private memory of each without packed copies", "MB", own))
+    return Report(f"kernels: {kernels}, tokens: {TOKENS} of each variant", tuple(rows))
 
 
 def opening(kernels: Sequence[Kernel], show: Show) -> Iterator[Row]:
