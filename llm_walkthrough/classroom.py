@@ -44,9 +44,8 @@ class Lesson:
 def open_lesson(variant: Variant = "int4") -> Lesson:
     """Open the default model, or say in an InputError which command brings it.
 
-    "int4" is small and fast, "float32" gives nearly the same logits everywhere. If the
-    kernel goes on for a while, the next one opens and shares a packed copy.
+    "int4" is small and fast, "float32" gives nearly the same logits everywhere.
     """
     lesson = Lesson(*load(find(f"{entries()[0].name}-{variant}")))
-    in_background(lesson.model.graph)
+    in_background(lesson.model.graph)  # for kernels to come
     return lesson

@@ -11,7 +11,7 @@ import math
 import mmap
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -41,8 +41,7 @@ _ONE_BY_ONE = (
 # of the largest number: where int8 activations of a run share a scale, a later token
 # moves the ones before it by 0.02 or so, and one that is seen by 0.4 and more
 _ROUNDING = 0.1
-# a packed copy was optimised when it was saved, as far as this machine can
-_NOTHING_LEFT = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+_SAVED = "session.optimized_model_external_initializers"
 
 
 class Model:
@@ -189,12 +188,13 @@ class Model:
     ) -> tuple[np.ndarray, SharedCache]:
         cache.require_fresh()
         rows = 1 if self.graph.has_last_row_only else len(unseen)
-        logits = np.empty((1, rows, self.graph.vocab), self._logits.dtype)
         small = self._small_feed(unseen, cache.length)
         longer = cache.extended(len(unseen))  # first, should the run be interrupted
-        with _told(self.graph, "run"):
-            buffer.run(small, self._logits.name, logits)
-        return logits, longer
+        try:
+            return buffer.run(small, self._logits, rows), longer
+        except Exception:  # to enter `_told` at each step takes a while
+            with _told(self.graph, "run"):
+                raise
 
     def _is_seen_ahead(self) -> bool:
         """Prove by three short runs whether a token on a past sees the one behind it.
@@ -253,7 +253,7 @@ class Model:
             )
         last = rows[-1]
         most = last[last.argmax()]  # argmax finds a NaN before all else
-        if not (math.isfinite(most) and last.min() < most):
+        if not (math.isfinite(most) and (last[0] < most or last.min() < most)):
             raise InputError(
                 f"the logits hold NaN or infinity, or are all equal; the weights in "
                 f"{self.graph.path.parent} are damaged or overflow their type: "
@@ -283,16 +283,19 @@ class _BoundBuffer(SharedBuffer):
             value = ort.OrtValue.ortvalue_from_numpy(whole[past.name])
             self._binding.bind_ortvalue_input(past.name, value)  # no copy is made
             self._binding.bind_ortvalue_output(present.name, value)
+        self._logits = np.empty((1, 0, 0))  # what is bound
 
-    def run(
-        self, small: dict[str, np.ndarray], logits_name: str, logits: np.ndarray
-    ) -> None:
-        """Run the graph once; fills `logits` [1, sequence, vocab] in place."""
+    def run(self, small: dict[str, np.ndarray], port: Port, rows: int) -> np.ndarray:
+        """Run the graph once; returns logits [1, rows, vocab]."""
         for name, array in small.items():
             self._binding.bind_cpu_input(name, array)  # grows by a token: bound anew
-        value = ort.OrtValue.ortvalue_from_numpy(logits)
-        self._binding.bind_ortvalue_output(logits_name, value)
+        if rows > 1 or self._logits.shape[1] != rows:
+            self._logits = np.empty((1, rows, self.model.vocab), port.dtype)
+            value = ort.OrtValue.ortvalue_from_numpy(self._logits)
+            self._binding.bind_ortvalue_output(port.name, value)
         self.model.session.run_with_iobinding(self._binding)
+        # step by step, a copy takes less time than to bind another array
+        return self._logits.copy() if rows == 1 else self._logits
 
 
 def open_model(
@@ -330,19 +333,19 @@ def open_session(
 ) -> ort.InferenceSession:
     """Open the file of a graph, or an `altered` copy of it that uses its weights.
 
-    It `packs` them anew, as its operators like them best, or reads them where they lie.
-    Where there is a packed copy, the file itself is opened from that.
+    It `packs` them anew, as its operators like them best, or reads them where they lie;
+    of the file itself it takes the packed copy, where there is one.
 
     Raises:
         InputError: onnxruntime cannot run it, or as `session_options` raises.
     """
     options, providers = session_options(threads, provider)
     if packs and (altered, provider) == (None, None) and (copy := packed.find(graph)):
-        options.graph_optimization_level = _NOTHING_LEFT
-        try:
+        usual = options.graph_optimization_level  # a copy has all of that behind it
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        with suppress(Exception):  # it is damaged: then as if there were none
             return _session(copy, options, providers)
-        except Exception:  # noqa: BLE001 - it is damaged: then as if there were none
-            options, providers = session_options(threads, provider)
+        options.graph_optimization_level = usual
     if altered is not None:  # what is in memory has no folder of its own
         weights = str(graph.path.resolve().parent)  # a relative one is refused
         key = "session.model_external_initializers_file_folder_path"
@@ -364,21 +367,16 @@ def pack(graph: Graph) -> Path:
 def _save_packed(graph: Graph, file: Path) -> None:
     options, providers = session_options(1, None)  # others may be at work meanwhile
     options.optimized_model_filepath = str(file)
-    for key, value in {
-        "optimized_model_external_initializers_file_name": f"{file.name}.data",
-        "optimized_model_external_initializers_min_size_in_bytes": "1024",
-        "save_external_prepacked_constant_initializers": "1",
-    }.items():
-        options.add_session_config_entry(f"session.{key}", value)
+    add = options.add_session_config_entry
+    add(f"{_SAVED}_file_name", f"{file.name}.data")
+    add(f"{_SAVED}_min_size_in_bytes", "1024")
+    add("session.save_external_prepacked_constant_initializers", "1")
     with _told(graph, "pack"):
         _session(graph.path, options, providers)
 
 
-def _session(
-    source: Path | bytes, options: ort.SessionOptions, providers: list[str] | None
-) -> ort.InferenceSession:
-    # the fallback would print, and try the same once more
-    return ort.InferenceSession(source, options, providers=providers, enable_fallback=0)
+# the fallback would print, and try the same once more
+_session = partial(ort.InferenceSession, enable_fallback=0)
 
 
 @contextmanager

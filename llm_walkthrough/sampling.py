@@ -51,6 +51,18 @@ class _KnobProcessor:
         return next(k for k in KNOBS if isinstance(self, k.processor)), number
 
 
+class _Filter(_KnobProcessor):
+    """A processor that looks at logits alone, and makes some tokens impossible."""
+
+    def survivors(self, logits: Logits) -> TokenIds:
+        """Return the places of those that stay, ascending."""
+        raise NotImplementedError
+
+    def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
+        """Return logits [vocab] float32, -inf for all but the survivors."""
+        return _spread(logits[kept := self.survivors(logits)], kept, len(logits))
+
+
 @dataclass(frozen=True)
 class RepetitionPenalty(_KnobProcessor):
     """Make tokens that were said before less likely.
@@ -96,7 +108,7 @@ class Temperature(_KnobProcessor):
 
 
 @dataclass(frozen=True)
-class TopK(_KnobProcessor):
+class TopK(_Filter):
     """Keep the k likeliest tokens, exactly k; TopK(1) is greedy decoding.
 
     Source: Fan et al. 2018, section 5.
@@ -107,18 +119,20 @@ class TopK(_KnobProcessor):
 
     k: int
 
-    def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
-        """Return logits [vocab] float32, -inf for all but the k highest."""
+    def survivors(self, logits: Logits) -> TokenIds:
+        """Return the ids of the k highest, ascending."""
         if self.k >= len(logits):
-            return logits
-        kth_highest = np.partition(logits, -self.k)[-self.k]
-        above = np.flatnonzero(logits > kth_highest)
-        equal = np.flatnonzero(logits == kth_highest)  # ascending: lowest id first
-        return _keep_only(logits, np.append(above, equal[: self.k - len(above)]))
+            return np.arange(len(logits))
+        high = _contenders(logits, self.k)
+        heights = logits[high]
+        kth_highest = np.partition(heights, -self.k)[-self.k]
+        above = high[heights > kth_highest]
+        equal = high[heights == kth_highest]  # ascending: lowest id first
+        return np.sort(np.append(above, equal[: self.k - len(above)]))
 
 
 @dataclass(frozen=True)
-class TopP(_KnobProcessor):
+class TopP(_Filter):
     """Keep the smallest set of likeliest tokens that together reach p (the nucleus).
 
     Source: Holtzman et al. 2020, section 3.1.
@@ -129,15 +143,15 @@ class TopP(_KnobProcessor):
 
     p: float
 
-    def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
-        """Return logits [vocab] float32, -inf outside the nucleus."""
+    def survivors(self, logits: Logits) -> TokenIds:
+        """Return the ids in the nucleus, ascending."""
         probabilities = softmax(logits)
         ranked = likeliest_first(probabilities)
-        return _keep_only(logits, _head(ranked, probabilities, self.p))
+        return np.sort(_head(ranked, probabilities, self.p))
 
 
 @dataclass(frozen=True)
-class TypicalP(_KnobProcessor):
+class TypicalP(_Filter):
     """Keep the tokens whose surprise is nearest to the entropy, until they reach p.
 
     Surprise is `-log p_i`, the entropy is its average `-sum_j p_j log p_j`: even the
@@ -149,18 +163,18 @@ class TypicalP(_KnobProcessor):
 
     p: float
 
-    def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
-        """Return logits [vocab] float32, -inf outside the typical set."""
+    def survivors(self, logits: Logits) -> TokenIds:
+        """Return the ids in the typical set, ascending."""
         probabilities = softmax(logits)
         possible = np.flatnonzero(probabilities)  # the others' surprise is infinite
         surprise = -np.log(probabilities[possible])
         entropy = probabilities[possible] @ surprise
         nearest = np.argsort(np.abs(surprise - entropy), kind="stable")
-        return _keep_only(logits, _head(possible[nearest], probabilities, self.p))
+        return np.sort(_head(possible[nearest], probabilities, self.p))
 
 
 @dataclass(frozen=True)
-class MinP(_KnobProcessor):
+class MinP(_Filter):
     """Keep tokens at least p times as probable as the likeliest one.
 
     Probabilities differ by the factor p where logits differ by log p, so no softmax is
@@ -169,10 +183,10 @@ class MinP(_KnobProcessor):
 
     p: float
 
-    def __call__(self, logits: Logits, _context: TokenIds, /) -> Logits:
-        """Return logits [vocab] float32, -inf below the threshold."""
+    def survivors(self, logits: Logits) -> TokenIds:
+        """Return the ids that reach the threshold, ascending."""
         threshold = logits.max() + np.float32(math.log(self.p))
-        return np.where(logits >= threshold, logits, np.float32(-np.inf))
+        return np.flatnonzero(logits >= threshold)
 
 
 @dataclass(frozen=True)
@@ -329,7 +343,7 @@ def softmax(logits: Logits) -> Probabilities:
     Raises:
         InputError: no token is left, since all logits are -inf, or one is NaN or +inf.
     """
-    highest = logits.max()
+    highest = logits.max(initial=-np.inf)
     if highest == -np.inf:
         raise InputError(
             "no token is left to choose from: every logit is -inf; loosen a filter"
@@ -399,7 +413,7 @@ def choose(
 ) -> int:
     """Return the token that `u` draws from logits [vocab] after all processors.
 
-    The same as `pick(softmax(process(…)), u)`, but it looks at the survivors only.
+    The same as `pick(softmax(process(…)), u)`, but it looks at survivors only.
 
     Raises:
         InputError: no token is left, one is NaN or +inf, or `u` is not at least 0 and
@@ -410,11 +424,32 @@ def choose(
         likeliest = int(left.argmax())  # in a tie the lowest id, and NaN before all
         if math.isfinite(left[likeliest]):
             return likeliest
-    processed = process(logits, context, processors)
-    survivors = np.flatnonzero(processed != -np.inf)
-    if len(survivors) == 0:
-        return pick(softmax(processed), u)  # softmax says what is wrong
-    return int(survivors[pick(softmax(processed[survivors]), u)])
+    ids, left = survivors(logits, context, processors)
+    return int(ids[pick(softmax(left), u)])
+
+
+def survivors(
+    logits: Logits, context: TokenIds, processors: Sequence[Processor]
+) -> tuple[TokenIds, Logits]:
+    """Apply all processors; return the ids that are left, ascending, and their logits.
+
+    Behind a filter only survivors travel, until a processor may look at ids.
+    """
+    ids: TokenIds | None = None
+    vocab = len(logits)
+    for processor in processors:
+        if isinstance(processor, _Filter):
+            kept = processor.survivors(logits)
+            ids, logits = kept if ids is None else ids[kept], logits[kept]
+        elif ids is None or isinstance(processor, Temperature):
+            logits = processor(logits, context)
+        else:
+            logits = processor(_spread(logits, ids, vocab), context)
+            ids = None
+    if ids is not None:
+        return ids, logits
+    ids = np.flatnonzero(logits != -np.inf)
+    return ids, logits[ids]
 
 
 def uniform(seed: int, position: int) -> float:
@@ -449,7 +484,20 @@ def _head(ranked: TokenIds, probabilities: Probabilities, p: float) -> TokenIds:
     return ranked[: np.searchsorted(reached, p) + 1]
 
 
-def _keep_only(logits: Logits, survivors: TokenIds) -> Logits:
-    kept = np.full_like(logits, -np.inf)
-    kept[survivors] = logits[survivors]
-    return kept
+def _contenders(logits: Logits, k: int) -> TokenIds:
+    """Return a few ids, ascending, with those of the k highest logits among them.
+
+    Logits are laid out in rows of 16 k columns. The k-th highest of the columns' maxima
+    is reached by k logits or more, so what is below cannot be one of the k highest.
+    """
+    columns = 16 * k
+    table = logits[: len(logits) // columns * columns].reshape(-1, columns)
+    highest = table.max(axis=0, initial=-np.inf)
+    return np.flatnonzero(~(logits < np.partition(highest, -k)[-k]))  # and NaN
+
+
+def _spread(logits: Logits, ids: TokenIds, vocab: int) -> Logits:
+    """Return logits [vocab] float32 with these at their ids, -inf elsewhere."""
+    spread = np.full(vocab, -np.inf, logits.dtype)
+    spread[ids] = logits
+    return spread

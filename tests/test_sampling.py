@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from llm_walkthrough import sampling
 from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.sampling import (
@@ -270,6 +273,58 @@ def test_likeliest_first_breaks_ties_by_id_and_leaves_out_the_impossible() -> No
 
 
 # --- choose ---------------------------------------------------------------------------
+
+
+def odd_ids_only(logits: Logits, _context: TokenIds) -> Logits:
+    """A mask, such as that of a grammar."""
+    masked = logits.copy()
+    masked[::2] = -np.inf
+    return masked
+
+
+PROCESSORS: list[Processor] = [
+    *ALL_PROCESSORS,
+    odd_ids_only,
+    *map(TopK, (3, 40)),
+    RepetitionPenalty(0.5, 2),
+    Temperature(0.1),
+]
+LOGITS = st.one_of(
+    st.floats(-30, 30, width=32),
+    st.sampled_from([-np.inf, -1.0, 0.0, 2.0, 2.0000002]),  # ties, and nearly
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data(), size=st.sampled_from([1, 3, 17, 64, 700]))
+def test_what_survivors_draw_is_what_the_whole_row_draws(
+    data: st.DataObject, size: int
+) -> None:
+    few = data.draw(st.lists(LOGITS, min_size=1, max_size=64))
+    seed = data.draw(st.integers(0, 99))
+    logits = np.random.default_rng(seed).choice(np.array(few, np.float32), size)
+    ids = st.integers(0, size - 1)
+    context = np.array(data.draw(st.lists(ids, max_size=8)), np.int64)
+    chain = data.draw(st.lists(st.sampled_from(PROCESSORS), max_size=6))
+    u = data.draw(st.sampled_from([0, 0.3, 0.5, 1 - 2**-53]))
+    try:
+        whole = softmax(process(logits, context, chain))
+    except InputError as error:
+        with pytest.raises(InputError, match=re.escape(str(error))):
+            choose(logits, context, chain, u)
+        return
+    assert choose(logits, context, chain, u) == pick(whole, u)
+    ids_left, left = sampling.survivors(logits, context, chain)
+    np.testing.assert_array_equal(softmax(left)[left > -np.inf], whole[whole > 0])
+    assert ids_left[left > -np.inf].tolist() == np.flatnonzero(whole).tolist()
+
+
+@pytest.mark.parametrize("size", [1, 40, 639, 640, 641, 5000])
+def test_the_k_highest_are_found_in_a_row_of_any_length(size: int) -> None:
+    logits = np.random.default_rng(size).integers(0, 50, size).astype(np.float32)
+    likeliest = np.argsort(-logits, kind="stable")[:40]
+    assert survivors(TopK(40), logits) == sorted(likeliest.tolist())
+
 
 CHAINS: list[list[Processor]] = [
     [],

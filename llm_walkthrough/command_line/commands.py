@@ -159,12 +159,8 @@ def pack_models(options: Namespace) -> int:
     from llm_walkthrough.graph import read_graph
     from llm_walkthrough.model import pack
 
-    names = options.names or [one.name for one in catalogue.here()]
-    for name in names:
-        copy = pack(read_graph(catalogue.find(name))).parent
-        size = sum(file.stat().st_size for file in copy.iterdir())
-        terminal.note(f"{name}: {size / 1e6:,.0f} MB, shared by all processes here")
-        _write(str(copy))
+    for name in options.names or [one.name for one in catalogue.here()]:
+        _write(str(pack(read_graph(catalogue.find(name))).parent))
     return OK
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import psutil
 import pytest
 from tiny_graph import LAYOUTS, VOCAB, Layout, write_model
 
-from llm_walkthrough import packing
+from llm_walkthrough import model, packing
 from llm_walkthrough.catalogue import find
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.graph import Graph, read_graph
@@ -41,13 +42,13 @@ def graph(tmp_path: Path) -> Graph:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What sessions were opened from, the ones that failed as well."""
     heard: list[object] = []
-    original = ort.InferenceSession
+    original = partial(ort.InferenceSession, enable_fallback=0)
 
     def session(source: object, *rest: object, **more: object) -> object:
         heard.append(source)
         return original(source, *rest, **more)
 
-    monkeypatch.setattr(ort, "InferenceSession", session)
+    monkeypatch.setattr(model, "_session", session)
     return heard
 
 
@@ -59,11 +60,11 @@ def old(folder: Path, seconds: float = 60) -> Path:
     return folder
 
 
-def bits(model: Model, tokens: np.ndarray = TOKENS) -> Iterator[bytes]:
+def bits(opened: Model, tokens: np.ndarray = TOKENS) -> Iterator[bytes]:
     """The logits of a prompt and of steps behind it, and the cache."""
-    cache = model.new_cache(len(tokens) + 2)
+    cache = opened.new_cache(len(tokens) + 2)
     for part in (tokens, tokens[:1], tokens[5:6]):
-        rows, cache = model.run(part, cache)
+        rows, cache = opened.run(part, cache)
         yield rows.tobytes()
     yield from (np.ascontiguousarray(one).tobytes() for one in cache.arrays().values())
 
@@ -247,7 +248,7 @@ def test_what_is_there_switched_off_or_read_only_starts_no_process(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(packing, "Popen", refuse)
     pack(graph)
     packing._make(graph)
     shutil.rmtree(graph.path.parent / packed.FOLDER)
