@@ -68,8 +68,8 @@ def test_the_memory_of_an_account_is_looked_at(monkeypatch: pytest.MonkeyPatch) 
     me = [getpass.getuser()]
     assert processes_of(me)
     assert processes_of(["nobody of this name"]) == []
-    every, server, _ = megabytes(me)
-    assert every >= server > 0
+    every, *_ = megabytes(me)
+    assert every > 1
     with watched(me) as rows:
         wait_for(lambda: True, "nothing")
     assert [row.unit for row in rows] == ["GB PSS", "MB PSS", "MB PSS"]
