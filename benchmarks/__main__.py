@@ -53,10 +53,11 @@ def _parser() -> argparse.ArgumentParser:
         "GGUF files against llama.cpp; provider: an execution provider against the "
         "CPU; shape: a folder as large as Mistral-7B, written and deleted; "
         "speculation: guesses against the plain loop; proof: that guesses change no "
-        "token of a float32 model; page: the panel in a page (default: speed)"
+        "token of a float32 model; page: the panel in a page; classroom: many kernels "
+        "at once; hub: learners on a JupyterHub (default: speed)"
     )
     subjects = ("speed", "panel", "answers", "gguf", "provider", "shape")
-    further = ("speculation", "proof", "page")
+    further = ("speculation", "proof", "page", "classroom", "hub")
     parser.add_argument(
         "subject", nargs="?", default="speed", choices=subjects + further, help=text
     )
@@ -74,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     text = "chromium or firefox, for the page (default: chromium)"
     browsers = ("chromium", "firefox")
     parser.add_argument("--browser", choices=browsers, help=text)
+    text = "how many learners of the hub are at work at the same time (default: 12)"
+    parser.add_argument("--learners", type=int, metavar="N", help=text)
+    text = "how many kernels the classroom has (default: 30)"
+    parser.add_argument("--kernels", type=int, metavar="N", help=text)
     parser.add_argument("--json", action="store_true", help="write JSON")
     return parser
 

@@ -8,6 +8,7 @@ vocabulary spells its tokens is in `token_text`, how a conversation becomes a te
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -51,7 +52,7 @@ def open_tokenizer(folder: Path) -> Tokenizer:
         )
     template = read_chat_template(folder)
     try:
-        library = _library(read_text(file))
+        library = _shared_library(read_text(file))
         tokenizer = Tokenizer(folder, library, token_text(library.decoder), template)
         if tokenizer.vocab > MOST_TOKENS:  # worked out once
             raise ValueError(f"it has a token id {tokenizer.vocab - 1:,}")  # noqa: TRY301 - as below
@@ -73,6 +74,18 @@ def _library(text: str) -> tokenizers.Tokenizer:
     from tokenizers import Tokenizer as Library  # noqa: PLC0415 - as said above
 
     return Library.from_str(text)
+
+
+_LIBRARIES: dict[bytes, tokenizers.Tokenizer] = {}
+
+
+def _shared_library(text: str) -> tokenizers.Tokenizer:
+    """Read a file; the variants of a model have the same one, which takes 25 MB."""
+    digest = hashlib.sha256(text.encode()).digest()
+    if digest not in _LIBRARIES:
+        _LIBRARIES.clear()
+        _LIBRARIES[digest] = _library(text)
+    return _LIBRARIES[digest]
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,21 +62,6 @@ def hand_over(word: str, *arguments: str) -> int:
     return OK
 
 
-def hand_over(word: str, *arguments: str) -> int:
-    """Run what stands beside the package, by the table of the clone's run.py."""
-    clone = Path(__file__).resolve().parents[2]
-    if not (clone / "run.py").is_file():
-        raise InputError(
-            f"`{word}` comes with a clone of the repository, and this package was "
-            f"installed without one: run `python3 run.py {word}` in a clone"
-        )
-    sys.path.insert(0, str(clone))
-    sys.argv = [word, *arguments]
-    module = import_module("run").BESIDE_THE_PACKAGE[word]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-    return OK
-
-
 def list_models(options: Namespace) -> int:
     """Show which models can be fetched by name, and which are there."""
     from llm_walkthrough.views import Table
