@@ -93,8 +93,7 @@ def name(file: Path) -> str:
 
 
 def test_the_lessons_are_numbered_in_reading_order() -> None:
-    numbers = (*range(11), 12)
-    assert [file.name[:3] for file in LESSONS] == [f"{i:02}_" for i in numbers]
+    assert [file.name[:3] for file in LESSONS] == [f"{i:02}_" for i in range(13)]
 
 
 def test_every_lesson_has_its_solutions() -> None:
