@@ -6,6 +6,7 @@
     python3 run.py notebooks          execute all notebooks and save them in place
     python3 run.py pack FOLDER        write all that a class needs without a network
     python3 run.py review FOLDER      judge the notebooks that a class handed in
+    python3 run.py site               serve the course as pages, with the panel in them
     python3 run.py WORD ...           any other word: doctor, models, bench, ...
 
 The first start makes .venv, installs the pinned packages into it and fetches the model;
@@ -38,12 +39,14 @@ NEEDS = {
     "step": Needs((INT4,)),
     "bench": Needs((INT4,), tests=True),
     "review": Needs((INT4, FLOAT32)),
+    "site": Needs((FLOAT32,)),
 }
 BESIDE_THE_PACKAGE = {
     "bench": "benchmarks",
     "notebooks": "tools.notebooks",
     "pack": "tools.pack",
     "review": "tools.review",
+    "site": "tools.serve_site",
     "test": "tools.checks",
 }
 

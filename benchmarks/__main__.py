@@ -53,10 +53,11 @@ def _parser() -> argparse.ArgumentParser:
         "GGUF files against llama.cpp; provider: an execution provider against the "
         "CPU; shape: a folder as large as Mistral-7B, written and deleted; "
         "speculation: guesses against the plain loop; proof: that guesses change no "
-        "token of a float32 model (default: speed)"
+        "token of a float32 model; page: the panel in a page; classroom: many kernels "
+        "at once; hub: learners on a JupyterHub (default: speed)"
     )
     subjects = ("speed", "panel", "answers", "gguf", "provider", "shape")
-    further = ("speculation", "proof")
+    further = ("speculation", "proof", "page", "classroom", "hub")
     parser.add_argument(
         "subject", nargs="?", default="speed", choices=subjects + further, help=text
     )
@@ -71,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, metavar="N", help=text)
     text = "which execution provider, such as qnn; the subject is then provider"
     parser.add_argument("--provider", metavar="NAME", help=text)
+    text = "chromium or firefox, for the page (default: chromium)"
+    browsers = ("chromium", "firefox")
+    parser.add_argument("--browser", choices=browsers, help=text)
+    text = "how many learners of the hub are at work at the same time (default: 12)"
+    parser.add_argument("--learners", type=int, metavar="N", help=text)
+    text = "how many kernels the classroom has (default: 30)"
+    parser.add_argument("--kernels", type=int, metavar="N", help=text)
     parser.add_argument("--json", action="store_true", help="write JSON")
     return parser
 
@@ -83,6 +91,7 @@ def _measure(
             f"rounds must be at least 1, got {rounds}; 5 are a good number"
         )
     subject = "provider" if "provider" in given else subject
+    subject = "page" if "browser" in given else subject
     given |= {} if rounds is None else {"rounds": rounds}
     try:
         # the panel needs the driver of a browser, which the speed does not
@@ -93,7 +102,8 @@ def _measure(
             'bench`, or `pip install "llm-walkthrough[lab,test]"`'
         ) from error
     with terminal.progress() as show:
-        report: Told = measuring.measure(find(model), show, **given)
+        usual = getattr(measuring, "MODEL", None)  # else the first that is listed
+        report: Told = measuring.measure(find(model or usual), show, **given)
     return report
 
 

@@ -128,7 +128,7 @@ def started_course(home: Path, clone: Path) -> Iterator[Lab]:
 
 @contextmanager
 def _started(home: Path, root: Path, clone: Path, *further: str) -> Iterator[Lab]:
-    words = ["lab", "--no-browser", "--allow-root", f"--port={_free_port()}", *further]
+    words = ["lab", "--no-browser", "--allow-root", f"--port={free_port()}", *further]
     command = [sys.executable, "-m", "llm_walkthrough.command_line.cli", *words]
     log, environment = home / "log", own_environment(home)
     with log.open("wb") as file:
@@ -165,7 +165,8 @@ def run_all_cells(page: Page) -> None:
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port on which nothing listens."""
     with socket.create_server((LOOPBACK, 0)) as server:
         return int(server.getsockname()[1])
 

@@ -40,7 +40,7 @@
     else if (!isWhole(now)) frames.torn += 1;
     if (Math.abs(now.height - first.height) > 0.5) frames.jumped += 1;
   }
-  new MutationObserver(change).observe(root.closest(".jp-OutputArea-output"), {
+  new MutationObserver(change).observe(root.closest(".jp-OutputArea-output") ?? root.parentElement, {
     attributes: true, characterData: true, childList: true, subtree: true,
   });
 

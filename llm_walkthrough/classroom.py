@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llm_walkthrough.answer import chat_prompt, load
 from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.catalogue import entries, find
-from llm_walkthrough.conversion.convert import Variant
 from llm_walkthrough.model import Model
 from llm_walkthrough.packing import in_background
 from llm_walkthrough.tokenizer import Tokenizer
+
+if TYPE_CHECKING:  # gguf takes memory
+    from llm_walkthrough.conversion.convert import Variant
 
 REQUEST = "Give me a short yoga routine for lower back pain."
 """What the thread through all notebooks asks for."""

@@ -8,14 +8,15 @@ vocabulary spells its tokens is in `token_text`, how a conversation becomes a te
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tokenizers
 
 from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
@@ -27,6 +28,9 @@ from llm_walkthrough.model_files.chat_template import (
 )
 from llm_walkthrough.model_files.model_config import MOST_TOKENS, small_file_folders
 from llm_walkthrough.model_files.token_text import TokenText, shown, token_text
+
+if TYPE_CHECKING:
+    import tokenizers
 
 
 def open_tokenizer(folder: Path) -> Tokenizer:
@@ -48,7 +52,7 @@ def open_tokenizer(folder: Path) -> Tokenizer:
         )
     template = read_chat_template(folder)
     try:
-        library = tokenizers.Tokenizer.from_str(read_text(file))
+        library = _shared_library(read_text(file))
         tokenizer = Tokenizer(folder, library, token_text(library.decoder), template)
         if tokenizer.vocab > MOST_TOKENS:  # worked out once
             raise ValueError(f"it has a token id {tokenizer.vocab - 1:,}")  # noqa: TRY301 - as below
@@ -63,6 +67,25 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     library.no_truncation()
     library.no_padding()
     return tokenizer
+
+
+def _library(text: str) -> tokenizers.Tokenizer:
+    """Read a tokenizer.json; whoever makes a `Tokenizer` of another one needs none."""
+    from tokenizers import Tokenizer as Library  # noqa: PLC0415 - as said above
+
+    return Library.from_str(text)
+
+
+_LIBRARIES: dict[bytes, tokenizers.Tokenizer] = {}
+
+
+def _shared_library(text: str) -> tokenizers.Tokenizer:
+    """Read a file; the variants of a model have the same one, which takes 25 MB."""
+    digest = hashlib.sha256(text.encode()).digest()
+    if digest not in _LIBRARIES:
+        _LIBRARIES.clear()
+        _LIBRARIES[digest] = _library(text)
+    return _LIBRARIES[digest]
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +200,7 @@ class Tokenizer:
     @cached_property
     def _plain_library(self) -> tokenizers.Tokenizer:
         """The same library, which finds no special token in any text."""
-        plain = tokenizers.Tokenizer.from_str(self.library.to_str())
+        plain = _library(self.library.to_str())
         plain.encode_special_tokens = True
         return plain
 
@@ -206,6 +229,7 @@ class TextStream:
     Raises:
         InputError: a stop text that is empty or not a string.
 
+    >>> import tokenizers
     >>> smile = tokenizers.models.BPE({"ðŁ": 0, "ĻĤ": 1, "!": 2}, [])
     >>> style = token_text(tokenizers.decoders.ByteLevel())
     >>> tokenizer = Tokenizer(None, tokenizers.Tokenizer(smile), style, None)

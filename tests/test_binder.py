@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import venv
 from pathlib import Path
 
 import pytest
+import yaml
+from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 BINDER = ROOT / "binder"
@@ -48,8 +51,67 @@ def test_post_build_can_be_started_on_linux() -> None:
     assert b"\r" not in script
 
 
+# --- a JupyterHub of one's own --------------------------------------------------------
+HUB = BINDER / "hub"
+on_linux = pytest.mark.skipif(sys.platform == "win32", reason="a hub runs on Linux")
+
+
+def test_every_hub_starts_the_server_of_the_course_on_its_start_page() -> None:
+    config = Config()
+    runpy.run_path(str(HUB / "course.py"), {"get_config": lambda: config})
+    spawner = config.Spawner
+    assert spawner.cmd == ["/opt/llm_walkthrough/binder/hub/server"]
+    page = spawner.default_url.removeprefix("/lab/tree/my_course/")
+    assert (ROOT / "notebooks" / page).is_file()
+    assert spawner.mem_guarantee == "400M"
+    assert spawner.mem_limit == "2G"
+
+
+def test_the_image_has_the_python_of_binder_and_a_pinned_hub() -> None:
+    image = (HUB / "Dockerfile").read_text()
+    python = (BINDER / "runtime.txt").read_text().strip().removeprefix("python-")
+    assert f"\nARG PYTHON={python}\n" in image
+    assert re.search(r"jupyterhub==5\.[\d.]+\n", image)
+
+
+def test_the_chart_leaves_to_course_py_what_stands_there() -> None:
+    learner = yaml.safe_load((HUB / "values.yaml").read_text())["singleuser"]
+    assert learner["memory"] == {"guarantee": None}
+    assert not {"cmd", "defaultUrl", "extraEnv"} & learner.keys()
+
+
+@on_linux
+@pytest.mark.parametrize("name", ["install", "server", "tljh"])
+def test_a_script_of_the_hub_can_be_started(name: str) -> None:
+    subprocess.run(["/bin/sh", "-n", HUB / name], check=True)
+    assert os.access(HUB / name, os.X_OK)
+
+
+@on_linux
+def test_a_server_begins_with_the_learners_own_copies(tmp_path: Path) -> None:
+    home, commands = tmp_path / "home", tmp_path / "bin"
+    home.mkdir()
+    commands.mkdir()
+    stand_in = commands / "jupyterhub-singleuser"
+    stand_in.write_text('#!/bin/sh\necho "$PWD $JUPYTER_RUNTIME_DIR $*"\n')
+    stand_in.chmod(0o755)
+    path = f"{commands}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    settings = {**os.environ, "HOME": str(home), "PATH": path, "TMPDIR": str(tmp_path)}
+    said = ""
+    for _ in range(2):  # the second start finds everything there
+        said = subprocess.check_output([HUB / "server", "--x"], env=settings, text=True)
+    place, sockets, *words = said.split()
+    assert place == str(home)
+    assert words == ["--KernelManager.transport=ipc", "--x"]
+    assert Path(sockets).stat().st_mode & 0o777 == 0o700
+    assert (home / "my_course" / "start.ipynb").is_file()
+    assert (home / "llm_walkthrough" / "sampling.py").samefile(
+        ROOT / "llm_walkthrough" / "sampling.py"
+    )
+
+
 @pytest.mark.model
-@pytest.mark.skipif(sys.platform == "win32", reason="the image runs Linux")
+@on_linux
 def test_a_session_has_the_models_and_needs_no_network(tmp_path: Path) -> None:
     course, environment = tmp_path / "course", tmp_path / "environment"
     shutil.copytree(ROOT, course, ignore=NOT_IN_GIT)

@@ -98,6 +98,14 @@ def test_encode_ignores_a_length_that_the_file_asks_for(tmp_path: Path) -> None:
     assert len(tokenizer.encode("a")) == 1
 
 
+def test_folders_with_the_same_file_share_what_was_read_of_it(tmp_path: Path) -> None:
+    one, other = (opened(tmp_path / name, "byte-level") for name in ("one", "other"))
+    assert one.library is other.library
+    assert one.folder != other.folder
+    library = opened(tmp_path / "third", "sentencepiece").library
+    assert library is not one.library
+
+
 def test_a_special_token_shows_its_control_signs_as_numbers(tmp_path: Path) -> None:
     library = tiny_tokenizer.byte_level()
     library.add_special_tokens(["<\x1b\u202e end\n>"])

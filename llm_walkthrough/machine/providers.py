@@ -6,6 +6,7 @@ Knows nothing of graphs, and holds no session.
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections import Counter
 from functools import cache
@@ -15,6 +16,7 @@ import onnxruntime as ort
 import psutil
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.machine.facts import cpu_quota, place
 
 CPU = "CPUExecutionProvider"
 _FATAL_ONLY = 4  # onnxruntime's log severity; what is an error is raised as well
@@ -50,6 +52,8 @@ def session_options(
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = threads or _threads()
+    if place():  # others want the core on which a thread would wait for its next task
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if provider is None:
         return options, [CPU]
     plug_ins()
@@ -75,8 +79,9 @@ def _threads() -> int:
     onnxruntime asks how many the machine has: in a container its threads would wait for
     each other.
     """
-    mine = getattr(psutil.Process(), "cpu_affinity", None)  # macOS has none
-    return len(mine()) if mine and len(mine()) < psutil.cpu_count() else 0
+    cores, mine = psutil.cpu_count(), getattr(psutil.Process(), "cpu_affinity", None)
+    ours = min(len(mine()) if mine else cores, math.ceil(cpu_quota() or cores))
+    return ours if ours < cores else 0
 
 
 def placement(session: Any) -> str:  # noqa: ANN401 - onnxruntime has no types

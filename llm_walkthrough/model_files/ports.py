@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import onnx
+if TYPE_CHECKING:
+    import onnx
 
 Kind = TypeVar("Kind", bound=Hashable)
 
@@ -51,6 +52,7 @@ def read_ports(
 
     Those of other than the usual names are `named` by genai_config.json.
 
+    >>> import onnx
     >>> value = onnx.helper.make_tensor_value_info("input_ids", 7, ["batch", 4])
     >>> [(port.role, port.dtype, port.shape) for port in read_ports([value], {})]
     [('token ids', 'int64', ('batch', 4))]
@@ -88,13 +90,15 @@ def without_layer(name: str) -> str:
 
 
 def _port(value: onnx.ValueInfoProto, roles: Mapping[str, str]) -> Port:
+    from onnx.helper import tensor_dtype_to_np_dtype  # noqa: PLC0415 - a panel does without
+
     tensor = value.type.tensor_type
     shape = tuple(
         axis.dim_value if axis.dim_value > 0 else axis.dim_param or "?"
         for axis in tensor.shape.dim
     )
     try:
-        dtype = str(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name)
+        dtype = str(tensor_dtype_to_np_dtype(tensor.elem_type).name)
     except KeyError:  # a sequence, a map, or a type newer than this onnx
         dtype = "unknown type"
     for number in re.finditer(r"\d+", value.name):

@@ -8,15 +8,18 @@ of the fields of `Sampling`.
 from __future__ import annotations
 
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.panel.candidates import SHOWN, Candidate, Distribution, Knobs
 from llm_walkthrough.panel.wording import cut, percent
-from llm_walkthrough.plots import Plot, candidate_bars, cumulative_bar
 from llm_walkthrough.sampling import KNOBS, Sampling, uniform
 from llm_walkthrough.views import Vocabulary
+
+if TYPE_CHECKING:
+    from llm_walkthrough.plots import Plot
 
 _WIDE_ENOUGH = 0.09  # of the bar, for a token to be written on it
 _WIDE = 100  # a logit from here on has room for one digit after the point
@@ -103,6 +106,7 @@ def _tip(found: Distribution, row: Candidate) -> str:
 # --- the picture without a kernel --------------------------------------------------
 def plots(found: Distribution, vocabulary: Vocabulary) -> tuple[Plot, Plot]:
     """Draw the candidates before and after, and the bar on which `u` falls."""
+    from llm_walkthrough.plots import candidate_bars, cumulative_bar  # noqa: PLC0415 - a live panel draws none
 
     def piece(token: int) -> str:
         return cut(vocabulary.piece(token))

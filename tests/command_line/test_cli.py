@@ -190,6 +190,7 @@ def _own_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_own_process")
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")  # other tests import it
 def test_a_word_of_the_clone_is_handed_over_with_all_that_follows(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -212,7 +213,7 @@ def test_the_word_lab_is_handed_over_to_the_course(
     assert heard[-2:] == ["--notebook-dir", "elsewhere"]
 
 
-@pytest.mark.parametrize("word", ["lab", "bench", "pack"])
+@pytest.mark.parametrize("word", ["lab", "bench", "pack", "site", "review"])
 def test_a_word_of_the_clone_says_so_where_there_is_none(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

@@ -96,6 +96,15 @@ def test_without_a_name_the_cpu_computes_and_no_plug_in_is_loaded(
     assert (names, options.entries, stand.registered) == ([CPU], {}, [])
 
 
+def test_a_waiting_thread_sleeps_where_others_want_its_core(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("qnn.dll")
+    monkeypatch.setattr(providers, "place", lambda: "JupyterHub")
+    options, _ = session_options(None, None)
+    assert options.entries == {"session.intra_op.allow_spinning": "0"}
+
+
 def test_a_plug_in_is_registered_once_under_the_name_of_its_provider(
     install: Install,
 ) -> None:

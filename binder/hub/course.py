@@ -1,0 +1,19 @@
+"""What every JupyterHub sets for the course, on one machine or on many.
+
+The Littlest JupyterHub, Zero to JupyterHub and `python -m benchmarks hub` include it.
+"""
+
+import os
+
+COURSE = os.environ.get("LLM_WALKTHROUGH_COURSE", "/opt/llm_walkthrough")
+
+c = get_config()  # noqa: F821 - JupyterHub defines it
+
+c.Spawner.cmd = [f"{COURSE}/binder/hub/server"]
+c.Spawner.default_url = "/lab/tree/my_course/start.ipynb"
+
+# of each learner: one or two notebooks at work, and no more than a few left open
+c.Spawner.mem_guarantee, c.Spawner.mem_limit = "400M", "2G"
+
+# all of a class log in within the same minute, and each start takes 2 s of a processor
+c.Spawner.start_timeout = c.Spawner.http_timeout = 300

@@ -1,0 +1,36 @@
+// Plays the worker that runs Python: its page has a counter, a step that runs the model, and one that fails.
+
+import { answerCalls, callsTo } from "./messages.js";
+
+let askModel;
+let steps = 0;
+let run = { id: 0, length: 0 };
+
+function state(heard = ["", 0]) {
+  const page = `<div class="lw-panel" role="group" aria-label="a panel" tabindex="-1">
+    <button type="button" class="lw-button" data-action="step" data-key="ArrowRight">Step</button>
+    <button type="button" class="lw-button" data-action="fail">Fail</button>
+    <button type="button" class="lw-button" data-action="save">Save</button><p class="lw-where">step ${steps}</p></div>`;
+  return { page, frame: steps, heard };
+}
+
+async function step() {
+  const { id } = await askModel("run", { tokens: [7], ...run });
+  run = { id, length: run.length + 1 };
+  steps += 1;
+}
+
+answerCalls(self, {
+  open: async ({ port }) => {
+    askModel = callsTo(port);
+    postMessage({ stage: "python", share: 1 });
+  },
+  begin: async () => ({ values: state() }),
+  event: async (text) => {
+    const { action, view, number } = JSON.parse(text);
+    if (action === "fail") throw new Error("Traceback (most recent call last):\n  …\nInputError: no such token");
+    if (action === "step") await step();
+    const file = { name: "run.json", text: "{}", type: "application/json" };
+    return { values: state([view, number]), sent: action === "save" ? [{ file, view }] : [] };
+  },
+});

@@ -1,0 +1,1 @@
+"""The course as a folder of pages, with the step panel running in the page itself."""

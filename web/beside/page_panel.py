@@ -1,0 +1,88 @@
+"""The step panel in a page: an event comes in, the next page goes out.
+
+What passes between Python and the page is JSON, but for the logits. Knows nothing of
+how the model runs: `page_model` does.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+from page_model import Ask, Free, PageModel
+from page_tokenizer import Encode, open_tokenizer
+
+from llm_walkthrough import stepper
+from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.small_file import read_json
+from llm_walkthrough.panel.board import Board
+from llm_walkthrough.panel.frame import export
+from llm_walkthrough.panel.step import looking
+from llm_walkthrough.panel.step.page import page, twin
+from llm_walkthrough.panel.step.saved_run import read
+from llm_walkthrough.panel.step.walk import Desk, Walk
+from llm_walkthrough.sampling import Sampling
+
+
+def no_inside(*_: object, **__: object) -> NoReturn:
+    """Stand in for `inside.Inside`, which takes the graph apart."""
+    raise InputError("To look inside takes a notebook: open this tab in notebook 06.")
+
+
+class PagePanel:
+    """A panel, which the page begins before it hands over each event."""
+
+    def __init__(self, folder: str, ask: Ask, free: Free, encode: Encode) -> None:
+        self._folder = Path(folder)
+        self._config = read_json(self._folder / "genai_config.json")["model"]
+        self._tokenizer = open_tokenizer(self._folder, encode)
+        self._model: Any = PageModel(self._config, ask, free)
+        # a step takes the time of its run in the worker, and not that of asking for it
+        vars(stepper)["time"] = vars(looking)["time"] = self._model
+        inside: Any = SimpleNamespace(Inside=no_inside)
+        sys.modules["llm_walkthrough.inside"] = inside
+        sys.executable = ""  # there are no processes, so templates run in this one
+
+    async def begin(self, request: str, seed: int) -> str:
+        """Ask the model something; returns the first page."""
+        text = self._tokenizer.chat([{"role": "user", "content": request}])
+        given = self._tokenizer, self._tokenizer.encode(text)
+        desk = Desk(sampling=Sampling(), seed=seed)
+        named = {"title": self._folder.name, "end_tokens": self._config["eos_token_id"]}
+
+        def board() -> Board:
+            walk = Walk(self._model, *given, desk, **named)
+            return Board(walk, page, twin, walk.tokenizer)
+
+        self._board = await self._model.settled(board)
+        return json.dumps({"values": self._board.state(), "sent": []})
+
+    async def hear(self, text: str) -> str:
+        """Deal with an event as `Board.hear`; returns the next page, and maybe a file.
+
+        Action and page are done apart, since either may have to be done again.
+        """
+        event, board, sent = json.loads(text), self._board, []
+        action, value, before = event["action"], event.get("value"), board.engine.now
+        board.heard = (event["view"], event["number"])
+        if action != "tick" or event["frame"] == board.frame:  # else it came too late
+            self._model.foreseen = _tokens(value) if action == "load" else ()
+            await self._model.settled(lambda: board.engine.act(action, value))
+            await self._model.settled(board.redraw)
+            now = board.engine.now
+            if now is not before and now.file:
+                whole = now.file.get("text") or export(board.page, now.file["title"])
+                sent = [{"file": {**now.file, "text": whole}, "view": event["view"]}]
+        return json.dumps({"values": board.state(), "sent": sent})
+
+
+def _tokens(text: object) -> tuple[int, ...]:
+    """Return all tokens of a saved run; of anything else none, as will be said."""
+    with suppress(InputError):
+        run = read(str(text))
+        return (*run.prompt, *(step.token for step in run.steps))
+    return ()

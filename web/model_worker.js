@@ -1,0 +1,109 @@
+// The model: weights, session, keys and values. Whoever calls sends token ids and gets logits; a run has a
+// number, and the rows that it added to the cache are kept until it is freed. Knows no texts.
+
+import { getPart } from "./download.js";
+import { answerCalls } from "./messages.js";
+import { letGo, WeightsOnDemand } from "./weights.js";
+
+const PIECE = 64; // tokens at a time: the logits of one take 200 KB of memory that the session never gives back
+
+let ort, session;
+let ports; // {past, present, heads, headDim} of each layer's keys and of its values
+
+/**
+ * What some tokens added to the cache: [heads, count, headDim] rows for each port, `start` tokens after those
+ * of `before`. A run that is freed lives on in those that need it.
+ * @typedef {{before: Run, start: number, count: number, rows: Float32Array[]}} Run
+ * @type {Map<number, Run>}
+ */
+const runs = new Map();
+let numRuns = 0;
+let newest = {}; // {run, length, past}: the tensors that the next token most likely needs
+
+/** Get the engine, the graph, the recipe of its weights and their file; tells which weights the engine asked for. */
+async function open(/** @type {import("./download.js").Part[]} */ parts) {
+  const all = parts.reduce((sum, { bytes }) => sum + bytes, 0);
+  let come = 0;
+  const hear = (bytes) => postMessage({ stage: "bytes", share: (come += bytes) / all });
+  const [engine, graph, recipe, gguf] = await Promise.all(parts.map((part) => getPart(part, hear)));
+  ort = await import("./parts/ort/ort.wasm.min.mjs");
+  Object.assign(ort.env.wasm, { wasmBinary: engine, numThreads: 1 });
+  const weights = new WeightsOnDemand(gguf, JSON.parse(new TextDecoder().decode(recipe)), (share) =>
+    postMessage({ stage: "weights", share }));
+  session = await openSession(graph, weights).catch((error) => {
+    if (weights.isTaken) throw error;
+  });
+  if (!weights.isTaken) session = await openSession(graph, weights.whole());
+  [engine, gguf, weights.made].forEach(letGo);
+  const pasts = session.inputMetadata.filter(({ name }) => name.startsWith("past_key_values."));
+  ports = pasts.map(({ name: past, shape: [, heads, , headDim] }) => {
+    return { past, present: past.replace("past_key_values", "present"), heads, headDim };
+  });
+  return { asked: weights.asked };
+}
+
+function openSession(graph, data) {
+  const externalData = [{ path: "model.onnx.data", data }];
+  return ort.InferenceSession.create(graph, { executionProviders: ["wasm"], externalData });
+}
+
+/**
+ * Run tokens after the first `length` tokens of run `id` and of those before it; run 0 has none.
+ * @returns {Promise<{id: number, logits: Float32Array, ms: number}>} the new run, [tokens, vocab], its time
+ */
+async function run(/** @type {{tokens: number[], id: number, length: number}} */ { tokens, id, length }) {
+  let [last, logits, ms] = [runs.get(id), null, 0];
+  for (let at = 0; at < tokens.length; at += PIECE) {
+    const began = performance.now();
+    const piece = await runPiece(tokens.slice(at, at + PIECE), last, length + at);
+    ms += performance.now() - began;
+    last = piece.run;
+    logits ??= new Float32Array(tokens.length * piece.logits.dims[2]);
+    logits.set(piece.logits.data, at * piece.logits.dims[2]);
+  }
+  runs.set(++numRuns, last);
+  return { id: numRuns, logits, ms };
+}
+
+/** Run a few tokens after the first `length` tokens of `before`; returns their run and its logits. */
+async function runPiece(tokens, before, length) {
+  const [count, total] = [tokens.length, length + tokens.length];
+  while (before?.start >= length) before = before.before; // what was undone is not kept for what comes instead
+  const past = newest.run === before && newest.length === length ? newest.past : gatherPast(before, length);
+  const feeds = { input_ids: int64(tokens), attention_mask: int64(Array(total).fill(1)) };
+  ports.forEach((port, i) => (feeds[port.past] = past[i]));
+  const out = await session.run(feeds);
+  const rows = ports.map((port) => {
+    const added = new Float32Array(port.heads * count * port.headDim);
+    copyRows(port, count, [out[port.present].data, total, length], [added, count, 0]);
+    return added;
+  });
+  const made = { before, start: length, count, rows };
+  newest = { run: made, length: total, past: ports.map(({ present }) => out[present]) };
+  return { run: made, logits: out.logits };
+}
+
+/** Put together what a run and those before it have left: for each port a tensor [1, heads, length, headDim]. */
+function gatherPast(last, length) {
+  return ports.map((port, i) => {
+    const data = new Float32Array(port.heads * length * port.headDim);
+    for (let [run, end] = [last, length]; end > 0; end = Math.min(run.start, end), run = run.before) {
+      const { start, count, rows } = run;
+      if (end > start) copyRows(port, end - start, [rows[i], count, 0], [data, length, start]);
+    }
+    return new ort.Tensor("float32", data, [1, port.heads, length, port.headDim]);
+  });
+}
+
+/** Copy `count` rows of each head from one array [heads, length, headDim] to another, from and to row `at`. */
+function copyRows({ heads, headDim }, count, [source, sourceLength, from], [target, targetLength, to]) {
+  for (let head = 0; head < heads; head++) {
+    const first = (head * sourceLength + from) * headDim;
+    target.set(source.subarray(first, first + count * headDim), (head * targetLength + to) * headDim);
+  }
+}
+
+const int64 = (numbers) => new ort.Tensor("int64", BigInt64Array.from(numbers, BigInt), [1, numbers.length]);
+
+const calls = { open, run, free: (id) => void runs.delete(id), connect: (port) => answerCalls(port, calls) };
+answerCalls(self, calls);
