@@ -33,7 +33,10 @@ SHOWN = (
     ("processor time of each until then", "processor time until both are open"),
     (f"a step, float32, {KERNELS} at once", f"a float32 step, {KERNELS} at once"),
     ("a step, float32, 1 at once", "a float32 step, one alone"),
-    ("a kernel at that time, median", "a kernel while a class runs 03 to 06, at most"),
+    (
+        "a kernel at that time, median",
+        "a kernel of a class that runs 03 to 06, at its worst moment",
+    ),
     ("a server at that time, median", "a learner's JupyterLab server on a hub"),
     ("until all servers run", f"until the servers of {LEARNERS} learners run"),
     (
