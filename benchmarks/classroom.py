@@ -29,7 +29,7 @@ from llm_walkthrough.catalogue import entries, find
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.graph import read_graph
 from llm_walkthrough.machine.packed import SWITCH
-from llm_walkthrough.model import pack
+from llm_walkthrough.packing import pack
 
 VARIANTS = ("int4", "float32")
 TOKENS = 50

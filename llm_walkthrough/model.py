@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +40,6 @@ _ONE_BY_ONE = (
 # of the largest number: where int8 activations of a run share a scale, a later token
 # moves the ones before it by 0.02 or so, and one that is seen by 0.4 and more
 _ROUNDING = 0.1
-_SAVED = "session.optimized_model_external_initializers"
 
 
 class Model:
@@ -336,47 +334,34 @@ def open_session(
     It `packs` them anew, as its operators like them best, or reads them where they lie;
     of the file itself it takes the packed copy, where there is one.
 
-    Raises:
-        InputError: onnxruntime cannot run it, or as `session_options` raises.
+    InputError if onnxruntime cannot run it, or as `session_options` raises.
     """
     options, providers = session_options(threads, provider)
     if packs and (altered, provider) == (None, None) and (copy := packed.find(graph)):
         usual = options.graph_optimization_level  # a copy has all of that behind it
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         with suppress(Exception):  # it is damaged: then as if there were none
-            return _session(copy, options, providers)
+            return new_session(graph, copy, options, providers)
         options.graph_optimization_level = usual
     if altered is not None:  # what is in memory has no folder of its own
         weights = str(graph.path.resolve().parent)  # a relative one is refused
         key = "session.model_external_initializers_file_folder_path"
         options.add_session_config_entry(key, weights)
     options.add_session_config_entry("session.disable_prepacking", str(int(not packs)))
-    with _told(graph, "open"):
-        return _session(altered or graph.path, options, providers)
+    return new_session(graph, altered or graph.path, options, providers)
 
 
-def pack(graph: Graph) -> Path:
-    """Make the packed copy that `open_session` opens, unless it is there; returns it.
-
-    Raises:
-        InputError: onnxruntime cannot open the graph, or as `packed.make` raises.
-    """
-    return packed.make(graph, partial(_save_packed, graph))
-
-
-def _save_packed(graph: Graph, file: Path) -> None:
-    options, providers = session_options(1, None)  # others may be at work meanwhile
-    options.optimized_model_filepath = str(file)
-    add = options.add_session_config_entry
-    add(f"{_SAVED}_file_name", f"{file.name}.data")
-    add(f"{_SAVED}_min_size_in_bytes", "1024")
-    add("session.save_external_prepacked_constant_initializers", "1")
-    with _told(graph, "pack"):
-        _session(graph.path, options, providers)
-
-
-# the fallback would print, and try the same once more
-_session = partial(ort.InferenceSession, enable_fallback=0)
+def new_session(
+    graph: Graph,
+    source: Path | bytes,
+    options: ort.SessionOptions,
+    providers: list[str] | None,
+    doing: str = "open",
+) -> ort.InferenceSession:
+    """Open the `source`, which is the file of a graph or made of it."""
+    with _told(graph, doing):
+        # the fallback would print, and try the same once more
+        return ort.InferenceSession(source, options, providers, enable_fallback=0)
 
 
 @contextmanager

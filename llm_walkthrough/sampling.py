@@ -269,8 +269,7 @@ class Sampling:
     With the defaults the model of the course makes most sense, as `benchmarks/answers`
     counts it. Temperature 0 is greedy decoding.
 
-    Raises:
-        InputError: a value is out of its range.
+    InputError if a value is out of its range.
     """
 
     temperature: float = 0.3
@@ -340,8 +339,7 @@ def softmax(logits: Logits) -> Probabilities:
     >>> softmax(np.log(np.float32([3, 8, 1, 4]))).round(4)
     array([0.1875, 0.5   , 0.0625, 0.25  ])
 
-    Raises:
-        InputError: no token is left, since all logits are -inf, or one is NaN or +inf.
+    InputError if no token is left, since all logits are -inf, or one is NaN or +inf.
     """
     highest = logits.max(initial=-np.inf)
     if highest == -np.inf:

@@ -131,9 +131,9 @@ def check_models(options: Namespace) -> int:
 
 
 def pack_models(options: Namespace) -> int:
-    """Make packed copies, and write the folder of each; errors as `model.pack`."""
+    """Make packed copies, and write the folder of each; errors as `packing.pack`."""
     from llm_walkthrough.graph import read_graph
-    from llm_walkthrough.model import pack
+    from llm_walkthrough.packing import pack
 
     for name in options.names or [one.name for one in catalogue.here()]:
         _write(str(pack(read_graph(catalogue.find(name))).parent))

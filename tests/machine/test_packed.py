@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +16,13 @@ import psutil
 import pytest
 from tiny_graph import LAYOUTS, VOCAB, Layout, write_model
 
-from llm_walkthrough import model, packing
+from llm_walkthrough import packing
 from llm_walkthrough.catalogue import find
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.graph import Graph, read_graph
 from llm_walkthrough.machine import facts, packed, storage
-from llm_walkthrough.model import Model, open_model, open_session, pack
+from llm_walkthrough.model import Model, open_model, open_session
+from llm_walkthrough.packing import pack
 
 TWO_FILES = LAYOUTS["grouped, positions"]
 TOKENS = np.random.default_rng(1).integers(0, VOCAB, 24)
@@ -42,13 +42,13 @@ def graph(tmp_path: Path) -> Graph:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What sessions were opened from, the ones that failed as well."""
     heard: list[object] = []
-    original = partial(ort.InferenceSession, enable_fallback=0)
+    original = ort.InferenceSession
 
     def session(source: object, *rest: object, **more: object) -> object:
         heard.append(source)
         return original(source, *rest, **more)
 
-    monkeypatch.setattr(model, "_session", session)
+    monkeypatch.setattr(ort, "InferenceSession", session)
     return heard
 
 
@@ -209,10 +209,10 @@ def test_a_copy_that_is_cut_off_leaves_nothing_that_is_used(graph: Graph) -> Non
 def test_two_processes_at_once_make_one_copy(graph: Graph) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from llm_walkthrough import model, graph\n"
-        "saved, save = [], model._save_packed\n"
-        "model._save_packed = lambda *what: (saved.append(1), save(*what))\n"
-        "model.pack(graph.read_graph(Path(sys.argv[1]))); print(len(saved))"
+        "from llm_walkthrough import packing, graph\n"
+        "saved, save = [], packing._save\n"
+        "packing._save = lambda *what: (saved.append(1), save(*what))\n"
+        "packing.pack(graph.read_graph(Path(sys.argv[1]))); print(len(saved))"
     )
     command = [sys.executable, "-c", code, str(graph.path)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
