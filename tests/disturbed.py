@@ -24,3 +24,4 @@ def pytest_configure(config: pytest.Config) -> None:
     startup.mkdir(parents=True)
     shutil.copy(HANDICAP, startup / "00-handicap.py")
     os.environ["IPYTHONDIR"] = str(folder)
+    os.environ["LLM_WALKTHROUGH_PACKED"] = "off"  # nothing is made meanwhile

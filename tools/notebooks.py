@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.machine.packed import SWITCH
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 CELL_SECONDS = 60
@@ -61,6 +63,7 @@ def execute(file: Path) -> NotebookNode:
             `raises-exception`.
     """
     notebook = _cleared(_read(file))
+    os.environ[SWITCH] = "off"  # no helper packs weights while cells measure times
     client = NotebookClient(
         notebook,
         timeout=CELL_SECONDS,
