@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     Weights = Float32[np.ndarray, "num_heads sequence total"]
     Rows = Float32[np.ndarray, "rows hidden"]
 
-MOST_BYTES = 2**29
-"""What the attention weights of one look may take."""
+MOST_BYTES = 2**29  # what the attention weights of one look may take
 
 
 def why_not(proto: onnx.ModelProto) -> str:
@@ -47,11 +46,7 @@ def why_not(proto: onnx.ModelProto) -> str:
 
 
 def require(kind: str, number: int, count: int, first: int = 0) -> None:
-    """Make sure that a layer, head or position is one of those that there are.
-
-    Raises:
-        InputError: it is not.
-    """
+    """Raise InputError unless this is a layer, head or position that there is."""
     if not (isinstance(number, int | np.integer) and 0 <= number - first < count):
         raise InputError(
             f"there is no {kind} {number!r} here; choose {first} … {first + count - 1}"
@@ -85,14 +80,13 @@ class Attribution:
 class Inside:
     """A model's graph with ports for looking and for intervening.
 
+    InputError if an operator of the graph is in the way.
+
     Attributes:
         model: its caches can be looked at.
         is_exact: whether logits have the model's very bits; else a float32 model takes
             no memory for its weights, and its logits move by some 3e-5.
         num_layers, num_heads: how many layers there are, and heads in each.
-
-    Raises:
-        InputError: an operator of the graph is in the way.
     """
 
     def __init__(self, model: Model, *, is_exact: bool = True) -> None:
@@ -123,15 +117,13 @@ class Inside:
     ) -> Look:
         """Run tokens that the cache has not seen, and keep what they left inside.
 
+        What this model cannot have, and weights beyond `MOST_BYTES`, are InputErrors.
+
         Args:
             unseen: token ids [sequence] int64, at least one.
             cache: what is before them, of this model; nothing if it is left out.
             off: heads to switch off, as (layer, head): they hand on zeros.
             patch: what another look had somewhere, to stand there instead.
-
-        Raises:
-            InputError: tokens, heads, a patch or a cache that this model cannot have,
-                or weights that take too much memory.
         """
         cache = self.model.new_grown_cache() if cache is None else cache
         owner = getattr(getattr(cache, "buffer", cache), "model", None)
@@ -165,12 +157,9 @@ class Inside:
     ) -> tuple[LogitsRows, Float32[np.ndarray, "num_layers rows hidden"]]:
         """Run the ends of the graph on rows that never were tokens.
 
-        Args:
-            stream: what might be in the stream after the last layer.
-            mixed: what heads might hand on [num_layers, rows, width]; else zeros.
-
-        Returns:
-            The logits, and what each layer's attention would add.
+        In the stream after the last layer might be `stream`, and heads might hand on
+        `mixed` [num_layers, rows, width], zeros if it is left out. Returns the logits,
+        and what each layer's attention would add.
         """
         graph, rows = self.model.graph, len(stream)
         if mixed is None:
@@ -248,11 +237,7 @@ class Look:
     stream: Float32[np.ndarray, "sums sequence hidden"]
 
     def weights(self, layer: int) -> Weights:
-        """Return the share that each head's query takes of each key; a row sums to 1.
-
-        Raises:
-            InputError: there is no such layer.
-        """
+        """Return each head's share of each key for each query, which sum to 1."""
         require("layer", layer, len(self.all_weights))
         return self.all_weights[layer]
 
@@ -269,11 +254,7 @@ class Look:
         return self.inside.ends(self.stream[::2, -1])[0]
 
     def patch(self, layer: int, position: int) -> Patch:
-        """Return what the stream is after a layer, at a position of the context.
-
-        Raises:
-            InputError: there is no such layer, or the position was not run.
-        """
+        """Return the stream after a layer, at a position that was run."""
         count, total = self.stream.shape[1], self.keys[0].shape[1]
         require("layer", layer, len(self.mixed))
         require("position", position, count, total - count)
@@ -283,8 +264,7 @@ class Look:
     def attribution(self, winner: int, other: int) -> Attribution:
         """Tell which parts put one token's logit above another's, after the last token.
 
-        Raises:
-            InputError: a token that is not in the vocabulary.
+        InputError if one of the two is not in the vocabulary.
         """
         pair = checked_tokens([winner, other], self.inside.model.vocab)
         last = np.stack([heads[:, -1] for heads in self.mixed])

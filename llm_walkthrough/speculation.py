@@ -92,10 +92,8 @@ def guesses_after(
 ) -> TokenIds:
     """Return what the next run shall be fed behind the unseen tokens of a branch.
 
-    Where a processor says that only one token may come, that one is the guess.
-
-    Raises:
-        InputError: the guesser returns something else than token ids.
+    Where a processor says that only one token may come, that one is the guess. What
+    the guesser returns must be token ids, else InputError.
     """
     seen, length = branch.cache.length, len(branch.tokens)
     room = branch.cache.capacity - length - 1  # the last token needs no row

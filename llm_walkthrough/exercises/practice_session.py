@@ -39,9 +39,8 @@ def past_of(length: int) -> dict[str, KeyOrValue]:
 class PracticeSession:
     """Has the three methods of an `InferenceSession` that a decode loop needs.
 
-    Attributes:
-        small_inputs: some of "input_ids", "attention_mask", "position_ids".
-        num_fed: how many tokens went in, over all runs.
+    `small_inputs` are some of "input_ids", "attention_mask", "position_ids"; `num_fed`
+    is how many tokens went in, over all runs.
     """
 
     def __init__(self, small_inputs: Sequence[str]) -> None:
@@ -67,18 +66,15 @@ class PracticeSession:
     ) -> list[np.ndarray]:
         """Return the outputs of these names, or all of them.
 
-        Raises:
-            InputError: something in `feed` is not as it must be, or far more runs were
-                made than the exercise needs.
+        InputError if the feed is not as it must be, or far too many runs were made.
         """
         mistake = mistake_in(feed, [port.name for port in self.get_inputs()])
         if mistake is not None:
             raise InputError(mistake)
         self._num_runs += 1
         if self._num_runs > MOST_RUNS:
-            raise InputError(
-                f"{MOST_RUNS} runs were made; does the loop come to an end?"
-            )
+            what = f"{MOST_RUNS} runs were made"
+            raise InputError(f"{what}; does the loop come to an end?")
         self.num_fed += feed["input_ids"].size
         outputs = _outputs(feed)
         return [outputs[n] for n in names or [port.name for port in self.get_outputs()]]

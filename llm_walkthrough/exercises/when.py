@@ -46,9 +46,8 @@ def _fits(given: object, right: object) -> bool:
 def first_difference(given: object, right: Mapping[str, Any]) -> dict[str, Any]:
     """Name what differs between a dictionary and the right one.
 
-    Returns:
-        `missing` and `extra`: names. `name`: the first whose value is not right,
-        `mine` and `wanted`: its values, `its_kind`.
+    These are the names `missing` and `extra`, the `name` of the first value that is not
+    right, with `mine`, `wanted` and `its_kind`.
     """
     held = given if isinstance(given, dict) else {}
     pairs = {n: (held[n], right[n]) for n in right if n in held}

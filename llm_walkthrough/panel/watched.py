@@ -22,8 +22,7 @@ from llm_walkthrough.model_files.ports import folded, without_layer
 from llm_walkthrough.sampling import log_sum_exp
 from llm_walkthrough.stepper import LanguageModel
 
-SCORED = 256
-"""At most so many tokens of one run are scored, the last ones: a row takes 0.5 ms."""
+SCORED = 256  # tokens of a run that are scored, the last ones: a row takes 0.5 ms
 
 
 class FedModel(LanguageModel, Protocol):

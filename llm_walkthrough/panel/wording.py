@@ -10,12 +10,8 @@ from collections.abc import Sequence
 from llm_walkthrough.panel.watched import Score
 from llm_walkthrough.views import Vocabulary
 
-Scored = tuple[int, Score]
-"""A token, and how likely the model found it."""
-
-LONGEST = 40
-"""Characters of a token that are shown at most; the whole of it is its name."""
-
+Scored = tuple[int, Score]  # a token, and how likely the model found it
+LONGEST = 40  # characters of a token that are shown at most; its name has all
 _LEAST = 0.01  # percent; less is not told apart
 
 

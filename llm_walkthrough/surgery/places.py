@@ -21,19 +21,14 @@ class Places:
     """Nodes and names of tensors, in the order of the layers."""
 
     attentions: list[onnx.NodeProto]
-    # two for each layer: they add what attention, then what the feed-forward network
-    # hands on, and normalise the sum, which is their fourth output
+    # add what attention, then feed-forward hands on, and norm the sum, their 4th output
     adders: list[onnx.NodeProto]
     embedding: str
     branches: list[str]  # what each layer's attention adds, after its projection
 
 
 def find_places(graph: onnx.GraphProto) -> Places:
-    """Find them.
-
-    Raises:
-        InputError: an operator is in the way.
-    """
+    """Find them; InputError if an operator is in the way."""
     makers = {name: node for node in graph.node for name in node.output}
     ports = cache_ports(read_ports(graph.output, {}))
     keys = [port.name for port in ports if port.role == "present key"]

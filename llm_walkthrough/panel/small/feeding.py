@@ -69,11 +69,7 @@ class FedRuns(Moment):
 
 
 class Feeding(Stepping[FedRuns]):
-    """Prefill, which is run at once, and greedy decoding, one run after the other.
-
-    Raises:
-        InputError: the prompt is empty, or the model cannot run it.
-    """
+    """Prefill, run at once, and greedy decoding; InputError if it cannot be run."""
 
     def __init__(self, model: FedModel, prompt: TokenIds) -> None:
         if len(prompt) == 0:
@@ -94,11 +90,7 @@ class Feeding(Stepping[FedRuns]):
         return {**super().actions(), "back": _back}
 
     def stepped(self, now: FedRuns) -> FedRuns:
-        """Return the moment after the next run; one that was made is not made again.
-
-        Raises:
-            InputError: the context is full.
-        """
+        """Show the next run, made if need be; InputError if the context is full."""
         if now.num_shown == len(now.runs):
             now = self._after_run(np.array([now.runs[-1].chosen], np.int64), now)
         return replace(now, num_shown=now.num_shown + 1)

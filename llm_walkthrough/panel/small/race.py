@@ -78,10 +78,7 @@ class Race(Stepping[Raced]):
     """Greedy decoding with and without a cache, step by step.
 
     Both ways go on with the token that the cached one chose, so that they always see
-    the same text. A run ends after one of the `end_tokens`.
-
-    Raises:
-        InputError: the prompt is empty.
+    the same text. A run ends after an end token. InputError if the prompt is empty.
     """
 
     def __init__(
@@ -96,11 +93,7 @@ class Race(Stepping[Raced]):
         super().__init__(Raced(prompt=tokens, cache=model.new_cache()))
 
     def stepped(self, now: Raced) -> Raced:
-        """Return the race after one more token.
-
-        Raises:
-            InputError: the context is full.
-        """
+        """Return the race after one more token; InputError if the context is full."""
         tokens = now.tokens
         if len(tokens) > now.cache.capacity:
             raise InputError(

@@ -69,11 +69,7 @@ class Spelled(Moment):
 
 
 class Spelling(Stepping[Spelled]):
-    """The tokens of a text, fed to a stream one by one.
-
-    Raises:
-        InputError: the text has no tokens, or cannot be written in UTF-8.
-    """
+    """The tokens of a text, fed to a stream one by one; InputError if it has none."""
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
         self._tokenizer = tokenizer
@@ -90,11 +86,7 @@ class Spelling(Stepping[Spelled]):
         }
 
     def stepped(self, now: Spelled) -> Spelled:
-        """Return the moment after one more token.
-
-        Raises:
-            InputError: all of them were fed.
-        """
+        """Return the moment after one more token; InputError if all were fed."""
         if now.num_fed == len(now.fed):
             raise InputError("all tokens have been fed; press Back or Reset")
         num_fed = now.num_fed + 1

@@ -29,11 +29,7 @@ class Switched(Moment):
 
 
 class Switching(Acting[Switched]):
-    """A loop, run anew for each set of faults.
-
-    Raises:
-        InputError: there is no such fault.
-    """
+    """A loop, run anew for each set of faults; InputError if one is unknown."""
 
     def __init__(self, loop: Loop, faults: Iterable[str]) -> None:
         self._loop, right = loop, loop(parts())

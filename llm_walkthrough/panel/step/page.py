@@ -221,8 +221,7 @@ _SIDES: Mapping[str, Callable[[Snapshot, Tokenizer], str]] = {
     "Branches": branches_section,
     "Text": _text,
     TAB: inside_section,
-}
-"""The tabs, by name: a further one is one more row."""
+}  # the tabs, by name: a further one is one more row
 
 
 # --- the times ---------------------------------------------------------------------

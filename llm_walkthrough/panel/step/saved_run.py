@@ -64,11 +64,7 @@ def written(run: SavedRun) -> str:
 
 
 def read(text: str) -> SavedRun:
-    """Read what `written` wrote.
-
-    Raises:
-        InputError: it is something else, or not whole.
-    """
+    """Read what `written` wrote; InputError if it is something else, or not whole."""
     try:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:

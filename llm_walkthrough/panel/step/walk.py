@@ -29,15 +29,9 @@ from llm_walkthrough.speculation import NGrams
 from llm_walkthrough.stepper import EndTokens, Stepper
 from llm_walkthrough.tokenizer import Tokenizer
 
-DELAYS = {"slow": 1000, "to read along": 250, "fast": 0}
-"""Milliseconds between two steps of a run, by the name of the speed."""
-
+DELAYS = {"slow": 1000, "to read along": 250, "fast": 0}  # milliseconds between steps
 LIMITS = {"to the end": None, "5 tokens": 5, "10 tokens": 10, "50 tokens": 50}
-"""How far a run goes."""
-
-ASKS = ("a question", "a text to continue")
-"""What a new prompt can be: put into the chat template, or taken as it is."""
-
+ASKS = ("a question", "a text to continue")  # put into the chat template, or as it is
 _PAGE = {"name": "step.html", "type": "text/html"}
 _RUN = {"name": "run.json", "type": "application/json"}
 
@@ -63,9 +57,7 @@ class Desk(Knobs):
     guesses: Guesses = Guesses()  # how those went
     is_speculating: bool = False  # a run of the graph checks guesses of what comes
     is_large: bool = False  # large type, for a projector
-    # the tab that is open, by its name; kept here, so that it outlives a reload of the
-    # page, and only that tab is drawn
-    side: str = ""
+    side: str = ""  # the tab that is open, by its name; so it outlives a reload
     layer: str = "all layers"  # whose look is shown, a name of `Look.names`
     head: str = "all heads"  # likewise
 
@@ -89,17 +81,13 @@ class Snapshot:
     runs: tuple[Run, ...]  # of the graph, on the active branch
     look: Look | Exception | None  # if its tab is open: what was found, or why nothing
     step_run: Run | None  # of the last step; None before one, and after going elsewhere
-    # asked when all but the times is drawn: the seconds of that step until then, those
-    # of its run left out; None likewise
-    rest: Callable[[], float | None]
+    rest: Callable[[], float | None]  # asked last: the seconds that it took beside that
 
 
 class Walk(Turning[Desk], Stepping[Desk]):
     """A stepper, what a learner has set beside it, and all that can be done with both.
 
-    Raises:
-        InputError: as `Stepper`, the tokenizer does not belong to the model, or no
-            token is left to be drawn.
+    InputError as `Stepper`, if the tokenizer is another model's, or no token is left.
     """
 
     def __init__(  # noqa: PLR0913 - all but four have a default
@@ -111,8 +99,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
         *,
         title: str = "",  # what the model is called
         end_tokens: Sequence[int] = (),  # a run ends after one of these
-        # what comes before those of the settings, such as a grammar
-        processors: Sequence[Processor] = (),
+        processors: Sequence[Processor] = (),  # before the settings' own: a grammar
     ) -> None:
         # ids for which only the graph has a place have no text
         self.tokenizer = tokenizer.for_vocab(model.vocab)
@@ -122,8 +109,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
         self._model = watched.Watched(model)
         self._looking = Looking(model)
         self._branches = Branches(Stepper(self._model, prompt))
-        # of the last step, until we go elsewhere: when it began, by `Looking.clock`
-        self._step: tuple[float, Run] | None = None
+        self._step: tuple[float, Run] | None = None  # the last: when it began, its run
         self._step_rest: float | None = None  # seconds to its page, without its run
         super().__init__(desk, self.stepper.lock)
         self.possible(desk)
@@ -139,11 +125,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
         return self._model.num_runs
 
     def snapshot(self) -> Snapshot:
-        """Return everything that is to be shown; runs the model on unseen tokens.
-
-        Raises:
-            InputError: the model cannot be run.
-        """
+        """Return all that is shown; runs unseen tokens, InputError if that fails."""
         with self.lock:
             stepper, found, why_none = self.stepper, None, ""
             try:
@@ -169,11 +151,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
             )
 
     def saved(self) -> SavedRun:
-        """Return the active branch, to be written to a file.
-
-        Raises:
-            InputError: a cell has made one of the tokens, so that it is not known how.
-        """
+        """Return the active branch for a file; InputError if a cell made some of it."""
         with self.lock:
             here, (known, _, _) = self._branches.here, self._branches.look()
             steps = []
@@ -193,22 +171,14 @@ class Walk(Turning[Desk], Stepping[Desk]):
         """Return what can be done, beside what every panel with knobs and steps can."""
         return {
             **super().actions(),
-            "run": lambda now, _: replace(
-                now, running=True, remaining=LIMITS[now.limit]
-            ),
+            "run": _begun,
             "take": self._taken,
             # by way of `str`, so that 2.5 steps are refused and not cut to 2
-            "back": lambda now, n: self._gone(
-                now, self._branches.back, int(str(n or 1))
-            ),
-            "back_to": lambda now, n: self._gone(
-                now, self._branches.back_to, int(str(n))
-            ),
-            "switch": lambda now, name: self._gone(now, self._branches.switch, name),
+            "back": lambda now, n: self._go(now, "back", int(str(n or 1))),
+            "back_to": lambda now, n: self._go(now, "back_to", int(str(n))),
+            "switch": lambda now, name: self._go(now, "switch", name),
             # forgets every branch, and the learner's own numbers
-            "reset": lambda now, _: replace(
-                self._gone(now, self._branches.reset), guesses=Guesses()
-            ),
+            "reset": lambda now, _: replace(self._go(now, "reset"), guesses=Guesses()),
             "ask": lambda now, text: self._asked(now, str(text)),
             "ask_as": lambda now, name: replace(now, asks=_one_of(ASKS, name)),
             "save": lambda now, _: replace(
@@ -218,24 +188,16 @@ class Walk(Turning[Desk], Stepping[Desk]):
             "load": lambda now, text: self._replayed(now, read(str(text))),
             "speed": lambda now, name: replace(now, speed=_one_of(DELAYS, name)),
             "limit": lambda now, name: replace(now, limit=_one_of(LIMITS, name)),
-            "guessing": lambda now, _: replace(
-                now, is_guessing=not now.is_guessing, running=False
-            ),
-            "speculate": lambda now, _: replace(
-                now, is_speculating=not now.is_speculating
-            ),
-            "large": lambda now, _: replace(now, is_large=not now.is_large),
+            "guessing": lambda now, _: _toggled(now, "is_guessing", running=False),
+            "speculate": lambda now, _: _toggled(now, "is_speculating"),
+            "large": lambda now, _: _toggled(now, "is_large"),
             "side": lambda now, name: replace(now, side=str(name)),
             "layer": lambda now, name: replace(now, layer=str(name)),
             "head": lambda now, name: replace(now, head=str(name)),
         }
 
     def stepped(self, now: Desk) -> Desk:
-        """Return the desk after the drawn token was appended.
-
-        Raises:
-            InputError: the context is full, or no token can be drawn.
-        """
+        """Return the desk with the drawn token appended; InputError if none fits in."""
         draw = self.distribution(now).draw
         own = draw.u != uniform(now.seed, len(draw.context))
         return self._appended(now, draw.token, "own u" if own else "drawn")
@@ -290,9 +252,9 @@ class Walk(Turning[Desk], Stepping[Desk]):
         words = verdict(came, said, self.tokenizer)
         return replace(self.stepped(now), guesses=guesses, notice=Notice(words))
 
-    def _gone(self, now: Desk, go: Callable[..., None], *where: object) -> Desk:
-        """Go elsewhere, which ends a run."""
-        go(*where)
+    def _go(self, now: Desk, how: str, *where: object) -> Desk:
+        """Go elsewhere by a method of the branches, which ends a run."""
+        getattr(self._branches, how)(*where)
         self._step = self._step_rest = None
         return replace(now, running=False)
 
@@ -397,6 +359,15 @@ class Walk(Turning[Desk], Stepping[Desk]):
 @lru_cache(maxsize=1)  # asked for several times in each step
 def _processors(sampling: Sampling, start: int) -> tuple[Processor, ...]:
     return sampling.processors(start)
+
+
+def _begun(now: Desk, _value: object) -> Desk:
+    return replace(now, running=True, remaining=LIMITS[now.limit])
+
+
+def _toggled(now: Desk, name: str, **others: Any) -> Desk:  # noqa: ANN401 - of its fields
+    others[name] = not getattr(now, name)
+    return replace(now, **others)
 
 
 def _one_of(known: Iterable[str], wanted: object) -> str:
