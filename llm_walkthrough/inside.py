@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Heads = Float32[np.ndarray, "heads sequence head_dim"]
     Weights = Float32[np.ndarray, "num_heads sequence total"]
     Rows = Float32[np.ndarray, "rows hidden"]
+    HeadNames = Collection[tuple[int, int]]  # (layer, head)
 
 MOST_BYTES = 2**29  # what the attention weights of one look may take
 
@@ -48,9 +49,8 @@ def why_not(proto: onnx.ModelProto) -> str:
 def require(kind: str, number: int, count: int, first: int = 0) -> None:
     """Raise InputError unless this is a layer, head or position that there is."""
     if not (isinstance(number, int | np.integer) and 0 <= number - first < count):
-        raise InputError(
-            f"there is no {kind} {number!r} here; choose {first} … {first + count - 1}"
-        )
+        what = f"there is no {kind} {number!r} here"
+        raise InputError(f"{what}; choose {first} … {first + count - 1}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +80,9 @@ class Attribution:
 class Inside:
     """A model's graph with ports for looking and for intervening.
 
-    InputError if an operator of the graph is in the way.
-
-    Attributes:
-        model: its caches can be looked at.
-        is_exact: whether logits have the model's very bits; else a float32 model takes
-            no memory for its weights, and its logits move by some 3e-5.
-        num_layers, num_heads: how many layers there are, and heads in each.
+    Its logits have the model's very bits if it `is_exact`; else a float32 model takes
+    no memory for its weights, and they move by some 3e-5. InputError if an operator of
+    the graph is in the way.
     """
 
     def __init__(self, model: Model, *, is_exact: bool = True) -> None:
@@ -112,18 +108,15 @@ class Inside:
         unseen: TokenIds,
         cache: KVCache | None = None,
         *,
-        off: Collection[tuple[int, int]] = (),
+        off: HeadNames = (),
         patch: Patch | None = None,
     ) -> Look:
         """Run tokens that the cache has not seen, and keep what they left inside.
 
-        What this model cannot have, and weights beyond `MOST_BYTES`, are InputErrors.
-
-        Args:
-            unseen: token ids [sequence] int64, at least one.
-            cache: what is before them, of this model; nothing if it is left out.
-            off: heads to switch off, as (layer, head): they hand on zeros.
-            patch: what another look had somewhere, to stand there instead.
+        The `cache` of what is before them is this model's; nothing if it is left out.
+        Heads that are `off`, as (layer, head), hand on zeros. A `patch` is what another
+        look had somewhere, to stand there instead. What this model cannot have, and
+        weights beyond `MOST_BYTES`, are InputErrors.
         """
         cache = self.model.new_grown_cache() if cache is None else cache
         owner = getattr(getattr(cache, "buffer", cache), "model", None)
@@ -190,11 +183,7 @@ class Inside:
             )
 
     def _switches(
-        self,
-        start: int,
-        count: int,
-        off: Collection[tuple[int, int]],
-        patch: Patch | None,
+        self, start: int, count: int, off: HeadNames, patch: Patch | None
     ) -> dict[str, np.ndarray]:
         """Return what is fed to the ports for intervening."""
         graph, layers = self.model.graph, range(self.num_layers)

@@ -153,8 +153,7 @@ def _asked(guesser: Guesser, tokens: TokenIds, most: int, vocab: int) -> list[in
         empty = len(guessed) == 0
         ids: list[int] = [] if empty else checked_tokens(guessed, vocab).tolist()
     except (TypeError, InputError) as error:
-        raise InputError(
-            f"the guesser {guesser!r:.60} guessed what is no token ({error}); return "
-            "a list of ids of this model's vocabulary"
-        ) from error
+        what = f"the guesser {guesser!r:.60} guessed what is no token ({error})"
+        way_out = "return a list of ids of this model's vocabulary"
+        raise InputError(f"{what}; {way_out}") from error
     return ids[:most]

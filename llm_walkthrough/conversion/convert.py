@@ -51,9 +51,8 @@ def convert(
     """
     model = GgufModel(gguf)
     if folder.exists() and not (folder / RECORD_FILE).is_file():
-        raise InputError(
-            f"{folder} exists and no conversion made it; name a new folder or remove it"
-        )
+        what = f"{folder} exists and no conversion made it"
+        raise InputError(f"{what}; name a new folder or remove it")
     kit = KITS[variant]
     storage.require_room(folder, model.num_bytes(kit.bytes_per_weight))
     refusals = storage.refusals_explained(folder.parent)

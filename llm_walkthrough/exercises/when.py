@@ -54,14 +54,11 @@ def first_difference(given: object, right: Mapping[str, Any]) -> dict[str, Any]:
     off = [name for name, pair in pairs.items() if not _fits(*pair)]
     name = (*off, "")[0]
     mine, wanted = pairs.get(name, (None, None))
-    return {
-        "missing": [name for name in right if name not in held],
-        "extra": [name for name in held if name not in right],
-        "name": name,
-        "mine": mine,
-        "wanted": wanted,
-        "its_kind": type(mine).__name__,
-    }
+    missing = [name for name in right if name not in held]
+    extra = [name for name in held if name not in right]
+    first = {"name": name, "mine": mine, "wanted": wanted}
+    kind = type(mine).__name__
+    return {"missing": missing, "extra": extra, **first, "its_kind": kind}
 
 
 class Attempt(SimpleNamespace):

@@ -38,13 +38,9 @@ Now = TypeVar("Now", bound=Moment)
 
 
 class Acting(Generic[Now]):
-    """A moment and the actions on it, one at a time."""
+    """A moment, `first` one, and the actions on it; `lock` keeps page and cells out."""
 
-    def __init__(
-        self,
-        first: Now,  # the moment to begin with
-        lock: threading.RLock | None = None,  # keeps page and cells out; None: its own
-    ) -> None:
+    def __init__(self, first: Now, lock: threading.RLock | None = None) -> None:
         self.lock = threading.RLock() if lock is None else lock
         self._first = self._now = first
         self._actions = self.actions()

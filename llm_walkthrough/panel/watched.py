@@ -83,19 +83,14 @@ class Feed:
 
 
 class Watched:
-    """A model whose runs are noted.
-
-    Attributes:
-        num_runs: how many runs were made.
-        feeds: by the length of the cache and of the sequence, what a run was fed.
-        scores: position to score, for tokens that were read in a run of several.
-    """
+    """A model whose runs are noted."""
 
     def __init__(self, model: FedModel) -> None:
         self._model = model
         self.num_runs = 0
+        # by the length of the cache and of the sequence, what a run was fed
         self.feeds: dict[tuple[int, int], tuple[FedArray, ...]] = {}
-        self.scores: dict[int, Score] = {}
+        self.scores: dict[int, Score] = {}  # by position, for tokens read in one run
         self._last_row: tuple[int, Logits | None] = (0, None)
 
     @property

@@ -53,11 +53,9 @@ def verdict(came: Scored, said: Scored, vocabulary: Vocabulary) -> str:
 
 
 def replayed(
-    differences: Sequence[tuple[int, int, int]],  # (step, drawn here, saved)
-    total: int,  # steps that were replayed
-    vocabulary: Vocabulary,
+    differences: Sequence[tuple[int, int, int]], total: int, vocabulary: Vocabulary
 ) -> str:
-    """Say how a replay went, and where this machine draws other tokens."""
+    """Say how a replay went; `differences` are (step, drawn here, saved)."""
     if not differences:
         return f"Replayed {total} steps: the same tokens."
     step, drawn, saved = differences[0]

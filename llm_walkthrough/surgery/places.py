@@ -36,10 +36,9 @@ def find_places(graph: onnx.GraphProto) -> Places:
     for node in attentions:
         _require(_ATTENTION, node)
         if any(one.name == "sliding_window_cache" and one.i for one in node.attribute):
-            raise InputError(
-                f"{_ATTENTION} {node.name!r} is in the way of a look inside, as its "
-                "cache drops tokens (sliding_window_cache); choose a model without it"
-            )
+            what = f"{_ATTENTION} {node.name!r} is in the way of a look inside"
+            why = "as its cache drops tokens (sliding_window_cache)"
+            raise InputError(f"{what}, {why}; choose a model without it")
     norms = (node for node in graph.node if node.op_type == _NORM)
     stream = embedding = next(norms, attentions[0]).input[0]
     adders: list[onnx.NodeProto] = []
@@ -56,7 +55,7 @@ def find_places(graph: onnx.GraphProto) -> Places:
 
 def _require(operator: str, node: onnx.NodeProto) -> None:
     if node.op_type != operator:
-        raise InputError(
-            f"{node.op_type} {node.name or [*node.output, ''][0]!r} is in the way of a "
-            f"look inside, which needs {operator} there; choose a model with it"
-        )
+        name = node.name or [*node.output, ""][0]
+        what = f"{node.op_type} {name!r} is in the way of a look inside"
+        why = f"which needs {operator} there"
+        raise InputError(f"{what}, {why}; choose a model with it")

@@ -98,10 +98,9 @@ class Feeding(Stepping[FedRuns]):
     def _after_run(self, tokens: TokenIds, now: FedRuns) -> FedRuns:
         cache = now.cache
         if cache.length + len(tokens) > cache.capacity:
-            raise InputError(
-                f"the context is full: the model reads {cache.capacity:,} tokens and "
-                "no more; press Back to see the earlier runs"
-            )
+            what = f"the model reads {cache.capacity:,} tokens and no more"
+            way_out = "press Back to see the earlier runs"
+            raise InputError(f"the context is full: {what}; {way_out}")
         arrays = summary(self._model.feed(tokens, cache))
         rows, longer = self._model.run(tokens, cache)
         chosen = int(rows[-1].argmax())  # a row for each token; the last one counts
@@ -120,14 +119,9 @@ def page(now: FedRuns, vocabulary: Vocabulary) -> str:
     """Draw the run that is looked at."""
     run, *earlier = reversed(now.shown)
     before = earlier[0].feed if earlier else None
-    return filled(
-        "panel/small/feeding.html",
-        now=now,
-        run=run,
-        table=feed_table(run.feed, before, vocabulary),
-        equation=_equation(run),
-        vocabulary=vocabulary,
-    )
+    shown = {"now": now, "run": run, "equation": _equation(run)}
+    shown |= {"table": feed_table(run.feed, before, vocabulary)}
+    return filled("panel/small/feeding.html", vocabulary=vocabulary, **shown)
 
 
 def _equation(run: FedRun) -> str:

@@ -96,10 +96,9 @@ class Race(Stepping[Raced]):
         """Return the race after one more token; InputError if the context is full."""
         tokens = now.tokens
         if len(tokens) > now.cache.capacity:
-            raise InputError(
-                f"the context is full: the model reads {now.cache.capacity:,} tokens "
-                "and no more; press Reset to start again"
-            )
+            what = f"the model reads {now.cache.capacity:,} tokens and no more"
+            way_out = "press Reset to start again"
+            raise InputError(f"the context is full: {what}; {way_out}")
         cached, longer = self._timed_run(tokens[now.cache.length :], now.cache)
         plain, _ = self._timed_run(tokens, self._empty)
         further = replace(now, cache=longer, rounds=(*now.rounds, Round(cached, plain)))
@@ -125,19 +124,12 @@ def page(now: Raced, vocabulary: Vocabulary) -> str:
         *(_chip(one, n, vocabulary) for n, one in enumerate(rounds[first:], first + 1)),
         frame.NEXT_CHIP,
     )
-    return filled(
-        "panel/small/race.html",
-        now=now,
-        news=None if not last or last.is_same else _difference(last, vocabulary),
-        works=_works(rounds),
-        chips=chips,
-        rounds=rounds,
-        same=sum(one.is_same for one in rounds),
-        vocabulary=vocabulary,
-        cache=cache_section(
-            cache_facts(now.cache), len(now.prompt), last.cached.fed if last else 0
-        ),
-    )
+    news = None if not last or last.is_same else _difference(last, vocabulary)
+    same, fed = sum(one.is_same for one in rounds), last.cached.fed if last else 0
+    shown = {"now": now, "chips": chips, "rounds": rounds, "vocabulary": vocabulary}
+    cache = cache_section(cache_facts(now.cache), len(now.prompt), fed)
+    shown |= {"news": news, "works": _works(rounds), "same": same, "cache": cache}
+    return filled("panel/small/race.html", **shown)
 
 
 def _difference(last: Round, vocabulary: Vocabulary) -> Notice:

@@ -61,15 +61,11 @@ def page(now: Reshaped, vocabulary: Vocabulary) -> str:
     """Draw the candidates before and after, the bar with `u`, and the knobs."""
     likeliest = now.found.rows[0]
     stages, vocab = now.found.stages, len(now.found.draw.probabilities)
-    return filled(
-        "panel/small/reshaping.html",
-        now=now,
-        likeliest=likeliest,
-        piece=vocabulary.piece(likeliest.token),
-        left=stages[-1].survivors if stages else vocab,
-        vocab=vocab,
-        section=candidates_section(now.found, now, vocabulary),
-    )
+    left = stages[-1].survivors if stages else vocab
+    shown = {"now": now, "likeliest": likeliest, "left": left, "vocab": vocab}
+    shown |= {"piece": vocabulary.piece(likeliest.token)}
+    section = candidates_section(now.found, now, vocabulary)
+    return filled("panel/small/reshaping.html", section=section, **shown)
 
 
 # --- the picture without a kernel --------------------------------------------------

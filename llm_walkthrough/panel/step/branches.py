@@ -128,9 +128,8 @@ class Branches:
         if made == 0:
             raise InputError("there is no step to take back: this is the prompt")
         if not 1 <= steps <= made:
-            raise InputError(
-                f"between 1 and {made} steps can be taken back, not {steps}"
-            )
+            what = f"between 1 and {made} steps can be taken back"
+            raise InputError(f"{what}, not {steps}")
         if not self._is_beginning(self.active):  # else there is a branch that keeps it
             self._left = self.active
             self.stepper.fork()
@@ -146,9 +145,8 @@ class Branches:
         """Go on at the end of another branch; InputError if it is unknown or fails."""
         names, left = [*self.tokens()], self.active
         if name not in names:
-            raise InputError(
-                f"there is no branch {name!r}; there are {', '.join(names)}"
-            )
+            known = ", ".join(names)
+            raise InputError(f"there is no branch {name!r}; there are {known}")
         number = self.stepper.active
         self.stepper.switch(names.index(name))
         try:
@@ -185,16 +183,12 @@ class Branches:
 
 
 def named_branches(
-    branches: Mapping[str, Tokens],  # by name, in the order in which they were made
-    active: str,  # the name of the one that goes on
-    left: str,  # the one that was gone back from
-    notes: Notes,
+    branches: Mapping[str, Tokens], active: str, left: str, notes: Notes
 ) -> tuple[NamedBranch, ...]:
     """Return the branches as they are drawn, in the order in which they were made.
 
     A branch that is no more than the beginning of another is a point along that one,
-    and not drawn by itself. The active one is along the branch that was left, if it can
-    be.
+    not drawn by itself. If it can be, `active` is along the one that was `left`.
     """
     here, ends = branches[active], list[str]()
     for name, tokens in sorted(branches.items(), key=lambda one: -len(one[1])):

@@ -45,21 +45,18 @@ def page(shot: Snapshot, tokenizer: Tokenizer) -> str:
     labels = {name: name for name in _SIDES}
     labels["Branches"] += f" {len(shot.branches)}"
     side = shot.desk.side if shot.desk.side in _SIDES else next(iter(_SIDES))
+    shown = {"shot": shot, "tokenizer": tokenizer, "tabs": labels, "side": side}
+    choices = {"limits": LIMITS, "delays": DELAYS, "asks": ASKS}
     return filled(
         "panel/step/step.html",
-        shot=shot,
-        tokenizer=tokenizer,
-        limits=LIMITS,
-        delays=DELAYS,
-        asks=ASKS,
         end_of_prompt=_end_of_prompt(tokenizer, shot.tokens[first:start]),
         prompt=_prompt_chips(shot, tokenizer, first),
         chips=_chips(shot, tokenizer),
         candidates=_candidates(shot, tokenizer),
-        tabs=labels,
-        side=side,
         side_shown=_SIDES[side](shot, tokenizer),
         foot=partial(foot, shot),
+        **shown,
+        **choices,
     )
 
 

@@ -157,10 +157,9 @@ class Walk(Turning[Desk], Stepping[Desk]):
             steps = []
             for token, made in zip(here, known, strict=True):
                 if made is None:
-                    raise InputError(
-                        "some tokens were made outside this panel, so it is not known "
-                        "how they were drawn; press Reset and step here"
-                    )
+                    what = "some tokens were made outside this panel"
+                    why = "so it is not known how they were drawn"
+                    raise InputError(f"{what}, {why}; press Reset and step here")
                 steps.append(SavedStep(token, made.u, made.sampling, made.seed))
             prompt = self._prompt()
             return SavedRun(self.title, prompt, tuple(steps), self._text(prompt, here))
@@ -235,10 +234,8 @@ class Walk(Turning[Desk], Stepping[Desk]):
         """Take the token that was clicked, or guess it."""
         token, position = int(value["token"]), int(value["position"])
         if position != self.stepper.position:
-            raise InputError(
-                "that candidate belonged to the step before, so nothing was taken; "
-                "choose among those that are shown now"
-            )
+            what = "that candidate belonged to the step before, so nothing was taken"
+            raise InputError(f"{what}; choose among those that are shown now")
         if not now.is_guessing:
             return self._appended(now, token, "chosen")
         found, so_far = self.distribution(now), now.guesses
@@ -264,10 +261,8 @@ class Walk(Turning[Desk], Stepping[Desk]):
             raise InputError("nothing has been asked yet: write something in the box")
         if now.asks == ASKS[0]:
             if self.tokenizer.template is None:
-                raise InputError(
-                    f"{self.title} has no chat template, so it takes no questions; "
-                    f"choose “{ASKS[1]}”"
-                )
+                what = f"{self.title} has no chat template, so it takes no questions"
+                raise InputError(f"{what}; choose “{ASKS[1]}”")
             text = self.tokenizer.chat([{"role": "user", "content": text}])
         prompt = tuple(self.tokenizer.encode(text).tolist())
         run = SavedRun(self.title, prompt, (), self._text(prompt))
@@ -277,15 +272,12 @@ class Walk(Turning[Desk], Stepping[Desk]):
         """Take the tokens of a saved run, and say where this machine draws others."""
         tokens = [step.token for step in run.steps]
         if self._text(run.prompt, tokens) != run.text:
-            raise InputError(
-                f"this run was saved with the model {run.model!r}, whose tokens are "
-                f"not those of {self.title!r}; open it with that model"
-            )
+            what = f"this run was saved with the model {run.model!r}"
+            why = f"whose tokens are not those of {self.title!r}"
+            raise InputError(f"{what}, {why}; open it with that model")
         if self._first_processors and run.prompt != self._prompt():
-            raise InputError(
-                "the grammar or processor of this panel belongs to its own prompt; for "
-                "another prompt, make a panel without it"
-            )
+            what = "the grammar or processor of this panel belongs to its own prompt"
+            raise InputError(f"{what}; for another prompt, make a panel without it")
         before = self._branches, self._model.scores, self._step, self._step_rest
         try:
             stepper = Stepper(self._model, np.array(run.prompt, np.int64))
