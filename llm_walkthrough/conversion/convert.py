@@ -95,8 +95,7 @@ SMALL_FILES: dict[str, Callable[[GgufModel], str]] = {
     "tokenizer.json": lambda m: gguf_tokenizer.make_tokenizer(m).to_str(pretty=True),
     "tokenizer_config.json": _tokenizer_config,
     "genai_config.json": _genai_config,
-}
-"""What makes the text of each file; InputError where the GGUF file lacks something."""
+}  # what makes the text of each file; InputError where the GGUF file lacks something
 
 
 def end_tokens(model: GgufModel) -> list[int]:

@@ -98,19 +98,15 @@ def _off_names(feed: Mapping[str, object], wanted: Sequence[str]) -> Iterator[st
 def _off_shapes(feed: Mapping[str, np.ndarray]) -> Iterator[str]:
     batch, *sequence = np.shape(feed["input_ids"]) or (0,)
     if batch != 1 or len(sequence) != 1:
-        yield (
-            f"input_ids has the shape {[*np.shape(feed['input_ids'])]}; wanted is "
-            "[1, sequence], the batch axis first"
-        )
+        wrong = f"input_ids has the shape {[*np.shape(feed['input_ids'])]}"
+        yield f"{wrong}; wanted is [1, sequence], the batch axis first"
     if sequence == [0]:
         yield "input_ids holds no token; each run needs at least one"
     shapes = {name: [*np.shape(feed[name])] for name in PAST}
     for name, shape in shapes.items():
         if [*shape[:2], *shape[3:]] != [1, KV_HEADS, HEAD_DIM]:
-            yield (
-                f"{name} has the shape {shape}; wanted is [1, {KV_HEADS}, past, "
-                f"{HEAD_DIM}], as the session's inputs say"
-            )
+            right = f"[1, {KV_HEADS}, past, {HEAD_DIM}], as the session's inputs say"
+            yield f"{name} has the shape {shape}; wanted is {right}"
     if len(lengths := {shape[2] for shape in shapes.values()}) > 1:
         yield f"the past arrays hold different numbers of tokens: {sorted(lengths)}"
 

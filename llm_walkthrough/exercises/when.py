@@ -64,15 +64,10 @@ def first_difference(given: object, right: Mapping[str, Any]) -> dict[str, Any]:
 class Attempt(SimpleNamespace):
     """What came of one case, with its arguments by the names that `right` gives them.
 
-    Of a dictionary there is also what differs first; see `first_difference`.
-
-    Attributes:
-        given: what the learner's function returned.
-        right: what it should have returned.
-        has_changed: whether an argument is no longer what was handed in.
-        all: every attempt at the exercise, in the order of the cases.
-        place: where this one is among them.
-        num_…: how many there are of what is called `…`, such as `num_given`.
+    The learner's function returned what is `given`, and should have returned what is
+    `right`; `has_changed` tells whether an argument is no longer what was handed in.
+    This is at `place` in `all` attempts, one for each case. `num_…` is how many there
+    are of what is called `…`; of a dictionary there is also `first_difference`.
     """
 
     def __getattr__(self, name: str) -> int:

@@ -90,16 +90,11 @@ def distribution(draw: Draw, looked_at: int | None = None) -> Distribution:
     possible = np.flatnonzero(final)  # sorting these few is quicker
     lined_up = possible[highest(final[possible], ON_THE_BAR)].tolist()
     listed = _listed(draw, lined_up)
-    return Distribution(
-        draw,
-        seen,
-        tuple(map(_stage, draw.processors, draw.rows[1:])),
-        tuple(
-            _candidate(token, score, draw, now)
-            for token, score in zip(listed, scores(draw.rows[0], listed), strict=True)
-        ),
-        tuple((token, float(final[token])) for token in lined_up),
-    )
+    scored = zip(listed, scores(draw.rows[0], listed), strict=True)
+    rows = tuple(_candidate(token, score, draw, now) for token, score in scored)
+    stages = tuple(map(_stage, draw.processors, draw.rows[1:]))
+    bar = tuple((token, float(final[token])) for token in lined_up)
+    return Distribution(draw, seen, stages, rows, bar)
 
 
 def label(processor: Processor) -> str:

@@ -95,12 +95,10 @@ def _logit_after(found: Distribution, row: Candidate, kind: str) -> str:
 def _tip(found: Distribution, row: Candidate) -> str:
     """Say what is known of a candidate."""
     penalized = _logit_after(found, row, "RepetitionPenalty")
-    return (
-        f"id {row.token} · {percent(row.score.probability)} % by the model · rank "
-        f"{row.score.rank:,}"
-        + (f" · logit {penalized} after the penalty" if penalized else "")
-        + (f" · {row.reason}" if row.reason else "")
-    )
+    words = f"id {row.token} · {percent(row.score.probability)} % by the model"
+    words += f" · rank {row.score.rank:,}"
+    words += f" · logit {penalized} after the penalty" if penalized else ""
+    return words + (f" · {row.reason}" if row.reason else "")
 
 
 # --- the picture without a kernel --------------------------------------------------

@@ -132,12 +132,9 @@ class Watched:
 def scores(logits: Logits, tokens: Sequence[int]) -> list[Score]:
     """Return how likely each token is by logits [vocab] float32."""
     log_total = log_sum_exp(logits)
-    return [
-        Score(
-            float(logits[t]) - log_total, 1 + int(np.count_nonzero(logits > logits[t]))
-        )
-        for t in tokens
-    ]
+    ranks = (1 + int(np.count_nonzero(logits > logits[t])) for t in tokens)
+    ranked = zip(tokens, ranks, strict=True)
+    return [Score(float(logits[token]) - log_total, rank) for token, rank in ranked]
 
 
 def summary(arrays: Mapping[str, np.ndarray]) -> tuple[FedArray, ...]:

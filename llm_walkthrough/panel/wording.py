@@ -46,10 +46,8 @@ def verdict(came: Scored, said: Scored, vocabulary: Vocabulary) -> str:
     if came[0] == said[0]:
         return f"Right: {piece} came. The model gives it {_likely(came[1])}."
     other = quoted(vocabulary.piece(said[0]))
-    return (
-        f"You said {other}, but {piece} came. The model gives {piece} "
-        f"{_likely(came[1])}, and your token {_likely(said[1])}."
-    )
+    shares = f"{piece} {_likely(came[1])}, and your token {_likely(said[1])}"
+    return f"You said {other}, but {piece} came. The model gives {shares}."
 
 
 def replayed(
@@ -60,12 +58,10 @@ def replayed(
         return f"Replayed {total} steps: the same tokens."
     step, drawn, saved = differences[0]
     here, there = (quoted(vocabulary.piece(token)) for token in (drawn, saved))
-    return (
-        f"Replayed {total} steps. At step {step} this machine draws {here}, but the "
-        f"saved run has {there} ({len(differences)} such steps): another machine or "
-        "variant rounds the logits differently, and another grammar leaves other "
-        "tokens. The panel took the saved tokens."
-    )
+    seen = f"At step {step} this machine draws {here}, but the saved run has {there}"
+    why = "another machine or variant rounds the logits differently, and another"
+    why += " grammar leaves other tokens. The panel took the saved tokens."
+    return f"Replayed {total} steps. {seen} ({len(differences)} such steps): {why}"
 
 
 def _likely(score: Score) -> str:

@@ -140,8 +140,6 @@ def twin(now: FedRuns, vocabulary: Vocabulary) -> tuple[str, str]:
     ]
     title = f"Run {now.num_shown}, {now.kind}: the dictionary"
     table = Table(("name", "dtype", "shape", "arrays", "bytes"), rows, title)
-    words = (
-        f"{_equation(run)}\ncache length {run.start} → {run.stop}\n"
-        f"likeliest next: {cut(vocabulary.piece(run.chosen))}"
-    )
+    words = f"{_equation(run)}\ncache length {run.start} → {run.stop}\n"
+    words += f"likeliest next: {cut(vocabulary.piece(run.chosen))}"
     return frame.picture(table, Passage(words, "How the lengths fit"))

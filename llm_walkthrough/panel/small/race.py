@@ -133,13 +133,11 @@ def page(now: Raced, vocabulary: Vocabulary) -> str:
 
 
 def _difference(last: Round, vocabulary: Vocabulary) -> Notice:
-    cached, plain = (
-        quoted(vocabulary.piece(lap.chosen)) for lap in (last.cached, last.plain)
-    )
-    return Notice(
-        f"With the cache {cached} was the likeliest, without it {plain}: rounding "
-        "decided between the two. Both ways go on with the first."
-    )
+    laps = last.cached, last.plain
+    cached, plain = (quoted(vocabulary.piece(lap.chosen)) for lap in laps)
+    what = f"With the cache {cached} was the likeliest, without it {plain}"
+    why = "rounding decided between the two. Both ways go on with the first."
+    return Notice(f"{what}: {why}")
 
 
 def _works(rounds: Sequence[Round]) -> list[Work]:

@@ -241,11 +241,9 @@ class Walk(Turning[Desk], Stepping[Desk]):
         found, so_far = self.distribution(now), now.guesses
         drawn, favourite = found.draw.token, found.rows[0].token
         came, said = ((one, self._score(one, found)) for one in (drawn, token))
-        guesses = Guesses(
-            so_far.made + 1,
-            so_far.right + (token == drawn),
-            so_far.by_the_model + (favourite == drawn),
-        )
+        right = so_far.right + (token == drawn)
+        by_the_model = so_far.by_the_model + (favourite == drawn)
+        guesses = Guesses(so_far.made + 1, right, by_the_model)
         words = verdict(came, said, self.tokenizer)
         return replace(self.stepped(now), guesses=guesses, notice=Notice(words))
 
