@@ -134,16 +134,11 @@ class Inside:
         queries, weights, mixed = ([next(arrays)[0] for _ in layers] for _ in range(3))
         width = mixed[0].shape[-1]  # a packed query is wider
         shape = (len(tokens), self.num_heads, -1)
-        return Look(
-            self,
-            logits,
-            [one[:, :width].reshape(shape).swapaxes(0, 1) for one in queries],
-            cached[::2],
-            cached[1::2],
-            weights,
-            [one.reshape(shape).swapaxes(0, 1) for one in mixed],
-            np.stack([one.reshape(len(tokens), -1) for one in arrays]),
-        )
+        queries = [one[:, :width].reshape(shape).swapaxes(0, 1) for one in queries]
+        mixed = [one.reshape(shape).swapaxes(0, 1) for one in mixed]
+        stream = np.stack([one.reshape(len(tokens), -1) for one in arrays])
+        keys, values = cached[::2], cached[1::2]
+        return Look(self, logits, queries, keys, values, weights, mixed, stream)
 
     def ends(
         self, stream: Rows, mixed: np.ndarray | None = None

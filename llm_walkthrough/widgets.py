@@ -9,6 +9,7 @@ kernel shows one too.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,15 +107,10 @@ class StepPanel(Panel):
         processors: Sequence[Processor] = (),
         title: str | None = None,
     ) -> None:
-        self.walk = Walk(
-            model,
-            tokenizer,
-            prompt,
-            Desk(sampling=sampling or Sampling(), seed=seed),
-            title=model.graph.path.parent.name if title is None else title,
-            end_tokens=model.graph.end_tokens,
-            processors=processors,
-        )
+        desk = Desk(sampling=sampling or Sampling(), seed=seed)
+        begin = partial(Walk, model, tokenizer, prompt, desk, processors=processors)
+        name = model.graph.path.parent.name if title is None else title
+        self.walk = begin(title=name, end_tokens=model.graph.end_tokens)
         super().__init__(Board(self.walk, page, twin, self.walk.tokenizer))
 
     @property

@@ -39,16 +39,13 @@ def candidates_section(
         bar = [_segment(found, token, share, vocabulary) for token, share in found.bar]
         vocab = len(found.draw.probabilities)
         leave = ((stage.label, stage.survivors) for stage in found.stages)
+        parts |= {"stages": [("model", vocab), *leave], "vocabulary": vocabulary}
+        parts |= {"can_take": can_take, "most_rows": SHOWN, "bar": bar}
         parts |= {
-            "stages": [("model", vocab), *leave],
-            "vocabulary": vocabulary,
-            "can_take": can_take,
             "tip_of": partial(_tip, found),
             "logit_after": partial(_logit_after, found),
             "widest": max(max(row.score.probability, row.now) for row in found.rows),
-            "most_rows": SHOWN,
             "is_own_u": found.draw.u != uniform(knobs.seed, found.position),
-            "bar": bar,
             "likeliest": ", ".join(tip for _, tip, *_ in bar[:5]),
             "possible": np.count_nonzero(found.draw.probabilities),
         }
