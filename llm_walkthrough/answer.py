@@ -85,11 +85,10 @@ class Figures:
 
     def __str__(self) -> str:
         guessed = "" if self.speculation is None else f", in {self.speculation}"
-        return (
-            f"prompt {_counted(self.prompt_tokens, self.prefill_rate)}; "
-            f"answer {_counted(self.new_tokens, self.decode_rate)}{guessed}; "
-            f"stopped by: {self.stop_reason}; cache {self.cache_bytes / 1e6:.1f} MB"
-        )
+        prompt = f"prompt {_counted(self.prompt_tokens, self.prefill_rate)}"
+        answer = f"answer {_counted(self.new_tokens, self.decode_rate)}{guessed}"
+        cache = f"cache {self.cache_bytes / 1e6:.1f} MB"
+        return f"{prompt}; {answer}; stopped by: {self.stop_reason}; {cache}"
 
 
 def sentence_end(tokenizer: Tokenizer, limit: int, new_tokens: TokenIds) -> bool:

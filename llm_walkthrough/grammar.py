@@ -23,11 +23,8 @@ Kind = Literal["JSON schema", "regular expression", "Lark grammar"]
 
 # As Python's json.dumps writes. Free white space would let a model write line breaks
 # for ever, and would leave nothing to be forced.
-JSON_STYLE = {
-    "item_separator": ", ",
-    "key_separator": ": ",
-    "whitespace_flexible": False,
-}
+_SEPARATORS = {"item_separator": ", ", "key_separator": ": "}
+JSON_STYLE = {**_SEPARATORS, "whitespace_flexible": False}
 MOST_CHARACTERS = 1_000_000  # of a description; such a schema takes seconds already
 MOST_FORCED = 4096  # tokens or bytes in a row; a grammar that forces more never ends
 _SHOWN = 60  # characters of a description in an error: as much as fits a line

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     Heads = Float32[np.ndarray, "heads sequence head_dim"]
     Weights = Float32[np.ndarray, "num_heads sequence total"]
     Rows = Float32[np.ndarray, "rows hidden"]
+    HeadNames = Collection[tuple[int, int]]  # (layer, head)
 
-MOST_BYTES = 2**29
-"""What the attention weights of one look may take."""
+MOST_BYTES = 2**29  # what the attention weights of one look may take
 
 
 def why_not(proto: onnx.ModelProto) -> str:
@@ -47,15 +47,10 @@ def why_not(proto: onnx.ModelProto) -> str:
 
 
 def require(kind: str, number: int, count: int, first: int = 0) -> None:
-    """Make sure that a layer, head or position is one of those that there are.
-
-    Raises:
-        InputError: it is not.
-    """
+    """Raise InputError unless this is a layer, head or position that there is."""
     if not (isinstance(number, int | np.integer) and 0 <= number - first < count):
-        raise InputError(
-            f"there is no {kind} {number!r} here; choose {first} … {first + count - 1}"
-        )
+        what = f"there is no {kind} {number!r} here"
+        raise InputError(f"{what}; choose {first} … {first + count - 1}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +80,9 @@ class Attribution:
 class Inside:
     """A model's graph with ports for looking and for intervening.
 
-    Attributes:
-        model: its caches can be looked at.
-        is_exact: whether logits have the model's very bits; else a float32 model takes
-            no memory for its weights, and its logits move by some 3e-5.
-        num_layers, num_heads: how many layers there are, and heads in each.
-
-    Raises:
-        InputError: an operator of the graph is in the way.
+    Its logits have the model's very bits if it `is_exact`; else a float32 model takes
+    no memory for its weights, and they move by some 3e-5. InputError if an operator of
+    the graph is in the way.
     """
 
     def __init__(self, model: Model, *, is_exact: bool = True) -> None:
@@ -118,20 +108,15 @@ class Inside:
         unseen: TokenIds,
         cache: KVCache | None = None,
         *,
-        off: Collection[tuple[int, int]] = (),
+        off: HeadNames = (),
         patch: Patch | None = None,
     ) -> Look:
         """Run tokens that the cache has not seen, and keep what they left inside.
 
-        Args:
-            unseen: token ids [sequence] int64, at least one.
-            cache: what is before them, of this model; nothing if it is left out.
-            off: heads to switch off, as (layer, head): they hand on zeros.
-            patch: what another look had somewhere, to stand there instead.
-
-        Raises:
-            InputError: tokens, heads, a patch or a cache that this model cannot have,
-                or weights that take too much memory.
+        The `cache` of what is before them is this model's; nothing if it is left out.
+        Heads that are `off`, as (layer, head), hand on zeros. A `patch` is what another
+        look had somewhere, to stand there instead. What this model cannot have, and
+        weights beyond `MOST_BYTES`, are InputErrors.
         """
         cache = self.model.new_grown_cache() if cache is None else cache
         owner = getattr(getattr(cache, "buffer", cache), "model", None)
@@ -149,28 +134,20 @@ class Inside:
         queries, weights, mixed = ([next(arrays)[0] for _ in layers] for _ in range(3))
         width = mixed[0].shape[-1]  # a packed query is wider
         shape = (len(tokens), self.num_heads, -1)
-        return Look(
-            self,
-            logits,
-            [one[:, :width].reshape(shape).swapaxes(0, 1) for one in queries],
-            cached[::2],
-            cached[1::2],
-            weights,
-            [one.reshape(shape).swapaxes(0, 1) for one in mixed],
-            np.stack([one.reshape(len(tokens), -1) for one in arrays]),
-        )
+        queries = [one[:, :width].reshape(shape).swapaxes(0, 1) for one in queries]
+        mixed = [one.reshape(shape).swapaxes(0, 1) for one in mixed]
+        stream = np.stack([one.reshape(len(tokens), -1) for one in arrays])
+        keys, values = cached[::2], cached[1::2]
+        return Look(self, logits, queries, keys, values, weights, mixed, stream)
 
     def ends(
         self, stream: Rows, mixed: np.ndarray | None = None
     ) -> tuple[LogitsRows, Float32[np.ndarray, "num_layers rows hidden"]]:
         """Run the ends of the graph on rows that never were tokens.
 
-        Args:
-            stream: what might be in the stream after the last layer.
-            mixed: what heads might hand on [num_layers, rows, width]; else zeros.
-
-        Returns:
-            The logits, and what each layer's attention would add.
+        In the stream after the last layer might be `stream`, and heads might hand on
+        `mixed` [num_layers, rows, width], zeros if it is left out. Returns the logits,
+        and what each layer's attention would add.
         """
         graph, rows = self.model.graph, len(stream)
         if mixed is None:
@@ -201,11 +178,7 @@ class Inside:
             )
 
     def _switches(
-        self,
-        start: int,
-        count: int,
-        off: Collection[tuple[int, int]],
-        patch: Patch | None,
+        self, start: int, count: int, off: HeadNames, patch: Patch | None
     ) -> dict[str, np.ndarray]:
         """Return what is fed to the ports for intervening."""
         graph, layers = self.model.graph, range(self.num_layers)
@@ -248,11 +221,7 @@ class Look:
     stream: Float32[np.ndarray, "sums sequence hidden"]
 
     def weights(self, layer: int) -> Weights:
-        """Return the share that each head's query takes of each key; a row sums to 1.
-
-        Raises:
-            InputError: there is no such layer.
-        """
+        """Return each head's share of each key for each query, which sum to 1."""
         require("layer", layer, len(self.all_weights))
         return self.all_weights[layer]
 
@@ -269,11 +238,7 @@ class Look:
         return self.inside.ends(self.stream[::2, -1])[0]
 
     def patch(self, layer: int, position: int) -> Patch:
-        """Return what the stream is after a layer, at a position of the context.
-
-        Raises:
-            InputError: there is no such layer, or the position was not run.
-        """
+        """Return the stream after a layer, at a position that was run."""
         count, total = self.stream.shape[1], self.keys[0].shape[1]
         require("layer", layer, len(self.mixed))
         require("position", position, count, total - count)
@@ -283,8 +248,7 @@ class Look:
     def attribution(self, winner: int, other: int) -> Attribution:
         """Tell which parts put one token's logit above another's, after the last token.
 
-        Raises:
-            InputError: a token that is not in the vocabulary.
+        InputError if one of the two is not in the vocabulary.
         """
         pair = checked_tokens([winner, other], self.inside.model.vocab)
         last = np.stack([heads[:, -1] for heads in self.mixed])

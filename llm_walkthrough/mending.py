@@ -16,8 +16,7 @@ from llm_walkthrough.arrays import Logits
 from llm_walkthrough.sampling import RepetitionPenalty, TopP
 
 Part = Callable[..., Any]
-SMALL = 0.05
-"""Logits that move by less are rounding."""
+SMALL = 0.05  # logits that move by less are rounding
 _NO_CONTEXT = np.array([], np.int64)  # top-p does not look at it
 
 
@@ -40,8 +39,7 @@ RIGHT: dict[str, Part] = {
     "is_end": lambda library, token: token == library.token_to_id("<|im_end|>"),
     "stream": lambda tokenizer, tokens: [tokenizer.decode(tokens)],
     "speed": lambda made, _, seconds: made / seconds,
-}
-"""What each part is given and returns, stands in notebook 10."""
+}  # what each part is given and returns, stands in notebook 10
 
 WRONG: dict[str, Part] = {
     "encode": lambda own, chat: own.encode(f"<|im_start|>{chat}<|im_end|>").tolist(),

@@ -59,12 +59,8 @@ class Overview:
 def overview(graph: Graph) -> Overview:
     """Draw the way of a token through this model; the sizes are those of its files."""
     hidden = read_model_config(graph.path).number("hidden_size", "n_embd")
-    sizes = {
-        "row": f"{hidden:,}" if hidden else "a row of",
-        "kv_heads": graph.kv_heads,
-        "head_dim": graph.head_dim,
-        "vocab": graph.vocab,
-    }
+    sizes = {name: getattr(graph, name) for name in ("kv_heads", "head_dim", "vocab")}
+    sizes["row"] = f"{hidden:,}" if hidden else "a row of"
     file = Path(__file__).with_suffix(".toml")
     parts = (
         Part(**{**part, "lines": tuple(line.format(**sizes) for line in part["lines"])})

@@ -43,6 +43,8 @@ DARK = {  # what each colour of the look becomes on a dark page
     "#d5dbe2": "#434c57",  # edge and grid
     "#e3e7ec": "#2b323a",
 }
+Texts = Sequence[str]
+Numbers = Sequence[float]
 _WIDTH = 7.2  # inches; 691 pixels on a page
 _BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
 _styled = matplotlib.style.context("llm_walkthrough.plots")
@@ -80,9 +82,9 @@ class Plot:
 
 @_styled
 def candidate_bars(
-    tokens: Sequence[str],
-    before: Sequence[float],
-    after: Sequence[float] | None = None,
+    tokens: Texts,
+    before: Numbers,
+    after: Numbers | None = None,
     *,
     chosen: str | None = None,
     title: str = "What may come next",
@@ -119,12 +121,7 @@ def candidate_bars(
 
 @_styled
 def lines(
-    x: Sequence[float],
-    series: Mapping[str, Sequence[float]],
-    *,
-    title: str,
-    x_label: str,
-    y_label: str,
+    x: Numbers, series: Mapping[str, Numbers], *, title: str, x_label: str, y_label: str
 ) -> Plot:
     """Draw one line for each series over the same x, each labelled at its end.
 
@@ -168,11 +165,7 @@ def stacked_bar(parts: Mapping[str, float], *, title: str, unit: str) -> Plot:
 
 @_styled
 def cumulative_bar(
-    tokens: Sequence[str],
-    probabilities: Sequence[float],
-    u: float,
-    *,
-    title: str = "Where u falls",
+    tokens: Texts, probabilities: Numbers, u: float, *, title: str = "Where u falls"
 ) -> Plot:
     """Draw the bar on which the tokens lie end to end, and where `u` falls.
 
@@ -201,9 +194,7 @@ def cumulative_bar(
 
 
 @_styled
-def token_columns(
-    tokens: Sequence[str], values: Sequence[float], *, title: str, y_label: str
-) -> Plot:
+def token_columns(tokens: Texts, values: Numbers, *, title: str, y_label: str) -> Plot:
     """Draw one column for each token of a text, such as its surprise.
 
     The values are at least 0, `y_label` says what they are, with their unit. The three
@@ -227,7 +218,7 @@ def token_columns(
 
 @_styled
 def count_columns(
-    tokens: Sequence[str], counts: Sequence[int], *, title: str, y_label: str
+    tokens: Texts, counts: Sequence[int], *, title: str, y_label: str
 ) -> Plot:
     """Draw one column for each token of a text, such as how many might have come.
 
@@ -250,11 +241,7 @@ def count_columns(
 
 @_styled
 def share_grid(
-    rows: Sequence[str],
-    columns: Sequence[str],
-    shares: Sequence[Sequence[float]],
-    *,
-    title: str,
+    rows: Texts, columns: Texts, shares: Sequence[Numbers], *, title: str
 ) -> Plot:
     """Draw a table of shares as squares, each the darker the larger its share.
 
@@ -297,7 +284,7 @@ def _card(title: str, height: float, width: float = _WIDTH) -> tuple[Figure, Axe
 
 
 def _columns(
-    tokens: Sequence[str], heights: Sequence[float], marked: Sequence[int], foot: float
+    tokens: Texts, heights: Numbers, marked: Sequence[int], foot: float
 ) -> tuple[Figure, Axes]:
     """Return a picture with a column above each token; `foot` is where they begin."""
     wide_enough = 0.8 + 0.142 * len(tokens)  # for names of 9 points side by side
@@ -311,14 +298,14 @@ def _columns(
     return figure, axes
 
 
-def _name_rows(axes: Axes, names: Sequence[str], font: str = "sans-serif") -> None:
+def _name_rows(axes: Axes, names: Texts, font: str = "sans-serif") -> None:
     """Name rows that are read from top to bottom."""
     axes.set_yticks(range(len(names)), names, color=INK, family=font)
     axes.grid(visible=False, axis="y")
     axes.invert_yaxis()
 
 
-def _name_lines(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
+def _name_lines(axes: Axes, series: Mapping[str, Numbers]) -> None:
     """Write each name at the end of its line, moved apart where they would touch."""
     low, high = axes.get_ylim()
     ends = [values[-1] for values in series.values()]
@@ -332,6 +319,6 @@ def _name_lines(axes: Axes, series: Mapping[str, Sequence[float]]) -> None:
         free = height + 0.075 * (high - low)
 
 
-def _shares(tokens: Sequence[str], probabilities: Sequence[float]) -> str:
+def _shares(tokens: Texts, probabilities: Numbers) -> str:
     pairs = zip(tokens, probabilities, strict=True)
     return ", ".join(f"{token} {100 * p:.1f} %" for token, p in pairs if p)

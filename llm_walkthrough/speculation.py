@@ -92,10 +92,8 @@ def guesses_after(
 ) -> TokenIds:
     """Return what the next run shall be fed behind the unseen tokens of a branch.
 
-    Where a processor says that only one token may come, that one is the guess.
-
-    Raises:
-        InputError: the guesser returns something else than token ids.
+    Where a processor says that only one token may come, that one is the guess. What
+    the guesser returns must be token ids, else InputError.
     """
     seen, length = branch.cache.length, len(branch.tokens)
     room = branch.cache.capacity - length - 1  # the last token needs no row
@@ -155,8 +153,7 @@ def _asked(guesser: Guesser, tokens: TokenIds, most: int, vocab: int) -> list[in
         empty = len(guessed) == 0
         ids: list[int] = [] if empty else checked_tokens(guessed, vocab).tolist()
     except (TypeError, InputError) as error:
-        raise InputError(
-            f"the guesser {guesser!r:.60} guessed what is no token ({error}); return "
-            "a list of ids of this model's vocabulary"
-        ) from error
+        what = f"the guesser {guesser!r:.60} guessed what is no token ({error})"
+        way_out = "return a list of ids of this model's vocabulary"
+        raise InputError(f"{what}; {way_out}") from error
     return ids[:most]

@@ -231,10 +231,7 @@ def token_chips(tokenizer: Vocabulary, tokens: TokenIds, caption: str = "") -> C
 
 
 def candidates_table(tokenizer: Vocabulary, logits: Logits, count: int = 10) -> Table:
-    """Return the likeliest next tokens, with logit and probability.
-
-    Tokens that a filter has removed (logit -inf) are left out.
-    """
+    """Return the likeliest next tokens that no filter has removed (logit -inf)."""
     probabilities, rows = softmax(logits), []
     likeliest = likeliest_first(probabilities)[:count].tolist()
     for rank, token in enumerate(likeliest, start=1):

@@ -9,6 +9,7 @@ kernel shows one too.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,8 @@ class Panel(anywidget.AnyWidget):
 class StepPanel(Panel):
     """Step through a model token by token, go back, choose differently, look inside.
 
+    InputError if the prompt is empty or too long, or no token is left to be drawn.
+
     Args:
         model: the graph in its session.
         tokenizer: the one that belongs to the model.
@@ -91,9 +94,6 @@ class StepPanel(Panel):
         seed: decides, together with the position, the number that draws a token.
         processors: what comes before those of the settings, such as a grammar.
         title: what the model is called (default: the name of its folder).
-
-    Raises:
-        InputError: the prompt is empty or too long, or no token is left to be drawn.
     """
 
     def __init__(  # noqa: PLR0913 - all but three have a default
@@ -107,15 +107,10 @@ class StepPanel(Panel):
         processors: Sequence[Processor] = (),
         title: str | None = None,
     ) -> None:
-        self.walk = Walk(
-            model,
-            tokenizer,
-            prompt,
-            Desk(sampling=sampling or Sampling(), seed=seed),
-            title=model.graph.path.parent.name if title is None else title,
-            end_tokens=model.graph.end_tokens,
-            processors=processors,
-        )
+        desk = Desk(sampling=sampling or Sampling(), seed=seed)
+        begin = partial(Walk, model, tokenizer, prompt, desk, processors=processors)
+        name = model.graph.path.parent.name if title is None else title
+        self.walk = begin(title=name, end_tokens=model.graph.end_tokens)
         super().__init__(Board(self.walk, page, twin, self.walk.tokenizer))
 
     @property
@@ -124,30 +119,19 @@ class StepPanel(Panel):
         return self.walk.stepper
 
     def save(self, file: str | Path) -> None:
-        """Write the active branch to a small JSON file.
-
-        Raises:
-            InputError: a cell has made one of the tokens.
-            OSError: the file cannot be written.
-        """
+        """Write the active branch to a JSON file; InputError if a cell made a token."""
         Path(file).write_text(written(self.walk.saved()), encoding="utf-8")
 
     def replay(self, file: str | Path) -> None:
         """Take the tokens of a saved run; the panel says where this machine differs.
 
-        Raises:
-            InputError: it is not a saved run, or one of another model.
-            OSError: the file cannot be read.
+        InputError if the file is not a saved run, or one of another model.
         """
         self.walk.do("load", Path(file).read_text(encoding="utf-8"))
         self.redraw()
 
     def export(self, file: str | Path) -> None:
-        """Write the page as it stands to an HTML file.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
+        """Write the page as it stands to an HTML file."""
         Path(file).write_text(export(self.page, self.walk.title), encoding="utf-8")
 
 
@@ -155,14 +139,9 @@ class StepPanel(Panel):
 class SamplingPanel(Panel):
     """Knobs that reshape one distribution, and the token that is drawn from it.
 
-    Args:
-        tokenizer: shows the tokens.
-        logits: the model's own [vocab] float32; they stay as they are.
-        context: all tokens so far [sequence] int64, for the repetition penalty; the
-            token that is drawn stands behind them.
-
-    Raises:
-        InputError: no distribution comes of these logits.
+    The `logits` [vocab] float32 are the model's own and stay as they are; `context` is
+    all tokens so far [sequence] int64, for the repetition penalty, and the token that
+    is drawn stands behind them. InputError if no distribution comes of these logits.
     """
 
     def __init__(
@@ -196,11 +175,7 @@ class _SteppedPanel(Panel):
     """A small panel with a Step button."""
 
     def step(self, times: int = 1) -> None:
-        """Do what the Step button does, so many times.
-
-        Raises:
-            InputError: there is no further step; those before it are made.
-        """
+        """Press Step so many times; after the last step there is, InputError."""
         try:
             for _ in range(times):
                 self.board.engine.do("step")
@@ -211,13 +186,7 @@ class _SteppedPanel(Panel):
 class CachePanel(_SteppedPanel):
     """Race greedy decoding with the cache against decoding without it.
 
-    Args:
-        model: the graph in its session.
-        tokenizer: shows the tokens.
-        prompt: token ids [sequence] int64 to begin with.
-
-    Raises:
-        InputError: the prompt is empty.
+    The race begins with `prompt` [sequence] int64; InputError if that is empty.
     """
 
     def __init__(self, model: Model, tokenizer: Vocabulary, prompt: TokenIds) -> None:
@@ -238,12 +207,7 @@ class CachePanel(_SteppedPanel):
 class TextPanel(_SteppedPanel):
     """Feed the tokens of a text to a stream one by one, and see which bytes wait.
 
-    Args:
-        tokenizer: splits the text, and spells its tokens.
-        text: what is to be spelled.
-
-    Raises:
-        InputError: the text has no tokens, or cannot be written in UTF-8.
+    InputError if the text has no tokens, or cannot be written in UTF-8.
     """
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
@@ -259,13 +223,7 @@ class TextPanel(_SteppedPanel):
 class FeedPanel(_SteppedPanel):
     """Look at the dictionary of the first run, and of each run of one token after it.
 
-    Args:
-        model: the graph in its session.
-        tokenizer: shows the tokens.
-        prompt: token ids [sequence] int64 to begin with.
-
-    Raises:
-        InputError: the prompt is empty, or the model cannot run it.
+    Begins with `prompt` [sequence] int64; InputError if the model cannot run that.
     """
 
     def __init__(self, model: Model, tokenizer: Vocabulary, prompt: TokenIds) -> None:
@@ -279,11 +237,7 @@ class FeedPanel(_SteppedPanel):
 
 
 class Switchboard(Panel):
-    """Switch `faults` of a decode loop on, and see what becomes of its run.
-
-    Raises:
-        InputError: there is no part of such a name.
-    """
+    """Switch `faults` of a decode loop on, by name, and see what becomes of its run."""
 
     def __init__(self, loop: Loop, *faults: str) -> None:
         super().__init__(switchboard(loop, faults))

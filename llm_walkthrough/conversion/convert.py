@@ -51,9 +51,8 @@ def convert(
     """
     model = GgufModel(gguf)
     if folder.exists() and not (folder / RECORD_FILE).is_file():
-        raise InputError(
-            f"{folder} exists and no conversion made it; name a new folder or remove it"
-        )
+        what = f"{folder} exists and no conversion made it"
+        raise InputError(f"{what}; name a new folder or remove it")
     kit = KITS[variant]
     storage.require_room(folder, model.num_bytes(kit.bytes_per_weight))
     refusals = storage.refusals_explained(folder.parent)
@@ -96,8 +95,7 @@ SMALL_FILES: dict[str, Callable[[GgufModel], str]] = {
     "tokenizer.json": lambda m: gguf_tokenizer.make_tokenizer(m).to_str(pretty=True),
     "tokenizer_config.json": _tokenizer_config,
     "genai_config.json": _genai_config,
-}
-"""What makes the text of each file; InputError where the GGUF file lacks something."""
+}  # what makes the text of each file; InputError where the GGUF file lacks something
 
 
 def end_tokens(model: GgufModel) -> list[int]:

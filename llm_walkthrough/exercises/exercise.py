@@ -66,9 +66,7 @@ class Texts:
     task: str  # what is asked for, as a noun phrase
     praise: str  # what a right answer shows
     hints: Mapping[str, str]  # by their names
-    # what stands before every hint, such as the sizes of the case; or one such text for
-    # each case
-    case: str | Sequence[str] = ""
+    case: str | Sequence[str] = ""  # before each hint: its sizes; or one for each case
     fault: str = ""  # of the answer that is handed out, if it has one
 
 
@@ -89,14 +87,11 @@ class Exercise:
 
     texts: Texts  # what it says
     right: Any  # the right answer: a function, or a value
-    # the arguments of each call; arrays, lists and dictionaries are copied
-    cases: Sequence[tuple[object, ...]] = ((),)
+    cases: Sequence[tuple[object, ...]] = ((),)  # the arguments of each call, copied
     # name of a hint to the wrong answers that it is for, or to a condition
     hints: Mapping[str, Any] = field(default_factory=dict)
-    # how a function and a case become an answer, if not by one plain call
-    ask: Callable[..., object] = _call
-    # whether what was given will do for what is right
-    same: Callable[[Any, Any], object] = alike
+    ask: Callable[..., object] = _call  # how a function and a case become an answer
+    same: Callable[[Any, Any], object] = alike  # what was given, and right: will it do?
     also: Callable[[Attempt], Mapping[str, Any]] = lambda _: {}  # more of its names
 
     def __post_init__(self) -> None:

@@ -39,9 +39,8 @@ def past_of(length: int) -> dict[str, KeyOrValue]:
 class PracticeSession:
     """Has the three methods of an `InferenceSession` that a decode loop needs.
 
-    Attributes:
-        small_inputs: some of "input_ids", "attention_mask", "position_ids".
-        num_fed: how many tokens went in, over all runs.
+    `small_inputs` are some of "input_ids", "attention_mask", "position_ids"; `num_fed`
+    is how many tokens went in, over all runs.
     """
 
     def __init__(self, small_inputs: Sequence[str]) -> None:
@@ -67,18 +66,15 @@ class PracticeSession:
     ) -> list[np.ndarray]:
         """Return the outputs of these names, or all of them.
 
-        Raises:
-            InputError: something in `feed` is not as it must be, or far more runs were
-                made than the exercise needs.
+        InputError if the feed is not as it must be, or far too many runs were made.
         """
         mistake = mistake_in(feed, [port.name for port in self.get_inputs()])
         if mistake is not None:
             raise InputError(mistake)
         self._num_runs += 1
         if self._num_runs > MOST_RUNS:
-            raise InputError(
-                f"{MOST_RUNS} runs were made; does the loop come to an end?"
-            )
+            what = f"{MOST_RUNS} runs were made"
+            raise InputError(f"{what}; does the loop come to an end?")
         self.num_fed += feed["input_ids"].size
         outputs = _outputs(feed)
         return [outputs[n] for n in names or [port.name for port in self.get_outputs()]]
@@ -102,19 +98,15 @@ def _off_names(feed: Mapping[str, object], wanted: Sequence[str]) -> Iterator[st
 def _off_shapes(feed: Mapping[str, np.ndarray]) -> Iterator[str]:
     batch, *sequence = np.shape(feed["input_ids"]) or (0,)
     if batch != 1 or len(sequence) != 1:
-        yield (
-            f"input_ids has the shape {[*np.shape(feed['input_ids'])]}; wanted is "
-            "[1, sequence], the batch axis first"
-        )
+        wrong = f"input_ids has the shape {[*np.shape(feed['input_ids'])]}"
+        yield f"{wrong}; wanted is [1, sequence], the batch axis first"
     if sequence == [0]:
         yield "input_ids holds no token; each run needs at least one"
     shapes = {name: [*np.shape(feed[name])] for name in PAST}
     for name, shape in shapes.items():
         if [*shape[:2], *shape[3:]] != [1, KV_HEADS, HEAD_DIM]:
-            yield (
-                f"{name} has the shape {shape}; wanted is [1, {KV_HEADS}, past, "
-                f"{HEAD_DIM}], as the session's inputs say"
-            )
+            right = f"[1, {KV_HEADS}, past, {HEAD_DIM}], as the session's inputs say"
+            yield f"{name} has the shape {shape}; wanted is {right}"
     if len(lengths := {shape[2] for shape in shapes.values()}) > 1:
         yield f"the past arrays hold different numbers of tokens: {sorted(lengths)}"
 

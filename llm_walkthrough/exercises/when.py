@@ -46,37 +46,28 @@ def _fits(given: object, right: object) -> bool:
 def first_difference(given: object, right: Mapping[str, Any]) -> dict[str, Any]:
     """Name what differs between a dictionary and the right one.
 
-    Returns:
-        `missing` and `extra`: names. `name`: the first whose value is not right,
-        `mine` and `wanted`: its values, `its_kind`.
+    These are the names `missing` and `extra`, the `name` of the first value that is not
+    right, with `mine`, `wanted` and `its_kind`.
     """
     held = given if isinstance(given, dict) else {}
     pairs = {n: (held[n], right[n]) for n in right if n in held}
     off = [name for name, pair in pairs.items() if not _fits(*pair)]
     name = (*off, "")[0]
     mine, wanted = pairs.get(name, (None, None))
-    return {
-        "missing": [name for name in right if name not in held],
-        "extra": [name for name in held if name not in right],
-        "name": name,
-        "mine": mine,
-        "wanted": wanted,
-        "its_kind": type(mine).__name__,
-    }
+    missing = [name for name in right if name not in held]
+    extra = [name for name in held if name not in right]
+    first = {"name": name, "mine": mine, "wanted": wanted}
+    kind = type(mine).__name__
+    return {"missing": missing, "extra": extra, **first, "its_kind": kind}
 
 
 class Attempt(SimpleNamespace):
     """What came of one case, with its arguments by the names that `right` gives them.
 
-    Of a dictionary there is also what differs first; see `first_difference`.
-
-    Attributes:
-        given: what the learner's function returned.
-        right: what it should have returned.
-        has_changed: whether an argument is no longer what was handed in.
-        all: every attempt at the exercise, in the order of the cases.
-        place: where this one is among them.
-        num_…: how many there are of what is called `…`, such as `num_given`.
+    The learner's function returned what is `given`, and should have returned what is
+    `right`; `has_changed` tells whether an argument is no longer what was handed in.
+    This is at `place` in `all` attempts, one for each case. `num_…` is how many there
+    are of what is called `…`; of a dictionary there is also `first_difference`.
     """
 
     def __getattr__(self, name: str) -> int:

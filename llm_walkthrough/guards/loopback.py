@@ -18,6 +18,7 @@ from mimetypes import MimeTypes
 from llm_walkthrough.errors import InputError
 
 LOOPBACK = "127.0.0.1"
+Files = Mapping[str, Callable[[], bytes]]  # by name, "index.html" is the first
 _TYPES = MimeTypes()  # without what this machine's own tables say
 _ONLY_FROM_HERE = "default-src 'self' data: blob: 'unsafe-inline'"
 
@@ -82,11 +83,7 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = sys.platform != "win32"  # there two servers would share it
 
     def __init__(
-        self,
-        files: Mapping[str, Callable[[], bytes]],  # by name, "index.html" is the first
-        port: int = 0,
-        *,
-        is_proxied: bool = False,
+        self, files: Files, port: int = 0, *, is_proxied: bool = False
     ) -> None:
         self.files, self.is_proxied = files, is_proxied
         self.word = secrets.token_urlsafe(16)

@@ -18,15 +18,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_ARCHITECTURES = {
-    "amd64": "x64",
-    "x86_64": "x64",
-    "arm64": "Arm64",
-    "aarch64": "Arm64",
-    "win32": "x86",
-    "i386": "x86",
-    "i686": "x86",
-}
+_ARCHITECTURES = dict.fromkeys(("amd64", "x86_64"), "x64")
+_ARCHITECTURES |= dict.fromkeys(("arm64", "aarch64"), "Arm64")
+_ARCHITECTURES |= dict.fromkeys(("win32", "i386", "i686"), "x86")
 # what int4 and int8 products are fast with: name in /proc/cpuinfo, name in sysctl,
 # PF_…_INSTRUCTIONS_AVAILABLE in winnt.h; None where it cannot be read
 _INSTRUCTIONS: dict[str, tuple[str, str | None, int | None]] = {

@@ -23,8 +23,7 @@ from llm_walkthrough.graph import Graph
 from llm_walkthrough.machine import facts, storage
 
 FOLDER = "packed"
-SWITCH = "LLM_WALKTHROUGH_PACKED"
-"""Set to "off", no copy is used, and none is made in the background."""
+SWITCH = "LLM_WALKTHROUGH_PACKED"  # "off": no copy is used, and none is made
 _OLD = 2  # seconds; a file that changes after them has another time
 
 
@@ -45,9 +44,7 @@ def make(graph: Graph, save: Callable[[Path], None]) -> Path:
     """Have a copy made unless it is there, and drop those that are stale; returns it.
 
     One process at a time makes it, and it gets its name when `save` has written all.
-
-    Raises:
-        InputError: no room on the disk, or no right to write.
+    InputError without room on the disk, or without the right to write.
     """
     place = place_of(graph)
     home = place.parent.parent

@@ -22,9 +22,7 @@ class Notice:
     """One sentence for the learner."""
 
     text: str = ""  # the sentence
-    # "problem" if something that was asked for was not done, "hint" for what could be
-    # done next
-    kind: Literal["news", "problem", "hint"] = "news"
+    kind: Literal["news", "problem", "hint"] = "news"  # a problem: it was not done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,21 +31,16 @@ class Moment:
 
     notice: Notice = Notice()  # what there is to say of the last action
     running: bool = False  # whether steps go on by themselves
-    # name, type and text of a file for the page; without text it is the page, "title"d
-    file: Mapping[str, str] | None = None
+    file: Mapping[str, str] | None = None  # with its "text"; else it is the page
 
 
 Now = TypeVar("Now", bound=Moment)
 
 
 class Acting(Generic[Now]):
-    """A moment and the actions on it, one at a time."""
+    """A moment, `first` one, and the actions on it; `lock` keeps page and cells out."""
 
-    def __init__(
-        self,
-        first: Now,  # the moment to begin with
-        lock: threading.RLock | None = None,  # keeps page and cells out; None: its own
-    ) -> None:
+    def __init__(self, first: Now, lock: threading.RLock | None = None) -> None:
         self.lock = threading.RLock() if lock is None else lock
         self._first = self._now = first
         self._actions = self.actions()
@@ -73,11 +66,7 @@ class Acting(Generic[Now]):
         """Bring whatever stands beside the moment in line with it; here nothing."""
 
     def do(self, action: str, value: object = None) -> None:
-        """Do one thing, for a cell.
-
-        Raises:
-            InputError: there is no such action, or it cannot be done now.
-        """
+        """Do one thing, for a cell; InputError if it is unknown or cannot be done."""
         with self.lock:
             if action not in self._actions:
                 raise InputError(f"there is no action {action!r}; run the cell again")
@@ -127,11 +116,7 @@ class Stepping(Acting[Now]):
         }
 
     def stepped(self, now: Now) -> Now:
-        """Return the moment after one more step.
-
-        Raises:
-            InputError: there is no further step.
-        """
+        """Return the moment after one more step; InputError if there is none."""
         raise NotImplementedError
 
     def ticked(self, now: Now) -> Now:

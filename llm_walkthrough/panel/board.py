@@ -26,8 +26,7 @@ class Board:
         self.engine, self.lock = engine, engine.lock
         self.draw, self.picture, self.vocabulary = draw, picture, vocabulary
         self.frame = 0  # how many times it was drawn anew
-        # which view sent the last event that was dealt with, and its number there
-        self.heard = ("", 0)
+        self.heard = ("", 0)  # the view that sent the last event, its number there
         self.page = self._drawn()  # HTML
 
     def state(self) -> dict[str, Any]:

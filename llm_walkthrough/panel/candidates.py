@@ -22,15 +22,9 @@ from llm_walkthrough.panel.watched import Score, scores
 from llm_walkthrough.sampling import Processor, Sampling, TopK, softmax, uniform
 from llm_walkthrough.stepper import Draw
 
-SHOWN = 8
-"""Candidates that are listed."""
-
-SURVIVORS = 4
-"""Of these, so many are the likeliest in the end, however unlikely before."""
-
-ON_THE_BAR = 40
-"""Tokens that are laid end to end; those after them share the rest of the bar."""
-
+SHOWN = 8  # candidates that are listed
+SURVIVORS = 4  # of these, so many are the likeliest in the end
+ON_THE_BAR = 40  # tokens that are laid end to end; all others share the rest
 _BELOW_ONE = math.nextafter(1, 0)  # the right end of the bar can be drawn, too
 
 
@@ -61,15 +55,10 @@ class Distribution:
     """What may come next, and what is drawn."""
 
     draw: Draw  # the token, and all that led to it
-    # the stage whose probabilities `Candidate.now` are; -1 stands for the model's own,
-    # before the first
-    looked_at: int
+    looked_at: int  # the stage of `Candidate.now`; -1: the model's own, before all
     stages: tuple[Stage, ...]  # what each processor leaves, in order
-    # the likeliest candidates by the model; where the drawn one, or one of the
-    # likeliest after all stages, is not among them, it takes a place at the end
-    rows: tuple[Candidate, ...]
-    # ids and probabilities after all stages, laid end to end from the likeliest
-    bar: tuple[tuple[int, float], ...]
+    rows: tuple[Candidate, ...]  # the likeliest by the model; some by the last stage
+    bar: tuple[tuple[int, float], ...]  # ids and shares in the end, likeliest first
 
     @property
     def rest(self) -> float:
@@ -101,16 +90,11 @@ def distribution(draw: Draw, looked_at: int | None = None) -> Distribution:
     possible = np.flatnonzero(final)  # sorting these few is quicker
     lined_up = possible[highest(final[possible], ON_THE_BAR)].tolist()
     listed = _listed(draw, lined_up)
-    return Distribution(
-        draw,
-        seen,
-        tuple(map(_stage, draw.processors, draw.rows[1:])),
-        tuple(
-            _candidate(token, score, draw, now)
-            for token, score in zip(listed, scores(draw.rows[0], listed), strict=True)
-        ),
-        tuple((token, float(final[token])) for token in lined_up),
-    )
+    scored = zip(listed, scores(draw.rows[0], listed), strict=True)
+    rows = tuple(_candidate(token, score, draw, now) for token, score in scored)
+    stages = tuple(map(_stage, draw.processors, draw.rows[1:]))
+    bar = tuple((token, float(final[token])) for token in lined_up)
+    return Distribution(draw, seen, stages, rows, bar)
 
 
 def label(processor: Processor) -> str:
@@ -158,8 +142,7 @@ def _stage(processor: Processor, row: Logits) -> Stage:
 class Knobs(Moment):
     """Where the knobs stand."""
 
-    # how logits become probabilities
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling = field(default_factory=Sampling)  # logits to probabilities
     seed: int = 0  # which luck
     looked_at: int | None = None  # the stage that is shown, None for the last
 
@@ -182,37 +165,21 @@ class Turning(Acting[Turned]):
         }
 
     def with_u(self, now: Turned, u: float | None) -> Turned:
-        """Return the moment in which `u` draws, None: the seed's number.
-
-        Raises:
-            InputError: `u` is not at least 0 and below 1.
-        """
+        """Let `u` draw, None for the seed's number; InputError if not in [0, 1)."""
         raise NotImplementedError
 
     def distribution(self, now: Turned) -> Distribution:
-        """Return what may come next.
-
-        Raises:
-            InputError: the knobs leave no token.
-        """
+        """Return what may come next; InputError if the knobs leave no token."""
         raise NotImplementedError
 
     def possible(self, now: Turned) -> Turned:
-        """Return the moment as it is.
-
-        Raises:
-            InputError: its knobs leave no token.
-        """
+        """Return the moment as it is; InputError if its knobs leave no token."""
         self.distribution(now)
         return now
 
 
 def turned(now: Turned, value: Mapping[str, Any]) -> Turned:
-    """Return the moment with one knob turned, by its "name" to a "value".
-
-    Raises:
-        InputError: there is no such knob, or it does not go that far.
-    """
+    """Turn one knob, by its "name", to a "value"; InputError if it cannot go there."""
     name, number = str(value["name"]), float(value["value"])
     if name == "seed":
         uniform(int(number), 0)  # refuses a seed that cannot be used

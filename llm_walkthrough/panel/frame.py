@@ -19,14 +19,10 @@ from llm_walkthrough.views import byte_count, visible
 STYLE = (Path(__file__).parent / "panel.css").read_text(encoding="utf-8")
 SCRIPT = (Path(__file__).parent / "panel.js").read_text(encoding="utf-8")
 
-_TINTS = (0.05, 0.2, 0.5, 0.8)
-"""Where the tint of a chip becomes darker, as a probability."""
-
-SHOWN_OF_PROMPT = 96
+_TINTS = (0.05, 0.2, 0.5, 0.8)  # from here on a chip is darker, as a probability
+SHOWN_OF_PROMPT = 96  # chips that are drawn at most; the earlier ones are counted
 SHOWN_OF_MADE = 160
 SHOWN_OF_FUTURE = 24
-"""Chips that are drawn at most; the earlier ones are counted."""
-
 NEXT_CHIP = '<li><span class="lw-chip lw-next" aria-label="the next token">?</span>'
 
 
@@ -42,10 +38,7 @@ class View(Protocol):
 
 
 def picture(*views: View, between: str = "\n\n") -> tuple[str, str]:
-    """Return views as HTML without scripts or style sheets, and the same in words.
-
-    Below them stands that this is a picture, and how to get the live panel.
-    """
+    """Return views as HTML without scripts or style sheets, and the same in words."""
     drawn = "".join(view._repr_html_() for view in views)
     live = "Run this notebook in a kernel to step through it; this is a picture of it."
     drawn += f'<div style="margin:.3em 0"><i>{live}</i></div>'
@@ -74,13 +67,8 @@ def earlier(count: int) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=2048)  # from step to step all chips but one are the same
-def token_chip(
-    piece: str,  # the visible token
-    style: str,  # classes
-    words: str,  # what is known of it
-    back_to: int | None = None,  # tokens that are kept at a click, None: no click
-) -> str:
-    """Write one chip that can be reached, and clicked if a click goes back to it."""
+def token_chip(piece: str, style: str, words: str, back_to: int | None = None) -> str:
+    """Write one chip that can be reached; a click keeps the tokens to `back_to`."""
     return part("token_chip", piece, style, words, back_to)
 
 

@@ -39,16 +39,13 @@ def candidates_section(
         bar = [_segment(found, token, share, vocabulary) for token, share in found.bar]
         vocab = len(found.draw.probabilities)
         leave = ((stage.label, stage.survivors) for stage in found.stages)
+        parts |= {"stages": [("model", vocab), *leave], "vocabulary": vocabulary}
+        parts |= {"can_take": can_take, "most_rows": SHOWN, "bar": bar}
         parts |= {
-            "stages": [("model", vocab), *leave],
-            "vocabulary": vocabulary,
-            "can_take": can_take,
             "tip_of": partial(_tip, found),
             "logit_after": partial(_logit_after, found),
             "widest": max(max(row.score.probability, row.now) for row in found.rows),
-            "most_rows": SHOWN,
             "is_own_u": found.draw.u != uniform(knobs.seed, found.position),
-            "bar": bar,
             "likeliest": ", ".join(tip for _, tip, *_ in bar[:5]),
             "possible": np.count_nonzero(found.draw.probabilities),
         }
@@ -95,12 +92,10 @@ def _logit_after(found: Distribution, row: Candidate, kind: str) -> str:
 def _tip(found: Distribution, row: Candidate) -> str:
     """Say what is known of a candidate."""
     penalized = _logit_after(found, row, "RepetitionPenalty")
-    return (
-        f"id {row.token} · {percent(row.score.probability)} % by the model · rank "
-        f"{row.score.rank:,}"
-        + (f" · logit {penalized} after the penalty" if penalized else "")
-        + (f" · {row.reason}" if row.reason else "")
-    )
+    words = f"id {row.token} · {percent(row.score.probability)} % by the model"
+    words += f" · rank {row.score.rank:,}"
+    words += f" · logit {penalized} after the penalty" if penalized else ""
+    return words + (f" · {row.reason}" if row.reason else "")
 
 
 # --- the picture without a kernel --------------------------------------------------

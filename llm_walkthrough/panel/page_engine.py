@@ -14,13 +14,10 @@ def cache_section(facts: CacheFacts, prompt_length: int, written: int) -> str:
     """Draw a cache: the prompt, what was made, and what the last run has written."""
     old, last = facts.length - written, facts.length - 1
     prompt, made = min(old, prompt_length), max(0, old - prompt_length)
+    parts = {"prompt": prompt, "made": made, "new": written}
     slots = f"slots {old} to {last}" if written else "nothing"
-    return filled(
-        "panel/cache.html",
-        facts=facts,
-        parts={"prompt": prompt, "made": made, "new": written},
-        slots=f"slot {last}" if written == 1 else slots,
-    )
+    slots = f"slot {last}" if written == 1 else slots
+    return filled("panel/cache.html", facts=facts, parts=parts, slots=slots)
 
 
 def feed_table(feed: Feed, before: Feed | None, vocabulary: Vocabulary) -> str:

@@ -13,8 +13,7 @@ from llm_walkthrough.guards.loopback import Answer, LoopbackServer
 from llm_walkthrough.panel.board import Board
 
 _FILES = ("alone.js", "panel.css", "panel.js", "shell.js")
-LARGEST = 2**24
-"""Bytes of an event; a saved run of a whole context has fewer than a tenth of them."""
+LARGEST = 2**24  # bytes of an event; a saved run has fewer than a tenth of them
 
 
 class _Answer(Answer):

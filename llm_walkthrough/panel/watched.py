@@ -22,8 +22,7 @@ from llm_walkthrough.model_files.ports import folded, without_layer
 from llm_walkthrough.sampling import log_sum_exp
 from llm_walkthrough.stepper import LanguageModel
 
-SCORED = 256
-"""At most so many tokens of one run are scored, the last ones: a row takes 0.5 ms."""
+SCORED = 256  # tokens of a run that are scored, the last ones: a row takes 0.5 ms
 
 
 class FedModel(LanguageModel, Protocol):
@@ -84,19 +83,14 @@ class Feed:
 
 
 class Watched:
-    """A model whose runs are noted.
-
-    Attributes:
-        num_runs: how many runs were made.
-        feeds: by the length of the cache and of the sequence, what a run was fed.
-        scores: position to score, for tokens that were read in a run of several.
-    """
+    """A model whose runs are noted."""
 
     def __init__(self, model: FedModel) -> None:
         self._model = model
         self.num_runs = 0
+        # by the length of the cache and of the sequence, what a run was fed
         self.feeds: dict[tuple[int, int], tuple[FedArray, ...]] = {}
-        self.scores: dict[int, Score] = {}
+        self.scores: dict[int, Score] = {}  # by position, for tokens read in one run
         self._last_row: tuple[int, Logits | None] = (0, None)
 
     @property
@@ -138,12 +132,9 @@ class Watched:
 def scores(logits: Logits, tokens: Sequence[int]) -> list[Score]:
     """Return how likely each token is by logits [vocab] float32."""
     log_total = log_sum_exp(logits)
-    return [
-        Score(
-            float(logits[t]) - log_total, 1 + int(np.count_nonzero(logits > logits[t]))
-        )
-        for t in tokens
-    ]
+    ranks = (1 + int(np.count_nonzero(logits > logits[t])) for t in tokens)
+    ranked = zip(tokens, ranks, strict=True)
+    return [Score(float(logits[token]) - log_total, rank) for token, rank in ranked]
 
 
 def summary(arrays: Mapping[str, np.ndarray]) -> tuple[FedArray, ...]:

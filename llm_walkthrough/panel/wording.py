@@ -10,12 +10,8 @@ from collections.abc import Sequence
 from llm_walkthrough.panel.watched import Score
 from llm_walkthrough.views import Vocabulary
 
-Scored = tuple[int, Score]
-"""A token, and how likely the model found it."""
-
-LONGEST = 40
-"""Characters of a token that are shown at most; the whole of it is its name."""
-
+Scored = tuple[int, Score]  # a token, and how likely the model found it
+LONGEST = 40  # characters of a token that are shown at most; its name has all
 _LEAST = 0.01  # percent; less is not told apart
 
 
@@ -50,28 +46,22 @@ def verdict(came: Scored, said: Scored, vocabulary: Vocabulary) -> str:
     if came[0] == said[0]:
         return f"Right: {piece} came. The model gives it {_likely(came[1])}."
     other = quoted(vocabulary.piece(said[0]))
-    return (
-        f"You said {other}, but {piece} came. The model gives {piece} "
-        f"{_likely(came[1])}, and your token {_likely(said[1])}."
-    )
+    shares = f"{piece} {_likely(came[1])}, and your token {_likely(said[1])}"
+    return f"You said {other}, but {piece} came. The model gives {shares}."
 
 
 def replayed(
-    differences: Sequence[tuple[int, int, int]],  # (step, drawn here, saved)
-    total: int,  # steps that were replayed
-    vocabulary: Vocabulary,
+    differences: Sequence[tuple[int, int, int]], total: int, vocabulary: Vocabulary
 ) -> str:
-    """Say how a replay went, and where this machine draws other tokens."""
+    """Say how a replay went; `differences` are (step, drawn here, saved)."""
     if not differences:
         return f"Replayed {total} steps: the same tokens."
     step, drawn, saved = differences[0]
     here, there = (quoted(vocabulary.piece(token)) for token in (drawn, saved))
-    return (
-        f"Replayed {total} steps. At step {step} this machine draws {here}, but the "
-        f"saved run has {there} ({len(differences)} such steps): another machine or "
-        "variant rounds the logits differently, and another grammar leaves other "
-        "tokens. The panel took the saved tokens."
-    )
+    seen = f"At step {step} this machine draws {here}, but the saved run has {there}"
+    why = "another machine or variant rounds the logits differently, and another"
+    why += " grammar leaves other tokens. The panel took the saved tokens."
+    return f"Replayed {total} steps. {seen} ({len(differences)} such steps): {why}"
 
 
 def _likely(score: Score) -> str:

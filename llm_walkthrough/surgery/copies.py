@@ -21,12 +21,11 @@ HALF = "inside.half"  # half of what it is replaced by [hidden]
 
 
 def alter(graph: onnx.GraphProto, places: Places, dtype: int) -> list[str]:
-    """Give a graph its new ports, of one type.
+    """Give a graph its new ports, of one type; returns the names of the outputs.
 
-    Returns:
-        Names of outputs. Of all layers the queries as they enter attention, the
-        weights, and what the heads hand on; then the stream: the embedding, and what it
-        is after attention and after the feed-forward network of each layer.
+    Of all layers the queries as they enter attention, the weights, and what the heads
+    hand on; then the stream: the embedding, and what it is after attention and after
+    the feed-forward network of each layer.
     """
     last = places.adders[-1]
     last.output[:] = [last.output[0], "", "", "inside.stream"]  # may have been left out

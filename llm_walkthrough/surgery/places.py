@@ -21,19 +21,14 @@ class Places:
     """Nodes and names of tensors, in the order of the layers."""
 
     attentions: list[onnx.NodeProto]
-    # two for each layer: they add what attention, then what the feed-forward network
-    # hands on, and normalise the sum, which is their fourth output
+    # add what attention, then feed-forward hands on, and norm the sum, their 4th output
     adders: list[onnx.NodeProto]
     embedding: str
     branches: list[str]  # what each layer's attention adds, after its projection
 
 
 def find_places(graph: onnx.GraphProto) -> Places:
-    """Find them.
-
-    Raises:
-        InputError: an operator is in the way.
-    """
+    """Find them; InputError if an operator is in the way."""
     makers = {name: node for node in graph.node for name in node.output}
     ports = cache_ports(read_ports(graph.output, {}))
     keys = [port.name for port in ports if port.role == "present key"]
@@ -41,10 +36,9 @@ def find_places(graph: onnx.GraphProto) -> Places:
     for node in attentions:
         _require(_ATTENTION, node)
         if any(one.name == "sliding_window_cache" and one.i for one in node.attribute):
-            raise InputError(
-                f"{_ATTENTION} {node.name!r} is in the way of a look inside, as its "
-                "cache drops tokens (sliding_window_cache); choose a model without it"
-            )
+            what = f"{_ATTENTION} {node.name!r} is in the way of a look inside"
+            why = "as its cache drops tokens (sliding_window_cache)"
+            raise InputError(f"{what}, {why}; choose a model without it")
     norms = (node for node in graph.node if node.op_type == _NORM)
     stream = embedding = next(norms, attentions[0]).input[0]
     adders: list[onnx.NodeProto] = []
@@ -61,7 +55,7 @@ def find_places(graph: onnx.GraphProto) -> Places:
 
 def _require(operator: str, node: onnx.NodeProto) -> None:
     if node.op_type != operator:
-        raise InputError(
-            f"{node.op_type} {node.name or [*node.output, ''][0]!r} is in the way of a "
-            f"look inside, which needs {operator} there; choose a model with it"
-        )
+        name = node.name or [*node.output, ""][0]
+        what = f"{node.op_type} {name!r} is in the way of a look inside"
+        why = f"which needs {operator} there"
+        raise InputError(f"{what}, {why}; choose a model with it")

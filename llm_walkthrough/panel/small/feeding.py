@@ -69,11 +69,7 @@ class FedRuns(Moment):
 
 
 class Feeding(Stepping[FedRuns]):
-    """Prefill, which is run at once, and greedy decoding, one run after the other.
-
-    Raises:
-        InputError: the prompt is empty, or the model cannot run it.
-    """
+    """Prefill, run at once, and greedy decoding; InputError if it cannot be run."""
 
     def __init__(self, model: FedModel, prompt: TokenIds) -> None:
         if len(prompt) == 0:
@@ -94,11 +90,7 @@ class Feeding(Stepping[FedRuns]):
         return {**super().actions(), "back": _back}
 
     def stepped(self, now: FedRuns) -> FedRuns:
-        """Return the moment after the next run; one that was made is not made again.
-
-        Raises:
-            InputError: the context is full.
-        """
+        """Show the next run, made if need be; InputError if the context is full."""
         if now.num_shown == len(now.runs):
             now = self._after_run(np.array([now.runs[-1].chosen], np.int64), now)
         return replace(now, num_shown=now.num_shown + 1)
@@ -106,10 +98,9 @@ class Feeding(Stepping[FedRuns]):
     def _after_run(self, tokens: TokenIds, now: FedRuns) -> FedRuns:
         cache = now.cache
         if cache.length + len(tokens) > cache.capacity:
-            raise InputError(
-                f"the context is full: the model reads {cache.capacity:,} tokens and "
-                "no more; press Back to see the earlier runs"
-            )
+            what = f"the model reads {cache.capacity:,} tokens and no more"
+            way_out = "press Back to see the earlier runs"
+            raise InputError(f"the context is full: {what}; {way_out}")
         arrays = summary(self._model.feed(tokens, cache))
         rows, longer = self._model.run(tokens, cache)
         chosen = int(rows[-1].argmax())  # a row for each token; the last one counts
@@ -128,14 +119,9 @@ def page(now: FedRuns, vocabulary: Vocabulary) -> str:
     """Draw the run that is looked at."""
     run, *earlier = reversed(now.shown)
     before = earlier[0].feed if earlier else None
-    return filled(
-        "panel/small/feeding.html",
-        now=now,
-        run=run,
-        table=feed_table(run.feed, before, vocabulary),
-        equation=_equation(run),
-        vocabulary=vocabulary,
-    )
+    shown = {"now": now, "run": run, "equation": _equation(run)}
+    shown |= {"table": feed_table(run.feed, before, vocabulary)}
+    return filled("panel/small/feeding.html", vocabulary=vocabulary, **shown)
 
 
 def _equation(run: FedRun) -> str:
@@ -154,8 +140,6 @@ def twin(now: FedRuns, vocabulary: Vocabulary) -> tuple[str, str]:
     ]
     title = f"Run {now.num_shown}, {now.kind}: the dictionary"
     table = Table(("name", "dtype", "shape", "arrays", "bytes"), rows, title)
-    words = (
-        f"{_equation(run)}\ncache length {run.start} → {run.stop}\n"
-        f"likeliest next: {cut(vocabulary.piece(run.chosen))}"
-    )
+    words = f"{_equation(run)}\ncache length {run.start} → {run.stop}\n"
+    words += f"likeliest next: {cut(vocabulary.piece(run.chosen))}"
     return frame.picture(table, Passage(words, "How the lengths fit"))

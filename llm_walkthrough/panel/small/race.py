@@ -78,10 +78,7 @@ class Race(Stepping[Raced]):
     """Greedy decoding with and without a cache, step by step.
 
     Both ways go on with the token that the cached one chose, so that they always see
-    the same text. A run ends after one of the `end_tokens`.
-
-    Raises:
-        InputError: the prompt is empty.
+    the same text. A run ends after an end token. InputError if the prompt is empty.
     """
 
     def __init__(
@@ -96,17 +93,12 @@ class Race(Stepping[Raced]):
         super().__init__(Raced(prompt=tokens, cache=model.new_cache()))
 
     def stepped(self, now: Raced) -> Raced:
-        """Return the race after one more token.
-
-        Raises:
-            InputError: the context is full.
-        """
+        """Return the race after one more token; InputError if the context is full."""
         tokens = now.tokens
         if len(tokens) > now.cache.capacity:
-            raise InputError(
-                f"the context is full: the model reads {now.cache.capacity:,} tokens "
-                "and no more; press Reset to start again"
-            )
+            what = f"the model reads {now.cache.capacity:,} tokens and no more"
+            way_out = "press Reset to start again"
+            raise InputError(f"the context is full: {what}; {way_out}")
         cached, longer = self._timed_run(tokens[now.cache.length :], now.cache)
         plain, _ = self._timed_run(tokens, self._empty)
         further = replace(now, cache=longer, rounds=(*now.rounds, Round(cached, plain)))
@@ -132,29 +124,20 @@ def page(now: Raced, vocabulary: Vocabulary) -> str:
         *(_chip(one, n, vocabulary) for n, one in enumerate(rounds[first:], first + 1)),
         frame.NEXT_CHIP,
     )
-    return filled(
-        "panel/small/race.html",
-        now=now,
-        news=None if not last or last.is_same else _difference(last, vocabulary),
-        works=_works(rounds),
-        chips=chips,
-        rounds=rounds,
-        same=sum(one.is_same for one in rounds),
-        vocabulary=vocabulary,
-        cache=cache_section(
-            cache_facts(now.cache), len(now.prompt), last.cached.fed if last else 0
-        ),
-    )
+    news = None if not last or last.is_same else _difference(last, vocabulary)
+    same, fed = sum(one.is_same for one in rounds), last.cached.fed if last else 0
+    shown = {"now": now, "chips": chips, "rounds": rounds, "vocabulary": vocabulary}
+    cache = cache_section(cache_facts(now.cache), len(now.prompt), fed)
+    shown |= {"news": news, "works": _works(rounds), "same": same, "cache": cache}
+    return filled("panel/small/race.html", **shown)
 
 
 def _difference(last: Round, vocabulary: Vocabulary) -> Notice:
-    cached, plain = (
-        quoted(vocabulary.piece(lap.chosen)) for lap in (last.cached, last.plain)
-    )
-    return Notice(
-        f"With the cache {cached} was the likeliest, without it {plain}: rounding "
-        "decided between the two. Both ways go on with the first."
-    )
+    laps = last.cached, last.plain
+    cached, plain = (quoted(vocabulary.piece(lap.chosen)) for lap in laps)
+    what = f"With the cache {cached} was the likeliest, without it {plain}"
+    why = "rounding decided between the two. Both ways go on with the first."
+    return Notice(f"{what}: {why}")
 
 
 def _works(rounds: Sequence[Round]) -> list[Work]:

@@ -22,18 +22,12 @@ class Reshaped(candidates.Knobs):
     """Where the knobs stand, and what they make of the logits."""
 
     logits: Logits = field(repr=False, compare=False)  # the model's own [vocab] float32
-    # all tokens so far [sequence] int64, for the repetition penalty; the token that is
-    # drawn stands behind them
-    context: TokenIds = field(repr=False, compare=False)
+    context: TokenIds = field(repr=False, compare=False)  # all tokens so far
     own_u: float | None = None  # the number in [0, 1) that draws, None for the seed's
 
     @cached_property
     def found(self) -> candidates.Distribution:
-        """What the knobs make of the logits.
-
-        Raises:
-            InputError: they leave no token.
-        """
+        """What the knobs make of the logits; InputError if they leave no token."""
         own, position = self.own_u, len(self.context)
         u = uniform(self.seed, position) if own is None else own
         processors = self.sampling.processors()
@@ -48,11 +42,7 @@ class Reshaped(candidates.Knobs):
 
 
 class Reshaping(candidates.Turning[Reshaped]):
-    """One row of logits under knobs.
-
-    Raises:
-        InputError: no distribution comes of these logits.
-    """
+    """One row of logits under knobs; InputError if no token can be drawn from it."""
 
     def __init__(self, logits: Logits, context: TokenIds) -> None:
         super().__init__(self.possible(Reshaped(logits=logits, context=context)))
@@ -71,15 +61,11 @@ def page(now: Reshaped, vocabulary: Vocabulary) -> str:
     """Draw the candidates before and after, the bar with `u`, and the knobs."""
     likeliest = now.found.rows[0]
     stages, vocab = now.found.stages, len(now.found.draw.probabilities)
-    return filled(
-        "panel/small/reshaping.html",
-        now=now,
-        likeliest=likeliest,
-        piece=vocabulary.piece(likeliest.token),
-        left=stages[-1].survivors if stages else vocab,
-        vocab=vocab,
-        section=candidates_section(now.found, now, vocabulary),
-    )
+    left = stages[-1].survivors if stages else vocab
+    shown = {"now": now, "likeliest": likeliest, "left": left, "vocab": vocab}
+    shown |= {"piece": vocabulary.piece(likeliest.token)}
+    section = candidates_section(now.found, now, vocabulary)
+    return filled("panel/small/reshaping.html", section=section, **shown)
 
 
 # --- the picture without a kernel --------------------------------------------------

@@ -69,11 +69,7 @@ class Spelled(Moment):
 
 
 class Spelling(Stepping[Spelled]):
-    """The tokens of a text, fed to a stream one by one.
-
-    Raises:
-        InputError: the text has no tokens, or cannot be written in UTF-8.
-    """
+    """The tokens of a text, fed to a stream one by one; InputError if it has none."""
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
         self._tokenizer = tokenizer
@@ -90,11 +86,7 @@ class Spelling(Stepping[Spelled]):
         }
 
     def stepped(self, now: Spelled) -> Spelled:
-        """Return the moment after one more token.
-
-        Raises:
-            InputError: all of them were fed.
-        """
+        """Return the moment after one more token; InputError if all were fed."""
         if now.num_fed == len(now.fed):
             raise InputError("all tokens have been fed; press Back or Reset")
         num_fed = now.num_fed + 1
@@ -111,9 +103,8 @@ def _begun(tokenizer: Tokenizer, text: str) -> Spelled:
 
 def _back_to(now: Spelled, num_fed: int) -> Spelled:
     if not 0 <= num_fed < now.num_fed:
-        raise InputError(
-            f"only {now.num_fed} steps were made, so you cannot go back to {num_fed}"
-        )
+        what = f"only {now.num_fed} steps were made"
+        raise InputError(f"{what}, so you cannot go back to {num_fed}")
     return replace(now, num_fed=num_fed, running=False)
 
 
@@ -132,17 +123,10 @@ def _all_steps(tokenizer: Tokenizer, tokens: Sequence[int]) -> Iterator[Fed]:
 def page(now: Spelled, _tokenizer: Tokenizer) -> str:
     """Draw the tokens, the text, and what each of the newest tokens did."""
     held = now.held[0].pending if now.held else b""
-    return filled(
-        "panel/small/spelling.html",
-        now=now,
-        chips=_chips(now),
-        stream=frame.StreamedText(now.certain, held),
-        alone=frame.StreamedText(now.alone),
-        columns=_COLUMNS,
-        newest=now.done[-_LINES:],
-        num_lines=_LINES,
-        visible=visible,
-    )
+    shown = {"now": now, "chips": _chips(now), "columns": _COLUMNS, "visible": visible}
+    shown |= {"newest": now.done[-_LINES:], "num_lines": _LINES}
+    stream, alone = frame.StreamedText(now.certain, held), frame.StreamedText(now.alone)
+    return filled("panel/small/spelling.html", stream=stream, alone=alone, **shown)
 
 
 def _chips(now: Spelled) -> Iterator[str]:
@@ -176,15 +160,11 @@ def twin(now: Spelled, _tokenizer: Tokenizer) -> tuple[str, str]:
     """Return the picture for a page without a kernel, as HTML and in words."""
     done = now.done[-_LAST:]
     pieces = [cut(one.piece) for one in done]
-    rows = [
-        (
-            Code(piece),
-            Code(one.spelled.hex(" ")),
-            Code(visible(cut(one.alone))),
-            Code(visible(cut(one.given))),
-            Code(one.pending.hex(" ")),
-        )
-        for piece, one in zip(pieces, done, strict=True)
-    ]
+
+    def row(piece: str, one: Fed) -> list[Code]:
+        texts = (visible(cut(text)) for text in (one.alone, one.given))
+        return [*map(Code, (piece, one.spelled.hex(" "), *texts, one.pending.hex(" ")))]
+
+    rows = [*map(row, pieces, done)]
     title = f"{now.num_fed} of {len(now.fed)} tokens were fed"
     return frame.picture(Chips(pieces, title), Table(_COLUMNS, rows, "Token by token"))

@@ -29,11 +29,7 @@ class Switched(Moment):
 
 
 class Switching(Acting[Switched]):
-    """A loop, run anew for each set of faults.
-
-    Raises:
-        InputError: there is no such fault.
-    """
+    """A loop, run anew for each set of faults; InputError if one is unknown."""
 
     def __init__(self, loop: Loop, faults: Iterable[str]) -> None:
         self._loop, right = loop, loop(parts())
@@ -61,16 +57,11 @@ def board(loop: Loop, faults: Iterable[str]) -> Board:
 # --- the page ----------------------------------------------------------------------
 def page(now: Switched, _vocabulary: object) -> str:
     """Draw the switches, both runs, and how far the logits moved."""
-    return filled(
-        "panel/small/switchboard.html",
-        now=now,
-        right=_chips(now.right, now),
-        mine=_chips(now.mine, now),
-        faults={name: TEXTS[name].fault for name in WRONG},
-        moves=now.mine.moves(now.right),
-        listed=_listed(now),
-        hint=_hint(now),
-    )
+    faults = {name: TEXTS[name].fault for name in WRONG}
+    right, mine = _chips(now.right, now), _chips(now.mine, now)
+    shown = {"now": now, "right": right, "mine": mine, "faults": faults}
+    shown |= {"moves": now.mine.moves(now.right), "listed": _listed(now)}
+    return filled("panel/small/switchboard.html", hint=_hint(now), **shown)
 
 
 def _chips(run: Decoded, now: Switched) -> Iterable[str]:

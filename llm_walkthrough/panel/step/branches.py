@@ -18,9 +18,7 @@ from llm_walkthrough.panel.watched import Score
 from llm_walkthrough.sampling import Sampling
 from llm_walkthrough.stepper import Stepper
 
-How = Literal["drawn", "own u", "chosen"]
-"""By the seed's number, by a number that the learner set, or by the learner."""
-
+How = Literal["drawn", "own u", "chosen"]  # by the seed, by a learner's u, or by hand
 Tokens = tuple[int, ...]
 
 
@@ -67,9 +65,7 @@ class NamedBranch:
     tokens: Tokens  # those that were made
     parent: int | None  # the number of the one from which it parts, None for the first
     fork: int  # how many tokens it has in common with that one
-    # of all its tokens together, natural logarithm; None if one of them was made
-    # elsewhere
-    log_probability: float | None
+    log_probability: float | None  # of all its tokens; None if one is not known
     is_active: bool  # the next step goes on here, or somewhere along it
 
 
@@ -113,10 +109,7 @@ class Branches:
     def append(self, token: int | None, made: Made) -> Run:
         """Append a token, drawn if it is None, and see what may follow: both or none.
 
-        Returns the run of the graph that read it.
-
-        Raises:
-            InputError: as `Stepper.step`.
+        Returns the run of the graph that read it; raises as `Stepper.step`.
         """
         self.stepper.step(token)
         try:
@@ -130,44 +123,30 @@ class Branches:
         return run
 
     def back(self, steps: int) -> None:
-        """Go back some steps; the branch that is left stays.
-
-        Raises:
-            InputError: there are not that many, or no step at all.
-        """
+        """Go back so many steps, the branch staying; InputError if there are fewer."""
         made = len(self.stepper.steps)
         if made == 0:
             raise InputError("there is no step to take back: this is the prompt")
         if not 1 <= steps <= made:
-            raise InputError(
-                f"between 1 and {made} steps can be taken back, not {steps}"
-            )
+            what = f"between 1 and {made} steps can be taken back"
+            raise InputError(f"{what}, not {steps}")
         if not self._is_beginning(self.active):  # else there is a branch that keeps it
             self._left = self.active
             self.stepper.fork()
         self.stepper.undo(steps)
 
     def back_to(self, kept: int) -> None:
-        """Go back to the first `kept` tokens, or to the step before a cell's.
-
-        Raises:
-            InputError: as `back`.
-        """
+        """Go back to `kept` tokens, or before a cell's step; raises as `back`."""
         position = self.stepper.prompt_length + kept
         beyond = sum(step.position > position for step in self.stepper.steps)
         self.back(beyond + 1 if position < self.stepper.position else 0)
 
     def switch(self, name: str) -> None:
-        """Go on at the end of another branch.
-
-        Raises:
-            InputError: there is no such branch, or the model cannot be run there.
-        """
+        """Go on at the end of another branch; InputError if it is unknown or fails."""
         names, left = [*self.tokens()], self.active
         if name not in names:
-            raise InputError(
-                f"there is no branch {name!r}; there are {', '.join(names)}"
-            )
+            known = ", ".join(names)
+            raise InputError(f"there is no branch {name!r}; there are {known}")
         number = self.stepper.active
         self.stepper.switch(names.index(name))
         try:
@@ -204,16 +183,12 @@ class Branches:
 
 
 def named_branches(
-    branches: Mapping[str, Tokens],  # by name, in the order in which they were made
-    active: str,  # the name of the one that goes on
-    left: str,  # the one that was gone back from
-    notes: Notes,
+    branches: Mapping[str, Tokens], active: str, left: str, notes: Notes
 ) -> tuple[NamedBranch, ...]:
     """Return the branches as they are drawn, in the order in which they were made.
 
     A branch that is no more than the beginning of another is a point along that one,
-    and not drawn by itself. The active one is along the branch that was left, if it can
-    be.
+    not drawn by itself. If it can be, `active` is along the one that was `left`.
     """
     here, ends = branches[active], list[str]()
     for name, tokens in sorted(branches.items(), key=lambda one: -len(one[1])):

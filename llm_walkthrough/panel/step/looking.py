@@ -19,21 +19,15 @@ if TYPE_CHECKING:
 
     from llm_walkthrough.inside import Inside
 
-TAB = "Inside"
-"""The tab that shows it; nobody looks while another one is open."""
-
-KINDS = ("layer", "head")
-"""What can be chosen; "all" of them is the mean."""
+TAB = "Inside"  # the tab that shows it; nobody looks while another one is open
+KINDS = ("layer", "head")  # what can be chosen; "all" of them is the mean
 
 
 class Look(NamedTuple):
     """What was found after one run of the graph."""
 
-    # how much each head looks at each position; over those it sums to 1
-    weights: Float32[np.ndarray, "num_layers num_heads total"]
-    # the likeliest next token and its share, after 0 layers, 1 layer and so on up to
-    # all of them, which is what the model says
-    lens: tuple[tuple[int, float], ...]
+    weights: Float32[np.ndarray, "num_layers num_heads total"]  # the last sum to 1
+    lens: tuple[tuple[int, float], ...]  # likeliest token and share: 0, 1 … all layers
     seconds: float  # how long it took
 
     def names(self, kind: str) -> tuple[str, ...]:

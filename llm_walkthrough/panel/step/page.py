@@ -45,31 +45,26 @@ def page(shot: Snapshot, tokenizer: Tokenizer) -> str:
     labels = {name: name for name in _SIDES}
     labels["Branches"] += f" {len(shot.branches)}"
     side = shot.desk.side if shot.desk.side in _SIDES else next(iter(_SIDES))
+    shown = {"shot": shot, "tokenizer": tokenizer, "tabs": labels, "side": side}
+    choices = {"limits": LIMITS, "delays": DELAYS, "asks": ASKS}
     return filled(
         "panel/step/step.html",
-        shot=shot,
-        tokenizer=tokenizer,
-        limits=LIMITS,
-        delays=DELAYS,
-        asks=ASKS,
         end_of_prompt=_end_of_prompt(tokenizer, shot.tokens[first:start]),
         prompt=_prompt_chips(shot, tokenizer, first),
         chips=_chips(shot, tokenizer),
         candidates=_candidates(shot, tokenizer),
-        tabs=labels,
-        side=side,
         side_shown=_SIDES[side](shot, tokenizer),
         foot=partial(foot, shot),
+        **shown,
+        **choices,
     )
 
 
 def twin(shot: Snapshot, tokenizer: Tokenizer) -> tuple[str, str]:
     """Return the picture for a page without a kernel, as HTML and in words."""
     pieces = [tokenizer.piece(token) for token in shot.tokens[-_LAST:]]
-    title = (
-        f"Step panel: {shot.title}, step {len(shot.made)}, context "
-        f"{len(shot.tokens)} of {shot.cache.capacity:,}"
-    )
+    context = f"context {len(shot.tokens)} of {shot.cache.capacity:,}"
+    title = f"Step panel: {shot.title}, step {len(shot.made)}, {context}"
     pictures = plots(shot.distribution, tokenizer) if shot.distribution else ()
     looked = tables(shot, tokenizer)
     return frame.picture(Chips(pieces, title), *pictures, *looked, between="\n")
@@ -186,10 +181,8 @@ def _feed(shot: Snapshot, tokenizer: Tokenizer) -> str:
     if shot.feeds:
         last, before = shot.feeds[-1], shot.feeds[0] if len(shot.feeds) > 1 else None
         table = feed_table(last, before, tokenizer)
-    return (
-        '<section class="lw-feed"><h4>Fed to the graph in this run</h4>'
-        f"{table}</section>"
-    )
+    heading = "<h4>Fed to the graph in this run</h4>"
+    return f'<section class="lw-feed">{heading}{table}</section>'
 
 
 def _text(shot: Snapshot, tokenizer: Tokenizer) -> str:
@@ -199,20 +192,16 @@ def _text(shot: Snapshot, tokenizer: Tokenizer) -> str:
 
 def branches_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
     """Draw each branch from where it parts, with its text and log-probability."""
-    here = len(shot.made)
+    here = len(shot.made)  # steps up to where the next one goes on
+    longest = max(*(len(branch.tokens) for branch in shot.branches), here, 1)
 
     def text(branch: NamedBranch) -> str:  # of the tokens that are its own
         end = branch.tokens[branch.fork :][:_TAIL]  # 1 character or more each
         tail = visible(tokenizer.decode(end, show_special=True))
         return tail if len(tail) <= _TAIL else f"{tail[:_TAIL]}…"
 
-    return filled(
-        "panel/step/branches.html",
-        branches=shot.branches,
-        here=here,  # steps up to where the next one goes on
-        longest=max(*(len(branch.tokens) for branch in shot.branches), here, 1),
-        text=text,
-    )
+    shown = {"branches": shot.branches, "here": here, "longest": longest, "text": text}
+    return filled("panel/step/branches.html", **shown)
 
 
 _SIDES: Mapping[str, Callable[[Snapshot, Tokenizer], str]] = {
@@ -221,8 +210,7 @@ _SIDES: Mapping[str, Callable[[Snapshot, Tokenizer], str]] = {
     "Branches": branches_section,
     "Text": _text,
     TAB: inside_section,
-}
-"""The tabs, by name: a further one is one more row."""
+}  # the tabs, by name: a further one is one more row
 
 
 # --- the times ---------------------------------------------------------------------
@@ -239,12 +227,7 @@ def foot(shot: Snapshot) -> str:
     if count_of_guesses.guesses:
         decode = sum(len(r.seen) for r in newest) / sum(r.seconds for r in newest)
     step_run = shot.step_run or runs[-1]
-    return filled(
-        "panel/step/foot.html",
-        model=0.0 if step_run.kept else step_run.seconds,
-        rest=shot.rest(),
-        decode=decode,
-        prompt=in_tokens(count),
-        prefill=count / reading,
-        guessed=count_of_guesses if count_of_guesses.guesses else None,
-    )
+    guessed = count_of_guesses if count_of_guesses.guesses else None
+    speeds = {"prompt": in_tokens(count), "prefill": count / reading, "decode": decode}
+    step = {"model": 0.0 if step_run.kept else step_run.seconds, "rest": shot.rest()}
+    return filled("panel/step/foot.html", guessed=guessed, **speeds, **step)

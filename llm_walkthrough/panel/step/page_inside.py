@@ -26,18 +26,11 @@ def inside_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
         return f'<section class="lw-why">{html.escape(why)}</section>'
     shares = look.shares(desk.layer, desk.head)
     most, place = max((share if i else 0.0, i) for i, share in enumerate(shares))
-    return filled(
-        "panel/step/inside.html",
-        tokenizer=tokenizer,
-        shot=shot,
-        shares=shares,
-        most=most,  # of them, the first left out
-        place=place,  # where that is, 0 if there are no others
-        start=max(0, len(shares) - _SHOWN),  # from here on there are chips
-        tints=_TINTS,
-        looks=_LOOKS,
-        says=_SAYS,
-    )
+    start = max(0, len(shares) - _SHOWN)  # from here on there are chips
+    shown = {"shot": shot, "tokenizer": tokenizer, "shares": shares, "start": start}
+    highest = {"most": most, "place": place}  # but for the first, 0 without others
+    fixed = {"tints": _TINTS, "looks": _LOOKS, "says": _SAYS}
+    return filled("panel/step/inside.html", **shown, **highest, **fixed)
 
 
 def tables(shot: Snapshot, tokenizer: Tokenizer) -> tuple[Table, ...]:

@@ -51,24 +51,14 @@ def written(run: SavedRun) -> str:
         if setting not in settings:
             settings.append(setting)
         steps.append([step.token, step.u, settings.index(setting)])
-    record = {
-        "format": FORMAT,
-        "model": run.model,
-        "text": run.text,
-        "prompt": run.prompt,
-        "settings": settings,
-        "steps": steps,
-    }
+    said = {"format": FORMAT, "model": run.model, "text": run.text}
+    record = {**said, "prompt": run.prompt, "settings": settings, "steps": steps}
     lines = (f"{json.dumps(k)}: {json.dumps(v)}" for k, v in record.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def read(text: str) -> SavedRun:
-    """Read what `written` wrote.
-
-    Raises:
-        InputError: it is something else, or not whole.
-    """
+    """Read what `written` wrote; InputError if it is something else, or not whole."""
     try:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -101,6 +91,5 @@ def _whole(value: object) -> int:
 
 
 def _refused(reason: str) -> InputError:
-    return InputError(
-        f"this is not a saved run: {reason}; choose a file that “Save run” has written"
-    )
+    way_out = "choose a file that “Save run” has written"
+    return InputError(f"this is not a saved run: {reason}; {way_out}")

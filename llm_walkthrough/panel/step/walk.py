@@ -29,15 +29,9 @@ from llm_walkthrough.speculation import NGrams
 from llm_walkthrough.stepper import EndTokens, Stepper
 from llm_walkthrough.tokenizer import Tokenizer
 
-DELAYS = {"slow": 1000, "to read along": 250, "fast": 0}
-"""Milliseconds between two steps of a run, by the name of the speed."""
-
+DELAYS = {"slow": 1000, "to read along": 250, "fast": 0}  # milliseconds between steps
 LIMITS = {"to the end": None, "5 tokens": 5, "10 tokens": 10, "50 tokens": 50}
-"""How far a run goes."""
-
-ASKS = ("a question", "a text to continue")
-"""What a new prompt can be: put into the chat template, or taken as it is."""
-
+ASKS = ("a question", "a text to continue")  # put into the chat template, or as it is
 _PAGE = {"name": "step.html", "type": "text/html"}
 _RUN = {"name": "run.json", "type": "application/json"}
 
@@ -63,9 +57,7 @@ class Desk(Knobs):
     guesses: Guesses = Guesses()  # how those went
     is_speculating: bool = False  # a run of the graph checks guesses of what comes
     is_large: bool = False  # large type, for a projector
-    # the tab that is open, by its name; kept here, so that it outlives a reload of the
-    # page, and only that tab is drawn
-    side: str = ""
+    side: str = ""  # the tab that is open, by its name; so it outlives a reload
     layer: str = "all layers"  # whose look is shown, a name of `Look.names`
     head: str = "all heads"  # likewise
 
@@ -89,17 +81,13 @@ class Snapshot:
     runs: tuple[Run, ...]  # of the graph, on the active branch
     look: Look | Exception | None  # if its tab is open: what was found, or why nothing
     step_run: Run | None  # of the last step; None before one, and after going elsewhere
-    # asked when all but the times is drawn: the seconds of that step until then, those
-    # of its run left out; None likewise
-    rest: Callable[[], float | None]
+    rest: Callable[[], float | None]  # asked last: the seconds that it took beside that
 
 
 class Walk(Turning[Desk], Stepping[Desk]):
     """A stepper, what a learner has set beside it, and all that can be done with both.
 
-    Raises:
-        InputError: as `Stepper`, the tokenizer does not belong to the model, or no
-            token is left to be drawn.
+    InputError as `Stepper`, if the tokenizer is another model's, or no token is left.
     """
 
     def __init__(  # noqa: PLR0913 - all but four have a default
@@ -111,8 +99,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
         *,
         title: str = "",  # what the model is called
         end_tokens: Sequence[int] = (),  # a run ends after one of these
-        # what comes before those of the settings, such as a grammar
-        processors: Sequence[Processor] = (),
+        processors: Sequence[Processor] = (),  # before the settings' own: a grammar
     ) -> None:
         # ids for which only the graph has a place have no text
         self.tokenizer = tokenizer.for_vocab(model.vocab)
@@ -122,8 +109,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
         self._model = watched.Watched(model)
         self._looking = Looking(model)
         self._branches = Branches(Stepper(self._model, prompt))
-        # of the last step, until we go elsewhere: when it began, by `Looking.clock`
-        self._step: tuple[float, Run] | None = None
+        self._step: tuple[float, Run] | None = None  # the last: when it began, its run
         self._step_rest: float | None = None  # seconds to its page, without its run
         super().__init__(desk, self.stepper.lock)
         self.possible(desk)
@@ -139,11 +125,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
         return self._model.num_runs
 
     def snapshot(self) -> Snapshot:
-        """Return everything that is to be shown; runs the model on unseen tokens.
-
-        Raises:
-            InputError: the model cannot be run.
-        """
+        """Return all that is shown; runs unseen tokens, InputError if that fails."""
         with self.lock:
             stepper, found, why_none = self.stepper, None, ""
             try:
@@ -169,20 +151,15 @@ class Walk(Turning[Desk], Stepping[Desk]):
             )
 
     def saved(self) -> SavedRun:
-        """Return the active branch, to be written to a file.
-
-        Raises:
-            InputError: a cell has made one of the tokens, so that it is not known how.
-        """
+        """Return the active branch for a file; InputError if a cell made some of it."""
         with self.lock:
             here, (known, _, _) = self._branches.here, self._branches.look()
             steps = []
             for token, made in zip(here, known, strict=True):
                 if made is None:
-                    raise InputError(
-                        "some tokens were made outside this panel, so it is not known "
-                        "how they were drawn; press Reset and step here"
-                    )
+                    what = "some tokens were made outside this panel"
+                    why = "so it is not known how they were drawn"
+                    raise InputError(f"{what}, {why}; press Reset and step here")
                 steps.append(SavedStep(token, made.u, made.sampling, made.seed))
             prompt = self._prompt()
             return SavedRun(self.title, prompt, tuple(steps), self._text(prompt, here))
@@ -193,22 +170,14 @@ class Walk(Turning[Desk], Stepping[Desk]):
         """Return what can be done, beside what every panel with knobs and steps can."""
         return {
             **super().actions(),
-            "run": lambda now, _: replace(
-                now, running=True, remaining=LIMITS[now.limit]
-            ),
+            "run": _begun,
             "take": self._taken,
             # by way of `str`, so that 2.5 steps are refused and not cut to 2
-            "back": lambda now, n: self._gone(
-                now, self._branches.back, int(str(n or 1))
-            ),
-            "back_to": lambda now, n: self._gone(
-                now, self._branches.back_to, int(str(n))
-            ),
-            "switch": lambda now, name: self._gone(now, self._branches.switch, name),
+            "back": lambda now, n: self._go(now, "back", int(str(n or 1))),
+            "back_to": lambda now, n: self._go(now, "back_to", int(str(n))),
+            "switch": lambda now, name: self._go(now, "switch", name),
             # forgets every branch, and the learner's own numbers
-            "reset": lambda now, _: replace(
-                self._gone(now, self._branches.reset), guesses=Guesses()
-            ),
+            "reset": lambda now, _: replace(self._go(now, "reset"), guesses=Guesses()),
             "ask": lambda now, text: self._asked(now, str(text)),
             "ask_as": lambda now, name: replace(now, asks=_one_of(ASKS, name)),
             "save": lambda now, _: replace(
@@ -218,24 +187,16 @@ class Walk(Turning[Desk], Stepping[Desk]):
             "load": lambda now, text: self._replayed(now, read(str(text))),
             "speed": lambda now, name: replace(now, speed=_one_of(DELAYS, name)),
             "limit": lambda now, name: replace(now, limit=_one_of(LIMITS, name)),
-            "guessing": lambda now, _: replace(
-                now, is_guessing=not now.is_guessing, running=False
-            ),
-            "speculate": lambda now, _: replace(
-                now, is_speculating=not now.is_speculating
-            ),
-            "large": lambda now, _: replace(now, is_large=not now.is_large),
+            "guessing": lambda now, _: _toggled(now, "is_guessing", running=False),
+            "speculate": lambda now, _: _toggled(now, "is_speculating"),
+            "large": lambda now, _: _toggled(now, "is_large"),
             "side": lambda now, name: replace(now, side=str(name)),
             "layer": lambda now, name: replace(now, layer=str(name)),
             "head": lambda now, name: replace(now, head=str(name)),
         }
 
     def stepped(self, now: Desk) -> Desk:
-        """Return the desk after the drawn token was appended.
-
-        Raises:
-            InputError: the context is full, or no token can be drawn.
-        """
+        """Return the desk with the drawn token appended; InputError if none fits in."""
         draw = self.distribution(now).draw
         own = draw.u != uniform(now.seed, len(draw.context))
         return self._appended(now, draw.token, "own u" if own else "drawn")
@@ -273,26 +234,22 @@ class Walk(Turning[Desk], Stepping[Desk]):
         """Take the token that was clicked, or guess it."""
         token, position = int(value["token"]), int(value["position"])
         if position != self.stepper.position:
-            raise InputError(
-                "that candidate belonged to the step before, so nothing was taken; "
-                "choose among those that are shown now"
-            )
+            what = "that candidate belonged to the step before, so nothing was taken"
+            raise InputError(f"{what}; choose among those that are shown now")
         if not now.is_guessing:
             return self._appended(now, token, "chosen")
         found, so_far = self.distribution(now), now.guesses
         drawn, favourite = found.draw.token, found.rows[0].token
         came, said = ((one, self._score(one, found)) for one in (drawn, token))
-        guesses = Guesses(
-            so_far.made + 1,
-            so_far.right + (token == drawn),
-            so_far.by_the_model + (favourite == drawn),
-        )
+        right = so_far.right + (token == drawn)
+        by_the_model = so_far.by_the_model + (favourite == drawn)
+        guesses = Guesses(so_far.made + 1, right, by_the_model)
         words = verdict(came, said, self.tokenizer)
         return replace(self.stepped(now), guesses=guesses, notice=Notice(words))
 
-    def _gone(self, now: Desk, go: Callable[..., None], *where: object) -> Desk:
-        """Go elsewhere, which ends a run."""
-        go(*where)
+    def _go(self, now: Desk, how: str, *where: object) -> Desk:
+        """Go elsewhere by a method of the branches, which ends a run."""
+        getattr(self._branches, how)(*where)
         self._step = self._step_rest = None
         return replace(now, running=False)
 
@@ -302,10 +259,8 @@ class Walk(Turning[Desk], Stepping[Desk]):
             raise InputError("nothing has been asked yet: write something in the box")
         if now.asks == ASKS[0]:
             if self.tokenizer.template is None:
-                raise InputError(
-                    f"{self.title} has no chat template, so it takes no questions; "
-                    f"choose “{ASKS[1]}”"
-                )
+                what = f"{self.title} has no chat template, so it takes no questions"
+                raise InputError(f"{what}; choose “{ASKS[1]}”")
             text = self.tokenizer.chat([{"role": "user", "content": text}])
         prompt = tuple(self.tokenizer.encode(text).tolist())
         run = SavedRun(self.title, prompt, (), self._text(prompt))
@@ -315,15 +270,12 @@ class Walk(Turning[Desk], Stepping[Desk]):
         """Take the tokens of a saved run, and say where this machine draws others."""
         tokens = [step.token for step in run.steps]
         if self._text(run.prompt, tokens) != run.text:
-            raise InputError(
-                f"this run was saved with the model {run.model!r}, whose tokens are "
-                f"not those of {self.title!r}; open it with that model"
-            )
+            what = f"this run was saved with the model {run.model!r}"
+            why = f"whose tokens are not those of {self.title!r}"
+            raise InputError(f"{what}, {why}; open it with that model")
         if self._first_processors and run.prompt != self._prompt():
-            raise InputError(
-                "the grammar or processor of this panel belongs to its own prompt; for "
-                "another prompt, make a panel without it"
-            )
+            what = "the grammar or processor of this panel belongs to its own prompt"
+            raise InputError(f"{what}; for another prompt, make a panel without it")
         before = self._branches, self._model.scores, self._step, self._step_rest
         try:
             stepper = Stepper(self._model, np.array(run.prompt, np.int64))
@@ -397,6 +349,15 @@ class Walk(Turning[Desk], Stepping[Desk]):
 @lru_cache(maxsize=1)  # asked for several times in each step
 def _processors(sampling: Sampling, start: int) -> tuple[Processor, ...]:
     return sampling.processors(start)
+
+
+def _begun(now: Desk, _value: object) -> Desk:
+    return replace(now, running=True, remaining=LIMITS[now.limit])
+
+
+def _toggled(now: Desk, name: str, **others: Any) -> Desk:  # noqa: ANN401 - of its fields
+    others[name] = not getattr(now, name)
+    return replace(now, **others)
 
 
 def _one_of(known: Iterable[str], wanted: object) -> str:
