@@ -5,6 +5,7 @@
     python3 run.py test               run every check that there is
     python3 run.py notebooks          execute all notebooks and save them in place
     python3 run.py pack FOLDER        write all that a class needs without a network
+    python3 run.py worksheets         write a sheet to print for each notebook
     python3 run.py WORD ...           any other word: doctor, models, bench, ...
 
 The first start makes .venv, installs the pinned packages into it and fetches the model;
@@ -36,12 +37,14 @@ NEEDS = {
     "ask": Needs((INT4,)),
     "step": Needs((INT4,)),
     "bench": Needs((INT4,), tests=True),
+    "worksheets": Needs((FLOAT32,)),
 }
 BESIDE_THE_PACKAGE = {
     "bench": "benchmarks",
     "notebooks": "tools.notebooks",
     "pack": "tools.pack",
     "test": "tools.checks",
+    "worksheets": "tools.worksheets",
 }
 
 
