@@ -21,7 +21,6 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from llm_walkthrough import mending, sampling
-from llm_walkthrough.arrays import LogitsRows
 from llm_walkthrough.classroom import REQUEST, Lesson, open_lesson
 from llm_walkthrough.constraints.matcher import GrammarVocabulary
 from llm_walkthrough.grammar import Grammar, json_schema, regular_expression
@@ -34,9 +33,6 @@ from llm_walkthrough.views import byte_count
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "docs" / "worksheets"
-MARKDOWN = MarkdownIt("commonmark").enable("table")
-
-# --- what a sheet can ask of the model: a text is given as it is ---------------------
 
 
 def chat(lesson: Lesson, request: str = REQUEST) -> str:
@@ -50,10 +46,10 @@ def pieces(lesson: Lesson, text: str) -> list[str]:
 
 
 @cache
-def rows(lesson: Lesson, text: str) -> LogitsRows:
+def rows(lesson: Lesson, text: str) -> np.ndarray:
     """Run a text."""
-    cache = lesson.model.new_grown_cache()
-    return lesson.model.run(lesson.tokenizer.encode(text), cache)[0]
+    tokens, cache = lesson.tokenizer.encode(text), lesson.model.new_grown_cache()
+    return lesson.model.run(tokens, cache)[0]
 
 
 def candidates(
@@ -69,21 +65,31 @@ def candidates(
 
 
 @cache
-def decoded(
-    lesson: Lesson, text: str, count: int, grammar: Grammar | None = None
+def decoded(  # noqa: PLR0913 - the lesson is bound, so five are left
+    lesson: Lesson,
+    text: str,
+    count: int,
+    *,
+    room: int | None = None,
+    stop: str = "",
+    grammar: Grammar | None = None,
 ) -> Stepper:
-    """Write so many tokens greedily, if the model does not end its text before."""
-    tokens = lesson.tokenizer.encode(text)
-    row = [GrammarMask(grammar, vocabulary(lesson), len(tokens))] if grammar else []
-    stepper = Stepper(lesson.model, tokens, processors=(*row, sampling.TopK(1)))
-    list(stepper.run(count, {"end": EndTokens(lesson.model.graph.end_tokens)}))
+    """Write so many tokens greedily, if nothing stops the loop before."""
+    model, tokens = lesson.model, lesson.tokenizer.encode(text)
+    row: list[sampling.Processor] = [sampling.TopK(1)]
+    if grammar:
+        row.insert(0, GrammarMask(grammar, vocabulary(lesson), len(tokens)))
+    stepper = Stepper(model, tokens, processors=row, cache=model.new_cache(room))
+    rules: dict[str, Any] = {"end token": EndTokens(model.graph.end_tokens)}
+    rules |= {"stop text": StopText(lesson.tokenizer, (stop,))} if stop else {}
+    list(stepper.run(count, rules))
     return stepper
 
 
 def shapes(lesson: Lesson, past: int, new: int) -> dict[str, list[int]]:
     """Give the shape of each port of a run, by its name."""
     lengths = {"batch": 1, "sequence": new, "past_sequence": past}
-    lengths["total_sequence"] = past + new
+    lengths |= {"total_sequence": past + new}
     ports = (*lesson.model.graph.inputs, *lesson.model.graph.outputs)
     return {p.name: [int(lengths.get(str(n), n)) for n in p.shape] for p in ports}
 
@@ -118,7 +124,7 @@ def look(lesson: Lesson, text: str) -> Look:
 ASKED = (chat, pieces, candidates, decoded, shapes, may_come, inside, look)
 USED: tuple[Any, ...] = (
     *(np, zip, sampling, mending, facts, judgements, json_schema, regular_expression),
-    *(Stepper, EndTokens, StopText, TextStream, byte_count),
+    *(Stepper, TextStream, byte_count),
 )
 
 
@@ -135,20 +141,12 @@ def asked_of(lesson: Lesson) -> dict[str, Any]:
     }
 
 
-# --- what a sheet is written with ----------------------------------------------------
-
-
 def escaped(value: object) -> Markup:
     """Write a value so that neither Markdown nor HTML reads marks into it."""
     if isinstance(value, Markup):
         return value
     marks = (c if c.isalnum() or c == " " else f"&#{ord(c)};" for c in str(value))
     return Markup("").join(map(Markup, marks))
-
-
-def code(text: object) -> Markup:
-    """Write a text as code."""
-    return Markup("<code>{}</code>").format(escaped(text))
 
 
 def written(source: Path, asked: Mapping[str, Any], *, is_solved: bool) -> str:
@@ -161,22 +159,21 @@ def written(source: Path, asked: Mapping[str, Any], *, is_solved: bool) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    sheets.filters |= {"code": code, "comma": "{:,}".format}
+    sheets.filters["comma"] = "{:,}".format
     sheets.filters["percent"] = lambda share: f"{100 * share:.0f} %"
+    sheets.filters["code"] = lambda text: Markup("<code>{}</code>").format(
+        escaped(text)
+    )
     sheets.globals |= {**asked, "is_solved": is_solved}
     heading, _, text = sheets.get_template(source.name).render().partition("\n")
-    body = Markup(MARKDOWN.render(text))  # noqa: S704 - what was told is escaped
-    frame = sheets.get_template("sheet.html")
-    return frame.render(title=heading.strip("# "), body=body, name=source.stem)
+    body = MarkdownIt().enable("table").render(text)
+    told = {"title": heading.strip("# "), "body": body, "name": source.stem}
+    return sheets.get_template("sheet.html").render(told)
 
 
-def write_all(folder: Path, asked: Mapping[str, Any] | None = None) -> list[Path]:
-    """Write each sheet and its solution into a folder, which is made; return the pages.
-
-    Raises:
-        InputError: nothing is given that sheets can ask, and the model is not there.
-    """
-    asked = asked or asked_of(open_lesson("float32"))
+def write_all(folder: Path) -> list[Path]:
+    """Write each sheet and its solution into a folder, which is made; return them."""
+    asked = asked_of(open_lesson("float32"))
     folder.mkdir(parents=True, exist_ok=True)
     pages = []
     for source in sorted(SOURCES.glob("*.md")):
