@@ -7,6 +7,7 @@
     python3 run.py pack FOLDER        write all that a class needs without a network
     python3 run.py review FOLDER      judge the notebooks that a class handed in
     python3 run.py site               serve the course as pages, with the panel in them
+    python3 run.py worksheets         write a sheet to print for each notebook
     python3 run.py WORD ...           any other word: doctor, models, bench, ...
 
 The first start makes .venv, installs the pinned packages into it and fetches the model;
@@ -40,6 +41,7 @@ NEEDS = {
     "bench": Needs((INT4,), tests=True),
     "review": Needs((INT4, FLOAT32)),
     "site": Needs((FLOAT32,)),
+    "worksheets": Needs((FLOAT32,)),
 }
 BESIDE_THE_PACKAGE = {
     "bench": "benchmarks",
@@ -48,6 +50,7 @@ BESIDE_THE_PACKAGE = {
     "review": "tools.review",
     "site": "tools.serve_site",
     "test": "tools.checks",
+    "worksheets": "tools.worksheets",
 }
 
 

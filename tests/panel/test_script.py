@@ -310,9 +310,9 @@ def test_tab_reaches_every_control_once_and_each_list_as_one(bare: Bare) -> None
     for summary in bare.panel.locator("summary").all():
         summary.evaluate("(node) => { node.parentElement.open = true }")
     seen = walked_with_tab(bare.page)
-    assert seen[4:10] == ["SUMMARY", "limit", "speed", "guessing", "large", "save"]
-    assert seen[10:12] == ["load", "export"]
-    assert seen[15:18] == ["SUMMARY", "OL", "back_to"]  # chips of the prompt
+    assert seen[4:9] == ["SUMMARY", "limit", "speed", "guessing", "speculate"]
+    assert seen[9:13] == ["large", "save", "load", "export"]
+    assert seen[16:19] == ["SUMMARY", "OL", "back_to"]  # chips of the prompt
     assert seen[-4:] == ["side", "DIV", "DIV", "switch"]
 
 
