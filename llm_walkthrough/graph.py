@@ -105,10 +105,9 @@ def read_graph(path: Path, *, file: str | None = None) -> Graph:
 
     Of several files in the folder it is `file`, or as `find_onnx_file` chooses.
 
-    Raises:
-        InputError: no graph there, a damaged one, weights missing or cut short, a graph
-            without a cache, an input whose purpose is unknown, or a fact that neither
-            the graph nor the configuration beside it tells.
+    InputError: no graph there, a damaged one, weights missing or cut short, a graph
+    without a cache, an input whose purpose is unknown, or a fact that neither the graph
+    nor the configuration beside it tells.
     """
     path = Path(path)
     config = read_model_config(path)

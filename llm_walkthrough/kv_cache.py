@@ -31,8 +31,7 @@ Rows: TypeAlias = Mapping[str, KeyOrValue]
 class GrownCache:
     """Arrays that are never written again; the next run returns longer ones.
 
-    Raises:
-        InputError: a method is told a row past the end, or more rows than fit.
+    InputError if a method is told a row past the end, or more rows than fit.
 
     >>> cache = GrownCache({"past.0.key": np.zeros((1, 2, 3, 4))}, capacity=8)
     >>> cache.length, cache.truncated(1).length, cache.with_rows(cache.rows(1)).length
@@ -194,9 +193,8 @@ def checked_tokens(tokens: Sequence[int] | TokenIds, vocab: int) -> TokenIds:
     >>> checked_tokens([3, 1, 4], vocab=5)
     array([3, 1, 4])
 
-    Raises:
-        InputError: no token, something else than a row of ids, or an id that is not in
-            the vocabulary.
+    InputError: no token, something else than a row of ids, or an id that is not in
+    the vocabulary.
     """
     ids = np.asarray(tokens)
     if ids.size == 0:

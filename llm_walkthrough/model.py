@@ -77,9 +77,8 @@ class Model:
         It is a shared buffer where the graph can write into one, else arrays that grow.
         The system hands out a buffer's memory only as rows are written.
 
-        Raises:
-            InputError: the capacity is not between 1 and the context length, would take
-                more memory than the machine has, or the graph needs the other kind.
+        InputError if the capacity is not between 1 and the context length, would take
+        more memory than the machine has, or the graph needs the other kind.
         """
         if self.graph.can_share_buffers:
             return self.new_shared_cache(capacity)

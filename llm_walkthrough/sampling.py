@@ -413,9 +413,8 @@ def choose(
 
     The same as `pick(softmax(process(…)), u)`, but it looks at survivors only.
 
-    Raises:
-        InputError: no token is left, one is NaN or +inf, or `u` is not at least 0 and
-            below 1; greedy decoding does not look at it.
+    InputError if no token is left, one is NaN or +inf, or `u` is not at least 0 and
+    below 1; greedy decoding does not look at it.
     """
     if processors and processors[-1] == _GREEDY:  # greedy: there is nothing to draw
         left = process(logits, context, processors[:-1])

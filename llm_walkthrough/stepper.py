@@ -122,9 +122,8 @@ class Stepper:
         guesser: guesses tokens to come, so that one run makes several; the tokens stay
             the same. It may be replaced at any time; None: no guesses.
 
-    Raises:
-        InputError: the prompt is empty or leaves no room for a new token; later, what
-            a method is told is out of its range, and nothing was changed.
+    InputError if the prompt is empty or leaves no room for a new token; later, what a
+    method is told is out of its range, and nothing was changed.
     """
 
     def __init__(  # noqa: PLR0913 - all but two have a default

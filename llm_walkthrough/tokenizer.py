@@ -39,8 +39,7 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     A folder holds `tokenizer.json`, and for chats a template as `read_chat_template`
     finds it.
 
-    Raises:
-        InputError: a file is missing, broken, or of a style that is not read here.
+    InputError if a file is missing, broken, or of a style that is not read here.
     """
     if not is_file(folder / "tokenizer.json"):
         folder = small_file_folders(folder)[1]
@@ -120,8 +119,7 @@ class Tokenizer:
         Tokens that were added behind the vocabulary may lie beyond the logits: a model
         refuses them when they are fed, and can never choose one.
 
-        Raises:
-            InputError: they are fewer, so that some token of the vocabulary has no row.
+        InputError if they are fewer, so that some token of the vocabulary has no row.
         """
         own = self.library.get_vocab(with_added_tokens=False).values()
         if max(own, default=0) >= vocab:
@@ -226,8 +224,7 @@ class TextStream:
     all tokens; with stop texts, only up to the first of them to be complete. A feed
     costs the same after a million tokens as after ten.
 
-    Raises:
-        InputError: a stop text that is empty or not a string.
+    InputError: a stop text that is empty or not a string.
 
     >>> import tokenizers
     >>> smile = tokenizers.models.BPE({"ðŁ": 0, "ĻĤ": 1, "!": 2}, [])
@@ -296,8 +293,7 @@ class StopText:
     spelled by byte tokens, stops at once. Only as many tokens are looked at as the
     longest text has bytes, so the cost does not grow with the length.
 
-    Raises:
-        InputError: a text is empty or not a string.
+    InputError if a text is empty or not a string.
     """
 
     tokenizer: Tokenizer

@@ -43,9 +43,8 @@ class ChatTemplate:
 
         By `add_generation_prompt` it ends with the opening of the assistant's turn.
 
-        Raises:
-            InputError: a message of a wrong form, or a template that is broken, refuses
-                these messages or reaches outside its sandbox.
+        InputError: a message of a wrong form, or a template that is broken, refuses
+        these messages or reaches outside its sandbox.
         """
         _check_messages(messages)
         names = {"add_generation_prompt": add_generation_prompt, **self.special_texts}
@@ -69,8 +68,7 @@ def read_chat_template(folder: Path) -> ChatTemplate | None:
     `chat_template.jinja` goes before the `chat_template` of `tokenizer_config.json`,
     which is one text, or a list of named ones of which "default" is taken.
 
-    Raises:
-        InputError: a file that cannot be read, or no template named "default".
+    InputError: a file that cannot be read, or no template named "default".
     """
     config_file = folder / "tokenizer_config.json"
     config = read_json(config_file) if is_file(config_file) else {}

@@ -33,9 +33,8 @@ def read_structure(file: Path) -> onnx.ModelProto:
 
     Weights inside the file itself are read with it, and freed with what is returned.
 
-    Raises:
-        InputError: the file or a name in it is damaged, or an operator is told what
-            nothing can have.
+    InputError if the file or a name in it is damaged, or an operator is told what
+    nothing can have.
     """
     try:
         # mapped, not read: else weights inside it would be in memory twice
