@@ -119,6 +119,21 @@ def test_the_next_visit_starts_by_itself_and_downloads_no_model(
     assert not {WEIGHTS, ENGINE, "model/model.onnx"} & {*site.asked}
 
 
+def test_a_page_that_is_left_frees_its_memory_and_loads_anew_when_it_is_shown_again(
+    visit: Callable[..., Page],
+) -> None:
+    page = visit()
+    start(page)
+    assert page.workers
+    page.evaluate("dispatchEvent(new Event('pagehide'))")
+    page.wait_for_timeout(300)
+    assert not page.workers
+    shown = "dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))"
+    with page.expect_navigation():
+        page.evaluate(shown)
+    page.wait_for_selector("#panel[data-state=ready]")
+
+
 def test_a_model_that_was_replaced_on_the_site_is_offered_anew(
     visit: Callable[..., Page], site: FakeSite
 ) -> None:

@@ -51,10 +51,21 @@ def write_parts(site: Path, kept: Path = KEPT) -> None:
 
 def write_part(part: dict[str, Any], site: Path, kept: Path = KEPT) -> None:
     """Write those files of a package of npm that a page loads; errors as above."""
-    folder = site / part["folder"]
+    wanted, folder = f"{part['name']}@{part['version']}", site / part["folder"]
+    path = kept / f"{part['name'].strip('@').replace('/', '-')}-{part['version']}.tgz"
     for place in (folder, kept):
         place.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(_package(part, kept)) as archive:
+    if not path.is_file():
+        npm = [shutil.which("npm") or "npm", "pack", "--silent", wanted]
+        try:
+            subprocess.run(npm, cwd=kept, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        except (OSError, subprocess.CalledProcessError) as error:
+            trouble = f"npm could not get {wanted} ({error})"
+            way_out = "install Node.js, or check the network"
+            raise InputError(f"{trouble}; {way_out}") from error
+    digest = b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
+    _verified(path, f"sha512-{digest}", part["integrity"])
+    with tarfile.open(path) as archive:
         for name in part["files"]:
             member = archive.getmember(f"package/{name}")
             member.name = Path(name).name
@@ -107,23 +118,6 @@ def _packed(model: Path) -> Iterator[tuple[str, Path]]:
         for part in files(name) or ():
             if part.suffix in {".py", ".txt"}:  # the code and its licence
                 yield part.as_posix(), Path(str(part.locate()))
-
-
-def _package(part: dict[str, Any], kept: Path) -> Path:
-    """Return a package of npm, as it was packed."""
-    wanted = f"{part['name']}@{part['version']}"
-    path = kept / f"{part['name'].strip('@').replace('/', '-')}-{part['version']}.tgz"
-    if not path.is_file():
-        npm = [shutil.which("npm") or "npm", "pack", "--silent", wanted]
-        try:
-            subprocess.run(npm, cwd=kept, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
-        except (OSError, subprocess.CalledProcessError) as error:
-            said = f"npm could not get {wanted} ({error})"
-            raise InputError(
-                f"{said}; install Node.js, or check the network"
-            ) from error
-    digest = b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
-    return _verified(path, f"sha512-{digest}", part["integrity"])
 
 
 def _numpy(entry: dict[str, Any], version: str, kept: Path) -> Path:
