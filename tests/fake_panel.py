@@ -5,7 +5,6 @@ Whatever loads them is real: page, workers and messages. A page takes a second t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import threading
@@ -18,6 +17,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 from gguf.constants import GGMLQuantizationType
+
+from tools.build_site.panel import listed
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = "model/weights.gguf"
@@ -117,7 +118,7 @@ def write_model(panel: Path, ranges: list[tuple[int, int]] | None = None) -> byt
     """
     blocks = np.random.default_rng(5).integers(0, 60, 4 * 34, np.uint8)
     (panel / WEIGHTS).write_bytes(blocks.tobytes())
-    part = {"kind": "Q8_0", "rows": 2, "columns": 32, "head_dim": 0}
+    part = {"kind": "Q8_0", "rows": 2, "columns": 32, "order": [0]}
     places = [(0, 256), (4096, 4352)]
     recipe = [
         {"name": f"weight {i}", "offset": begin, "length": end - begin}
@@ -136,13 +137,6 @@ def write_model(panel: Path, ranges: list[tuple[int, int]] | None = None) -> byt
 
 
 def write_list(panel: Path) -> None:
-    """List all files as they are now."""
-    (panel / "parts.json").write_text(json.dumps([*_entries(panel)]), "utf-8")
-
-
-def _entries(panel: Path) -> Iterator[dict[str, object]]:
-    for file in sorted(panel.rglob("*.*")):
-        content = file.read_bytes()
-        name = file.relative_to(panel).as_posix()
-        digest = hashlib.sha256(content).hexdigest()
-        yield {"name": name, "bytes": len(content), "sha256": digest}
+    """List the files of the model and its engine as they are now."""
+    words = (ROOT / "web/loading.html").read_text("utf-8")
+    (panel / "loading.html").write_text(words + listed(panel), "utf-8")

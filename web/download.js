@@ -1,4 +1,4 @@
-// Files of the panel, as parts.json lists them: fetched with their progress, checked by their hash, and kept in
+// Files of the panel, as the site lists them: fetched with their progress, checked by their hash, and kept in
 // the browser for the next visit. A page that came over plain HTTP has neither hashes nor a cache.
 
 const KEPT = "llm-walkthrough-parts";
@@ -21,7 +21,8 @@ export async function getPart(/** @type {Part} */ part, hear) {
     hear(kept.length);
     return kept;
   }
-  const file = await download(part, hear);
+  const file = new Uint8Array(part.bytes);
+  await download(part, file, hear);
   if (!(await isWhole(part, file))) throw new Error(`${part.name} has not the hash that this site lists for it`);
   await cache?.delete(urlOf(part), { ignoreSearch: true }); // of an older site
   await cache?.put(keyOf(part), new Response(file)).catch(() => {}); // no room: next time it is fetched again
@@ -34,21 +35,17 @@ async function isWhole({ bytes, sha256 }, file) {
   return [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("") === sha256;
 }
 
-async function download(part, hear) {
-  const file = new Uint8Array(part.bytes);
+async function download(part, file, hear) {
   let at = 0;
   try {
     const answer = await fetch(urlOf(part), { cache: self.caches ? "no-store" : "default" }); // not kept twice
     if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
     const reader = answer.body.getReader();
     for (let piece; !(piece = await reader.read()).done; at += piece.value.length) {
-      if (at + piece.value.length > part.bytes) throw new Error("more than that came");
-      file.set(piece.value, at);
+      file.set(piece.value, at); // fails when more comes than is listed
       hear(piece.value.length);
     }
   } catch ({ message }) {
-    const [come, all] = [at, part.bytes].map((bytes) => bytes.toLocaleString("en"));
-    throw new Error(`${come} of ${all} bytes of ${part.name} came, then: ${message}`);
+    throw new Error(`${at} of ${part.bytes} bytes of ${part.name} came, then: ${message}`);
   }
-  return file;
 }

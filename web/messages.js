@@ -1,37 +1,31 @@
-// Calls from one thread to another: {number, call, value} there, {number, result} or {number, error} back.
-// Besides, a worker tells how far it is: {stage, share}.
+// Calls from one thread to another: {call, value, back} there, and on the port `back` a {result} or an {error}.
 
-/** Returns call(name, value, given away), a promise of the answer; `hear(stage, share)` is told the rest. */
-export function callsTo(end, hear) {
-  const waiting = [];
-  end.onmessage = ({ data: { number, result, error, stage, share } }) => {
-    if (stage) hear(stage, share);
-    else if (error) waiting[number].reject(new Error(error));
-    else waiting[number].resolve(result);
+/** Returns call(name, value), a promise of the answer; `fail(error)` is told what befell the worker as a whole. */
+export function callsTo(worker, fail) {
+  worker.onerror = (event) => {
+    event.preventDefault(); // it is told to the reader
+    fail(new Error(event.message || "a part of this page could not be loaded"));
   };
-  end.onerror = (event) => {
-    event.preventDefault(); // it is told to whoever has called
-    const error = new Error(event.message || "a part of this page could not be loaded");
-    waiting.forEach(({ reject }) => reject(error));
-  };
-  return (call, value, given = []) =>
+  return (call, value) =>
     new Promise((resolve, reject) => {
-      end.postMessage({ number: waiting.push({ resolve, reject }) - 1, call, value }, given);
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = ({ data: { result, error } }) => {
+        port1.close();
+        return error ? reject(new Error(error)) : resolve(result);
+      };
+      worker.postMessage({ call, value, back: port2 }, [port2]);
     });
 }
 
-let queue = Promise.resolve(); // one call at a time, whichever end it comes from
+let queue = Promise.resolve(); // one call at a time
+const arraysIn = (result) => Object.values(result ?? {}).filter(ArrayBuffer.isView).map(({ buffer }) => buffer);
 
 /** Answer with functions by their names; arrays in a result are given away, not copied. */
-export function answerCalls(end, calls) {
-  const answer = async ({ data: { number, call, value } }) => {
-    try {
-      const result = await calls[call](value);
-      const arrays = Object.values(result ?? {}).filter(ArrayBuffer.isView);
-      end.postMessage({ number, result }, arrays.map(({ buffer }) => buffer));
-    } catch (error) {
-      end.postMessage({ number, error: error?.message || `${error}` });
-    }
+export function answerCalls(calls) {
+  self.onmessage = ({ data: { call, value, back } }) => {
+    queue = queue.then(() => calls[call](value)).then(
+      (result) => back.postMessage({ result }, arraysIn(result)),
+      (error) => back.postMessage({ error: error?.message || `${error}` }),
+    );
   };
-  end.onmessage = (message) => (queue = queue.then(() => answer(message)));
 }

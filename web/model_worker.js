@@ -11,14 +11,13 @@ let ort, session;
 let ports; // {past, present, heads, headDim} of each layer's keys and of its values
 
 /**
- * What some tokens added to the cache: [heads, count, headDim] rows for each port, `start` tokens after those
- * of `before`. A run that is freed lives on in those that need it.
- * @typedef {{before: Run, start: number, count: number, rows: Float32Array[]}} Run
- * @type {Map<number, Run>}
+ * What some tokens added to the cache: [heads, count, headDim] rows for each port, `start` tokens after the first.
+ * @typedef {{start: number, count: number, rows: Float32Array[]}} Piece
+ * @type {Map<number, Piece[]>} the pieces of a run and of those before it: a later one counts
  */
 const runs = new Map();
 let numRuns = 0;
-let newest = {}; // {run, length, past}: the tensors that the next token most likely needs
+let newest = {}; // {piece, length, past}: the tensors that the next token most likely needs
 
 /** Get the engine, the graph, the recipe of its weights and their file; tells which weights the engine asked for. */
 async function open(/** @type {import("./download.js").Part[]} */ parts) {
@@ -28,8 +27,8 @@ async function open(/** @type {import("./download.js").Part[]} */ parts) {
   const [engine, graph, recipe, gguf] = await Promise.all(parts.map((part) => getPart(part, hear)));
   ort = await import("./parts/ort/ort.wasm.min.mjs");
   Object.assign(ort.env.wasm, { wasmBinary: engine, numThreads: 1 });
-  const weights = new WeightsOnDemand(gguf, JSON.parse(new TextDecoder().decode(recipe)), (share) =>
-    postMessage({ stage: "weights", share }));
+  const told = (share) => postMessage({ stage: "weights", share });
+  const weights = new WeightsOnDemand(gguf, JSON.parse(new TextDecoder().decode(recipe)), told);
   session = await openSession(graph, weights).catch((error) => {
     if (weights.isTaken) throw error;
   });
@@ -52,44 +51,43 @@ function openSession(graph, data) {
  * @returns {Promise<{id: number, logits: Float32Array, ms: number}>} the new run, [tokens, vocab], its time
  */
 async function run(/** @type {{tokens: number[], id: number, length: number}} */ { tokens, id, length }) {
-  let [last, logits, ms] = [runs.get(id), null, 0];
+  let [pieces, logits] = [runs.get(id) ?? [], null];
+  const began = performance.now();
   for (let at = 0; at < tokens.length; at += PIECE) {
-    const began = performance.now();
-    const piece = await runPiece(tokens.slice(at, at + PIECE), last, length + at);
-    ms += performance.now() - began;
-    last = piece.run;
-    logits ??= new Float32Array(tokens.length * piece.logits.dims[2]);
-    logits.set(piece.logits.data, at * piece.logits.dims[2]);
+    const { piece, rows } = await runPiece(tokens.slice(at, at + PIECE), pieces, length + at);
+    pieces = [...pieces.filter(({ start }) => start < piece.start), piece]; // without what was undone
+    logits ??= new Float32Array(tokens.length * rows.dims[2]);
+    logits.set(rows.data, at * rows.dims[2]);
   }
-  runs.set(++numRuns, last);
-  return { id: numRuns, logits, ms };
+  runs.set(++numRuns, pieces);
+  return { id: numRuns, logits, ms: performance.now() - began };
 }
 
-/** Run a few tokens after the first `length` tokens of `before`; returns their run and its logits. */
-async function runPiece(tokens, before, length) {
-  const [count, total] = [tokens.length, length + tokens.length];
-  while (before?.start >= length) before = before.before; // what was undone is not kept for what comes instead
-  const past = newest.run === before && newest.length === length ? newest.past : gatherPast(before, length);
+/** Run a few tokens after the first `start` tokens of `pieces`; returns what they add, and their logits. */
+async function runPiece(tokens, pieces, start) {
+  const [count, total] = [tokens.length, start + tokens.length];
+  const isNext = newest.length === start && newest.piece === pieces.at(-1);
+  const past = isNext ? newest.past : gatherPast(pieces, start);
   const feeds = { input_ids: int64(tokens), attention_mask: int64(Array(total).fill(1)) };
   ports.forEach((port, i) => (feeds[port.past] = past[i]));
   const out = await session.run(feeds);
   const rows = ports.map((port) => {
     const added = new Float32Array(port.heads * count * port.headDim);
-    copyRows(port, count, [out[port.present].data, total, length], [added, count, 0]);
+    copyRows(port, count, [out[port.present].data, total, start], [added, count, 0]);
     return added;
   });
-  const made = { before, start: length, count, rows };
-  newest = { run: made, length: total, past: ports.map(({ present }) => out[present]) };
-  return { run: made, logits: out.logits };
+  past.forEach(({ data }) => letGo(data));
+  const piece = { start, count, rows };
+  newest = { piece, length: total, past: ports.map(({ present }) => out[present]) };
+  return { piece, rows: out.logits };
 }
 
-/** Put together what a run and those before it have left: for each port a tensor [1, heads, length, headDim]. */
-function gatherPast(last, length) {
+/** Put together the first rows of some pieces: for each port a tensor [1, heads, length, headDim]. */
+function gatherPast(pieces, length) {
   return ports.map((port, i) => {
     const data = new Float32Array(port.heads * length * port.headDim);
-    for (let [run, end] = [last, length]; end > 0; end = Math.min(run.start, end), run = run.before) {
-      const { start, count, rows } = run;
-      if (end > start) copyRows(port, end - start, [rows[i], count, 0], [data, length, start]);
+    for (const { start, count, rows } of pieces) {
+      copyRows(port, Math.min(count, length - start), [rows[i], count, 0], [data, length, start]);
     }
     return new ort.Tensor("float32", data, [1, port.heads, length, port.headDim]);
   });
@@ -105,5 +103,4 @@ function copyRows({ heads, headDim }, count, [source, sourceLength, from], [targ
 
 const int64 = (numbers) => new ort.Tensor("int64", BigInt64Array.from(numbers, BigInt), [1, numbers.length]);
 
-const calls = { open, run, free: (id) => void runs.delete(id), connect: (port) => answerCalls(port, calls) };
-answerCalls(self, calls);
+answerCalls({ open, run, free: (id) => void runs.delete(id) });

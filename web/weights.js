@@ -12,45 +12,35 @@ const HALF = Float32Array.from({ length: 65536 }, (_, bits) => {
 
 /**
  * One weight of the graph; see tools/build_site/recipe.py.
- * @typedef {{kind: string, start: number, rows: number, columns: number, head_dim: number}} Part
+ * @typedef {{kind: string, start: number, rows: number, columns: number, order: number[]}} Part
  * @typedef {{name: string, offset: number, length: number, parts: Part[]?, wave: string?, turns: number[]?}} Weight
  * @returns {Uint8Array} its float32 numbers, row after row, as bytes
  */
-export function makeWeight(/** @type {Uint8Array} */ gguf, /** @type {Weight} */ { length, parts, wave, turns }) {
-  if (wave) { // [positions, turns]
-    const turn = (_, at) => Math[wave](Math.floor(at / turns.length) * turns[at % turns.length]);
-    return new Uint8Array(Float32Array.from({ length: length / 4 }, turn).buffer);
-  }
-  const out = new Float32Array(length / 4);
+export function makeWeight(/** @type {Uint8Array} */ gguf, /** @type {Weight} */ { length, parts = [], wave, turns }) {
+  const turn = (_, at) => Math[wave](Math.floor(at / turns.length) * turns[at % turns.length]); // [positions, turns]
+  const out = wave ? Float32Array.from({ length: length / 4 }, turn) : new Float32Array(length / 4);
   let to = 0;
-  for (const { kind, start, rows, columns, head_dim: headDim } of parts) {
+  for (const { kind, start, rows, columns, order } of parts) {
     for (let row = 0; row < rows; row++, to += columns) {
-      const block = ((headDim ? pairedRow(row, headDim) : row) * columns) / 32;
-      unpack(kind, gguf, start + block * BYTES[kind], out, to, to + columns);
+      const inHead = row % order.length;
+      const block = ((row - inHead + order[inHead]) * columns) / 32;
+      unpack(kind, gguf, start + block * BYTES[kind], out.subarray(to, to + columns));
     }
   }
   return new Uint8Array(out.buffer);
 }
 
-/** In a head of 64, the file has the neighbours (0, 1), (2, 3) … where the graph has (0, 32), (1, 33) … */
-function pairedRow(row, headDim) {
-  const inHead = row % headDim;
-  return row - inHead + (inHead % (headDim / 2)) * 2 + Math.floor(inHead / (headDim / 2));
-}
-
-/** Unpack blocks into weights `to` to `end`; a block has its scale, in Q4_1 its least value, and 32 codes. */
-function unpack(kind, gguf, from, out, to, end) {
+/** Unpack blocks of 32 codes, from byte `from` on: each has its scale first, in Q4_1 then its least value. */
+function unpack(kind, gguf, from, out) {
   const half = (at) => HALF[gguf[at] | (gguf[at + 1] << 8)];
-  for (; to < end; to += 32, from += BYTES[kind]) {
-    const scale = half(from);
-    if (kind === "Q8_0") {
-      for (let i = 0; i < 32; i++) out[to + i] = scale * ((gguf[from + 2 + i] << 24) >> 24); // they have a sign
-      continue;
-    }
-    const least = half(from + 2);
-    for (let i = 0; i < 16; i++) {
+  for (let to = 0; to < out.length; to += 32, from += BYTES[kind]) {
+    const [scale, least] = [half(from), half(from + 2)];
+    for (let i = 0; i < 16 && kind === "Q4_1"; i++) {
       out[to + i] = scale * (gguf[from + 4 + i] & 15) + least;
       out[to + i + 16] = scale * (gguf[from + 4 + i] >> 4) + least;
+    }
+    for (let i = 0; i < 32 && kind === "Q8_0"; i++) {
+      out[to + i] = scale * ((gguf[from + 2 + i] << 24) >> 24); // with its sign
     }
   }
 }

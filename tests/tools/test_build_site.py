@@ -260,17 +260,19 @@ def test_a_part_that_npm_cannot_get_is_named_in_a_sentence(
 
 
 @pytest.mark.model
-def test_the_panel_lists_each_of_its_files_and_packs_no_compiled_one(
+def test_the_panel_lists_what_is_checked_and_packs_no_compiled_file(
     tmp_path: Path,
 ) -> None:
-    write_panel(tmp_path)
-    listed = json.loads((tmp_path / "parts.json").read_text("utf-8"))
-    there = {f.relative_to(tmp_path).as_posix() for f in tmp_path.rglob("*.*")}
-    assert {one["name"] for one in listed} == there - {"parts.json"}
+    write_parts(tmp_path)
+    panel = tmp_path / "panel"
+    write_panel(panel)
+    words = BeautifulSoup((panel / "loading.html").read_text("utf-8"), "html.parser")
+    listed = json.loads(str(words.script and words.script.string))
+    assert [one["name"] for one in listed] == PARTS["model"]["checked"]
     for one in listed:
-        assert one["sha256"] == sha256(tmp_path / one["name"])
-        assert one["bytes"] == (tmp_path / one["name"]).stat().st_size
-    names = zipfile.ZipFile(tmp_path / "package.zip").namelist()
+        assert one["sha256"] == sha256(panel / one["name"])
+        assert one["bytes"] == (panel / one["name"]).stat().st_size
+    names = zipfile.ZipFile(panel / "package.zip").namelist()
     kinds = {Path(name).suffix for name in names}
     assert {".so", ".pyd", ".pyc"}.isdisjoint(kinds)
     for name in ("jinja2", "markupsafe", "llm_walkthrough"):

@@ -20,17 +20,19 @@ async function step() {
   steps += 1;
 }
 
-answerCalls(self, {
-  open: async ({ port }) => {
-    askModel = callsTo(port);
+answerCalls({
+  open: async ({ parts }) => {
+    const model = new Worker(new URL("model_worker.js", import.meta.url), { type: "module" });
+    model.onmessage = ({ data }) => postMessage(data);
+    askModel = callsTo(model, reportError);
+    await askModel("open", parts);
     postMessage({ stage: "python", share: 1 });
+    return state();
   },
-  begin: async () => ({ values: state() }),
-  event: async (text) => {
-    const { action, view, number } = JSON.parse(text);
+  event: async ({ action, view, number }) => {
     if (action === "fail") throw new Error("Traceback (most recent call last):\n  …\nInputError: no such token");
     if (action === "step") await step();
     const file = { name: "run.json", text: "{}", type: "application/json" };
-    return { values: state([view, number]), sent: action === "save" ? [{ file, view }] : [] };
+    return { ...state([view, number]), file: action === "save" ? file : undefined };
   },
 });

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_panel import WEIGHTS, FakeSite, fake_site, write_list, write_model
+from fake_panel import FakeSite, fake_site, write_list, write_model
 from playwright.sync_api import Browser
 from tiny_gguf import write_tiny_gguf
 
@@ -26,16 +26,10 @@ from tools.build_site.recipe import recipe
 
 pytestmark = pytest.mark.browser
 
-FILES = (
-    "parts/ort/ort-wasm-simd-threaded.wasm",
-    "model/model.onnx",
-    "model/recipe.json",
-    WEIGHTS,
-)
 FLOAT32 = "smollm2-135m-instruct-float32"
 ASK = """async ([script, calls]) => {
   const { callsTo } = await import(new URL("messages.js", script));
-  window.ask ??= callsTo(new Worker(script, { type: "module" }), () => {});
+  window.ask ??= callsTo(new Worker(script, { type: "module" }), console.error);
   return Promise.all(calls.map(async ([call, value]) => {
     const { logits, ...rest } = (await ask(call, value)) ?? {};
     return { ...rest, logits: logits && [...logits] };
@@ -63,8 +57,10 @@ def ask(chromium: Browser, site: FakeSite) -> Iterator[Ask]:
 
 def opened(site: FakeSite, ask: Ask) -> list[str]:
     """Let the worker open the model; returns the names of the weights, as asked for."""
-    listed = json.loads((site.folder / "panel/parts.json").read_text("utf-8"))
-    parts = [next(part for part in listed if part["name"] == name) for name in FILES]
+    text = (site.folder / "panel/loading.html").read_text("utf-8")
+    parts = json.loads(
+        text.rpartition("<script")[2].partition(">")[2].partition("<")[0]
+    )
     (answer,) = ask(("open", parts))
     return list(answer["asked"])
 

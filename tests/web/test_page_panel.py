@@ -31,21 +31,16 @@ class Page:
         self.files: list[dict[str, Any]] = []
 
     @property
-    def values(self) -> dict[str, Any]:
-        values: dict[str, Any] = self.now["values"]
-        return values
-
-    @property
     def read(self) -> Reader:
-        return Reader(self.values["page"])
+        return Reader(self.now["page"])
 
     def tell(self, action: str, value: object = None, frame: int | None = None) -> None:
         self.number += 1
-        shown = self.values["frame"] if frame is None else frame
+        shown = self.now["frame"] if frame is None else frame
         event = {"action": action, "value": value, "frame": shown}
         event |= {"view": "v", "number": self.number}
         self.now = json.loads(asyncio.run(self.panel.hear(json.dumps(event))))
-        assert self.values["heard"] == ["v", self.number]
+        assert self.now["heard"] == ["v", self.number]
 
 
 @pytest.fixture
@@ -99,14 +94,14 @@ def test_each_event_is_answered_with_the_next_page(page: Page) -> None:
     page.tell("back", 1)
     assert steps(page) == 1
     page.tell("knob", {"name": "seed", "value": 5})
-    assert 'data-name="seed"' in page.values["page"]
+    assert 'data-name="seed"' in page.now["page"]
     page.tell("no such thing")
     assert "there is no action" in page.read.text
 
 
 def test_a_tick_of_an_old_page_is_answered_but_not_done(page: Page) -> None:
     page.tell("run")
-    frame = page.values["frame"]
+    frame = page.now["frame"]
     page.tell("tick", frame=frame)
     assert steps(page) == 1
     page.tell("tick", frame=frame)
@@ -119,24 +114,23 @@ def test_a_saved_run_is_opened_on_a_fresh_page(page: Page, worker: FakeWorker) -
     for _ in range(12):
         page.tell("step")
     page.tell("save")
-    (sent,) = page.now["sent"]
-    assert sent["view"] == "v"
-    assert sent["file"]["name"] == "run.json"
+    sent = page.now["file"]
+    assert sent["name"] == "run.json"
     before = len(worker.asked)
     fresh = Page(page.panel)
-    fresh.tell("load", sent["file"]["text"])
+    fresh.tell("load", sent["text"])
     assert steps(fresh) == 12
     assert worker.asked[before:] == [*worker.asked[:1] * 2, 12]  # prompts, then all
-    assert fresh.now["sent"] == []
+    assert fresh.now["file"] is None
 
 
 def test_the_page_itself_can_be_saved(page: Page) -> None:
     page.tell("export")
-    (sent,) = page.now["sent"]
-    assert sent["file"]["text"].startswith("<!doctype html>")
-    assert STYLE in sent["file"]["text"]
+    sent = page.now["file"]
+    assert sent["text"].startswith("<!doctype html>")
+    assert STYLE in sent["text"]
     page.tell("step")
-    assert page.now["sent"] == []
+    assert page.now["file"] is None
 
 
 def test_what_is_no_saved_run_is_refused(page: Page) -> None:

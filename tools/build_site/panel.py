@@ -51,10 +51,21 @@ def write_parts(site: Path, kept: Path = KEPT) -> None:
 
 def write_part(part: dict[str, Any], site: Path, kept: Path = KEPT) -> None:
     """Write those files of a package of npm that a page loads; errors as above."""
-    folder = site / part["folder"]
+    wanted, folder = f"{part['name']}@{part['version']}", site / part["folder"]
+    path = kept / f"{part['name'].strip('@').replace('/', '-')}-{part['version']}.tgz"
     for place in (folder, kept):
         place.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(_package(part, kept)) as archive:
+    if not path.is_file():
+        npm = [shutil.which("npm") or "npm", "pack", "--silent", wanted]
+        try:
+            subprocess.run(npm, cwd=kept, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        except (OSError, subprocess.CalledProcessError) as error:
+            trouble = f"npm could not get {wanted} ({error})"
+            way_out = "install Node.js, or check the network"
+            raise InputError(f"{trouble}; {way_out}") from error
+    digest = b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
+    _verified(path, f"sha512-{digest}", part["integrity"])
+    with tarfile.open(path) as archive:
         for name in part["files"]:
             member = archive.getmember(f"package/{name}")
             member.name = Path(name).name
@@ -62,37 +73,42 @@ def write_part(part: dict[str, Any], site: Path, kept: Path = KEPT) -> None:
 
 
 def write_panel(folder: Path) -> None:
-    """Write what stands beside the parts, and the list of all files last.
+    """Write what stands beside the parts, and last which of all the page checks.
 
     Raises:
         InputError: the model is not there.
     """
     source, model = fetch(PARTS["model"]["name"]), folder / "model"
-    model.mkdir(parents=True, exist_ok=True)
-    for name in PARTS["model"]["files"]:
-        shutil.copy(source / name, model)
     gguf = fetch_gguf(PARTS["model"]["name"])
+    model.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source / "model.onnx", model)
     shutil.copy(gguf, model / "weights.gguf")
     made = json.dumps([*recipe(gguf, source / "model.onnx")])
     (model / "recipe.json").write_text(made, "utf-8")
     for file in (*ROOT.glob("web/*.*"), *SHOWN):
         shutil.copy(file, folder)
     with zipfile.ZipFile(folder / "package.zip", "w") as archive:
-        for name, file in sorted(_python_files()):
+        for name, file in sorted(_packed(source)):
             entry = zipfile.ZipInfo(name)  # without a time: same files, same bytes
             archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
-    listed = [_entry(file, folder) for file in sorted(folder.rglob("*.*"))]
-    (folder / "parts.json").write_text(json.dumps(listed, indent=1), "utf-8")
+    words = (ROOT / "web/loading.html").read_text("utf-8")
+    (folder / "loading.html").write_text(words + listed(folder), "utf-8")
 
 
-def _entry(file: Path, folder: Path) -> dict[str, str | int]:
-    """Return what tells a file from any other."""
-    name = file.relative_to(folder).as_posix()
-    return {"name": name, "bytes": file.stat().st_size, "sha256": sha256(file)}
+def listed(folder: Path) -> str:
+    """Write down, for the page, the files that it checks and keeps."""
+    files = {name: folder / name for name in PARTS["model"]["checked"]}
+    parts = [
+        {"name": name, "bytes": file.stat().st_size, "sha256": sha256(file)}
+        for name, file in files.items()
+    ]
+    return f'<script type="application/json">{json.dumps(parts)}</script>'
 
 
-def _python_files() -> Iterator[tuple[str, Path]]:
-    """Yield the name in the archive and the file, without what was compiled."""
+def _packed(model: Path) -> Iterator[tuple[str, Path]]:
+    """Yield what Python reads: the name in the archive and the file, none compiled."""
+    for name in PARTS["model"]["packed"]:
+        yield f"{model.name}/{name}", model / name
     for file in PACKAGE.rglob("*.*"):
         if file.parent.name != "__pycache__":
             yield file.relative_to(ROOT).as_posix(), file
@@ -102,23 +118,6 @@ def _python_files() -> Iterator[tuple[str, Path]]:
         for part in files(name) or ():
             if part.suffix in {".py", ".txt"}:  # the code and its licence
                 yield part.as_posix(), Path(str(part.locate()))
-
-
-def _package(part: dict[str, Any], kept: Path) -> Path:
-    """Return a package of npm, as it was packed."""
-    wanted = f"{part['name']}@{part['version']}"
-    path = kept / f"{part['name'].strip('@').replace('/', '-')}-{part['version']}.tgz"
-    if not path.is_file():
-        npm = [shutil.which("npm") or "npm", "pack", "--silent", wanted]
-        try:
-            subprocess.run(npm, cwd=kept, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
-        except (OSError, subprocess.CalledProcessError) as error:
-            way_out = "install Node.js, or check the network"
-            raise InputError(
-                f"npm could not get {wanted} ({error}); {way_out}"
-            ) from error
-    digest = b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
-    return _verified(path, f"sha512-{digest}", part["integrity"])
 
 
 def _numpy(entry: dict[str, Any], version: str, kept: Path) -> Path:

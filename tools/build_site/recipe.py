@@ -39,11 +39,21 @@ def recipe(gguf_file: Path, graph_file: Path) -> Iterator[dict[str, Any]]:
     )
     head_dim = hidden // heads
     turns = theta ** (-2.0 * np.arange(head_dim // 2) / head_dim)
-    parts = {one.name: _part(one, head_dim) for one in reader.tensors}
-    for tensor in filter(
-        uses_external_data, read_structure(graph_file).graph.initializer
-    ):
-        place, name = ExternalDataInfo(tensor), tensor.name
+    paired = np.arange(head_dim).reshape(-1, 2).T.ravel().tolist()  # 0, 2, … 1, 3, …
+    parts = {}
+    for tensor in reader.tensors:
+        parts[tensor.name] = {
+            "kind": tensor.tensor_type.name,
+            "start": int(tensor.data_offset),
+            "columns": int(tensor.shape[0]),
+            "rows": int(tensor.shape[1:].prod()),
+            # which row of the file comes first, second … in each so many
+            "order": paired if tensor.name.endswith(PAIRED) else [0],
+        }
+    for weight in read_structure(graph_file).graph.initializer:
+        if not uses_external_data(weight):
+            continue
+        place, name = ExternalDataInfo(weight), weight.name
         made: dict[str, Any] = {"wave": name[:3], "turns": turns.tolist()}
         if not name.endswith("_cache"):
             made = {"parts": [parts[source] for source in _sources(name)]}
@@ -55,15 +65,3 @@ def _sources(weight: str) -> list[str]:
     *room, product, _ = weight.split("/")  # /model/layers.3/attn/qkv_proj/weight
     layer = f"blk.{room[2].removeprefix('layers.')}." if room[2:] else ""
     return [f"{layer}{source}.weight" for source in SOURCES[product]]
-
-
-def _part(tensor: Any, head_dim: int) -> dict[str, Any]:  # noqa: ANN401 - gguf's own
-    """Tell where the rows lie, and in heads of how many they are stored in pairs."""
-    columns, rows = (*map(int, tensor.shape), 1)[:2]
-    return {
-        "kind": tensor.tensor_type.name,
-        "start": int(tensor.data_offset),
-        "rows": rows,
-        "columns": columns,
-        "head_dim": head_dim if tensor.name.endswith(PAIRED) else 0,
-    }

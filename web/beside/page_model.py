@@ -12,11 +12,12 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from llm_walkthrough.arrays import LogitsRows, TokenIds
+from llm_walkthrough.kv_cache import GrownCache
 
 CAPACITY = 1024
 """Tokens in a context: each takes 46 KB, and reading one takes longer and longer."""
@@ -28,7 +29,6 @@ AHEAD = 128
 # to the number of the run, its logits as bytes, and its milliseconds
 Ask = Callable[[str], Awaitable[tuple[int, Any, float]]]
 Free = Callable[[int], object]
-Feed = dict[str, np.ndarray[Any, Any]]
 Done = TypeVar("Done")
 
 
@@ -45,35 +45,24 @@ class HeldRun:
 
 
 @dataclass(frozen=True)
-class PageCache:
-    """A handle on the first tokens that a run and those before it have seen.
+class PageCache(GrownCache):
+    """A handle on what a run and those before it have seen; its arrays are blank.
 
     In the worker nothing is overwritten, so rows are held by the cache that has them.
     """
 
-    decoder: Mapping[str, int]  # sizes, as genai_config.json names them
     run: HeldRun | None = None
-    length: int = 0
-    capacity: int = CAPACITY
 
-    def arrays(self) -> Feed:
-        """Return arrays of the right shape and type; their numbers are not here."""
-        heads, dim = self.decoder["num_key_value_heads"], self.decoder["head_size"]
-        blank = np.broadcast_to(np.float32(0), (1, heads, self.length, dim))
-        layers = range(self.decoder["num_hidden_layers"])
-        names = [f"{layer}.{part}" for layer in layers for part in ("key", "value")]
-        return {f"past_key_values.{name}": blank for name in names}
-
-    def truncated(self, length: int) -> PageCache:
+    def truncated(self, length: int) -> Self:
         run = self.run
         while run and run.start >= length:  # what came later need not be held
             run = run.before
-        return replace(self, run=run, length=length)
+        return replace(super().truncated(length), run=run)
 
-    def rows(self, _start: int) -> PageCache:
+    def rows(self, _start: int) -> Any:  # noqa: ANN401 - as `with_rows` takes them
         return self
 
-    def with_rows(self, rows: PageCache) -> PageCache:
+    def with_rows(self, rows: Any) -> Any:  # noqa: ANN401 - likewise
         return rows
 
 
@@ -96,10 +85,15 @@ class PageModel:
         """Return the seconds of a clock that a run moves on by what it took there."""
         return time.perf_counter() + self._seconds
 
-    def new_cache(self) -> PageCache:
-        return PageCache(self._decoder)
+    def new_cache(self, length: int = 0, run: HeldRun | None = None) -> PageCache:
+        heads, dim = self._decoder["num_key_value_heads"], self._decoder["head_size"]
+        blank = np.broadcast_to(np.float32(0), (1, heads, length, dim))
+        layers = range(self._decoder["num_hidden_layers"])
+        names = [f"{layer}.{part}" for layer in layers for part in ("key", "value")]
+        held = {f"past_key_values.{name}": blank for name in names}
+        return PageCache(held, CAPACITY, run)
 
-    def feed(self, unseen: TokenIds, cache: PageCache) -> Feed:
+    def feed(self, unseen: TokenIds, cache: PageCache) -> dict[str, Any]:
         mask = np.ones((1, cache.length + len(unseen)), np.int64)
         return {"input_ids": unseen[None], "attention_mask": mask, **cache.arrays()}
 
@@ -110,7 +104,7 @@ class PageModel:
             raise Pending
         rows, run, seconds = self._answers[key]
         self._seconds += seconds
-        return rows, replace(cache, run=run, length=cache.length + len(unseen))
+        return rows, self.new_cache(cache.length + len(unseen), run)
 
     async def settled(self, action: Callable[[], Done]) -> Done:
         """Do an action, again and again until every run that it wants was made.

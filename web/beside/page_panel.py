@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from page_model import Ask, Free, PageModel
 from page_tokenizer import Encode, open_tokenizer
@@ -43,8 +43,9 @@ class PagePanel:
         self._model: Any = PageModel(self._config, ask, free)
         # a step takes the time of its run in the worker, and not that of asking for it
         vars(stepper)["time"] = vars(looking)["time"] = self._model
-        inside: Any = SimpleNamespace(Inside=no_inside)
-        sys.modules["llm_walkthrough.inside"] = inside
+        sys.modules["llm_walkthrough.inside"] = cast(
+            "Any", SimpleNamespace(Inside=no_inside)
+        )
         sys.executable = ""  # there are no processes, so templates run in this one
 
     async def begin(self, request: str, seed: int) -> str:
@@ -59,30 +60,26 @@ class PagePanel:
             return Board(walk, page, twin, walk.tokenizer)
 
         self._board = await self._model.settled(board)
-        return json.dumps({"values": self._board.state(), "sent": []})
+        return json.dumps(self._board.state())
 
     async def hear(self, text: str) -> str:
         """Deal with an event as `Board.hear`; returns the next page, and maybe a file.
 
         Action and page are done apart, since either may have to be done again.
         """
-        event, board, sent = json.loads(text), self._board, []
-        action, value, before = event["action"], event.get("value"), board.engine.now
+        event, board, file = json.loads(text), self._board, None
+        action, value = event["action"], event.get("value")
         board.heard = (event["view"], event["number"])
         if action != "tick" or event["frame"] == board.frame:  # else it came too late
-            self._model.foreseen = _tokens(value) if action == "load" else ()
+            self._model.foreseen = ()
+            if action == "load":
+                with suppress(InputError):  # which is said when it is opened
+                    run = read(str(value))
+                    tokens = (step.token for step in run.steps)
+                    self._model.foreseen = (*run.prompt, *tokens)
             await self._model.settled(lambda: board.engine.act(action, value))
             await self._model.settled(board.redraw)
-            now = board.engine.now
-            if now is not before and now.file:
-                whole = now.file.get("text") or export(board.page, now.file["title"])
-                sent = [{"file": {**now.file, "text": whole}, "view": event["view"]}]
-        return json.dumps({"values": board.state(), "sent": sent})
-
-
-def _tokens(text: object) -> tuple[int, ...]:
-    """Return all tokens of a saved run; of anything else none, as will be said."""
-    with suppress(InputError):
-        run = read(str(text))
-        return (*run.prompt, *(step.token for step in run.steps))
-    return ()
+            file = board.engine.now.file
+        if file and "text" not in file:
+            file = {**file, "text": export(board.page, file["title"])}
+        return json.dumps({**board.state(), "file": file})
