@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -58,7 +57,8 @@ def serve(memory: int) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(nowhere, standard)
-    _limit(memory)
+    # DATA: without mapped files, as weights are
+    limit(DATA=memory, FSIZE=LARGEST_FILE, CPU=MOST_SECONDS, CORE=0)
     config = Config()
     config.HistoryManager.enabled = False
     shell: Any = InteractiveShell.instance(config=config)
@@ -69,19 +69,14 @@ def serve(memory: int) -> None:
         answers.flush()
 
 
-def _limit(memory: int) -> None:
-    with contextlib.suppress(ImportError):  # Windows
+def limit(**limits: int) -> None:
+    """Limit this process, where the system can; by the names of `RLIMIT_…`."""
+    if sys.platform != "win32":
         import resource  # noqa: PLC0415 - not everywhere
 
-        limits = {
-            resource.RLIMIT_DATA: memory,  # without mapped files, as weights are
-            resource.RLIMIT_FSIZE: LARGEST_FILE,
-            resource.RLIMIT_CPU: MOST_SECONDS,
-            resource.RLIMIT_CORE: 0,
-        }
-        for kind, most in limits.items():
+        for name, most in limits.items():
             with contextlib.suppress(OSError, ValueError):
-                resource.setrlimit(kind, (most, most))
+                resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
 
 
 def _run(shell: Any, source: str) -> str:  # noqa: ANN401 - IPython has no types
@@ -98,24 +93,16 @@ def _get(shell: Any, name: str) -> object:  # noqa: ANN401 - as above
 
 
 def _call(shell: Any, name: str, arguments: tuple[Any, ...]) -> object:  # noqa: ANN401
-    """Return where a function stopped or what it gives, and changed arguments."""
-    before, stopped, given = [*map(_content, arguments)], "", None
+    """Return where a function stopped or what it gives, and the arguments after it."""
+    stopped, given = "", None
     try:
         given = shell.user_ns[name](*arguments)
         if isinstance(given, Iterator):  # a generator, which has not run yet
             given = list(given)
     except BaseException as error:  # noqa: BLE001 - SystemExit, too
         stopped = told(error)
-    pairs = zip(arguments, before, strict=True)
-    changed = [None if _content(one) == old else _plain(one) for one, old in pairs]
     fed = [getattr(argument, "num_fed", 0) for argument in arguments]
-    return stopped, _plain(given), changed, fed
-
-
-def _content(argument: object) -> bytes:
-    """Return what is compared to find out whether an argument was changed."""
-    may_change = isinstance(argument, np.ndarray | list | dict)
-    return pickle.dumps(argument) if may_change else b""
+    return stopped, _plain(given), [*map(_plain, arguments)], fed
 
 
 def _plain(value: object) -> object:
