@@ -222,7 +222,8 @@ def odd_files(made: Made, who: str, lessons: Sequence[str]) -> None:
     made.want(who, link, {UNREADABLE})
     made.want(who, pipe, {UNREADABLE})
     file = made.answer_rightly(who, other)
-    code = ["import numpy as np", *solved(made.course, other).values()]
+    imports = code_cells(made.course / f"{other}.ipynb")[0]
+    code = [imports, *solved(made.course, other).values()]
     cells = [{"cell_type": "code", "source": source} for source in code]
     file.write_text(json.dumps({"nbformat": 99, "cells": cells}))
 

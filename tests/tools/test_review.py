@@ -135,12 +135,12 @@ def test_when_the_time_is_up_the_table_says_what_was_not_tried(tmp_path: Path) -
     made = Made(tmp_path / "7b")
     made.do_harm("one", LESSON, "endless loop")
     before, began = children(), time.monotonic()
-    words = ["--to", str(tmp_path), "--jobs", "1", "--minutes", "0.1"]
+    words = ["--to", str(tmp_path), "--jobs", "1", "--minutes", "0.03"]
     assert review.main([str(made.folder), *words]) == 1
     assert time.monotonic() - began < 20
     assert alive(children() - before) == []
     assert UNTRIED in table(tmp_path).values()
-    assert "The 0.1 minutes were up." in (tmp_path / "review.txt").read_text("utf-8")
+    assert "The 0.03 minutes were up." in (tmp_path / "review.txt").read_text("utf-8")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
@@ -174,7 +174,7 @@ def test_a_judge_that_is_killed_is_replaced_behind_the_culprit(
     kernel.wrapper.cache_clear()
     assert sorted(table(tmp_path).values()) == [RIGHT, RIGHT, RIGHT, STOPPED]
     text = (tmp_path / "review.txt").read_text("utf-8")
-    assert "This system does not shut it in" in text
+    assert "Nothing shuts it in here" in text
 
 
 def test_without_a_model_it_is_said_what_brings_it(
@@ -228,7 +228,6 @@ def test_a_folder_without_notebooks_is_refused(tmp_path: Path) -> None:
         ("total = total + 1", {"total"}, {"total"}),
         ("[x for x in xs]", set(), {"xs"}),
         ("def f():\n    global seen\n    seen = 1", {"f", "seen"}, set()),
-        ("%precision 3\nx = 1", {"x"}, {"get_ipython"}),
         ("%%time\nx = y", {"time", "x", "y"}, {"time", "x", "y"}),
         ("def f(:", {"def", "f"}, {"def", "f"}),
     ],

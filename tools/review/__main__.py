@@ -33,14 +33,10 @@ SHUT_IN = (
     "change all files that you can: use an account, or a machine, made for that."
 )
 NOT_SHUT_IN = (
-    "This system does not shut it in: it has the network, can read and change all "
-    "files that you can, end your programs, and leave some running. Review a class "
-    "that you trust, or use Linux and an account made for that."
+    "Nothing shuts it in here: it has the network, your files and your programs. "
+    "Review a class that you trust, or use Linux and an account made for that."
 )
-WHAT_IT_TELLS = (
-    "A verdict tells what a function gave for the questions of the course's own check. "
-    "It does not tell who wrote it: the solutions are part of the course."
-)
+WHAT_IT_TELLS = "The solutions are part of the course: no verdict tells who wrote it."
 _MEMORY_OF_JUDGE = 1_500_000_000  # bytes
 
 

@@ -64,16 +64,20 @@ def judged(lesson: Path, file: Path, question: Question, limits: Limits) -> Find
         cells = code_cells(file)
     except ValueError as error:
         return Finding(UNREADABLE, str(error))
-    places, wanted = _needed(cells, code_cells(lesson), question)
-    if not places:
+    handed_out = {*map(str.strip, code_cells(lesson))}
+    checks = [i for i, one in enumerate(cells) if f"{question.check}(" in one]
+    cells = cells[: checks[-1]] if checks else cells  # it may be gone
+    makers = (one for one in cells if question.answer in names_in(one)[0])
+    if {*map(str.strip, makers)} <= handed_out:
         return Finding(UNANSWERED)
+    places, wanted = needed(cells, [question.answer])
     try:
         world = _world(lesson)
         with contextlib.closing(Kernel(limits)) as kernel:
-            stops = [kernel.ask("run", lighter(cells[i], wanted)) for i in places]
-            is_there, is_function, value = _parts(kernel.ask("get", question.answer), 3)
+            sources = [lighter(cells[place], wanted) for place in places]
+            made = kernel.ask("run", sources, question.answer)
+            why, is_there, is_function, value = made
             if not is_there:
-                why = next(filter(None, reversed(stops)), "it is empty")
                 return Finding(WRONG, f"Its cell does not run: {why}"[:_LONGEST])
             answer = _StandIn(kernel, question.answer) if is_function else value
             others = (world[name] for name in question.others)
@@ -86,22 +90,6 @@ def judged(lesson: Path, file: Path, question: Question, limits: Limits) -> Find
     if is_function and hint.startswith("It stopped"):
         hint = answer.stopped  # with the learner's line, and not with ours
     return Finding(_KINDS[verdict.is_right], hint[:_LONGEST])
-
-
-def _needed(
-    cells: list[str], own: list[str], question: Question
-) -> tuple[list[int], set[str]]:
-    """Return where the cells are that make an answer; nowhere if it is no new one.
-
-    They stand above the check, or else anywhere.
-    """
-    checks = [i for i, one in enumerate(cells) if f"{question.check}(" in one]
-    handed_out = {*map(str.strip, own)}
-    for stop in (*checks[-1:], None):
-        makers = [one for one in cells[:stop] if question.answer in names_in(one)[0]]
-        if any(one.strip() not in handed_out for one in makers):
-            return needed(cells[:stop], [question.answer])
-    return [], set()
 
 
 @cache
@@ -125,8 +113,7 @@ class _StandIn:
     def __call__(self, *arguments: object) -> object:
         """Ask the learner's process; what it changed is changed here as well."""
         handed = tuple(map(_portable, arguments))
-        answer = self._kernel.ask("call", self._name, handed)
-        stopped, given, changed, fed = _parts(answer, 4)
+        stopped, given, changed, fed = self._kernel.ask("call", self._name, handed)
         with contextlib.suppress(Exception):  # it may send anything in their place
             for argument, value, count in zip(arguments, changed, fed, strict=True):
                 _change(argument, value, count)
@@ -134,12 +121,6 @@ class _StandIn:
         if stopped:
             raise RuntimeError(self.stopped)
         return given
-
-
-def _parts(answer: Any, count: int) -> tuple[Any, ...]:  # noqa: ANN401 - a learner's
-    if not isinstance(answer, tuple) or len(answer) != count:
-        raise StoppedError("It sends something else in place of its answer.")
-    return answer
 
 
 def _portable(argument: object) -> object:

@@ -81,8 +81,8 @@ class Kernel:
             start_new_session=True,
         )
 
-    def ask(self, *request: object) -> Any:  # noqa: ANN401 - whatever comes back
-        """Send a request, and wait for its answer.
+    def ask(self, *request: object) -> tuple[Any, Any, Any, Any]:
+        """Send a request, and wait for its answer, which has four parts.
 
         Raises:
             StoppedError: there is none.
@@ -93,10 +93,13 @@ class Kernel:
         try:
             while True:
                 with suppress(Empty):
-                    return learner.read_plain(answer.get(timeout=_GLANCE))
+                    line = answer.get(timeout=_GLANCE)
+                    one, two, three, four = learner.read_plain(line)
+                    return one, two, three, four
                 self._look()
         except Exception as error:
-            raise StoppedError("It ends its own process.") from error
+            why = "It ends its own process, or sends something else from it."
+            raise StoppedError(why) from error
 
     def close(self) -> None:
         """End the process and all that it started."""

@@ -12,7 +12,7 @@ import io
 import os
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -79,17 +79,20 @@ def limit(**limits: int) -> None:
                 resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
 
 
-def _run(shell: Any, source: str) -> str:  # noqa: ANN401 - IPython has no types
-    """Run a cell; returns what it stopped with, "" if it did not."""
-    done = shell.run_cell(source, silent=True)
-    error = done.error_before_exec or done.error_in_exec
-    return "" if error is None else f"{type(error).__name__}: {error}"
+def _run(shell: Any, cells: Sequence[str], name: str) -> object:  # noqa: ANN401
+    """Run cells; returns what the last of them that stopped, stopped with.
 
-
-def _get(shell: Any, name: str) -> object:  # noqa: ANN401 - as above
-    """Return whether a name is there, whether it is a function, and what it is."""
+    With it comes whether there is a value of this name, whether it is a function, and
+    what it is.
+    """
+    why = "it is empty"
+    for cell in cells:
+        done = shell.run_cell(cell, silent=True)
+        error = done.error_before_exec or done.error_in_exec
+        if error is not None:
+            why = f"{type(error).__name__}: {error}"
     value = shell.user_ns.get(name)
-    return name in shell.user_ns, callable(value), _plain(value)
+    return why, name in shell.user_ns, callable(value), _plain(value)
 
 
 def _call(shell: Any, name: str, arguments: tuple[Any, ...]) -> object:  # noqa: ANN401
@@ -116,7 +119,7 @@ def _plain(value: object) -> object:
     return value
 
 
-_DO: dict[str, Any] = {"run": _run, "get": _get, "call": _call}
+_DO: dict[str, Any] = {"run": _run, "call": _call}
 
 if __name__ == "__main__":
     serve(int(sys.argv[1]))

@@ -15,14 +15,11 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from IPython.core.inputtransformer2 import TransformerManager
+from typing import NamedTuple
 
 from llm_walkthrough.errors import InputError, harmless
 
 MOST_BYTES = 50_000_000  # of a notebook
-_TRANSFORMER: Any = TransformerManager()  # type: ignore[no-untyped-call] # of %magic
 _NO_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
@@ -78,20 +75,16 @@ def code_cells(file: Path) -> list[str]:
     Raises:
         ValueError: it is none.
     """
+    facts = file.lstat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise ValueError("It is a link, which is not followed, or no file.")
+    if facts.st_size > MOST_BYTES:
+        raise ValueError(f"It has more than {MOST_BYTES / 1e6:.0f} MB.")
     try:
-        facts = file.lstat()
-        if not stat.S_ISREG(facts.st_mode):
-            raise ValueError("It is a link, which is not followed, or no file.")
-        if facts.st_size > MOST_BYTES:
-            raise ValueError(f"It has more than {MOST_BYTES / 1e6:.0f} MB.")
-        content = file.read_bytes()
-    except OSError as error:
-        raise ValueError(f"It cannot be read ({error}).") from error
-    try:
-        cells = json.loads(content)["cells"]
+        cells = json.loads(file.read_bytes())["cells"]
         return ["".join(x["source"]) for x in cells if x["cell_type"] == "code"]
-    except (ValueError, TypeError, LookupError, RecursionError) as error:
-        raise ValueError("It is no notebook, or only a part of one.") from error
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        raise ValueError(f"It is no notebook, or a part of one ({error}).") from error
 
 
 @cache
@@ -112,26 +105,20 @@ def questions(lesson: Path) -> tuple[Question, ...]:
 def names_in(source: str) -> tuple[frozenset[str], frozenset[str]]:
     """Return the names that a cell makes or changes, and those that it uses.
 
-    Where Python cannot read it, it may be both with every word in it.
+    One that is not plain Python, as with a %magic, may be both with every word in it.
     """
-    words = frozenset(re.findall(r"\w+", source))
     try:
-        code = _TRANSFORMER.transform_cell(source)
-        tables = [symtable.symtable(code, "cell", "exec")]
+        tables = [symtable.symtable(source, "cell", "exec")]
     except _NO_PYTHON:
-        return words, words
-    if "run_cell_magic" in code:  # with the cell as a text
+        words = frozenset(re.findall(r"\w+", source))
         return words, words
     for one in tables:  # grows while it is walked through
         tables += one.get_children()
     own, *inner = (one.get_symbols() for one in tables)
     names = [*own, *(name for one in inner for name in one if name.is_global())]
-    makes = (name for name in names if name.is_assigned() or name.is_imported())
-    uses = (name for name in names if name.is_referenced())
-    return (
-        frozenset(name.get_name() for name in makes),
-        frozenset(name.get_name() for name in uses),
-    )
+    makes = [one for one in names if one.is_assigned() or one.is_imported()]
+    uses = [one for one in names if one.is_referenced()]
+    return frozenset(x.get_name() for x in makes), frozenset(x.get_name() for x in uses)
 
 
 def needed(cells: Sequence[str], names: Collection[str]) -> tuple[list[int], set[str]]:
