@@ -34,7 +34,7 @@ from tools.review.lesson import handed_in, lighter, names_in, needed
 LESSON = "04_kv_cache"
 LESSONS = (LESSON, "05_sampling", "08_structured_output", "09_inside")
 HARM = """\
-endless loop, many blocks, os._exit, ends later, forks, claims, patched, equal to all,
+endless loop, many blocks, os._exit, forks, claims, patched, equal to all,
 leaves a process, writes elsewhere, exit(), syntax"""
 NAMES = {"patched": "=1+2", "forks": "<script>bad()", "claims": "two\nlines"}
 ROOT = Path(__file__).resolve().parents[2]

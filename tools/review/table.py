@@ -43,23 +43,24 @@ class Review(NamedTuple):
         """Who was told what: learners by lesson, exercise, verdict and hint."""
         told: dict[tuple[str, str, str, str], list[str]] = {}
         for learner, findings in self.findings.items():
-            for column, (kind, hint) in findings.items():
-                if hint:
-                    told.setdefault((*column, kind, hint), []).append(learner)
-        return dict(sorted(told.items()))
+            for (lesson, name), (kind, hint) in findings.items():
+                about = "all" if kind == judge.UNREADABLE else name
+                who = told.setdefault((lesson, about, kind, hint), [])
+                if hint and learner not in who:
+                    who.append(learner)
+        return {key: told[key] for key in sorted(told) if told[key]}
 
 
 def as_text(review: Review) -> str:
     """Write one line for each learner, with a sign for each exercise."""
-    width = max(map(len, (*review.findings, "learner")))
     heads = [one[:2].ljust(len(names)) for one, names in review.exercises.items()]
-    lines = [review.title, "", " ".join(["learner".ljust(width), *heads])]
+    lines = [review.title, "", " ".join([f"{'learner':28}", *heads])]
     for learner, findings in review.findings.items():
         signs = [
             "".join(SIGNS[findings[lesson, one].kind] for one in names)
             for lesson, names in review.exercises.items()
         ]
-        lines.append(" ".join([learner.ljust(width), *signs]))
+        lines.append(" ".join([f"{learner[:28]:28}", *signs]))
     lines += ["", "  ".join(f"{sign} {kind}" for kind, sign in SIGNS.items()), ""]
     for (lesson, exercise, kind, hint), who in review.hints.items():
         lines += [f"{lesson} {exercise}, {kind}: {', '.join(who)}", f"    {hint}"]
