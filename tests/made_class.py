@@ -213,7 +213,7 @@ def make_class(folder: Path, lessons: Sequence[str], num_learners: int) -> Made:
 def odd_files(made: Made, who: str, lessons: Sequence[str]) -> None:
     """Hand in a link, a pipe, and a notebook of another version of the course."""
     folder = made.folder / who
-    link, pipe, other, *_ = lessons
+    link, other, pipe, *_ = lessons
     for lesson in lessons:
         made.want(who, lesson, {MISSING})
     folder.mkdir()
