@@ -12,7 +12,6 @@ import os
 import re
 import sys
 import tomllib
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -156,7 +155,7 @@ class Made:
 @cache
 def solved(course: Path, lesson: str) -> dict[str, str]:
     """Return the answers of a lesson's solutions."""
-    cells = code_cells((course / "solutions" / f"{lesson}.ipynb").read_bytes())
+    cells = code_cells(course / "solutions" / f"{lesson}.ipynb")
     return {
         one.answer: next(cell for cell in cells if one.answer in names_in(cell)[0])
         for one in questions(course / f"{lesson}.ipynb")
@@ -168,7 +167,7 @@ def known_mistakes(
     course: Path, lesson: str, question: Question
 ) -> list[tuple[str, str]]:
     """Return cells that answer wrongly, each with what the learner must be told."""
-    code = "\n".join(code_cells((course / f"{lesson}.ipynb").read_bytes()))
+    code = "\n".join(code_cells(course / f"{lesson}.ipynb"))
     (module,) = set(re.findall(r"llm_walkthrough\.exercises\.(\w+)", code))
     theirs = import_module(f"llm_walkthrough.exercises.{module}")
     check = getattr(theirs, question.check)
@@ -212,9 +211,9 @@ def make_class(folder: Path, lessons: Sequence[str], num_learners: int) -> Made:
 
 
 def odd_files(made: Made, who: str, lessons: Sequence[str]) -> None:
-    """Hand in a link, a pipe, an older format, another version, and a zip file."""
+    """Hand in a link, a pipe, and a notebook of another version of the course."""
     folder = made.folder / who
-    link, pipe, old, other, *_ = lessons
+    link, other, pipe, *_ = lessons
     for lesson in lessons:
         made.want(who, lesson, {MISSING})
     folder.mkdir()
@@ -222,21 +221,11 @@ def odd_files(made: Made, who: str, lessons: Sequence[str]) -> None:
     os.mkfifo(folder / f"{pipe}.ipynb")
     made.want(who, link, {UNREADABLE})
     made.want(who, pipe, {UNREADABLE})
-    file = made.answer_rightly(who, old)
-    cells = [
-        {"cell_type": "code", "input": source, "outputs": [], "language": "python"}
-        for source in code_cells(file.read_bytes())
-    ]
-    file.write_text(json.dumps({"nbformat": 3, "worksheets": [{"cells": cells}]}))
     file = made.answer_rightly(who, other)
-    code = ["import numpy as np", *solved(made.course, other).values()]
+    imports = code_cells(made.course / f"{other}.ipynb")[0]
+    code = [imports, *solved(made.course, other).values()]
     cells = [{"cell_type": "code", "source": source} for source in code]
     file.write_text(json.dumps({"nbformat": 99, "cells": cells}))
-    zipped = made.answer_rightly("zipped", link)
-    with zipfile.ZipFile(made.folder / "zipped.zip", "w") as archive:
-        archive.write(zipped, f"../../{link} (1).ipynb")
-    zipped.unlink()
-    zipped.parent.rmdir()
 
 
 def main(

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 from base64 import b64encode
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,20 +22,19 @@ import numpy as np
 import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from made_class import COURSE, HARMFUL_ANSWERS, Made, odd_files, solved
+from made_class import COURSE, Made, odd_files, solved
 from playwright.sync_api import Browser
 
 from llm_walkthrough.errors import InputError
 from tools.review import __main__ as review
 from tools.review import kernel, learner
-from tools.review.handed_in import handed_in
 from tools.review.judge import RIGHT, STOPPED, UNANSWERED, UNTRIED
-from tools.review.lesson import lighter, names_in, needed, questions
+from tools.review.lesson import handed_in, lighter, names_in, needed
 
 LESSON = "04_kv_cache"
 LESSONS = (LESSON, "05_sampling", "08_structured_output", "09_inside")
 HARM = """\
-endless loop, many blocks, os._exit, ends later, forks, claims, patched, equal to all,
+endless loop, many blocks, os._exit, forks, claims, patched, equal to all,
 leaves a process, writes elsewhere, exit(), syntax"""
 NAMES = {"patched": "=1+2", "forks": "<script>bad()", "claims": "two\nlines"}
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,16 +84,9 @@ def test_nothing_that_a_learner_started_is_left(whole: Reviewed) -> None:
 
 
 @posix
-def test_a_changed_check_and_another_version_are_told(whole: Reviewed) -> None:
-    text = whole.read("txt")
-    assert f"{LESSON}: a check is changed or gone, the course's own was used" in text
-    assert "most cells are not those of this version of the course: odd files" in text
-
-
-@posix
 def test_no_name_is_a_formula_a_tag_or_a_line(whole: Reviewed) -> None:
     rows = [*csv.reader(whole.read("csv").splitlines())]
-    assert {len(row) for row in rows} == {6}
+    assert {len(row) for row in rows} == {5}
     assert not any(
         cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row
     )
@@ -144,12 +135,12 @@ def test_when_the_time_is_up_the_table_says_what_was_not_tried(tmp_path: Path) -
     made = Made(tmp_path / "7b")
     made.do_harm("one", LESSON, "endless loop")
     before, began = children(), time.monotonic()
-    words = ["--to", str(tmp_path), "--jobs", "1", "--minutes", "0.1"]
+    words = ["--to", str(tmp_path), "--jobs", "1", "--minutes", "0.03"]
     assert review.main([str(made.folder), *words]) == 1
     assert time.monotonic() - began < 20
     assert alive(children() - before) == []
     assert UNTRIED in table(tmp_path).values()
-    assert "The 0.1 minutes were up." in (tmp_path / "review.txt").read_text("utf-8")
+    assert "The 0.03 minutes were up." in (tmp_path / "review.txt").read_text("utf-8")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
@@ -183,17 +174,7 @@ def test_a_judge_that_is_killed_is_replaced_behind_the_culprit(
     kernel.wrapper.cache_clear()
     assert sorted(table(tmp_path).values()) == [RIGHT, RIGHT, RIGHT, STOPPED]
     text = (tmp_path / "review.txt").read_text("utf-8")
-    assert "This system does not shut it in" in text
-
-
-def test_after_two_that_were_stopped_a_notebook_is_left_alone(tmp_path: Path) -> None:
-    made = Made(tmp_path / "7b")
-    names = [one.answer for one in questions(COURSE / f"{LESSON}.ipynb")]
-    ends = HARMFUL_ANSWERS["os._exit"]["code"]
-    made.hand_in("one", LESSON, {name: ends.replace("NAME", name) for name in names})
-    reviewed(made, tmp_path)
-    verdicts = [*table(tmp_path).values()]
-    assert verdicts == [STOPPED, STOPPED, UNTRIED, UNTRIED]
+    assert "Nothing shuts it in here" in text
 
 
 def test_without_a_model_it_is_said_what_brings_it(
@@ -210,39 +191,24 @@ def test_without_a_model_it_is_said_what_brings_it(
 # --- which files ----------------------------------------------------------------------
 
 
-def test_learners_are_found_as_platforms_hand_them_out(tmp_path: Path) -> None:
-    made = Made(tmp_path)
-    content = made.hand_in("anna/my_course", LESSON, {}).read_bytes()
-    for name in (
+def test_a_learner_is_a_folder_or_what_a_file_is_called(tmp_path: Path) -> None:
+    names = [
+        f"anna/my_course/{LESSON}.ipynb",
         f"anna/my_course/solutions/{LESSON}.ipynb",
         f"anna/my_course/.ipynb_checkpoints/{LESSON}-checkpoint.ipynb",
-        f"anna/my_course/{LESSON} (new).ipynb",
-        f"ben_{LESSON} (1).ipynb",
-        f"Cleo Diaz_123_assignsubmission_file_/{LESSON}.ipynb",
+        f"anna/{LESSON} (1).ipynb",
+        f"ben_{LESSON}.ipynb",
         f"{LESSON}.ipynb",
         "dan/homework.ipynb",
-    ):
+    ]
+    for age, name in enumerate(names):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(content)
-    (tmp_path / "broken.zip").write_bytes(b"PK")
-    (tmp_path / "nobody").mkdir()
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, age))
     found = handed_in(tmp_path, LESSONS)
-    names = ["(no name)", "Cleo Diaz_123", "anna", "ben", "broken", "dan", "nobody"]
-    assert [*found] == names
-    assert found["anna"].files[LESSON].path.endswith(f"my_course/{LESSON}.ipynb")
-    assert found["dan"].remarks == ["homework.ipynb is no notebook of the course"]
-
-
-def test_a_zip_file_of_a_whole_class_is_read_and_nothing_unpacked(
-    tmp_path: Path,
-) -> None:
-    with zipfile.ZipFile(tmp_path / "class.zip", "w") as archive:
-        archive.writestr(f"anna/{LESSON}.ipynb", "{}")
-        archive.writestr(f"../../ben/{LESSON}.ipynb", "{}")
-    found = handed_in(tmp_path / "class.zip", LESSONS)
-    assert [*found] == ["anna", "ben"]
-    assert found["ben"].files[LESSON].read() == b"{}"
-    assert [*tmp_path.iterdir()] == [tmp_path / "class.zip"]
+    assert [*found] == ["(no name)", "anna", "ben", "dan"]
+    assert found["anna"] == {LESSON: tmp_path / names[3]}
+    assert found["dan"] == {}
 
 
 def test_a_folder_without_notebooks_is_refused(tmp_path: Path) -> None:
@@ -260,10 +226,8 @@ def test_a_folder_without_notebooks_is_refused(tmp_path: Path) -> None:
         ("def f(x):\n    y = x + shift\n    return np.sin(y)", {"f"}, {"shift", "np"}),
         ("row = 3\nrow += 1", {"row"}, set()),
         ("total = total + 1", {"total"}, {"total"}),
-        ('scores["a"] = 1', {"scores"}, {"scores"}),
         ("[x for x in xs]", set(), {"xs"}),
         ("def f():\n    global seen\n    seen = 1", {"f", "seen"}, set()),
-        ("%precision 3\nx = 1", {"x"}, {"get_ipython"}),
         ("%%time\nx = y", {"time", "x", "y"}, {"time", "x", "y"}),
         ("def f(:", {"def", "f"}, {"def", "f"}),
     ],

@@ -9,12 +9,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from queue import Empty, Queue
 from tempfile import mkdtemp
+from threading import Thread
 from time import monotonic
 from typing import IO, Any, NamedTuple, cast
 
@@ -65,7 +65,7 @@ class Kernel:
     """A process in a new temporary folder. Close it."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits, self.left = limits, limits.seconds
+        self._limits, self._began = limits, monotonic()
         home = mkdtemp(dir=limits.folder)
         environment = {n: value for n, value in os.environ.items() if n in _KEPT}
         environment |= dict.fromkeys(_PLACES, home)
@@ -80,34 +80,34 @@ class Kernel:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._requests, self._answers = Queue[bytes](), Queue[bytes]()
-        threading.Thread(target=self._talk, daemon=True).start()
 
-    def ask(self, *request: object) -> Any:  # noqa: ANN401 - whatever comes back
-        """Send a request, and wait for its answer.
+    def ask(self, *request: object) -> tuple[Any, Any, Any, Any]:
+        """Send a request, and wait for its answer, which has four parts.
 
         Raises:
             StoppedError: there is none.
         """
-        self._requests.put(learner.written(request))
-        began = monotonic()
+        answer = Queue[bytes]()
+        told = learner.written(request), answer
+        Thread(target=self._exchange, args=told, daemon=True).start()
         try:
             while True:
                 with suppress(Empty):
-                    return learner.read_plain(self._answers.get(timeout=_GLANCE))
-                self._look(self.left - (monotonic() - began))
+                    line = answer.get(timeout=_GLANCE)
+                    one, two, three, four = learner.read_plain(line)
+                    return one, two, three, four
+                self._look()
         except Exception as error:
-            raise StoppedError("It ends its own process.") from error
-        finally:
-            self.left -= monotonic() - began
+            why = "It ends its own process, or sends something else from it."
+            raise StoppedError(why) from error
 
     def close(self) -> None:
         """End the process and all that it started."""
         end(self._process.pid)
         self._process.wait()
 
-    def _look(self, left: float) -> None:
-        if left < 0:
+    def _look(self) -> None:
+        if monotonic() - self._began > self._limits.seconds:
             raise StoppedError(f"It takes more than {self._limits.seconds:g} s.")
         memory, processes = 0, family(self._process.pid)
         for process in processes:
@@ -119,16 +119,15 @@ class Kernel:
         if len(processes) > MOST_PROCESSES:
             raise StoppedError(f"It starts more than {MOST_PROCESSES} processes.")
 
-    def _talk(self) -> None:
+    def _exchange(self, request: bytes, answer: Queue[bytes]) -> None:
         """Send and receive, in a thread: a process that stands still lets it wait."""
-        requests = cast("IO[bytes]", self._process.stdin)
-        answers = cast("IO[bytes]", self._process.stdout)
+        line = b""
         with suppress(OSError, ValueError):
-            while True:
-                requests.write(self._requests.get())
-                requests.flush()
-                self._answers.put(answers.readline(MOST_BYTES))
-        self._answers.put(b"")
+            requests = cast("IO[bytes]", self._process.stdin)
+            requests.write(request)
+            requests.flush()
+            line = cast("IO[bytes]", self._process.stdout).readline(MOST_BYTES)
+        answer.put(line)
 
 
 def family(number: int) -> list[psutil.Process]:

@@ -12,10 +12,9 @@ import io
 import os
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -58,7 +57,8 @@ def serve(memory: int) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(nowhere, standard)
-    _limit(memory)
+    # DATA: without mapped files, as weights are
+    limit(DATA=memory, FSIZE=LARGEST_FILE, CPU=MOST_SECONDS, CORE=0)
     config = Config()
     config.HistoryManager.enabled = False
     shell: Any = InteractiveShell.instance(config=config)
@@ -69,53 +69,43 @@ def serve(memory: int) -> None:
         answers.flush()
 
 
-def _limit(memory: int) -> None:
-    with contextlib.suppress(ImportError):  # Windows
+def limit(**limits: int) -> None:
+    """Limit this process, where the system can; by the names of `RLIMIT_…`."""
+    if sys.platform != "win32":
         import resource  # noqa: PLC0415 - not everywhere
 
-        limits = {
-            resource.RLIMIT_DATA: memory,  # without mapped files, as weights are
-            resource.RLIMIT_FSIZE: LARGEST_FILE,
-            resource.RLIMIT_CPU: MOST_SECONDS,
-            resource.RLIMIT_CORE: 0,
-        }
-        for kind, most in limits.items():
+        for name, most in limits.items():
             with contextlib.suppress(OSError, ValueError):
-                resource.setrlimit(kind, (most, most))
+                resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
 
 
-def _run(shell: Any, source: str) -> str:  # noqa: ANN401 - IPython has no types
-    """Run a cell; returns what it stopped with, "" if it did not."""
-    done = shell.run_cell(source, silent=True)
-    error = done.error_before_exec or done.error_in_exec
-    return "" if error is None else f"{type(error).__name__}: {error}"
+def _run(shell: Any, cells: Sequence[str], name: str) -> object:  # noqa: ANN401
+    """Run cells; returns what the last of them that stopped, stopped with.
 
-
-def _get(shell: Any, name: str) -> object:  # noqa: ANN401 - as above
-    """Return whether a name is there, whether it is a function, and what it is."""
+    With it comes whether there is a value of this name, whether it is a function, and
+    what it is.
+    """
+    why = "it is empty"
+    for cell in cells:
+        done = shell.run_cell(cell, silent=True)
+        error = done.error_before_exec or done.error_in_exec
+        if error is not None:
+            why = f"{type(error).__name__}: {error}"
     value = shell.user_ns.get(name)
-    return name in shell.user_ns, callable(value), _plain(value)
+    return why, name in shell.user_ns, callable(value), _plain(value)
 
 
 def _call(shell: Any, name: str, arguments: tuple[Any, ...]) -> object:  # noqa: ANN401
-    """Return where a function stopped or what it gives, and changed arguments."""
-    before, stopped, given = [*map(_content, arguments)], "", None
+    """Return where a function stopped or what it gives, and the arguments after it."""
+    stopped, given = "", None
     try:
         given = shell.user_ns[name](*arguments)
         if isinstance(given, Iterator):  # a generator, which has not run yet
             given = list(given)
     except BaseException as error:  # noqa: BLE001 - SystemExit, too
         stopped = told(error)
-    pairs = zip(arguments, before, strict=True)
-    changed = [None if _content(one) == old else _plain(one) for one, old in pairs]
     fed = [getattr(argument, "num_fed", 0) for argument in arguments]
-    return stopped, _plain(given), changed, fed
-
-
-def _content(argument: object) -> bytes:
-    """Return what is compared to find out whether an argument was changed."""
-    may_change = isinstance(argument, np.ndarray | list | dict)
-    return pickle.dumps(argument) if may_change else b""
+    return stopped, _plain(given), [*map(_plain, arguments)], fed
 
 
 def _plain(value: object) -> object:
@@ -129,7 +119,7 @@ def _plain(value: object) -> object:
     return value
 
 
-_DO: dict[str, Any] = {"run": _run, "get": _get, "call": _call}
+_DO: dict[str, Any] = {"run": _run, "call": _call}
 
 if __name__ == "__main__":
     serve(int(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""The exercises of a notebook, and the cells that an answer needs.
+"""Notebooks: whose they are, the exercises in them, and the cells that an answer needs.
 
 Which cells these are is read from names: the cell that makes the answer, those that
 make what it uses, and so on. Runs nothing.
@@ -9,19 +9,18 @@ from __future__ import annotations
 import ast
 import json
 import re
+import stat
 import symtable
-import warnings
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from IPython.core.inputtransformer2 import TransformerManager
+from llm_walkthrough.errors import InputError, harmless
 
 MOST_BYTES = 50_000_000  # of a notebook
-_TRANSFORMER: Any = TransformerManager()  # type: ignore[no-untyped-call] # of %magic
-_CHANGE = re.compile(r"^(\w+)[\[.].*[^=!<>]=[^=]", re.MULTILINE)  # as name["a"] = 3
+_NO_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
 class Question(NamedTuple):
@@ -36,80 +35,90 @@ class Question(NamedTuple):
         """What the table calls it."""
         return self.check.removeprefix("check_")
 
-    @property
-    def cell(self) -> str:
-        """The check as it stands in the notebook."""
-        return f"{self.check}({', '.join((self.answer, *self.others))})"
+
+def shown(name: str) -> str:
+    """Return a name, or a hint, in one line in which no sign is an order."""
+    readable = name.encode("utf-8", "backslashreplace").decode()
+    return harmless(re.sub(r"[\n\t]", "⏎", readable))
 
 
-def code_cells(content: bytes) -> list[str]:
-    """Read the code cells of a notebook, whatever its format says of itself.
+def handed_in(folder: Path, lessons: Sequence[str]) -> dict[str, dict[str, Path]]:
+    """Return each learner's notebooks by lesson, "05_sampling"; the newest counts.
+
+    A learner is a folder in `folder`, or else what the name of a notebook says beside
+    that of the lesson. No link is followed.
+
+    Raises:
+        InputError: nobody has handed in anything.
+    """
+    learners: dict[str, dict[str, Path]] = {
+        shown(one.name): {}
+        for one in folder.iterdir()
+        if one.is_dir() and one.name[0] != "."
+    }
+    for file in sorted(folder.rglob("*.ipynb"), key=lambda one: one.lstat().st_mtime):
+        parts = file.relative_to(folder).parts
+        lesson = next((one for one in lessons if one in file.name), "")
+        if lesson and not any(one[0] == "." or one == "solutions" for one in parts):
+            beside = file.stem.replace(lesson, "").strip(" _-") or "(no name)"
+            who = parts[0] if len(parts) > 1 else beside
+            learners.setdefault(shown(who), {})[lesson] = file
+    if not any(learners.values()):
+        what = "holds no notebooks of the course"
+        raise InputError(f"{folder} {what}; name a folder with one for each learner")
+    return dict(sorted(learners.items()))
+
+
+def code_cells(file: Path) -> list[str]:
+    """Read the code cells of a notebook.
 
     Raises:
         ValueError: it is none.
     """
-    if len(content) > MOST_BYTES:
+    facts = file.lstat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise ValueError("It is a link, which is not followed, or no file.")
+    if facts.st_size > MOST_BYTES:
         raise ValueError(f"It has more than {MOST_BYTES / 1e6:.0f} MB.")
     try:
-        book = json.loads(content)
-        old = (cell for sheet in book.get("worksheets", []) for cell in sheet["cells"])
-        cells = [one for one in book.get("cells", old) if one["cell_type"] == "code"]
-        return ["".join(one.get("source", one.get("input"))) for one in cells]
-    except (
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        raise ValueError("It is no notebook, or only a part of one.") from error
+        cells = json.loads(file.read_bytes())["cells"]
+        return ["".join(x["source"]) for x in cells if x["cell_type"] == "code"]
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        raise ValueError(f"It is no notebook, or a part of one ({error}).") from error
 
 
 @cache
 def questions(lesson: Path) -> tuple[Question, ...]:
     """Return the exercises of one of the course's own notebooks."""
     found = []
-    for source in code_cells(lesson.read_bytes()):
+    for source in code_cells(lesson):
         match ast.parse(source).body:
-            case [ast.Expr(ast.Call(ast.Name(check), arguments))] if check.startswith(
-                "check_"
+            case [ast.Expr(ast.Call(ast.Name(name), arguments))] if (
+                name[:6] == "check_"
             ):
-                names = [one.id for one in arguments if isinstance(one, ast.Name)]
-                found.append(Question(check, names[0], tuple(names[1:])))
+                given = [one.id for one in arguments if isinstance(one, ast.Name)]
+                found.append(Question(name, given[0], tuple(given[1:])))
     return tuple(found)
 
 
 @cache
 def names_in(source: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the names that a cell makes or changes, and those that it needs.
+    """Return the names that a cell makes or changes, and those that it uses.
 
-    Where Python cannot read it, it may be both with every word in it.
+    One that is not plain Python, as with a %magic, may be both with every word in it.
     """
-    words = frozenset(re.findall(r"\w+", source))
-    makes, uses = set[str](), set[str]()
     try:
-        code = _TRANSFORMER.transform_cell(source)
-        if "run_cell_magic" in code:  # with the cell as a text
-            return words, words
-        with warnings.catch_warnings(action="ignore"):
-            for statement in ast.parse(code).body:
-                made, used = _names(ast.unparse(statement))
-                uses |= used - makes
-                makes |= made
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tables = [symtable.symtable(source, "cell", "exec")]
+    except _NO_PYTHON:
+        words = frozenset(re.findall(r"\w+", source))
         return words, words
-    return frozenset({*makes, *_CHANGE.findall(source)}), frozenset(uses)
-
-
-def _names(statement: str) -> tuple[set[str], set[str]]:
-    table = symtable.symtable(statement, "cell", "exec")
-    own, inner = table.get_symbols(), [*table.get_children()]
-    for one in inner:  # grows while it is walked through
-        inner += one.get_children()
-    shared = [s for one in inner for s in one.get_symbols() if s.is_global()]
-    makes = {s.get_name() for s in (*own, *shared) if s.is_assigned()}
-    makes |= {s.get_name() for s in own if s.is_imported()}
-    return makes, {s.get_name() for s in (*own, *shared) if s.is_referenced()}
+    for one in tables:  # grows while it is walked through
+        tables += one.get_children()
+    own, *inner = (one.get_symbols() for one in tables)
+    names = [*own, *(name for one in inner for name in one if name.is_global())]
+    makes = [one for one in names if one.is_assigned() or one.is_imported()]
+    uses = [one for one in names if one.is_referenced()]
+    return frozenset(x.get_name() for x in makes), frozenset(x.get_name() for x in uses)
 
 
 def needed(cells: Sequence[str], names: Collection[str]) -> tuple[list[int], set[str]]:
@@ -128,7 +137,7 @@ def needed(cells: Sequence[str], names: Collection[str]) -> tuple[list[int], set
 
 def lighter(source: str, wanted: Collection[str]) -> str:
     """Return a cell of imports without those that nobody wants, which take seconds."""
-    with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+    with suppress(*_NO_PYTHON):
         match ast.parse(source).body:
             case [ast.Try(body=body)] | body:
                 pass

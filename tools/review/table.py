@@ -14,7 +14,6 @@ from typing import NamedTuple
 from jinja2 import Environment, StrictUndefined
 
 from tools.review import judge
-from tools.review.handed_in import shown_name
 from tools.review.judge import Finding
 
 SIGNS = {
@@ -27,59 +26,44 @@ SIGNS = {
     judge.UNTRIED: "/",
 }
 _PAGE = Path(__file__).with_name("page.html")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@")
 
 
 class Review(NamedTuple):
-    """What came of a class."""
+    """What came of a class; no name or hint in it has more than one line."""
 
     title: str
     exercises: Mapping[str, Sequence[str]]  # by lesson, "05_sampling"
     # of each learner, and each exercise as (lesson, name)
     findings: Mapping[str, Mapping[tuple[str, str], Finding]]
-    remarks: Sequence[str]  # on the whole, and on learners
-
-    @property
-    def columns(self) -> list[tuple[str, str]]:
-        """The exercises, in reading order."""
-        return [
-            (lesson, one) for lesson in self.exercises for one in self.exercises[lesson]
-        ]
+    remarks: Sequence[str]  # on the whole
 
     @property
     def hints(self) -> dict[tuple[str, str, str, str], list[str]]:
         """Who was told what: learners by lesson, exercise, verdict and hint."""
         told: dict[tuple[str, str, str, str], list[str]] = {}
-        for column in self.columns:
-            for learner, findings in self.findings.items():
-                kind, hint, _ = findings[column]
-                is_whole = kind in (judge.UNREADABLE, judge.UNTRIED)  # notebook
-                about = (column[0], "all") if is_whole else column
-                who = told.setdefault((*about, kind, hint), []) if hint else [learner]
-                if learner not in who:
+        for learner, findings in self.findings.items():
+            for (lesson, name), (kind, hint) in findings.items():
+                about = "all" if kind == judge.UNREADABLE else name
+                who = told.setdefault((lesson, about, kind, hint), [])
+                if hint and learner not in who:
                     who.append(learner)
-        return told
+        return {key: told[key] for key in sorted(told) if told[key]}
 
 
 def as_text(review: Review) -> str:
     """Write one line for each learner, with a sign for each exercise."""
-    names = {learner: shown_name(learner)[:28] for learner in review.findings}
-    width = max(map(len, (*names.values(), "learner")))
     heads = [one[:2].ljust(len(names)) for one, names in review.exercises.items()]
-    lines = [review.title, "", " ".join(["learner".ljust(width), *heads])]
-    for learner, name in names.items():
+    lines = [review.title, "", " ".join([f"{'learner':28}", *heads])]
+    for learner, findings in review.findings.items():
         signs = [
-            "".join(
-                SIGNS[review.findings[learner][lesson, one].kind] for one in exercises
-            )
-            for lesson, exercises in review.exercises.items()
+            "".join(SIGNS[findings[lesson, one].kind] for one in names)
+            for lesson, names in review.exercises.items()
         ]
-        padded = (one.ljust(len(head)) for one, head in zip(signs, heads, strict=True))
-        lines.append(" ".join([name.ljust(width), *padded]).rstrip())
+        lines.append(" ".join([f"{learner[:28]:28}", *signs]))
     lines += ["", "  ".join(f"{sign} {kind}" for kind, sign in SIGNS.items()), ""]
-    for (lesson, exercise, kind, hint), learners in review.hints.items():
-        who = ", ".join(map(shown_name, learners))
-        lines += [f"{lesson} {exercise}, {kind}: {who}", f"    {shown_name(hint)}"]
+    for (lesson, exercise, kind, hint), who in review.hints.items():
+        lines += [f"{lesson} {exercise}, {kind}: {', '.join(who)}", f"    {hint}"]
     return "\n".join([*lines, "", *review.remarks, ""])
 
 
@@ -87,10 +71,10 @@ def as_csv(review: Review) -> str:
     """Write one line for each learner and exercise; no cell of it is a formula."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("learner", "notebook", "exercise", "verdict", "hint", "remark"))
+    rows.writerow(("learner", "notebook", "exercise", "verdict", "hint"))
     for learner, findings in review.findings.items():
-        for column in review.columns:
-            cells = map(shown_name, (learner, *column, *findings[column]))
+        for column, finding in findings.items():
+            cells = (learner, *column, *finding)
             rows.writerow(f"'{x}" if x.startswith(_FORMULA) else x for x in cells)
     return text.getvalue()
 
@@ -98,6 +82,5 @@ def as_csv(review: Review) -> str:
 def as_page(review: Review) -> str:
     """Write a page that stands alone."""
     markup = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    markup.filters["shown"] = shown_name
     page = markup.from_string(_PAGE.read_text("utf-8"))
     return page.render(review=review, signs=SIGNS)
