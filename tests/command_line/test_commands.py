@@ -106,6 +106,7 @@ def test_json_tells_everything_needed_to_repeat_the_answer(ask: Ask, tiny: str) 
         "seed": 7,
         "max_new_tokens": 256,
         "stop_texts": ["q"],
+        "speculate": False,
         "grammar": None,
     }
     assert record["model"] == tiny

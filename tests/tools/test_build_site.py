@@ -79,7 +79,7 @@ def test_every_link_leads_to_a_page_and_to_a_place_on_it(
             followed += 1
             if not is_there:
                 dead.append((file.relative_to(site).as_posix(), address))
-    assert dead == []
+    assert dead == [], dead
     assert followed > 1_000
 
 

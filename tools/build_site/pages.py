@@ -30,6 +30,7 @@ MARKED = re.compile(r"<!--(text|output)-->(.*?)<!--end-->", re.DOTALL)
 SECTION = re.compile(
     r'<h([1-3]) id="([^"]+)">(.*?)</h\1>(.*?)(?=<h[1-3] id=|\Z)', re.DOTALL
 )
+HEADING = re.compile(r'(?<=<h\d id=")[^"]+')
 ANCHOR = re.compile(r'<a class="anchor-link".*?</a>')
 LINK = re.compile(r'(href|src)="([^":#]+)(#[^"]*)?"')
 START = "index.html"
@@ -108,6 +109,9 @@ def _page(source: Path, sources: list[Path]) -> Page:
             text = f"~~~~~~{source.suffix[1:]}\n{text}\n~~~~~~"
         notebook = new_notebook(cells=[new_markdown_cell(text)])
     body = LINK.sub(led, ANCHOR.sub("", CELLS.from_notebook_node(notebook)[0]))
+    # links in a text name a heading as GitHub does; the glossary has its own names
+    if source.suffix == ".md" and '<a id="' not in body:
+        body = HEADING.sub(lambda m: re.sub(r"[^\w-]", "", m[0].lower()), body)
     body = re.sub(r"<th([^>]*)></th>", r"<td\1></td>", body)  # a corner heads nothing
     heading = SECTION.search(body)
     title = _plain(heading[3]) if heading else source.relative_to(ROOT).as_posix()
