@@ -1,5 +1,4 @@
 """Step through LLM inference with ONNX, token by token.
 
-Nothing is re-exported here: `from llm_walkthrough.sampling import TopK` tells which
-file to open.
+Re-exports nothing: `from llm_walkthrough.sampling import TopK` tells the file to open.
 """

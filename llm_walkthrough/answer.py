@@ -94,8 +94,7 @@ class Figures:
 def sentence_end(tokenizer: Tokenizer, limit: int, new_tokens: TokenIds) -> bool:
     """Tell whether `limit` is near, and the newest token ends a sentence: stop there.
 
-    Near is the last quarter of the tokens. Few sentences are so long that none ends
-    there, and an answer that breaks off in the middle of one helps nobody.
+    Near is the last quarter: an answer that breaks off in a sentence helps nobody.
     """
     if len(new_tokens) <= limit * 3 // 4:
         return False

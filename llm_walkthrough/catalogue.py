@@ -102,8 +102,7 @@ def entries() -> list[Entry]:
         path = folder / CATALOGUE
         if path.is_file():
             try:
-                tables = tomllib.loads(read_text(path))["model"]
-                return list(map(_entry, tables))
+                return list(map(_entry, tomllib.loads(read_text(path))["model"]))
             except (*DAMAGED, RecursionError) as error:
                 reason = f"{type(error).__name__}: {error}"
                 what = f"{path} is damaged ({reason}); take it again"
@@ -171,9 +170,8 @@ def fetch(
 ) -> Path:
     """Download and convert what is missing of a model; returns its folder.
 
-    The model is one of the catalogue, or `OWNER/NAME[:FILE]` of a repository on the
-    hub, whose `revision` is a branch, tag or commit. InputError if there is no such
-    model, no network, not the right file, no room, or no right to write.
+    `revision` is a branch, tag or commit of a repository on the hub. InputError without
+    such a model, the right file, a network, room, or the right to write.
     """
     choice = named(name)
     source, folder = choice.entry.source, choice.folder

@@ -1,7 +1,6 @@
 """What a notebook begins with: the default model, its tokenizer, and one request.
 
-Whatever is missing is said in one sentence with the command that mends it. Knows
-nothing of what the notebooks teach.
+Names the command that brings what is missing. Knows nothing of what notebooks teach.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Descriptions of the texts that are allowed, refused if they cannot be followed.
 
-A grammar is a JSON schema, a regular expression or a Lark grammar. It is compiled once
-when it is made, by llguidance, so that one which makes no sense is refused before any
+A JSON schema, a regular expression or a Lark grammar, compiled by llguidance before any
 model is opened. Knows nothing of tokens: `constraints.matcher` does.
 """
 

@@ -67,8 +67,7 @@ class Patch:
 class Attribution:
     """How many logits each part of a model put one token above another.
 
-    The last norm is frozen: it divides by what it did in the run. Together the parts
-    are the difference of the two logits.
+    The last norm divides by what it did in the run; all parts sum up to the difference.
     """
 
     heads: Float32[np.ndarray, "num_layers num_heads"]
@@ -163,8 +162,7 @@ class Inside:
     @cached_property
     def _ends(self) -> Any:  # noqa: ANN401 - a session, which is the model's affair
         proto = _structure(self.model.graph.path)
-        part = cut_out(proto, self._start, self._end, self._dtype)
-        return self._opened(part)
+        return self._opened(cut_out(proto, self._start, self._end, self._dtype))
 
     def _require_room(self, count: int, cache: KVCache) -> None:
         total = cache.length + count
@@ -246,10 +244,7 @@ class Look:
         return Patch(layer, position, vector, self.inside.model.graph)
 
     def attribution(self, winner: int, other: int) -> Attribution:
-        """Tell which parts put one token's logit above another's, after the last token.
-
-        InputError if one of the two is not in the vocabulary.
-        """
+        """Tell which parts put one logit above another; InputError for unknown ids."""
         pair = checked_tokens([winner, other], self.inside.model.vocab)
         last = np.stack([heads[:, -1] for heads in self.mixed])
         num_layers, num_heads, _ = last.shape

@@ -4,8 +4,7 @@ Each function takes plain numbers and labels and returns a `Plot`: a matplotlib 
 with its text alternative, which states the key figures. One look for all, kept in
 `plots.mplstyle`: a card that is light on light pages and dark on dark ones, labels at
 the things themselves instead of a legend, and never colour alone. `title` stands above
-the picture; tokens are given as visible pieces. Knows nothing of models or of how the
-numbers came about.
+the picture; tokens are given as visible pieces. Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -91,9 +90,8 @@ def candidate_bars(
 ) -> Plot:
     """Draw the probabilities of the likeliest tokens, also after processing.
 
-    The tokens come likeliest first, their probabilities are 0 to 1: `before`, drawn as
-    an empty frame where there is an `after`, in which 0 is a token that a filter has
-    taken out. `chosen` is the token that was drawn, if it is to be marked.
+    The tokens come likeliest first, their probabilities are 0 to 1. `before` is a frame
+    if there is an `after`, in which 0 is out. The token that was `chosen` is marked.
     """
     was = [100 * p for p in before]
     now = was if after is None else [100 * p for p in after]
@@ -125,8 +123,7 @@ def lines(
 ) -> Plot:
     """Draw one line for each series over the same x, each labelled at its end.
 
-    `x` ascends, and each of the at most five series has as many values. The labels say
-    what x and the values are, with their units.
+    `x` ascends, each of at most five series has as many values; labels name the units.
     """
     figure, axes = _card(title, height=3.4)
     for values in series.values():
@@ -169,8 +166,7 @@ def cumulative_bar(
 ) -> Plot:
     """Draw the bar on which the tokens lie end to end, and where `u` falls.
 
-    The tokens come likeliest first. What their probabilities lack to 1 is left empty;
-    `u` is in [0, 1).
+    The tokens come likeliest first; what they lack to 1 stays empty; `u` is in [0, 1).
     """
     figure, axes = _card(title, height=1.7)
     hit = "a token that is not named here"
@@ -197,8 +193,7 @@ def cumulative_bar(
 def token_columns(tokens: Texts, values: Numbers, *, title: str, y_label: str) -> Plot:
     """Draw one column for each token of a text, such as its surprise.
 
-    The values are at least 0, `y_label` says what they are, with their unit. The three
-    highest are marked and labelled.
+    The values are at least 0; `y_label` names their unit. The three highest are marked.
     """
     highest = sorted(range(len(tokens)), key=lambda place: -values[place])[:3]
     figure, axes = _columns(tokens, values, highest, 0)
@@ -222,8 +217,7 @@ def count_columns(
 ) -> Plot:
     """Draw one column for each token of a text, such as how many might have come.
 
-    The counts are at least 1, `y_label` says what is counted. The scale goes by powers
-    of ten. A count of 1 is a stub in another colour.
+    The scale goes by powers of ten, from 1, which is a stub in another colour.
     """
     foot = 0.6  # on this scale a column from 1 to 1 has no height
     alone = [place for place, count in enumerate(counts) if count == 1]
@@ -245,8 +239,7 @@ def share_grid(
 ) -> Plot:
     """Draw a table of shares as squares, each the darker the larger its share.
 
-    The shares are 0 to 1, row by row. The largest, from a fifth on, are written in, in
-    percent, but no more than 60 of them.
+    The shares are 0 to 1, row by row; at most 60 are written in, all a fifth or more.
     """
     figure, axes = _card(title, height=1.6 + 0.24 * len(rows))
     ink = matplotlib.colors.to_rgb(ACCENT)

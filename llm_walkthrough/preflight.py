@@ -1,7 +1,6 @@
 """What a model's files say before it is loaded: does it run here, and what it costs.
 
-Reads the graph and the small files beside it, or the header of a GGUF file, but no
-weights. Knows nothing of where models come from.
+Reads no weights: graph and small files, or a GGUF header. Knows nothing of downloads.
 """
 
 from __future__ import annotations
@@ -40,6 +39,7 @@ TOKENS = 4_096  # in the cache for which memory is counted
 PACKED = 1.3  # Mistral-7B, 1.4 with that of SmolLM2-135M
 GB = 1e9
 _READ_BYTES, _READ_SECONDS = 2**27, 0.2
+_item = partial(fill, width=78, initial_indent="• ", subsequent_indent="  ")
 _SIZES = {  # what is said of a model, and where settings say so
     "layers": "num_hidden_layers n_layer n_layers",
     "heads in the cache": "num_key_value_heads",
@@ -113,8 +113,7 @@ def inspect(path: str | Path) -> Card:
     _compare(card, graph, config, tokenizer)
     if tokenizer and tokenizer.template:
         card.works["chat template"] = f"yes, from {tokenizer.template.origin.name}"
-        hello = [{"role": "user", "content": "Hello"}]
-        card.attempt(lambda: tokenizer.chat(hello))
+        card.attempt(lambda: tokenizer.chat([{"role": "user", "content": "Hello"}]))
     if graph and proto:
         if tokenizer:
             card.attempt(lambda: tokenizer.for_vocab(graph.vocab))
@@ -260,7 +259,3 @@ def bandwidth() -> float:
             [*pool.map(np.sum, parts)]
             best = max(best, _READ_BYTES / (time.perf_counter() - start))
     return best
-
-
-def _item(text: str) -> str:
-    return fill(text, 78, initial_indent="• ", subsequent_indent="  ")

@@ -131,10 +131,7 @@ def how_many(unseen: int, runs: Sequence[Run]) -> int:
 
 
 def costs(lengths: np.ndarray, runs: Sequence[Run]) -> np.ndarray:
-    """Return what runs of so many tokens cost, judged by the times of other runs.
-
-    Between two lengths that were tried lies a straight line.
-    """
+    """Return what runs of so many tokens cost: lines between the times of others."""
     fastest: dict[int, float] = {}
     for run in runs:
         if run.start:  # the first run of all also wakes up the machine

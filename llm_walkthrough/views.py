@@ -196,8 +196,7 @@ def ports_table(graph: Graph) -> Table:
 def arrays_table(arrays: Mapping[str, np.ndarray]) -> Table:
     """Return name, dtype, shape and bytes of arrays, such as those fed to the graph.
 
-    Arrays that differ only in the number of their layer share a row; its bytes are
-    those of all of them.
+    Those that differ only in the layer share a row, and its bytes are those of all.
     """
     counts = folded(
         (name, (str(array.dtype), str(list(array.shape)), array.nbytes))

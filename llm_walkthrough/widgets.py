@@ -2,8 +2,7 @@
 
 The only module that knows a widget library. A panel hands each event to the board
 behind it, and sends the page and the frame number that it has then in one message.
-Beside the live widget each panel stores a picture of it, so that a page without a
-kernel shows one too.
+Beside the live widget stands a picture of it, for a page without a kernel.
 """
 
 from __future__ import annotations
@@ -84,16 +83,10 @@ class Panel(anywidget.AnyWidget):
 class StepPanel(Panel):
     """Step through a model token by token, go back, choose differently, look inside.
 
-    InputError if the prompt is empty or too long, or no token is left to be drawn.
-
-    Args:
-        model: the graph in its session.
-        tokenizer: the one that belongs to the model.
-        prompt: token ids [sequence] int64 to begin with.
-        sampling: the settings to begin with (default: the usual ones).
-        seed: decides, together with the position, the number that draws a token.
-        processors: what comes before those of the settings, such as a grammar.
-        title: what the model is called (default: the name of its folder).
+    Begins with `prompt` [sequence] int64 and the settings `sampling` and `seed`. Before
+    their processors come `processors`, such as a grammar; the model is called `title`,
+    by default as its folder. InputError if the prompt is empty or too long, or no token
+    is left to be drawn.
     """
 
     def __init__(  # noqa: PLR0913 - all but three have a default
@@ -139,9 +132,8 @@ class StepPanel(Panel):
 class SamplingPanel(Panel):
     """Knobs that reshape one distribution, and the token that is drawn from it.
 
-    The `logits` [vocab] float32 are the model's own and stay as they are; `context` is
-    all tokens so far [sequence] int64, for the repetition penalty, and the token that
-    is drawn stands behind them. InputError if no distribution comes of these logits.
+    `logits` [vocab] float32 are the model's own, `context` [sequence] int64 is all
+    tokens so far; InputError if no distribution comes of these logits.
     """
 
     def __init__(

@@ -176,7 +176,7 @@ CORE = (
     "arrays errors sampling kv_cache graph tokenizer model branch stepper model_files"
 )
 CORE_PLACES = {place for name in CORE.split() for place in (name, f"{name}.py")}
-MOST_LINES = {"the core": 2_500, "the package": 12_073}
+MOST_LINES = {"the core": 2_500, "the package": 11_994}
 """Lines that are not blank: the course rests on a package that one person can read."""
 
 

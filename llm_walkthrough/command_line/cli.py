@@ -1,7 +1,6 @@
 """The parser of the command line, made of the words in cli.toml, and how a run ends.
 
-Knows nothing of what the commands do: `commands` does. Nothing heavy is imported before
-it is needed.
+Knows nothing of what the commands do: `commands` does. Imports nothing heavy early.
 """
 
 from __future__ import annotations

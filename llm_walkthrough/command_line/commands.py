@@ -51,10 +51,9 @@ def hand_over(word: str, *arguments: str) -> int:
     """Run what stands beside the package, by the table of the clone's run.py."""
     clone = Path(__file__).resolve().parents[2]
     if not (clone / "run.py").is_file():
-        raise InputError(
-            f"`{word}` comes with a clone of the repository, and this package was "
-            f"installed without one: run `python3 run.py {word}` in a clone"
-        )
+        what = f"`{word}` comes with a clone of the repository, and this package was"
+        way_out = f"run `python3 run.py {word}` in a clone"
+        raise InputError(f"{what} installed without one: {way_out}")
     sys.path.insert(0, str(clone))
     sys.argv = [word, *arguments]
     module = import_module("run").BESIDE_THE_PACKAGE.get(word, f"tools.{word}")

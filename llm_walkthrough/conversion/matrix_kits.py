@@ -180,8 +180,7 @@ class Int4Kit(Float32Kit):
     def _split(self, matrix: _Written) -> str:
         """Name the shape that takes rows apart into blocks."""
         (_, blocks), group = matrix.shape, matrix.kind.group
-        short = f"{blocks}_blocks"
-        name = short if group == USUAL_GROUP else f"{short}_of_{group}"
+        name = f"{blocks}_blocks" + f"_of_{group}" * (group != USUAL_GROUP)
         return self._onnx.constant(name, np.array([-1, blocks, group]))
 
     def _product(

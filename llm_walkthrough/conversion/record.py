@@ -1,7 +1,6 @@
 """The record that a conversion leaves in its model folder, and what differs from it.
 
-Standard library only, and read by `run.py` before anything is installed. Knows nothing
-of how a model is converted.
+Standard library only, since `run.py` reads it first. Knows nothing of conversion.
 """
 
 from __future__ import annotations
@@ -40,9 +39,8 @@ def write_record(folder: Path, **facts: object) -> None:
 def trouble(folder: Path, *, anew: bool = False, **wanted: str) -> str:
     """Say what is wrong with a folder, as in "model.onnx is damaged"; "" for nothing.
 
-    The hash of a file is worked out when its size or its time has changed since it was
-    last found right, or `anew`, at 500 MB a second. What is `wanted` stands in the
-    record, such as `gguf_sha256="…"`.
+    A file is hashed, at 500 MB a second, if its size or time has changed since it was
+    last right, or `anew`. `wanted` stands in the record, such as `gguf_sha256="…"`.
     """
     try:
         record = _read(folder / RECORD_FILE)

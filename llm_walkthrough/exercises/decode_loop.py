@@ -1,7 +1,6 @@
 """Exercises of notebook 06: the dictionary, counting honestly, the decode loop.
 
-The loop is tried on a practice session whose sizes, ports and their order differ from
-those of the course's model, so that only what holds for any decoder passes.
+The loop is tried on a practice session, so that only what holds for any decoder passes.
 """
 
 from __future__ import annotations

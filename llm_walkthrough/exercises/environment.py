@@ -1,7 +1,6 @@
 """Exercises of notebook 00: a row of the table, native or not, providers.
 
-The machines asked about are the ones that readers have, so that an answer that holds on
-this machine only is found. Knows nothing of the machine that it runs on.
+Asks about machines that readers have. Knows nothing of the one that it runs on.
 """
 
 from __future__ import annotations

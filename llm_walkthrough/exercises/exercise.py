@@ -139,8 +139,7 @@ class Exercise:
         """Return the hint for an attempt, or None if nothing is wrong with it."""
         with suppress(Exception):  # an odd answer may have nothing that can be named
             if isinstance(attempt.right, Mapping):
-                differs = first_difference(attempt.given, attempt.right)
-                vars(attempt).update(differs)
+                vars(attempt).update(first_difference(attempt.given, attempt.right))
             vars(attempt).update(self.also(attempt))
         may_change = when.CHANGES_ITS_ARGUMENT not in self.hints.values()
         with suppress(Exception):  # nor be anything that can be compared
@@ -171,10 +170,7 @@ class Exercise:
 
 
 class ExerciseOn:
-    """An exercise whose cases come from a model, a graph or a tokenizer.
-
-    Decorates the function that makes it, and is called as `check(answer, model)`.
-    """
+    """An exercise on a model or a tokenizer, called as `check(answer, model)`."""
 
     def __init__(self, make: Callable[[Any], Exercise]) -> None:
         self.make = make

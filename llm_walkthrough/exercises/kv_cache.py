@@ -1,7 +1,6 @@
 """Exercises of notebook 04: bytes, shared heads, the feed, the cut.
 
-Every answer is tried on sizes that differ from those of the course's model. Knows
-nothing of sessions.
+Answers are tried on other sizes than the model's. Knows nothing of sessions.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Stand-in for an onnxruntime session that notices every mistake in what it is fed.
 
-It has 2 layers, 2 key-value heads, 61 tokens. Its next token depends on every array and
-every row of the cache that comes back in, and where a real graph goes on without a
-word, it says what is wrong. Ports are named as in a real graph; inputs and outputs
-stand in different orders. Knows nothing of the exercises.
+Its next token depends on every array and every row of the cache that comes back in, and
+where a real graph goes on without a word, it says what is wrong. Ports are named as in
+a real graph; inputs and outputs differ in order. Knows nothing of the exercises.
 """
 
 from __future__ import annotations
@@ -39,13 +38,12 @@ def past_of(length: int) -> dict[str, KeyOrValue]:
 class PracticeSession:
     """Has the three methods of an `InferenceSession` that a decode loop needs.
 
-    `small_inputs` are some of "input_ids", "attention_mask", "position_ids"; `num_fed`
-    is how many tokens went in, over all runs.
+    `small_inputs` are some of "input_ids", "attention_mask", "position_ids".
     """
 
     def __init__(self, small_inputs: Sequence[str]) -> None:
         self.small_inputs = small_inputs
-        self.num_fed = 0
+        self.num_fed = 0  # tokens that went in, over all runs
         self._num_runs = 0
 
     def get_inputs(self) -> list[PracticePort]:
@@ -64,10 +62,7 @@ class PracticeSession:
     def run(
         self, names: Sequence[str] | None, feed: Mapping[str, np.ndarray]
     ) -> list[np.ndarray]:
-        """Return the outputs of these names, or all of them.
-
-        InputError if the feed is not as it must be, or far too many runs were made.
-        """
+        """Return outputs by name, or all; InputError: a bad feed, or too many runs."""
         mistake = mistake_in(feed, [port.name for port in self.get_inputs()])
         if mistake is not None:
             raise InputError(mistake)

@@ -1,7 +1,6 @@
 """Exercises of notebook 03: the dictionary, the softmax, the surprises.
 
-References come from the model that is handed in, and from `sampling`. Knows nothing of
-text.
+References come from the given model and from `sampling`. Knows nothing of text.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Exercises of notebook 05: a pick, top-p, a penalty, what may change places.
 
-The distributions have a few tokens, on which each typical mistake gives another result.
-Knows nothing of the model.
+A few tokens show each typical mistake. Knows nothing of the model.
 """
 
 from __future__ import annotations

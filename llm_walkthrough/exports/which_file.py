@@ -1,7 +1,6 @@
 """The `.onnx` file of a model folder that is meant, by name or by a rule.
 
-A folder may hold one model in several precisions, as transformers.js has them. Knows
-nothing of what is in a file.
+A folder may hold one model in several precisions. Knows nothing of what is in a file.
 """
 
 from __future__ import annotations
@@ -19,10 +18,9 @@ PRECISIONS = ("", "_q4", "_quantized", "_int8", "_uint8", "_fp16", "_q4f16", "_b
 def find_onnx_file(path: Path, named: object = None, file: str | None = None) -> Path:
     """Return the `.onnx` file that `path` is or holds.
 
-    In a folder, or in the folder `onnx` inside it, that is the `file` which is asked
-    for, such as "model_q4.onnx". Else it is the one that is `named` by the
-    configuration; else `model.onnx`, or the first in the order of `PRECISIONS`; else
-    the only one there is, or an InputError.
+    In a folder, or in `onnx` inside it, that is the `file` which is asked for, else the
+    one that is `named` by the configuration; else `model.onnx`, or the first in the
+    order of `PRECISIONS`; else the only one there is, or an InputError.
     """
     if is_file(path):
         return path

@@ -1,7 +1,6 @@
 """A chat template as the jinja2 program that it is, run in jinja2's sandbox.
 
-The sandbox bounds what it reaches, not what it costs: `trial` does. Knows nothing of
-where templates come from.
+The sandbox bounds its reach, `trial` its cost. Knows nothing of where it comes from.
 """
 
 from __future__ import annotations

@@ -47,10 +47,9 @@ class TrialError(RuntimeError):
 def tried(function: str, *arguments: object) -> str:
     """Return what a function makes of some arguments in the process for trials.
 
-    It is named as in "package.module:function", so that its module need not be loaded
-    here; the arguments are made of what JSON can write, and it returns a text. What it
-    raises comes as an InputError if it is one, else as a ValueError of that message;
-    TrialError if it was stopped at a limit, or has crashed.
+    It is named as in "package.module:function", takes what JSON can write, and returns
+    a text. What it raises comes as an InputError if it is one, else as a ValueError of
+    that message; TrialError if it was stopped at a limit, or has crashed.
     """
     if not sys.executable:  # Python inside another program, such as a browser
         return _called(function, arguments)

@@ -1,8 +1,7 @@
 """Facts about this machine: one function for each.
 
 Knows nothing of what is good or bad about a fact: `judgements` does. A function raises
-whatever goes wrong in it, and its caller decides what that means. This file needs only
-the standard library itself, since it describes machines on which packages are missing.
+whatever goes wrong in it. Needs only the standard library, as packages may be missing.
 """
 
 from __future__ import annotations
@@ -177,14 +176,11 @@ def memory_limit(
 
 
 def _limits(controller: str, name: str, root: Path, membership: Path) -> Iterator[str]:
-    """Contents of a cgroup file for this process's group and the groups around it.
-
-    The controller is "" in version 2, where the mount is the root itself.
-    """
+    """Contents of a cgroup file for this process's group and the groups around it."""
     lines = membership.read_text().splitlines() if membership.is_file() else []
     for _, controllers, group in (line.split(":", 2) for line in lines):
         if controller in controllers.split(","):
-            mount = root / controller
+            mount = root / controller  # which is "" in version 2: the root itself
             inner = mount / group.lstrip("/")
             for folder in (inner, *inner.parents):
                 if folder.is_relative_to(mount) and (folder / name).is_file():

@@ -1,8 +1,7 @@
 """Judgements on facts of a machine: one row for each, with what is to be done.
 
-Pure functions, so that they can be asked about a machine that one does not have. What
-they say stands in judgements.toml. Knows nothing of how facts are found (`facts`,
-`environment`) or of how rows are shown.
+Pure functions, so that they can be asked about any machine; judgements.toml has their
+words. Knows nothing of how facts are found (`environment`) or of how rows are shown.
 """
 
 from __future__ import annotations

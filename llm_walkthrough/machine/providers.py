@@ -76,8 +76,7 @@ def session_options(
 def _threads() -> int:
     """Return 0, one for each core; or how many there are if some are not for us.
 
-    onnxruntime asks how many the machine has: in a container its threads would wait for
-    each other.
+    onnxruntime counts the machine's: in a container threads would wait for each other.
     """
     cores, mine = psutil.cpu_count(), getattr(psutil.Process(), "cpu_affinity", None)
     ours = min(len(mine()) if mine else cores, math.ceil(cpu_quota() or cores))

@@ -105,8 +105,7 @@ def label(processor: Processor) -> str:
 def highest(values: Logits | Probabilities, count: int) -> list[int]:
     """Return the places of the highest values, highest first, ties by place."""
     if count < len(values):
-        least = np.partition(values, -count)[-count]
-        places = np.flatnonzero(values >= least)
+        places = np.flatnonzero(values >= np.partition(values, -count)[-count])
     else:
         places = np.arange(len(values))
     order = np.argsort(-values[places], kind="stable")[:count]

@@ -1,7 +1,6 @@
 """What every page of a panel uses: its style and script, chips for tokens, a picture.
 
-The frame, buttons, sliders and all other small things are macros in `frame.html`. Knows
-nothing of what a panel shows between its head and its foot.
+All small things are macros in `frame.html`. Knows nothing of what stands between them.
 """
 
 from __future__ import annotations

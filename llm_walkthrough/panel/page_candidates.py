@@ -1,8 +1,7 @@
 """The candidates as a table, the bar on which `u` falls, and the knobs as sliders.
 
-A new number of each candidate is a field of `candidates.Candidate`, and a cell under a
-heading in `candidates.html`. Stages follow `sampling.KNOBS`; sliders, too, in the order
-of the fields of `Sampling`.
+A new number is a field of `candidates.Candidate`, and a cell in `candidates.html`.
+Stages follow `sampling.KNOBS`; sliders, too, in the order of the fields of `Sampling`.
 """
 
 from __future__ import annotations

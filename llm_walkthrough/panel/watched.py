@@ -115,8 +115,7 @@ class Watched:
 
     def feed_of(self, run: Run) -> Feed:
         """Return what a run was fed that was made through this model."""
-        arrays = self.feeds[run.start, len(run.tokens)]
-        return Feed(tuple(run.tokens.tolist()), arrays)
+        return Feed(tuple(run.tokens.tolist()), self.feeds[run.start, len(run.tokens)])
 
     def _score(self, unseen: TokenIds, rows: LogitsRows, start: int) -> None:
         """Note how likely the tokens of a run were, each by the row before it."""

@@ -24,8 +24,7 @@ def alter(graph: onnx.GraphProto, places: Places, dtype: int) -> list[str]:
     """Give a graph its new ports, of one type; returns the names of the outputs.
 
     Of all layers the queries as they enter attention, the weights, and what the heads
-    hand on; then the stream: the embedding, and what it is after attention and after
-    the feed-forward network of each layer.
+    hand on; then the embedding, and the stream after each attention and feed-forward.
     """
     last = places.adders[-1]
     last.output[:] = [last.output[0], "", "", "inside.stream"]  # may have been left out
@@ -62,12 +61,9 @@ def _patched(node: onnx.NodeProto, mask: str) -> Iterator[onnx.NodeProto]:
 
 
 def _gated(node: onnx.NodeProto, gate: str) -> Iterator[onnx.NodeProto]:
-    """Multiply what attention hands on; a twin hands out its weights.
-
-    The node itself would then compute in another order, and no longer the very numbers.
-    """
+    """Multiply what attention hands on; a twin hands out its weights."""
     name = node.output[0]
-    twin = onnx.NodeProto()
+    twin = onnx.NodeProto()  # as the node itself would then compute in another order
     twin.CopyFrom(node)
     twin.name = f"{name}/twin"
     twin.attribute.append(helper.make_attribute("qk_output", 2))  # after the softmax

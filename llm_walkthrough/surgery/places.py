@@ -1,7 +1,6 @@
 """Where a decoder's graph attends, and where it adds to the residual stream.
 
-Found by operator and by what is connected, never by a node's name. Knows nothing of
-sessions.
+Found by operator and connection, never by a node's name. Knows nothing of sessions.
 """
 
 from __future__ import annotations

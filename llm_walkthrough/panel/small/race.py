@@ -97,8 +97,7 @@ class Race(Stepping[Raced]):
         tokens = now.tokens
         if len(tokens) > now.cache.capacity:
             what = f"the model reads {now.cache.capacity:,} tokens and no more"
-            way_out = "press Reset to start again"
-            raise InputError(f"the context is full: {what}; {way_out}")
+            raise InputError(f"the context is full: {what}; press Reset to start again")
         cached, longer = self._timed_run(tokens[now.cache.length :], now.cache)
         plain, _ = self._timed_run(tokens, self._empty)
         further = replace(now, cache=longer, rounds=(*now.rounds, Round(cached, plain)))

@@ -30,8 +30,7 @@ class Reshaped(candidates.Knobs):
         """What the knobs make of the logits; InputError if they leave no token."""
         own, position = self.own_u, len(self.context)
         u = uniform(self.seed, position) if own is None else own
-        processors = self.sampling.processors()
-        draw = Draw.of(self.logits, self.context, processors, u)
+        draw = Draw.of(self.logits, self.context, self.sampling.processors(), u)
         return candidates.distribution(draw, self.looked_at)
 
     @property

@@ -1,7 +1,6 @@
 """Where the newest token looks, and what each layer would say after it.
 
-Nothing is imported, opened or kept unless somebody looks. Knows nothing of HTML, nor of
-how the numbers are found: `inside` does.
+Opens nothing unless somebody looks. Knows nothing of HTML; `inside` finds the numbers.
 """
 
 from __future__ import annotations

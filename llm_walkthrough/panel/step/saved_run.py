@@ -1,8 +1,7 @@
 """A run as a small file, and such a file read again.
 
 The file holds the ids of the prompt and of every token that was made, and how each was
-chosen. Knows nothing of models: whether another processor draws the same tokens is seen
-when they are replayed.
+chosen. Knows nothing of models: a replay shows whether they draw the same tokens.
 """
 
 from __future__ import annotations
@@ -74,8 +73,7 @@ def read(text: str) -> SavedRun:
         prompt = tuple(map(_whole, record["prompt"]))
         return SavedRun(str(record["model"]), prompt, tuple(steps), str(record["text"]))
     except (LookupError, TypeError, ValueError, OverflowError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise _refused(f"it is incomplete ({reason})") from error
+        raise _refused(f"it is incomplete ({type(error).__name__}: {error})") from error
 
 
 def _setting(entry: dict[str, Any]) -> tuple[Sampling, int]:

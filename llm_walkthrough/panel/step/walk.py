@@ -133,22 +133,14 @@ class Walk(Turning[Desk], Stepping[Desk]):
             except InputError as error:
                 why_none = str(error)
             runs = stepper.runs
-            return Snapshot(
-                self.title,
-                self.now,
-                tuple(stepper.tokens.tolist()),
-                stepper.prompt_length,
-                self._model.scores,
-                *self._branches.look(),
-                found,
-                why_none,
-                watched.cache_facts(stepper.cache),
-                tuple(map(self._model.feed_of, runs[-2:])),
-                runs,
-                self._looking.look(stepper, self.now.side),
-                self._step[1] if self._step else None,
-                self._rest_of_step,
-            )
+            tokens = tuple(stepper.tokens.tolist()), stepper.prompt_length
+            branches = self._model.scores, *self._branches.look()
+            feeds = tuple(map(self._model.feed_of, runs[-2:]))
+            graph = watched.cache_facts(stepper.cache), feeds, runs
+            look = self._looking.look(stepper, self.now.side)
+            step = self._step[1] if self._step else None, self._rest_of_step
+            shown = *tokens, *branches, found, why_none, *graph, look, *step
+            return Snapshot(self.title, self.now, *shown)
 
     def saved(self) -> SavedRun:
         """Return the active branch for a file; InputError if a cell made some of it."""
@@ -219,10 +211,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
         return now
 
     def distribution(self, now: Desk) -> Distribution:
-        """Return what may come next with the settings of the desk.
-
-        The stepper takes this very draw if a step comes next.
-        """
+        """Return what may come next as the desk is set: the draw that a step takes."""
         self._settings_to_stepper(now)
         return distribution(self.stepper.draw, now.looked_at)
 
