@@ -43,7 +43,10 @@ async function open(/** @type {import("./download.js").Part[]} */ parts) {
 
 function openSession(graph, data) {
   const externalData = [{ path: "model.onnx.data", data }];
-  return ort.InferenceSession.create(graph, { executionProviders: ["wasm"], externalData });
+  // weights that are laid out anew would be in memory twice for a while
+  const extra = { session: { disable_prepacking: "1" } };
+  const providers = { executionProviders: ["wasm"] };
+  return ort.InferenceSession.create(graph, { ...providers, externalData, extra });
 }
 
 /**
