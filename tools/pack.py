@@ -111,6 +111,8 @@ def copy_course(folder: Path, leave_out: Path) -> None:
 
     def ignore(parent: str, names: list[str]) -> set[str]:
         ours = {name for name in names if Path(parent, name).resolve() == leave_out}
+        if Path(parent) == ROOT:  # docs/worksheets holds what sheets are made of
+            ours |= {"site", "worksheets"}
         if Path(parent) == ROOT / "models":  # what was fetched is not for everybody
             ours |= {*names} - {"README.md", "catalogue.toml"}
         return made(parent, names) | ours

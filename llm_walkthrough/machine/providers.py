@@ -78,7 +78,8 @@ def _threads() -> int:
 
     onnxruntime counts the machine's: in a container threads would wait for each other.
     """
-    cores, mine = psutil.cpu_count(), getattr(psutil.Process(), "cpu_affinity", None)
+    cores = psutil.cpu_count() or 1  # not every system tells
+    mine = getattr(psutil.Process(), "cpu_affinity", None)
     ours = min(len(mine()) if mine else cores, math.ceil(cpu_quota() or cores))
     return ours if ours < cores else 0
 

@@ -25,6 +25,9 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Course:
     course = Course(tmp_path_factory.mktemp("class") / "teacher")
     (course.folder / "my_course").mkdir()
     course.write("my_course/private.ipynb", "the teacher's own")
+    for name in ("site/index.html", "docs/worksheets/00.md", "worksheets/00.html"):
+        (course.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        course.write(name, "of a page")
     written = course.run("pack", "../pack")
     assert written.returncode == 0, written.stderr
     return course
@@ -69,7 +72,9 @@ def test_a_pack_holds_all_wheels_the_models_too_and_the_course(
     assert sum("requirements" in word for word in download) == 3
     assert (pack / "course" / "run.py").exists()
     assert not (pack / "course" / ".venv").exists()
-    assert not (pack / "course" / "my_course").exists()
+    for made in ("my_course", "site", "worksheets"):
+        assert not (pack / "course" / made).exists()
+    assert (pack / "course" / "docs" / "worksheets" / "00.md").exists()
     assert "course/run.py" in (pack / "README.txt").read_text("utf-8")
 
 

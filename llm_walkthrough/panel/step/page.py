@@ -223,11 +223,10 @@ def foot(shot: Snapshot) -> str:
     newest = [run for run in runs[-_NEWEST:] if run.start >= shot.prompt_length]
     alone = [run.seconds for run in newest if len(run.tokens) == 1]
     decode = 1 / median(alone) if alone else None
-    count_of_guesses = GuessCount.of(runs[len(read) :])
-    if count_of_guesses.guesses:
+    counted = GuessCount.of(runs[len(read) :])
+    if guessed := counted if counted.guesses else None:
         decode = sum(len(r.seen) for r in newest) / sum(r.seconds for r in newest)
     step_run = shot.step_run or runs[-1]
-    guessed = count_of_guesses if count_of_guesses.guesses else None
     speeds = {"prompt": in_tokens(count), "prefill": count / reading, "decode": decode}
     step = {"model": 0.0 if step_run.kept else step_run.seconds, "rest": shot.rest()}
     return filled("panel/step/foot.html", guessed=guessed, **speeds, **step)
