@@ -58,6 +58,11 @@ class Run:
         """How many tokens the cache holds after it."""
         return self.start + len(self.seen)
 
+    def timed(self, seconds: float) -> Run:
+        """Return the run with how long it took; `replace` is slow after each token."""
+        told = self.start, self.tokens, seconds, self.guesses, self.kept, self.origin
+        return Run(*told)
+
 
 class Log(NamedTuple, Generic[Entry]):
     """A list that never changes, and yet is made longer without a copy.
@@ -114,7 +119,8 @@ class KeptRows:
         rows = logits[-1 - run.guesses :]
         rows = read_only(rows if len(rows) == len(logits) else rows.copy())
         for kept, row in enumerate(rows):
-            self._newest[replace(run, kept=kept)] = row
+            key = run if kept == run.kept else replace(run, kept=kept)
+            self._newest[key] = row
         own = self._newest[run]
         if run.stop == self._prompt_length:
             self._after_prompt = {run: own}

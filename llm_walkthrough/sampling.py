@@ -124,11 +124,8 @@ class TopK(_Filter):
         if self.k >= len(logits):
             return np.arange(len(logits))
         high = _contenders(logits, self.k)
-        heights = logits[high]
-        kth_highest = np.partition(heights, -self.k)[-self.k]
-        above = high[heights > kth_highest]
-        equal = high[heights == kth_highest]  # ascending: lowest id first
-        return np.sort(np.append(above, equal[: self.k - len(above)]))
+        ranked = (-logits[high]).argsort(kind="stable")  # in a tie the lowest id first
+        return np.sort(high[ranked[: self.k]])
 
 
 @dataclass(frozen=True)
@@ -351,7 +348,7 @@ def softmax(logits: Logits) -> Probabilities:
             f"a logit must be a number or -inf, got {highest}; look at the logits "
             "before and after each processor"
         )
-    possible = np.flatnonzero(logits > -np.inf)
+    possible = (logits > -np.inf).nonzero()[0]
     # exp() of a large logit would overflow, so the highest becomes 0
     weights = np.exp(logits[possible].astype(np.float64) - highest)
     probabilities = np.zeros(len(logits))
@@ -380,8 +377,8 @@ def likeliest_first(probabilities: Probabilities) -> TokenIds:
     >>> likeliest_first(np.array([0.25, 0.5, 0, 0.25]))
     array([1, 0, 3])
     """
-    possible = np.flatnonzero(probabilities > 0)
-    return possible[np.argsort(-probabilities[possible], kind="stable")]
+    possible = (probabilities > 0).nonzero()[0]
+    return possible[(-probabilities[possible]).argsort(kind="stable")]
 
 
 def require_u(u: float) -> float:
@@ -401,9 +398,9 @@ def pick(probabilities: Probabilities, u: float) -> int:
     """
     require_u(u)
     ranked = likeliest_first(probabilities)
-    ends = np.cumsum(probabilities[ranked])
+    ends = probabilities[ranked].cumsum()
     # a sum of rounded numbers may end a hair away from 1, so u is scaled to it
-    return int(ranked[np.searchsorted(ends, u * ends[-1], side="right")])
+    return int(ranked[ends.searchsorted(u * ends[-1], side="right")])
 
 
 def choose(
@@ -477,8 +474,8 @@ def _head(ranked: TokenIds, probabilities: Probabilities, p: float) -> TokenIds:
     """Return the shortest head of `ranked` whose probabilities reach p together."""
     if p == 1:  # rounded sums may reach 1 before the last token
         return ranked
-    reached = np.cumsum(probabilities[ranked])
-    return ranked[: np.searchsorted(reached, p) + 1]
+    reached = probabilities[ranked].cumsum()
+    return ranked[: reached.searchsorted(p) + 1]
 
 
 def _contenders(logits: Logits, k: int) -> TokenIds:
@@ -490,7 +487,8 @@ def _contenders(logits: Logits, k: int) -> TokenIds:
     columns = 16 * k
     table = logits[: len(logits) // columns * columns].reshape(-1, columns)
     highest = table.max(axis=0, initial=-np.inf)
-    return np.flatnonzero(~(logits < np.partition(highest, -k)[-k]))  # and NaN
+    highest.partition(-k)
+    return (logits >= highest[-k]).nonzero()[0]
 
 
 def _spread(logits: Logits, ids: TokenIds, vocab: int) -> Logits:

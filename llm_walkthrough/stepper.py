@@ -421,8 +421,8 @@ class Stepper:
             known = self.guesser, self.processors, self._model.vocab
             guesses = guesses_after(branch, *known)
         # [chunk], a copy: a view would keep all tokens alive
-        fed = read_only(np.append(chunk, guesses))
-        return self._run(branch, Run(start, fed, 0.0, len(guesses)))
+        fed = np.append(chunk, guesses) if len(guesses) else chunk.copy()
+        return self._run(branch, Run(start, read_only(fed), 0.0, len(guesses)))
 
     def _run(self, branch: Branch, run: Run) -> tuple[Branch, Logits]:
         """Make a run, the first time or again; return branch and logits likewise."""
@@ -430,7 +430,7 @@ class Stepper:
         self._ahead = {}
         began = time.perf_counter()
         rows, cache = self._model.run(run.tokens, branch.cache)  # rows [chunk, vocab]
-        run = replace(run, seconds=time.perf_counter() - began)
+        run = run.timed(time.perf_counter() - began)
         if len(rows) <= run.guesses:
             raise InputError(
                 f"the model gives the last of {len(run.tokens)} rows of logits only, "
