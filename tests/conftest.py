@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import own_core  # isort: skip - before what counts the cores  # noqa: F401
+
 import os
 from collections.abc import Iterator
 
@@ -10,13 +12,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.lab import FLAGS, Lab, find_chromium
 from llm_walkthrough.errors import InputError
-
-_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")  # "gw0", "gw1" and so on
-if _WORKER and hasattr(os, "sched_setaffinity"):
-    # each on its own core, with all that it starts: two models on the same cores only
-    # wait for each other's threads
-    _CORES = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {_CORES[int(_WORKER.removeprefix("gw")) % len(_CORES)]})
 
 pytest.register_assert_rewrite("real_lab")  # so that a failure says more
 
