@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -50,6 +51,13 @@ def tell_what_is_held():
         "is_running": desk.running,
         "frame": panel.frame,
     })
+"""
+# A cell that runs until the test has seen enough.
+BUSY = """\
+import pathlib, time
+pathlib.Path({begun!r}).touch()
+while not pathlib.Path({seen!r}).exists():
+    time.sleep(0.05)
 """
 SHOWN = """\
 (panel) => {
@@ -257,19 +265,23 @@ def test_every_slider_moves_by_key(at_prompt: Opened) -> None:
 
 
 def test_a_run_goes_on_while_a_cell_runs_and_stop_ends_it_after_the_token_in_flight(
-    at_prompt: Opened,
+    at_prompt: Opened, tmp_path: Path
 ) -> None:
     panel, page = at_prompt.panel, at_prompt.page
     panel.locator(".lw-more summary").click(delay=PRESS)
     panel.get_by_role("combobox", name="how fast a run goes").select_option("fast")
     at_prompt.press("run")
-    panel.locator(".lw-made").nth(2).wait_for()
-    seconds, made = "__import__('time').sleep(1.5)", "len(panel.stepper.new_tokens)"
-    code = f"before = {made}; {seconds}; print({made} - before)"
+    made = panel.locator(".lw-made")
+    made.nth(2).wait_for()
+    begun, seen = tmp_path / "begun", tmp_path / "seen"
+    code = BUSY.format(begun=str(begun), seen=str(seen))
     at_prompt.kernel.execute(code, store_history=False)
-    before = panel.locator(".lw-made").count()
-    page.wait_for_timeout(1000)
-    assert panel.locator(".lw-made").count() > before + 3
+    while not begun.exists():
+        page.wait_for_timeout(20)
+    try:
+        made.nth(made.count() + 3).wait_for()
+    finally:
+        seen.touch()
     at_prompt.press("stop")
     expect(panel.locator("[data-action=run]")).to_be_visible()
     at_prompt.kernel.get_shell_msg(timeout=60)
