@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import own_core  # isort: skip - before what counts the cores  # noqa: F401
+
+import gc
 import os
 from collections.abc import Iterator
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.lab import FLAGS, Lab, find_chromium
 from llm_walkthrough.errors import InputError
 
-_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")  # "gw0", "gw1" and so on
-if _WORKER and hasattr(os, "sched_setaffinity"):
-    # each on its own core, with all that it starts: two models on the same cores only
-    # wait for each other's threads
-    _CORES = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {_CORES[int(_WORKER.removeprefix("gw")) % len(_CORES)]})
-
 pytest.register_assert_rewrite("real_lab")  # so that a failure says more
 
 from real_lab import lab_with_notebooks, quiet_page  # noqa: E402 - as said above
 
+A_LOT = 700_000_000  # bytes: one model, or what is left of it
 os.environ["LLM_WALKTHROUGH_PACKED"] = "off"  # a test that wants copies says so
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten_after_the_file(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a file's tests opened and keep with `cache`, such as a model, goes then."""
+    yield
+    for one in vars(request.module).values():
+        if hasattr(one, "cache_clear") and "llm_walkthrough" not in one.__module__:
+            one.cache_clear()
+    if psutil.Process().memory_info().rss > A_LOT:  # else it is not worth the time
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 from benchmarks.lab import LOOPBACK, Lab, started_lab
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-PATIENCE = 30_000  # milliseconds; only a page that fails waits so long
+PATIENCE = 90_000  # milliseconds; only a page that fails waits so long
 expect.set_options(timeout=PATIENCE)
 
 # how JupyterLab's server says that a page went while it opened a kernel's channel

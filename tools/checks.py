@@ -15,6 +15,8 @@ from launcher.places import ROOT
 from launcher.words import say
 
 SLOW = "model or browser"
+# two workers, a file as a whole on one of them: its tests share what they open
+PAIR = ["-n", "2", "--dist", "loadfile"]
 
 
 def checks() -> dict[str, list[str]]:
@@ -25,17 +27,18 @@ def checks() -> dict[str, list[str]]:
         "ruff format": ["ruff", "format", "--check"],
         "mypy": ["mypy"],
         "tests, model-free": ["pytest", "-n", "auto", "-m", f"not ({SLOW})"],
-        "tests on the model": ["pytest", "-m", SLOW],
+        "tests on the model": ["pytest", *PAIR, "-m", SLOW],
     }
     if notebooks():
-        found["notebooks"] = comparing(notebooks())
+        found["notebooks"] = [*comparing(notebooks()), *PAIR]
     return found
 
 
 def comparing(files: Sequence[str]) -> list[str]:
     """Compare what notebooks store with a run in which all logits are disturbed."""
     nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with"]
-    return ["pytest", "-p", "tests.disturbed", *nbval, "tests/nbval.cfg", *files]
+    plugins = ["-p", "tests.own_core", "-p", "tests.disturbed"]
+    return ["pytest", *plugins, *nbval, "tests/nbval.cfg", *files]
 
 
 def notebooks() -> list[str]:

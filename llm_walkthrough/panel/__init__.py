@@ -24,3 +24,5 @@ panel is one file in `small/` and its HTML; a tab beside the candidates is one r
 the end of `step/page`. State files know nothing of HTML; `step/` and `small/` know
 nothing of each other.
 """
+
+import llm_walkthrough.panel.wording  # noqa: F401 - words that every template may use

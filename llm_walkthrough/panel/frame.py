@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Protocol
 
 from llm_walkthrough.guards.markup import TEMPLATES
-from llm_walkthrough.panel.wording import cut, in_tokens, percent, quoted
-from llm_walkthrough.views import byte_count, visible
 
 STYLE = (Path(__file__).parent / "panel.css").read_text(encoding="utf-8")
 SCRIPT = (Path(__file__).parent / "panel.js").read_text(encoding="utf-8")
@@ -85,7 +83,3 @@ def part(name: str, *given: object, **named: object) -> str:
     """Write a macro of `frame.html`."""
     frame: object = TEMPLATES.get_template("panel/frame.html").module
     return str(getattr(frame, name)(*given, **named))
-
-
-_WORDING = (byte_count, cut, in_tokens, percent, quoted, visible)
-TEMPLATES.globals |= {function.__name__: function for function in _WORDING}

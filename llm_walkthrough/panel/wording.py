@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from llm_walkthrough.guards.markup import TEMPLATES
 from llm_walkthrough.panel.watched import Score
-from llm_walkthrough.views import Vocabulary
+from llm_walkthrough.views import Vocabulary, byte_count, visible
 
 Scored = tuple[int, Score]  # a token, and how likely the model found it
 LONGEST = 40  # characters of a token that are shown at most; its name has all
@@ -66,3 +67,7 @@ def replayed(
 
 def _likely(score: Score) -> str:
     return f"{percent(score.probability)} % (rank {score.rank:,})"
+
+
+_WORDING = (byte_count, cut, in_tokens, percent, quoted, visible)
+TEMPLATES.globals |= {function.__name__: function for function in _WORDING}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from benchmarks import speed
 from benchmarks.engines import Ours, Pair, time_answer
 from benchmarks.speed import EngineProcess, Sizes, measure
 from llm_walkthrough.catalogue import find
@@ -42,8 +43,9 @@ def test_tiny_run_takes_turns_and_has_every_row(
         return real(one, work, *what)
 
     monkeypatch.setattr(EngineProcess, "measure", noted)
+    monkeypatch.setattr(speed, "REST_SECONDS", 0)
     shares: list[float] = []
-    report = measure(find(), lambda _, share: shares.append(share), 1, sizes=SIZES)
+    report = measure(find(), lambda _, share: shares.append(share), 1, 1, SIZES)
     assert [kind is Ours for kind in turns] == [True, False] * 4
     assert shares == [0, 0.5, 1]
     assert [row.what for row in report.rows] == ROWS

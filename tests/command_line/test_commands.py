@@ -430,11 +430,11 @@ def test_step_opens_the_panel_in_the_browser_and_ctrl_c_ends_it_well(
         address = process.stdout.readline().split()[-1]
         with urllib.request.urlopen(f"{address}state.json") as answer:  # noqa: S310 - http
             assert "lw-panel" in json.load(answer)["page"]
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not options and not opened.is_file() and time.monotonic() < end:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        rest, said = process.communicate(timeout=10)
+        rest, said = process.communicate(timeout=60)
     assert (process.returncode, rest) == (0, "")
     assert said == "Open this address if no browser does; Ctrl-C ends the program.\n"
     assert opened.is_file() is not bool(options)
@@ -462,7 +462,7 @@ def test_ctrl_c_ends_the_panel_soon_and_well_while_it_reads_a_long_text(
         for _ in range(presses):
             process.send_signal(signal.SIGINT)
             time.sleep(0.5)
-        rest, said = process.communicate(timeout=20)
+        rest, said = process.communicate(timeout=60)
     page.close()
     assert (process.returncode, rest) == (0, "")
     assert said == "Open this address if no browser does; Ctrl-C ends the program.\n"

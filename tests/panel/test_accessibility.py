@@ -14,6 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bare_page import HOSTILE, Bare
 from playwright.sync_api import Browser
+from real_lab import PATIENCE
 from wcag import READABLE, contrast, numbers
 
 pytestmark = pytest.mark.browser
@@ -82,7 +83,7 @@ FOCUS_RING = """\
 @pytest.fixture(scope="module")
 def stage(chromium: Browser) -> Bare:
     page = chromium.new_page(viewport={"width": 1300, "height": 1100})
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(PATIENCE)
     return Bare(page)
 
 

@@ -20,6 +20,7 @@ from playwright.sync_api import (
     ViewportSize,
     expect,
 )
+from real_lab import PATIENCE
 
 from llm_walkthrough.panel import frame
 from llm_walkthrough.panel.candidates import SHOWN
@@ -58,7 +59,7 @@ HEIGHT = "(panel) => panel.getBoundingClientRect().height"
 @pytest.fixture(scope="module")
 def stage(chromium: Browser) -> Bare:
     page = chromium.new_page(viewport=WIDE)
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(PATIENCE)
     return Bare(page)
 
 

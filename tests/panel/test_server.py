@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 import pytest
 from playwright.sync_api import Browser, expect
+from real_lab import PATIENCE
 from walking import PROMPT, made, tokenizer, walk
 
 from llm_walkthrough.errors import InputError
@@ -53,7 +54,7 @@ def answer(
 ) -> tuple[int, str]:
     """Ask as a program does that need not be a browser; a GET if there is no body."""
     port = server.server_address[1]
-    line = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
+    line = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
     method = "GET" if body is None and "Content_Length" not in headers else "POST"
     path = place if place.startswith("/") else f"/{server.word}/{place}"
     line.putrequest(method, path, skip_host="Host" in headers)
@@ -152,11 +153,11 @@ def test_other_places_and_ways_are_refused_without_a_word_in_the_terminal(
 ) -> None:
     assert answer(server, "../server.py")[0] == 404
     assert answer(server, "state.json", body=STEP)[0] == 404
-    line = http.client.HTTPConnection(LOOPBACK, server.server_address[1], timeout=10)
+    line = http.client.HTTPConnection(LOOPBACK, server.server_address[1], timeout=60)
     line.request("DELETE", f"/{server.word}/state.json")
     assert line.getresponse().status == 501
     line.close()
-    gone = http.client.HTTPConnection(LOOPBACK, server.server_address[1], timeout=10)
+    gone = http.client.HTTPConnection(LOOPBACK, server.server_address[1], timeout=60)
     gone.request("GET", f"/{server.word}/panel.js")
     gone.close()  # before the answer
     assert answer(server, "")[0] == 200
@@ -175,7 +176,7 @@ def test_in_a_browser_one_steps_asks_runs_and_saves(
     chromium: Browser, server: BoardServer, look: Look
 ) -> None:
     opened = chromium.new_page(color_scheme=look)
-    opened.set_default_timeout(10_000)
+    opened.set_default_timeout(PATIENCE)
     said: list[str] = []
     opened.on("console", lambda message: said.append(message.text))
     opened.on("pageerror", lambda error: said.append(str(error)))

@@ -9,6 +9,7 @@ import pytest
 from bare_page import PRESS, Bare
 from fake_inside import LAYERS, FakeInside
 from playwright.sync_api import Browser, expect
+from real_lab import PATIENCE
 
 pytestmark = pytest.mark.browser
 
@@ -47,7 +48,7 @@ LAID_OUT = """\
 @pytest.fixture(scope="module")
 def stage(chromium: Browser) -> Bare:
     page = chromium.new_page(viewport={"width": 1300, "height": 1100})
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(PATIENCE)
     return Bare(page)
 
 
