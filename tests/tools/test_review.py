@@ -16,6 +16,7 @@ import time
 from base64 import b64encode
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -124,6 +125,12 @@ def alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     return [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
+def words_of(process: psutil.Process) -> str:
+    with suppress(psutil.Error):  # it may end meanwhile
+        return " ".join(process.cmdline())
+    return ""
+
+
 def children() -> set[psutil.Process]:
     return {*psutil.Process().children(recursive=True)}
 
@@ -154,7 +161,7 @@ def test_ctrl_c_leaves_a_table_and_no_process(tmp_path: Path) -> None:
         [*COMMAND, *words], cwd=ROOT, stdout=subprocess.DEVNULL
     ) as it:
         family, deadline = set[psutil.Process](), time.monotonic() + 20
-        while not any("learner.py" in " ".join(p.cmdline()) for p in family):
+        while not any("learner.py" in words_of(p) for p in family):
             assert time.monotonic() < deadline
             time.sleep(0.1)
             family = {p for p in kernel.family(it.pid) if p.is_running()}
