@@ -1,13 +1,15 @@
 """What every JupyterHub sets for the course, on one machine or on many.
 
 The Littlest JupyterHub, Zero to JupyterHub and `python -m benchmarks hub` include it.
+All three hand over `c`; `get_config` is another function in Zero to JupyterHub's chart.
+Tried with the benchmark, on a real JupyterHub; on the other two it has not been tried.
 """
+
+# ruff: noqa: F821 - JupyterHub defines `c`
 
 import os
 
 COURSE = os.environ.get("LLM_WALKTHROUGH_COURSE", "/opt/llm_walkthrough")
-
-c = get_config()  # noqa: F821 - JupyterHub defines it
 
 c.Spawner.cmd = [f"{COURSE}/binder/hub/server"]
 c.Spawner.default_url = "/lab/tree/my_course/start.ipynb"

@@ -38,7 +38,7 @@ check_kept = Exercise(
     ],
     hints={
         "counts_what_is_behind": _matches,
-        "counts_the_row_on_top": lambda rows, guess: _kept(rows, guess) + 1,
+        "counts_one_more": When(lambda t: t.given == t.right + 1),
         "reads_the_next_row": lambda rows, guess: _kept(rows[1:], guess),
         "gives_tokens": When(lambda t: np.ndim(t.given)),
     },
@@ -71,6 +71,7 @@ check_guesses = Exercise(
         "begins_with_the_token": lambda tokens, most: (
             [tokens[-1], *_followers(tokens, -1, most)][:most] * bool(_places(tokens))
         ),
+        "gives_a_number": When(lambda t: np.ndim(t.given) == 0),
         "gives_too_many": When(lambda t: t.num_given > t.most),
         "guesses_something": When(lambda t: t.right == []),
     },
@@ -91,17 +92,16 @@ check_number = Exercise(
         (0.1, [1.0, 1.2, 1.4, 1.6, 1.8]),
     ],
     hints={
-        "gives_the_tokens": lambda share, costs: max(_made(share, costs) / costs),
-        "ignores_the_cost": lambda share, costs: int(np.argmax(_made(share, costs))),
-        "forgets_the_free_token": lambda share, costs: int(
-            np.argmax(_made(share, costs, first=1) / costs)
+        "gives_no_count": When(lambda t: np.ndim(t.given) or t.given % 1),
+        "subtracts_the_cost": lambda p, costs: np.argmax(_made(p, costs) - costs),
+        "ignores_the_cost": lambda p, costs: np.argmax(_made(p, costs)),
+        "forgets_the_free_token": lambda p, costs: np.argmax(
+            _made(p, costs, 1) / costs
         ),
-        "is_one_more": lambda share, costs: (
-            int(np.argmax(_made(share, costs) / costs)) + 1
-        ),
-        "is_the_cheapest": lambda _, costs: int(np.argmin(costs)),
-        "takes_all_for_sure": lambda share, costs: int(
-            np.argmax((1 + share * np.arange(len(costs))) / costs)
+        "is_one_more": lambda p, costs: np.argmax(_made(p, costs) / costs) + 1,
+        "never_guesses": lambda *_: 0,
+        "takes_all_for_sure": lambda p, costs: np.argmax(
+            (1 + p * np.arange(len(costs))) / costs
         ),
     },
 )

@@ -285,15 +285,20 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
         "otherwise": lambda right, *_: right[::-1],
     },
     speculation.check_kept: {
+        "counts_one_more": lambda right, *_: right + 1,
         "gives_tokens": lambda right, _, guess: guess[:right],
         "otherwise": lambda right, *_: right + 2,
     },
     speculation.check_guesses: {
+        "gives_a_number": lambda right, *_: len(right),
         "gives_too_many": lambda _, tokens, __: GUESSES(tokens, 99),
         "guesses_something": lambda right, tokens, _: right or tokens[:1],
         "otherwise": lambda right, *_: right[::-1],
     },
-    speculation.check_number: {"otherwise": lambda right, *_: right + 2},
+    speculation.check_number: {
+        "gives_no_count": lambda _, __, costs: np.array(costs),
+        "otherwise": lambda right, *_: right + 2,
+    },
     mend_it.check_encode: {"otherwise": lambda right, *_: right[1:]},
     mend_it.check_past: {
         "otherwise": with_both(lambda array: np.zeros_like(array, shape=(1, 3, 2, 64)))

@@ -14,7 +14,10 @@ import subprocess
 import sys
 import time
 from base64 import b64encode
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
+from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,6 +125,12 @@ def alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     return [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
+def words_of(process: psutil.Process) -> str:
+    with suppress(psutil.Error):  # it may end meanwhile
+        return " ".join(process.cmdline())
+    return ""
+
+
 def children() -> set[psutil.Process]:
     return {*psutil.Process().children(recursive=True)}
 
@@ -152,7 +161,7 @@ def test_ctrl_c_leaves_a_table_and_no_process(tmp_path: Path) -> None:
         [*COMMAND, *words], cwd=ROOT, stdout=subprocess.DEVNULL
     ) as it:
         family, deadline = set[psutil.Process](), time.monotonic() + 20
-        while not any("learner.py" in " ".join(p.cmdline()) for p in family):
+        while not any("learner.py" in words_of(p) for p in family):
             assert time.monotonic() < deadline
             time.sleep(0.1)
             family = {p for p in kernel.family(it.pid) if p.is_running()}
@@ -216,6 +225,31 @@ def test_a_folder_without_notebooks_is_refused(tmp_path: Path) -> None:
         handed_in(tmp_path, LESSONS)
 
 
+def test_one_notebook_can_be_reviewed_alone(tmp_path: Path) -> None:
+    made = Made(tmp_path / "7b")
+    made.answer_rightly("one", LESSON)
+    made.answer_rightly("one", "05_sampling")
+    for number, word in enumerate(["05_sampling", "05", "05_sampling.ipynb"]):
+        to = tmp_path / str(number)
+        words = [str(made.folder), "--to", str(to), "--minutes", "0.01"]
+        review.main([*words, "--only", word])
+        rows = [*csv.DictReader((to / "review.csv").open(encoding="utf-8-sig"))]
+        assert {row["notebook"] for row in rows} == {"05_sampling"}
+    text = (to / "review.txt").read_text("utf-8")
+    assert "1 learner, 1 notebook, " in text
+
+
+def test_an_unknown_notebook_is_refused_with_those_that_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Made(tmp_path / "7b")
+    made.answer_rightly("one", LESSON)
+    assert review.main([str(made.folder), "--only", "05_samplign"]) == 2
+    said = capsys.readouterr().err
+    assert "'05_samplign'" in said
+    assert "05_sampling" in said
+
+
 # --- which cells ----------------------------------------------------------------------
 
 
@@ -271,6 +305,57 @@ def test_plain_values_arrive_as_they_are() -> None:
     found = learner.read_plain(learner.written(value))
     assert found.pop("b").dtype == np.float32
     assert found == {"a": value["a"], "c": np.float32(3)}
+
+
+class Side(IntEnum):
+    LEFT = 1
+
+
+class Mood(str):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "never " + self
+
+
+class Row(np.ndarray[tuple[int], np.dtype[np.float32]]):
+    pass
+
+
+class Pair(NamedTuple):
+    one: object
+    two: object
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (Counter("aab"), {"a": 2, "b": 1}),
+        (OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
+        (defaultdict(list, a=[True]), {"a": [True]}),
+        (Pair([Mood("so")], {Side.LEFT}), (["so"], {1})),
+        (Mood("calm"), "calm"),
+        (
+            Counter(dict.fromkeys([np.int64(3)], np.float32(0.5))),
+            {np.int64(3): np.float32(0.5)},
+        ),
+        ([np.array(2.5), Side.LEFT], [np.array(2.5), 1]),
+        (np.zeros(2, np.float32).view(Row), np.zeros(2, np.float32)),
+        (np.bool_(1), np.bool_(1)),
+    ],
+)
+def test_values_of_a_class_of_their_own_arrive_as_what_they_are_equal_to(
+    value: object, plain: object
+) -> None:
+    found = learner.read_plain(learner.written(learner.plain(value)))
+    assert repr(found) == repr(plain)
+
+
+def test_what_is_no_value_arrives_as_it_looks() -> None:
+    circle = OrderedDict[str, object]()
+    circle["self"] = circle
+    for value in (learner, circle, OrderedDict(a=Evil())):
+        assert learner.plain(value) == repr(value)[:300]
 
 
 @pytest.mark.model

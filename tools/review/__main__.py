@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from contextlib import suppress
 from functools import partial
@@ -88,6 +88,8 @@ def review(
     began, why = monotonic(), ""
     course = sorted((kernel.ROOT / "notebooks").glob("*.ipynb"))
     lessons = {file.stem: file for file in course if questions(file)}
+    if options.only:
+        lessons = {name: lessons[name] for name in _known(options.only, lessons)}
     learners = handed_in(folder, [*lessons])
     place = TemporaryDirectory(prefix="review-", ignore_cleanup_errors=True)
     with place, ThreadPoolExecutor(options.jobs) as pool:
@@ -123,10 +125,28 @@ def review(
         }
         for learner, files in learners.items()
     }
-    count, seconds = f"{len(learners)} learners, {len(work)}", monotonic() - began
-    remarks = f"{count} notebooks, {seconds:.0f} seconds. {why}", _warning()
+    counts = _counted(len(learners), "learner"), _counted(len(work), "notebook")
+    took = _counted(round(monotonic() - began), "second")
+    remarks = f"{', '.join(counts)}, {took}. {why}".strip(), _warning()
     title = f"Review of {shown(folder.name)}"
     return Review(title, exercises, table, (*remarks, WHAT_IT_TELLS)), why
+
+
+def _known(words: Sequence[str], lessons: Collection[str]) -> list[str]:
+    """Return the lessons of these names; "05" or "05_sampling.ipynb" will do."""
+    for word in words:
+        if not any(_names(word, lesson) for lesson in lessons):
+            known = ", ".join(lessons)
+            raise InputError(f"there are no exercises in {word!r}; there are: {known}")
+    return [one for one in lessons if any(_names(word, one) for word in words)]
+
+
+def _names(word: str, lesson: str) -> bool:
+    return word.removesuffix(".ipynb") in (lesson, lesson[:2])
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _warning() -> str:
@@ -138,6 +158,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("folder", type=Path, help="holds a folder of notebooks for each learner")
     add("--to", type=Path, help="folder for the tables (default: beside FOLDER)")
+    what = "review these alone, such as 05_sampling (default: all that have exercises)"
+    add("--only", nargs="+", metavar="NOTEBOOK", help=what)
     add("--seconds", type=float, default=30, help="for one exercise (default: 30)")
     add("--memory", type=float, default=2, help="for one learner, in GB (default: 2)")
     add("--minutes", type=float, default=60, help="for all (default: 60)")

@@ -12,9 +12,10 @@ import io
 import os
 import pickle
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -92,7 +93,7 @@ def _run(shell: Any, cells: Sequence[str], name: str) -> object:  # noqa: ANN401
         if error is not None:
             why = f"{type(error).__name__}: {error}"
     value = shell.user_ns.get(name)
-    return why, name in shell.user_ns, callable(value), _plain(value)
+    return why, name in shell.user_ns, callable(value), plain(value)
 
 
 def _call(shell: Any, name: str, arguments: tuple[Any, ...]) -> object:  # noqa: ANN401
@@ -105,20 +106,39 @@ def _call(shell: Any, name: str, arguments: tuple[Any, ...]) -> object:  # noqa:
     except BaseException as error:  # noqa: BLE001 - SystemExit, too
         stopped = told(error)
     fed = [getattr(argument, "num_fed", 0) for argument in arguments]
-    return stopped, _plain(given), [*map(_plain, arguments)], fed
+    return stopped, plain(given), [*map(plain, arguments)], fed
 
 
-def _plain(value: object) -> object:
-    """Return the value, or how it looks if it cannot be sent."""
-    try:
-        read_plain(written(value))
-    except Exception:  # noqa: BLE001 - a learner's own may raise any
-        with contextlib.suppress(Exception):
-            return repr(value)[:300]
-        return f"a {type(value).__name__}"
-    return value
+def plain(value: object) -> object:
+    """Return the value, what it is equal to, or how it looks if it cannot be sent."""
+    for made in (lambda: value, lambda: _without_classes(value)):
+        with contextlib.suppress(Exception):  # a learner's own may raise any
+            read_plain(written(found := made()))
+            return found
+    with contextlib.suppress(Exception):
+        return repr(value)[:300]
+    return f"a {type(value).__name__}"
 
 
+def _without_classes(value: Any) -> Any:  # noqa: ANN401 - a learner returns anything
+    """Return a Counter as a dict, and so on: the built-in value that it is equal to."""
+    makers = (make for kind, make in _BUILT_IN if isinstance(value, kind))
+    return next(makers, lambda same: same)(value)
+
+
+def _inner(kind: type) -> Callable[[Any], object]:
+    return lambda values: kind(map(_without_classes, values))
+
+
+_BUILT_IN: tuple[tuple[Any, Callable[[Any], object]], ...] = (
+    ((bool, np.generic), lambda same: same),  # else an int, or a float
+    (np.ndarray, np.asarray),
+    (dict, lambda pairs: dict(map(_without_classes, dict.items(pairs)))),
+    *((kind, _inner(kind)) for kind in (list, tuple, set, frozenset)),
+    (str, str.__str__),  # whatever its own class makes of `str()`, as an Enum does
+    (int, int.__int__),
+    (float, float.__float__),
+)
 _DO: dict[str, Any] = {"run": _run, "call": _call}
 
 if __name__ == "__main__":
