@@ -26,8 +26,11 @@ from tools.build_site.pages import Page as ReadPage
 from tools.build_site.pages import write_page, write_pages
 from tools.build_site.panel import PARTS, write_panel, write_part, write_parts
 from tools.notebooks import find_notebooks
-from tools.serve_site import Files
+from tools.serve_site import ROOT, Files, sources
+from tools.worksheets import SOURCES
 
+SHEETS = sorted(SOURCES.glob("*.md"))
+ENDINGS = ("", "_solution")
 LESSONS = [file for file in find_notebooks() if file.parent.name == "notebooks"]
 
 
@@ -43,13 +46,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("npm") is None:
         pytest.skip("there is no npm")
     write_part(next(p for p in PARTS["npm"] if p["name"] == "minisearch"), site)
+    (site / "docs/worksheets").mkdir(parents=True)
+    for sheet in SHEETS:  # a run of the model makes them
+        for end in ENDINGS:
+            (site / f"docs/worksheets/{sheet.stem}{end}.html").touch()
     write_pages(site)
     return site
 
 
 @pytest.fixture(scope="module")
 def pages(site: Path) -> dict[Path, BeautifulSoup]:
-    files = [f for f in site.rglob("*.html") if f.name != "loading.html"]
+    files = [f for f in site.rglob("*.html") if f.parent.name != "worksheets"]
     return {f: BeautifulSoup(f.read_text("utf-8"), "html.parser") for f in files}
 
 
@@ -125,6 +132,28 @@ def test_the_notebooks_lead_from_the_first_to_the_last_and_back(
         assert (at.parent / str(back["href"])).resolve() == before
         read.append(at.stem)
     assert read == [lesson.stem for lesson in LESSONS[1:]]
+
+
+def test_each_worksheet_and_its_solution_can_be_reached_from_the_teaching_page(
+    pages: dict[Path, BeautifulSoup], site: Path
+) -> None:
+    teaching = pages[site / "docs/teaching.html"]
+    assert teaching.select_one('main a[href="worksheets.html"]')
+    page = pages[site / "docs/worksheets.html"]
+    names = {str(link["href"]) for link in page.select("main li a")}
+    stems = [sheet.stem for sheet in SHEETS]
+    assert names == {f"worksheets/{s}{end}.html" for s in stems for end in ENDINGS}
+
+
+def test_every_page_has_a_source_whose_change_makes_the_site_old(site: Path) -> None:
+    found = {file.relative_to(ROOT).as_posix() for file in sources(site)}
+    assert {"README.md", "LICENSE", "CONTRIBUTING.md", "benchmarks/README.md"} <= found
+    made = {file.relative_to(site).with_suffix("") for file in site.rglob("*.html")}
+    known = {Path(name) for name in found}
+    known |= {name.with_suffix("") for name in known}
+    without = {name.as_posix() for name in made - known}
+    solutions = {f"docs/worksheets/{sheet.stem}_solution" for sheet in SHEETS}
+    assert without == solutions | {"index", "docs/worksheets", "panel/walk"}
 
 
 def test_the_start_page_shows_the_panel_the_tour_and_the_map(
