@@ -277,7 +277,7 @@ def test_a_package_with_another_hash_is_refused(
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    for name in ("package.json", "package-lock.json"):
+    for name in panel.NPM:
         text = (HERE / name).read_text("utf-8")
         (home / name).write_text(text.replace("sha512-", "sha512-AAAA"), "utf-8")
     monkeypatch.setattr(panel, "HERE", home)

@@ -32,6 +32,7 @@ PACKAGE = ROOT / "llm_walkthrough"
 SHOWN = [PACKAGE / "panel" / name for name in ("panel.css", "panel.js", "shell.js")]
 KEPT = USER_MODELS.parent / "parts"
 PARTS = tomllib.loads((HERE / "parts.toml").read_text("utf-8"))
+NPM = ("package.json", "package-lock.json", ".npmrc")  # what to get, and how
 LOCK = "panel/parts/pyodide/pyodide-lock.json"
 
 
@@ -57,9 +58,9 @@ def npm_packages(kept: Path = KEPT) -> Path:
     folder = kept / f"npm-{sha256(HERE / 'package-lock.json')[:16]}"
     if not folder.is_dir():
         with replacement(folder) as scratch:
-            for file in HERE.glob("package*.json"):
-                shutil.copy(file, scratch)
-            npm = [shutil.which("npm") or "npm", "ci", "--ignore-scripts", "--no-audit"]
+            for name in NPM:
+                shutil.copy(HERE / name, scratch)
+            npm = [shutil.which("npm") or "npm", "ci"]
             try:
                 subprocess.run(npm, cwd=scratch, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
             except (OSError, subprocess.CalledProcessError) as error:
