@@ -30,14 +30,16 @@ export async function getPart(/** @type {Part} */ part, hear) {
     await cache.delete(keyOf(part));
     return getPart(part, hear);
   }
-  if (!kept) await cache?.delete(urlOf(part), { ignoreSearch: true }); // of an older site
-  if (!kept) await cache?.put(keyOf(part), new Response(file)).catch(() => {}); // no room: it is fetched again
+  if (kept) return file;
+  await cache?.delete(urlOf(part), { ignoreSearch: true }); // of an older site
+  await cache?.put(keyOf(part), new Response(file)).catch(() => {}); // no room: next time it is fetched again
   return file;
 }
 
 async function read(part, kept, hear) {
+  const cache = self.caches ? "no-store" : "default"; // not kept twice
   try {
-    const answer = kept ?? (await fetch(urlOf(part), { cache: self.caches ? "no-store" : "default" })); // not kept twice
+    const answer = kept ?? (await fetch(urlOf(part), { cache }));
     return new Uint8Array(await counted(answer, hear).arrayBuffer());
   } catch ({ message }) {
     throw new Error(`${part.name} did not come: ${message}`);

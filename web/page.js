@@ -12,8 +12,7 @@ const here = (name) => new URL(name, import.meta.url);
 const find = (attribute, name) => place.querySelectorAll(`[data-${attribute}=${name}]`);
 const lastLine = ({ message }) => message.trim().split("\n").at(-1); // of Python's traceback
 let worker;
-let listed; // {parts: those that are checked and kept, bytes: of all that Python is made of}
-let megabytes; // of what each bar shows
+let listed; // {parts: the files that are checked and kept, sizes: the bytes of these and of Python's}
 
 /** Show what belongs to a state, and fill in words. */
 function show(state, words = {}) {
@@ -33,9 +32,8 @@ async function offer() {
   // no browser that has these two lacks WebAssembly with SIMD, or workers that are modules
   if (!self.CompressionStream || !self.structuredClone) return show("old");
   listed = await (await fetch(here("parts.json"), { cache: "no-cache" })).json();
-  megabytes = { bytes: listed.parts.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6, python: listed.bytes / 1e6 };
   if (!isSmall() && (await areKept(listed.parts))) return load();
-  show(isSmall() ? "small" : "offer", { size: Math.round(megabytes.bytes + megabytes.python) });
+  show(isSmall() ? "small" : "offer", { size: Math.round((listed.sizes.bytes + listed.sizes.python) / 1e6) });
 }
 
 function fail(error) {
@@ -44,9 +42,10 @@ function fail(error) {
 }
 
 function showProgress(stage, share) {
-  const all = megabytes[stage];
+  const all = listed.sizes[stage] / 1e6; // the weights have none: they are made here
+  const come = `${Math.round(share * all)} of ${Math.round(all)} MB`;
   find("bar", stage)[0].value = share;
-  find("fill", stage)[0].textContent = all ? `${Math.round(share * all)} of ${Math.round(all)} MB` : `${Math.floor(100 * share)} %`;
+  find("fill", stage)[0].textContent = stage === "weights" ? `${Math.floor(100 * share)} %` : come;
 }
 
 async function load() {

@@ -8,11 +8,11 @@ const here = (name) => new URL(name, import.meta.url).href;
 let python, panel;
 
 /** Open the model, and Python meanwhile; ask the model something, and return the first page. */
-async function open({ parts, bytes, request, seed }, told) {
+async function open({ parts, sizes, request, seed }, told) {
   const worker = new Worker(here("model_worker.js"), { type: "module" });
   worker.onerror = () => reportError(new Error("the part that runs the model could not be loaded")); // to the page
   const model = wrap(worker);
-  await Promise.all([model.open(parts, proxy((...progress) => told(...progress))), openPython(bytes, told)]);
+  await Promise.all([model.open(parts, proxy((...progress) => told(...progress))), openPython(sizes.python, told)]);
   const read = (name) => JSON.parse(python.FS.readFile(`${FOLDER}/${name}.json`, { encoding: "utf8" }));
   const { Tokenizer } = await import(here("parts/tokenizers/tokenizers.min.mjs"));
   const tokenizer = new Tokenizer(read("tokenizer"), read("tokenizer_config"));

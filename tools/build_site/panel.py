@@ -99,8 +99,12 @@ def write_list(folder: Path) -> None:
         for name, file in files.items()
     ]
     python = [file for each in PARTS["model"]["python"] for file in folder.glob(each)]
-    listed = {"parts": parts, "bytes": sum(file.stat().st_size for file in python)}
-    (folder / "parts.json").write_text(json.dumps(listed), "utf-8")
+    sizes = {
+        "bytes": sum(part["bytes"] for part in parts),
+        "python": sum(file.stat().st_size for file in python),
+    }
+    listed = json.dumps({"parts": parts, "sizes": sizes})
+    (folder / "parts.json").write_text(listed, "utf-8")
 
 
 def _packed(model: Path) -> Iterator[tuple[str, Path]]:
