@@ -18,7 +18,7 @@ import gguf
 import numpy as np
 from gguf.constants import GGMLQuantizationType
 
-from tools.build_site.panel import listed
+from tools.build_site.panel import npm_packages, write_list
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = "model/weights.gguf"
@@ -91,7 +91,11 @@ def fake_site(folder: Path) -> Iterator[FakeSite]:
         shutil.copy(ROOT / "llm_walkthrough/panel" / name, panel)
     tests = Path(__file__).parent / "web"
     shutil.copy(tests / "fake_python_worker.js", panel / "python_worker.js")
-    (panel / "parts/ort").mkdir(parents=True)
+    for name in ("comlink", "ort"):
+        (panel / "parts" / name).mkdir(parents=True)
+    shutil.copy(
+        npm_packages() / "comlink/dist/esm/comlink.min.mjs", panel / "parts/comlink"
+    )
     shutil.copy(tests / "fake_ort.mjs", panel / "parts/ort/ort.wasm.min.mjs")
     (panel / "parts/ort/ort-wasm-simd-threaded.wasm").write_bytes(bytes(1000))
     (panel / "model").mkdir()
@@ -134,9 +138,3 @@ def write_model(panel: Path, ranges: list[tuple[int, int]] | None = None) -> byt
     for (begin, end), weight in zip(places, made.reshape(2, 64), strict=True):
         data[begin:end] = weight.astype("<f4").view(np.uint8)
     return data.tobytes()
-
-
-def write_list(panel: Path) -> None:
-    """List the files of the model and its engine as they are now."""
-    words = (ROOT / "web/loading.html").read_text("utf-8")
-    (panel / "loading.html").write_text(words + listed(panel), "utf-8")

@@ -19,7 +19,15 @@ from llm_walkthrough.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "site"
-SOURCES = ("docs", "llm_walkthrough", "notebooks", "tools/build_site", "web")
+SOURCES = (
+    "docs",
+    "llm_walkthrough",
+    "notebooks",
+    "tools",
+    "web",
+    "models/catalogue.toml",
+)
+"""What the site is made of, beside the files that have a page of their own."""
 FOR_CLASS = """\
 Everybody in this network can now read these pages, and nothing else on this machine.
 No internet is needed, and what a pupil types stays in the pupil's own browser.
@@ -70,9 +78,22 @@ def is_fresh(site: Path, root: Path = ROOT) -> bool:
     start = site / "index.html"
     if not start.is_file():
         return False
-    sources = (file for name in SOURCES for file in (root / name).rglob("*.*"))
-    changed = [file.stat().st_mtime for file in sources if file.suffix != ".pyc"]
+    changed = [source.stat().st_mtime for source in sources(site, root)]
     return max(changed) < start.stat().st_mtime
+
+
+def sources(site: Path, root: Path = ROOT) -> set[Path]:
+    """Return the files that a site was made of; its pages tell which have become one.
+
+    The page of `README.md` is `README.html`, and that of `LICENSE` is `LICENSE.html`.
+    """
+    found = {root / name for name in SOURCES}
+    found |= {file for one in found for file in one.rglob("*")}
+    for page in site.rglob("*.*"):
+        same = root / page.relative_to(site)  # as a picture is
+        name = same.with_suffix("")
+        found |= {same, name, name.with_suffix(".md"), name.with_suffix(".ipynb")}
+    return {one for one in found if one.is_file() and one.suffix != ".pyc"}
 
 
 def own_address() -> str:
@@ -104,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     host = "" if options.for_class else "127.0.0.1"
     try:
         if not is_fresh(SITE):
-            _say("Building the site; this takes about half a minute.")
+            _say("Building the site; this takes about a minute.")
             from tools.build_site.__main__ import build  # noqa: PLC0415 - slow to load
 
             build(SITE)

@@ -149,8 +149,13 @@ def escaped(value: object) -> Markup:
     return Markup("").join(map(Markup, marks))
 
 
-def written(source: Path, asked: Mapping[str, Any], *, is_solved: bool) -> str:
-    """Return the page of a sheet, with room for the answers or with the answers."""
+def written(
+    source: Path, asked: Mapping[str, Any], *, is_solved: bool, above: str = ""
+) -> str:
+    """Return the page of a sheet, with room for the answers or with the answers.
+
+    `above` is the address of a page that lists all sheets.
+    """
     sheets = Environment(
         loader=FileSystemLoader([source.parent, SOURCES]),
         autoescape=True,
@@ -167,11 +172,12 @@ def written(source: Path, asked: Mapping[str, Any], *, is_solved: bool) -> str:
     sheets.globals |= {**asked, "is_solved": is_solved}
     heading, _, text = sheets.get_template(source.name).render().partition("\n")
     body = MarkdownIt().enable("table").render(text)
+    body = body.replace("<th></th>", "<td></td>")  # a corner heads nothing
     told = {"title": heading.strip("# "), "body": body, "name": source.stem}
-    return sheets.get_template("sheet.html").render(told)
+    return sheets.get_template("sheet.html").render(told, above=above)
 
 
-def write_all(folder: Path) -> list[Path]:
+def write_all(folder: Path, above: str = "") -> list[Path]:
     """Write each sheet and its solution into a folder, which is made; return them."""
     asked = asked_of(open_lesson("float32"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -179,7 +185,8 @@ def write_all(folder: Path) -> list[Path]:
     for source in sorted(SOURCES.glob("*.md")):
         for ending, is_solved in (("", False), ("_solution", True)):
             pages.append(folder / f"{source.stem}{ending}.html")
-            pages[-1].write_text(written(source, asked, is_solved=is_solved), "utf-8")
+            page = written(source, asked, is_solved=is_solved, above=above)
+            pages[-1].write_text(page, "utf-8")
     return pages
 
 

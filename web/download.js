@@ -13,39 +13,41 @@ export async function areKept(/** @type {Part[]} */ parts) {
   return found.every(Boolean);
 }
 
-/** The bytes of a file, from the browser or else from the server; `hear(bytes)` is told as they come. */
+/** The same answer, and `hear(bytes)` is told as its bytes come. */
+export function counted(/** @type {Response} */ answer, hear) {
+  if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+  const transform = (piece, passed) => (hear(piece.length), passed.enqueue(piece));
+  return new Response(answer.body.pipeThrough(new TransformStream({ transform })), answer);
+}
+
+/** The bytes of a file, from the browser or else from the server. */
 export async function getPart(/** @type {Part} */ part, hear) {
   const cache = await self.caches?.open(KEPT).catch(() => null); // a browser may refuse it
-  const kept = new Uint8Array((await (await cache?.match(keyOf(part)))?.arrayBuffer()) ?? 0);
-  if (await isWhole(part, kept)) {
-    hear(kept.length);
-    return kept;
+  const kept = await cache?.match(keyOf(part));
+  const file = await read(part, kept, hear);
+  if (!(await isWhole(part, file))) {
+    if (!kept) throw new Error(`${part.name} has not the length or the hash that this site lists for it`);
+    await cache.delete(keyOf(part));
+    return getPart(part, hear);
   }
-  const file = new Uint8Array(part.bytes);
-  await download(part, file, hear);
-  if (!(await isWhole(part, file))) throw new Error(`${part.name} has not the hash that this site lists for it`);
+  if (kept) return file;
   await cache?.delete(urlOf(part), { ignoreSearch: true }); // of an older site
   await cache?.put(keyOf(part), new Response(file)).catch(() => {}); // no room: next time it is fetched again
   return file;
+}
+
+async function read(part, kept, hear) {
+  const cache = self.caches ? "no-store" : "default"; // not kept twice
+  try {
+    const answer = kept ?? (await fetch(urlOf(part), { cache }));
+    return new Uint8Array(await counted(answer, hear).arrayBuffer());
+  } catch ({ message }) {
+    throw new Error(`${part.name} did not come: ${message}`);
+  }
 }
 
 async function isWhole({ bytes, sha256 }, file) {
   if (file.length !== bytes || !crypto.subtle) return file.length === bytes;
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", file));
   return [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("") === sha256;
-}
-
-async function download(part, file, hear) {
-  let at = 0;
-  try {
-    const answer = await fetch(urlOf(part), { cache: self.caches ? "no-store" : "default" }); // not kept twice
-    if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
-    const reader = answer.body.getReader();
-    for (let piece; !(piece = await reader.read()).done; at += piece.value.length) {
-      file.set(piece.value, at); // fails when more comes than is listed
-      hear(piece.value.length);
-    }
-  } catch ({ message }) {
-    throw new Error(`${at} of ${part.bytes} bytes of ${part.name} came, then: ${message}`);
-  }
 }

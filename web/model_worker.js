@@ -2,7 +2,7 @@
 // number, and the rows that it added to the cache are kept until it is freed. Knows no texts.
 
 import { getPart } from "./download.js";
-import { answerCalls } from "./messages.js";
+import { expose, transfer } from "./parts/comlink/comlink.min.mjs";
 import { letGo, WeightsOnDemand } from "./weights.js";
 
 const PIECE = 64; // tokens at a time: the logits of one take 200 KB of memory that the session never gives back
@@ -20,15 +20,15 @@ let numRuns = 0;
 let newest = {}; // {piece, length, past}: the tensors that the next token most likely needs
 
 /** Get the engine, the graph, the recipe of its weights and their file; tells which weights the engine asked for. */
-async function open(/** @type {import("./download.js").Part[]} */ parts) {
+async function open(/** @type {import("./download.js").Part[]} */ parts, told) {
   const all = parts.reduce((sum, { bytes }) => sum + bytes, 0);
   let come = 0;
-  const hear = (bytes) => postMessage({ stage: "bytes", share: (come += bytes) / all });
+  const hear = (bytes) => told("bytes", (come += bytes) / all);
   const [engine, graph, recipe, gguf] = await Promise.all(parts.map((part) => getPart(part, hear)));
   ort = await import("./parts/ort/ort.wasm.min.mjs");
   Object.assign(ort.env.wasm, { wasmBinary: engine, numThreads: 1 });
-  const told = (share) => postMessage({ stage: "weights", share });
-  const weights = new WeightsOnDemand(gguf, JSON.parse(new TextDecoder().decode(recipe)), told);
+  const made = (share) => told("weights", share);
+  const weights = new WeightsOnDemand(gguf, JSON.parse(new TextDecoder().decode(recipe)), made);
   session = await openSession(graph, weights).catch((error) => {
     if (weights.isTaken) throw error;
   });
@@ -63,7 +63,7 @@ async function run(/** @type {{tokens: number[], id: number, length: number}} */
     logits.set(rows.data, at * rows.dims[2]);
   }
   runs.set(++numRuns, pieces);
-  return { id: numRuns, logits, ms: performance.now() - began };
+  return transfer({ id: numRuns, logits, ms: performance.now() - began }, [logits.buffer]);
 }
 
 /** Run a few tokens after the first `start` tokens of `pieces`; returns what they add, and their logits. */
@@ -106,4 +106,4 @@ function copyRows({ heads, headDim }, count, [source, sourceLength, from], [targ
 
 const int64 = (numbers) => new ort.Tensor("int64", BigInt64Array.from(numbers, BigInt), [1, numbers.length]);
 
-answerCalls({ open, run, free: (id) => void runs.delete(id) });
+expose({ open, run, free: (id) => void runs.delete(id) });

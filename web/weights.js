@@ -3,10 +3,9 @@
 
 const BYTES = { Q4_1: 20, Q8_0: 34 }; // of a block of 32 weights
 
-/** The value of each of the 65,536 float16 numbers, by its bits. */
+/** The value of each of the 65,536 float16 numbers, by its bits; a scale is finite. */
 const HALF = Float32Array.from({ length: 65536 }, (_, bits) => {
   const [sign, exponent, fraction] = [bits >> 15 ? -1 : 1, (bits >> 10) & 31, bits & 1023];
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
   return sign * 2 ** ((exponent || 1) - 25) * (exponent ? 1024 + fraction : fraction);
 });
 

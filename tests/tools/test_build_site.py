@@ -22,12 +22,16 @@ from playwright.sync_api import Browser, Page
 
 from llm_walkthrough.conversion.record import sha256
 from llm_walkthrough.errors import InputError
+from tools.build_site import panel
 from tools.build_site.pages import Page as ReadPage
 from tools.build_site.pages import write_page, write_pages
-from tools.build_site.panel import PARTS, write_panel, write_part, write_parts
+from tools.build_site.panel import HERE, PARTS, npm_packages, write_panel, write_parts
 from tools.notebooks import find_notebooks
-from tools.serve_site import Files
+from tools.serve_site import ROOT, Files, sources
+from tools.worksheets import SOURCES
 
+SHEETS = sorted(SOURCES.glob("*.md"))
+ENDINGS = ("", "_solution")
 LESSONS = [file for file in find_notebooks() if file.parent.name == "notebooks"]
 
 
@@ -42,14 +46,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_page(site, walk, "walk.html", pictures=["<p>one</p><div></div>"] * 2)
     if shutil.which("npm") is None:
         pytest.skip("there is no npm")
-    write_part(next(p for p in PARTS["npm"] if p["name"] == "minisearch"), site)
+    (site / "search").mkdir()
+    shutil.copy(npm_packages() / "minisearch/dist/umd/index.js", site / "search")
+    (site / "docs/worksheets").mkdir(parents=True)
+    for sheet in SHEETS:  # a run of the model makes them
+        for end in ENDINGS:
+            (site / f"docs/worksheets/{sheet.stem}{end}.html").touch()
     write_pages(site)
     return site
 
 
 @pytest.fixture(scope="module")
 def pages(site: Path) -> dict[Path, BeautifulSoup]:
-    files = [f for f in site.rglob("*.html") if f.name != "loading.html"]
+    files = [f for f in site.rglob("*.html") if f.parent.name != "worksheets"]
     return {f: BeautifulSoup(f.read_text("utf-8"), "html.parser") for f in files}
 
 
@@ -125,6 +134,28 @@ def test_the_notebooks_lead_from_the_first_to_the_last_and_back(
         assert (at.parent / str(back["href"])).resolve() == before
         read.append(at.stem)
     assert read == [lesson.stem for lesson in LESSONS[1:]]
+
+
+def test_each_worksheet_and_its_solution_can_be_reached_from_the_teaching_page(
+    pages: dict[Path, BeautifulSoup], site: Path
+) -> None:
+    teaching = pages[site / "docs/teaching.html"]
+    assert teaching.select_one('main a[href="worksheets.html"]')
+    page = pages[site / "docs/worksheets.html"]
+    names = {str(link["href"]) for link in page.select("main li a")}
+    stems = [sheet.stem for sheet in SHEETS]
+    assert names == {f"worksheets/{s}{end}.html" for s in stems for end in ENDINGS}
+
+
+def test_every_page_has_a_source_whose_change_makes_the_site_old(site: Path) -> None:
+    found = {file.relative_to(ROOT).as_posix() for file in sources(site)}
+    assert {"README.md", "LICENSE", "CONTRIBUTING.md", "benchmarks/README.md"} <= found
+    made = {file.relative_to(site).with_suffix("") for file in site.rglob("*.html")}
+    known = {Path(name) for name in found}
+    known |= {name.with_suffix("") for name in known}
+    without = {name.as_posix() for name in made - known}
+    solutions = {f"docs/worksheets/{sheet.stem}_solution" for sheet in SHEETS}
+    assert without == solutions | {"index", "docs/worksheets", "panel/walk"}
 
 
 def test_the_start_page_shows_the_panel_the_tour_and_the_map(
@@ -241,14 +272,18 @@ def test_the_button_changes_the_theme_of_this_and_the_next_page(
 
 
 # --- what others wrote, and the model ----------------------------------------------
-def test_a_part_with_another_hash_is_refused_and_thrown_away(tmp_path: Path) -> None:
-    part = PARTS["npm"][0]
-    changed = tmp_path / "kept" / f"{part['name']}-{part['version']}.tgz"
-    changed.parent.mkdir()
-    changed.write_bytes(b"changed on the way")
-    with pytest.raises(InputError, match=re.escape(f"wanted {part['integrity']}")):
-        write_parts(tmp_path / "site", changed.parent)
-    assert not changed.exists()
+def test_a_package_with_another_hash_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in panel.NPM:
+        text = (HERE / name).read_text("utf-8")
+        (home / name).write_text(text.replace("sha512-", "sha512-AAAA"), "utf-8")
+    monkeypatch.setattr(panel, "HERE", home)
+    with pytest.raises(InputError, match="npm could not get what the page is made of"):
+        npm_packages(tmp_path / "kept")
+    assert not [*(tmp_path / "kept").glob("npm-*")]
 
 
 def test_a_part_that_npm_cannot_get_is_named_in_a_sentence(
@@ -264,15 +299,14 @@ def test_the_panel_lists_what_is_checked_and_packs_no_compiled_file(
     tmp_path: Path,
 ) -> None:
     write_parts(tmp_path)
-    panel = tmp_path / "panel"
-    write_panel(panel)
-    words = BeautifulSoup((panel / "loading.html").read_text("utf-8"), "html.parser")
-    listed = json.loads(str(words.script and words.script.string))
-    assert [one["name"] for one in listed] == PARTS["model"]["checked"]
-    for one in listed:
-        assert one["sha256"] == sha256(panel / one["name"])
-        assert one["bytes"] == (panel / one["name"]).stat().st_size
-    names = zipfile.ZipFile(panel / "package.zip").namelist()
+    folder = tmp_path / "panel"
+    write_panel(folder)
+    listed = json.loads((folder / "parts.json").read_text("utf-8"))
+    assert [one["name"] for one in listed["parts"]] == PARTS["model"]["checked"]
+    for one in listed["parts"]:
+        assert one["sha256"] == sha256(folder / one["name"])
+        assert one["bytes"] == (folder / one["name"]).stat().st_size
+    names = zipfile.ZipFile(folder / "package.zip").namelist()
     kinds = {Path(name).suffix for name in names}
     assert {".so", ".pyd", ".pyc"}.isdisjoint(kinds)
     for name in ("jinja2", "markupsafe", "llm_walkthrough"):

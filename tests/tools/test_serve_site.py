@@ -67,19 +67,33 @@ def test_nothing_but_the_files_of_the_site_can_be_read(site: Path) -> None:
         assert [browser.get(name).status_code for name in asked] == [404] * 4
 
 
-def test_a_site_is_old_when_one_of_its_sources_is_newer(tmp_path: Path) -> None:
-    for name in serve_site.SOURCES:
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "file.md").touch()
+PAGES = {  # by their sources
+    "README.md": "README.html",
+    "LICENSE": "LICENSE.html",
+    "benchmarks/README.md": "benchmarks/README.html",
+    "benchmarks/picture.png": "benchmarks/picture.png",
+    "course/start.ipynb": "course/start.html",
+}
+
+
+@pytest.mark.parametrize("changed", ["web/deep/page.js", "tools/pages.py", *PAGES])
+def test_a_site_is_old_when_any_of_its_sources_is_newer(
+    changed: str, tmp_path: Path
+) -> None:
     site = tmp_path / "site"
-    site.mkdir()
     assert not is_fresh(site, tmp_path)
-    (site / "index.html").touch()
+    made = [*PAGES, "web/deep/page.js", "tools/pages.py", "tools/pages.pyc", "run.py"]
+    pages = [f"site/{page}" for page in (*PAGES.values(), "index.html")]
+    for name in (*made, *pages):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
     built = (site / "index.html").stat().st_mtime
-    for name in serve_site.SOURCES:
-        os.utime(tmp_path / name / "file.md", (built - 1, built - 1))
+    for name in made:
+        os.utime(tmp_path / name, (built - 1, built - 1))
+    for name in ("run.py", "tools/pages.pyc"):  # of which nothing is made
+        os.utime(tmp_path / name, (built + 1, built + 1))
     assert is_fresh(site, tmp_path)
-    os.utime(tmp_path / "notebooks" / "file.md", (built + 1, built + 1))
+    os.utime(tmp_path / changed, (built + 1, built + 1))
     assert not is_fresh(site, tmp_path)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from jinja2 import UndefinedError
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, ViewportSize
 
 from tools.worksheets import ROOT, SOURCES, write_all, written
 
@@ -36,9 +38,9 @@ It has {{{{ blank(count, 5) }}}} legs, {{{{ tick(count == 8) }}}} like a spider.
 Because of its {{{{ count }}}} *joints*.
 {{% endcall %}}
 
-| piece |
-|---|
-| {{{{ piece | code }}}} |
+| | piece | {{{{ "a_long_token" | code }}}} | {{{{ "another_long_one" | code }}}} |
+|---|---|---|---|
+| one | {{{{ piece | code }}}} | | |
 """,
         "utf-8",
     )
@@ -89,6 +91,27 @@ def test_no_number_in_an_answer_is_typed_by_hand(sheet: Path) -> None:
     for inside in re.findall(r"{% call.*?%}(.*?){% endcall %}", text, re.DOTALL):
         typed.append(re.sub(r"{{.*?}}|{%.*?%}", "", inside))
     assert [words for words in typed if NUMBER.search(words)] == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_sheet_can_be_read_in_both_themes_and_on_a_phone(
+    scheme: Literal["light", "dark"],
+    width: int,
+    chromium: Browser,
+    pages: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    size: ViewportSize = {"width": width, "height": 800}
+    page = chromium.new_page(color_scheme=scheme, viewport=size)
+    for name, text in pages.items():
+        (tmp_path / f"{name}.html").write_text(text, "utf-8")
+        page.goto((tmp_path / f"{name}.html").as_uri())
+        assert page.evaluate("document.documentElement.dataset.theme") == scheme
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert Axe().run(page).response["violations"] == []
+    page.close()
 
 
 @pytest.mark.model

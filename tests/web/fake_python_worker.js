@@ -1,8 +1,8 @@
 // Plays the worker that runs Python: its page has a counter, a step that runs the model, and one that fails.
 
-import { answerCalls, callsTo } from "./messages.js";
+import { expose, proxy, wrap } from "./parts/comlink/comlink.min.mjs";
 
-let askModel;
+let model;
 let steps = 0;
 let run = { id: 0, length: 0 };
 
@@ -15,18 +15,16 @@ function state(heard = ["", 0]) {
 }
 
 async function step() {
-  const { id } = await askModel("run", { tokens: [7], ...run });
+  const { id } = await model.run({ tokens: [7], ...run });
   run = { id, length: run.length + 1 };
   steps += 1;
 }
 
-answerCalls({
-  open: async ({ parts }) => {
-    const model = new Worker(new URL("model_worker.js", import.meta.url), { type: "module" });
-    model.onmessage = ({ data }) => postMessage(data);
-    askModel = callsTo(model, reportError);
-    await askModel("open", parts);
-    postMessage({ stage: "python", share: 1 });
+expose({
+  open: async ({ parts }, told) => {
+    model = wrap(new Worker(new URL("model_worker.js", import.meta.url), { type: "module" }));
+    await model.open(parts, proxy((...progress) => told(...progress)));
+    await told("python", 1);
     return state();
   },
   event: async ({ action, view, number }) => {

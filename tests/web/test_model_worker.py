@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_panel import FakeSite, fake_site, write_list, write_model
+from fake_panel import FakeSite, fake_site, write_model
 from playwright.sync_api import Browser
 from tiny_gguf import write_tiny_gguf
 
@@ -21,19 +21,22 @@ from llm_walkthrough.catalogue import fetch_gguf, find
 from llm_walkthrough.conversion.convert import convert
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.model import open_model
-from tools.build_site.panel import write_parts
+from tools.build_site.panel import write_list, write_parts
 from tools.build_site.recipe import recipe
 
 pytestmark = pytest.mark.browser
 
 FLOAT32 = "smollm2-135m-instruct-float32"
 ASK = """async ([script, calls]) => {
-  const { callsTo } = await import(new URL("messages.js", script));
-  window.ask ??= callsTo(new Worker(script, { type: "module" }), console.error);
-  return Promise.all(calls.map(async ([call, value]) => {
-    const { logits, ...rest } = (await ask(call, value)) ?? {};
-    return { ...rest, logits: logits && [...logits] };
-  }));
+  const comlink = await import(new URL("parts/comlink/comlink.min.mjs", script));
+  window.model ??= comlink.wrap(new Worker(script, { type: "module" }));
+  const answers = [];
+  for (const [call, value] of calls) {
+    const told = comlink.proxy(() => {});
+    const { logits, ...rest } = (await model[call](value, told)) ?? {};
+    answers.push({ ...rest, logits: logits && [...logits] });
+  }
+  return answers;
 }"""
 Call = tuple[str, object]
 Ask = Callable[..., list[dict[str, Any]]]
@@ -57,11 +60,8 @@ def ask(chromium: Browser, site: FakeSite) -> Iterator[Ask]:
 
 def opened(site: FakeSite, ask: Ask) -> list[str]:
     """Let the worker open the model; returns the names of the weights, as asked for."""
-    text = (site.folder / "panel/loading.html").read_text("utf-8")
-    parts = json.loads(
-        text.rpartition("<script")[2].partition(">")[2].partition("<")[0]
-    )
-    (answer,) = ask(("open", parts))
+    listed = json.loads((site.folder / "panel/parts.json").read_text("utf-8"))
+    (answer,) = ask(("open", listed["parts"]))
     return list(answer["asked"])
 
 

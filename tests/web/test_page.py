@@ -191,13 +191,13 @@ def without_worker(site: FakeSite) -> None:
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
-        (wrong, "model/weights.gguf has not the hash that this site lists for it"),
         (
-            longer,
-            "0 of 136 bytes of model/weights.gguf came, then: offset is out of bounds",
+            wrong,
+            "model/weights.gguf has not the length or the hash that this site lists",
         ),
-        (cut, "of 136 bytes of model/weights.gguf came, then: network error"),
-        (refused, "of model/weights.gguf came, then: the server answered 500"),
+        (longer, "model/weights.gguf has not the length or the hash"),
+        (cut, "model/weights.gguf did not come: "),
+        (refused, "model/weights.gguf did not come: the server answered 500"),
         (without_engine, "Failed to fetch dynamically imported module"),
         (without_worker, "a part of this page could not be loaded"),
     ],

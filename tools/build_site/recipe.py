@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
-from llm_walkthrough.conversion.gguf_model import CheckedReader
+from llm_walkthrough.conversion.gguf_model import CheckedReader, GgufModel
 from llm_walkthrough.model_files.onnx_file import read_structure
 
 SOURCES = {
@@ -32,16 +32,12 @@ def recipe(gguf_file: Path, graph_file: Path) -> Iterator[dict[str, Any]]:
     Bytes `offset` to `offset` + `length` of the data file are the rows of the tensors
     in `parts`, or cosines or sines (`wave`) [positions, pairs] of position * `turns`.
     """
-    reader = CheckedReader(gguf_file)
-    hidden, heads, theta = (
-        reader.fields[f"llama.{key}"].contents()
-        for key in ("embedding_length", "attention.head_count", "rope.freq_base")
-    )
-    head_dim = hidden // heads
+    model = GgufModel(gguf_file)
+    head_dim, theta = model.head_dim, model.number("rope.freq_base")
     turns = theta ** (-2.0 * np.arange(head_dim // 2) / head_dim)
     paired = np.arange(head_dim).reshape(-1, 2).T.ravel().tolist()  # 0, 2, … 1, 3, …
     parts = {}
-    for tensor in reader.tensors:
+    for tensor in CheckedReader(gguf_file).tensors:
         parts[tensor.name] = {
             "kind": tensor.tensor_type.name,
             "start": int(tensor.data_offset),
