@@ -303,7 +303,7 @@ def test_tab_reaches_every_control_once_and_each_list_as_one(bare: Bare) -> None
         "SUMMARY",  # of the prompt
         "back_to",  # the newest chip
         *("stage",) * 5,
-        *("take", "u", "roll", "unroll"),
+        *("take", "roll", "unroll", "u"),
         *("knob",) * (len(KNOBS) + 1),
         *("side", "DIV"),  # the open tab, and what it shows
     ]
