@@ -311,9 +311,9 @@ def test_tab_reaches_every_control_once_and_each_list_as_one(bare: Bare) -> None
     for summary in bare.panel.locator("summary").all():
         summary.evaluate("(node) => { node.parentElement.open = true }")
     seen = walked_with_tab(bare.page)
-    assert seen[4:9] == ["SUMMARY", "limit", "speed", "guessing", "speculate"]
-    assert seen[9:13] == ["large", "save", "load", "export"]
-    assert seen[16:19] == ["SUMMARY", "OL", "back_to"]  # chips of the prompt
+    assert seen[4:8] == ["SUMMARY", "limit", "speed", "tour"]
+    assert seen[8:14] == ["guessing", "speculate", "large", "save", "load", "export"]
+    assert seen[17:20] == ["SUMMARY", "OL", "back_to"]  # chips of the prompt
     assert seen[-4:] == ["side", "DIV", "DIV", "switch"]
 
 
@@ -915,7 +915,7 @@ COLUMNS = """\
     text.selectNodeContents(row.querySelector(".lw-rank"));
     found.push({
       width,
-      names: shown.map((head) => head.innerText),
+      names: shown.map((head) => head.innerText.replace(/^[▭▬] /, "")),
       bars: document.querySelector(".lw-table .lw-bars").offsetWidth,
       over: text.getBoundingClientRect().right
         - row.querySelector(".lw-chip").getBoundingClientRect().left,
