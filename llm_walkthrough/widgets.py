@@ -85,8 +85,8 @@ class StepPanel(Panel):
 
     Begins with `prompt` [sequence] int64 and the settings `sampling` and `seed`. Before
     their processors come `processors`, such as a grammar; the model is called `title`,
-    by default as its folder. InputError if the prompt is empty or too long, or no token
-    is left to be drawn.
+    by default as its folder. `tour` is the line of the tour to begin with, from 0 on.
+    InputError if the prompt is empty or too long, or no token is left to be drawn.
     """
 
     def __init__(  # noqa: PLR0913 - all but three have a default
@@ -99,8 +99,9 @@ class StepPanel(Panel):
         seed: int = 0,
         processors: Sequence[Processor] = (),
         title: str | None = None,
+        tour: int | None = None,
     ) -> None:
-        desk = Desk(sampling=sampling or Sampling(), seed=seed)
+        desk = Desk(sampling=sampling or Sampling(), seed=seed, tour=tour)
         begin = partial(Walk, model, tokenizer, prompt, desk, processors=processors)
         name = model.graph.path.parent.name if title is None else title
         self.walk = begin(title=name, end_tokens=model.graph.end_tokens)

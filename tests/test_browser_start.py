@@ -110,5 +110,8 @@ def test_the_first_token_is_three_clicks_away_and_needs_no_scrolling(
             step.wait_for(timeout=patience)
             break
     assert is_in_view(step)
+    expect(page.locator("[data-action=tour]").last).to_be_in_viewport(ratio=1)
+    for knob in page.locator("input[data-action=knob]").all():
+        expect(knob).to_be_in_viewport(ratio=1)
     step.click()
     expect(page.locator(".lw-made")).to_have_count(1)

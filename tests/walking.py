@@ -76,7 +76,8 @@ def toy(kind: type[ToyModel] = SharedToy, capacity: int = 400) -> ToyModel:
 def walk(model: ToyModel | None = None, **settings: Any) -> Walk:  # noqa: ANN401 - as Walk, or Desk
     usual = {"title": "toy", "end_tokens": (END,), "sampling": Sampling(2, 0, 1)}
     chosen = {**usual, **settings}
-    desk = {name: chosen.pop(name) for name in ("sampling", "seed") if name in chosen}
+    own = ("sampling", "seed", "tour")
+    desk = {name: chosen.pop(name) for name in own if name in chosen}
     return Walk(model or toy(), tokenizer(), PROMPT, Desk(**desk), **chosen)
 
 

@@ -33,7 +33,8 @@ def candidates_section(
     instead: str = "",  # what is drawn where there are no numbers, or they are hidden
 ) -> str:
     """Draw what may come next, the bar on which `u` falls, and the knobs."""
-    parts: dict[str, object] = {"instead": instead, "knobs": sliders(knobs)}
+    drawn = sliders(knobs.sampling, knobs.seed)
+    parts: dict[str, object] = {"instead": instead, "knobs": drawn}
     if found:
         bar = [_segment(found, token, share, vocabulary) for token, share in found.bar]
         vocab = len(found.draw.probabilities)
@@ -51,13 +52,9 @@ def candidates_section(
     return filled("panel/candidates.html", found=found, **parts)
 
 
-def sliders(knobs: Knobs) -> str:
-    """Draw a slider for each setting, in the order of `Sampling`, and for the seed."""
-    return _sliders(knobs.sampling, knobs.seed)
-
-
 @lru_cache(maxsize=8)  # from page to page the knobs stand still
-def _sliders(sampling: Sampling, seed: int) -> str:
+def sliders(sampling: Sampling, seed: int) -> str:
+    """Draw a slider for each setting, in the order of `Sampling`, and for the seed."""
     cells: list[tuple[object, ...]] = []
     known = {knob.name: knob for knob in KNOBS}
     for name, number in vars(sampling).items():

@@ -90,7 +90,7 @@ def test_knobs_stand_where_the_settings_are_and_say_off_where_they_are() -> None
     knobs = Knobs(sampling=Sampling(0.5, 0, 1, 0.25, 1.2), seed=4)
     stand = {
         a["data-name"]: (a["value"], a["aria-valuetext"])
-        for a in Reader(sliders(knobs)).actions("knob")
+        for a in Reader(sliders(knobs.sampling, knobs.seed)).actions("knob")
     }
     assert stand["temperature"] == ("0.5", "0.50")
     assert (stand["top_k"], stand["top_p"]) == (("0", "off"), ("1", "off"))

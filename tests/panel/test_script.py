@@ -304,7 +304,7 @@ def test_tab_reaches_every_control_once_and_each_list_as_one(bare: Bare) -> None
         "SUMMARY",  # of the prompt
         "back_to",  # the newest chip
         *("stage",) * 5,
-        *("take", "u", "roll", "unroll"),
+        *("take", "roll", "unroll", "u"),
         *("knob",) * (len(KNOBS) + 1),
         *("side", "DIV"),  # the open tab, and what it shows
     ]
@@ -312,9 +312,9 @@ def test_tab_reaches_every_control_once_and_each_list_as_one(bare: Bare) -> None
     for summary in bare.panel.locator("summary").all():
         summary.evaluate("(node) => { node.parentElement.open = true }")
     seen = walked_with_tab(bare.page)
-    assert seen[4:9] == ["SUMMARY", "limit", "speed", "guessing", "speculate"]
-    assert seen[9:13] == ["large", "save", "load", "export"]
-    assert seen[16:19] == ["SUMMARY", "OL", "back_to"]  # chips of the prompt
+    assert seen[4:8] == ["SUMMARY", "limit", "speed", "tour"]
+    assert seen[8:14] == ["guessing", "speculate", "large", "save", "load", "export"]
+    assert seen[17:20] == ["SUMMARY", "OL", "back_to"]  # chips of the prompt
     assert seen[-4:] == ["side", "DIV", "DIV", "switch"]
 
 
@@ -916,7 +916,7 @@ COLUMNS = """\
     text.selectNodeContents(row.querySelector(".lw-rank"));
     found.push({
       width,
-      names: shown.map((head) => head.innerText),
+      names: shown.map((head) => head.innerText.replace(/^[▭▬] /, "")),
       bars: document.querySelector(".lw-table .lw-bars").offsetWidth,
       over: text.getBoundingClientRect().right
         - row.querySelector(".lw-chip").getBoundingClientRect().left,

@@ -52,7 +52,7 @@ class PagePanel:
         """Ask the model something; returns the first page."""
         text = self._tokenizer.chat([{"role": "user", "content": request}])
         given = self._tokenizer, self._tokenizer.encode(text)
-        desk = Desk(sampling=Sampling(), seed=seed)
+        desk = Desk(sampling=Sampling(), seed=seed, tour=0)
         named = {"title": self._folder.name, "end_tokens": self._config["eos_token_id"]}
 
         def board() -> Board:

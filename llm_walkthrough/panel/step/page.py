@@ -42,11 +42,10 @@ def page(shot: Snapshot, tokenizer: Tokenizer) -> str:
     """Draw the whole panel."""
     start = shot.prompt_length
     first = max(0, start - frame.SHOWN_OF_PROMPT)
-    labels = {name: name for name in _SIDES}
-    labels["Branches"] += f" {len(shot.branches)}"
+    labels = {n: n for n in _SIDES} | {"Branches": f"Branches {len(shot.branches)}"}
     side = shot.desk.side if shot.desk.side in _SIDES else next(iter(_SIDES))
     shown = {"shot": shot, "tokenizer": tokenizer, "tabs": labels, "side": side}
-    choices = {"limits": LIMITS, "delays": DELAYS, "asks": ASKS}
+    shown |= {"limits": LIMITS, "delays": DELAYS, "asks": ASKS}
     return filled(
         "panel/step/step.html",
         end_of_prompt=_end_of_prompt(tokenizer, shot.tokens[first:start]),
@@ -56,7 +55,6 @@ def page(shot: Snapshot, tokenizer: Tokenizer) -> str:
         side_shown=_SIDES[side](shot, tokenizer),
         foot=partial(foot, shot),
         **shown,
-        **choices,
     )
 
 

@@ -57,6 +57,7 @@ class Desk(Knobs):
     guesses: Guesses = Guesses()  # how those went
     is_speculating: bool = False  # a run of the graph checks guesses of what comes
     is_large: bool = False  # large type, for a projector
+    tour: int | None = None  # the number of its line that is shown, None without a tour
     side: str = ""  # the tab that is open, by its name; so it outlives a reload
     layer: str = "all layers"  # whose look is shown, a name of `Look.names`
     head: str = "all heads"  # likewise
@@ -182,6 +183,7 @@ class Walk(Turning[Desk], Stepping[Desk]):
             "guessing": lambda now, _: _toggled(now, "is_guessing", running=False),
             "speculate": lambda now, _: _toggled(now, "is_speculating"),
             "large": lambda now, _: _toggled(now, "is_large"),
+            "tour": lambda now, n: replace(now, tour=n if n is None else int(str(n))),
             "side": lambda now, name: replace(now, side=str(name)),
             "layer": lambda now, name: replace(now, layer=str(name)),
             "head": lambda now, name: replace(now, head=str(name)),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import time
 from itertools import pairwise
@@ -91,6 +92,43 @@ def test_it_says_what_the_next_step_does_unless_there_is_something_else_to_say()
     steps(one, 1)
     assert "Step appends it" not in drawn(one).text
     assert "The context is full" in drawn(one).text
+
+
+def test_the_tour_leads_line_by_line_and_gives_way_to_what_else_is_to_be_said() -> None:
+    one = walk(tour=0)
+    seen, ahead = [], drawn(one)
+    while True:
+        assert "Step appends it" not in ahead.text
+        back, forth, end = ahead.actions("tour")[-3:]
+        seen.append(ahead.text)
+        assert f"{len(seen)} of " in ahead.text
+        assert (back.get("aria-disabled") == "true") is (len(seen) == 1)
+        if forth.get("aria-disabled") == "true":
+            break
+        one.act("tour", json.loads(forth["data-value"] or ""))
+        ahead = drawn(one)
+    assert len({*seen}) == len(seen) > 9
+    assert f"{len(seen)} of {len(seen)}" in ahead.text
+    one.act("back")
+    assert "✗ there is no step to take back" in drawn(one).text
+    one.act("reset")
+    assert drawn(one).text == seen[-1]
+    one.act("tour", json.loads(end["data-value"] or ""))
+    assert "Step appends it" in drawn(one).text
+    assert len(drawn(one).actions("tour")) == 1  # the one that begins it again
+
+
+def test_what_the_tour_names_in_bold_is_in_the_panel() -> None:
+    one, named = walk(), set[str]()
+    panel = drawn(one).text
+    for line in range(11):
+        one.act("tour", line)
+        named |= {
+            *re.findall(r"<b>([A-Z]\w+|t\w+)</b>", page(one.snapshot(), tokenizer()))
+        }
+    named.discard("Tour")
+    assert {"Step", "Reset", "Run", "temperature", "Branches", "Cache"} <= named
+    assert [name for name in named if name not in panel] == []
 
 
 def test_where_nothing_can_come_next_the_reason_stands_in_its_place() -> None:
@@ -317,7 +355,7 @@ def test_kept_guesses_are_marked_counted_and_take_no_run(
     text = drawn(one, "Cache").text
     count = f"{runs[-1] - 1} runs, {marked[-1]} of "
     assert f"speculation {count}" in text
-    assert "unless it was guessed" in text
+    assert "checks guesses" in text
     one.act("back", 3)
     assert one.num_runs == runs[-1]
     assert len(drawn(one).styled("lw-guessed")) == marked[6]
