@@ -118,7 +118,7 @@ def typed(name: str, kind: str) -> Callable[[onnx.ValueInfoProto], None]:
     ("change", "fault"),
     [
         (drop_the_batch, r"past_key_values\.0\.key' of shape \(2, 'pa"),
-        (widen_layer_1, r"past_key_values\.1\.key' .* alike in all"),
+        (widen_layer_1, r"past_key_values\.1\.key' .* all layers alike"),
         (typed("p", "BFLOAT16"), r"s\.0\.key' of bfloat16"),
         (typed("p", "INT8"), r"s\.0\.key' of int8"),
         (typed("logits", "BFLOAT16"), "has 'logits' of bfloat16"),
