@@ -80,9 +80,9 @@ def refusals_explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (*FULL, *FORBIDDEN):
             raise
-        what = f"{folder} is read-only; have the model put there"
+        way_out = "set LLM_WALKTHROUGH_MODELS to a folder elsewhere"
+        what = f"{folder} is read-only; {way_out}"
         if error.errno in FULL:
-            free = shutil.disk_usage(folder).free / 1e6
-            what = f"the disk of {folder} is full ({free:.0f} MB free); free 1 GB"
-        way_out = "set LLM_WALKTHROUGH_MODELS to a folder that you may write"
-        raise InputError(f"{what}, or {way_out}, and start again") from error
+            free = f"{shutil.disk_usage(folder).free / 1e6:.0f} MB free"
+            what = f"the disk of {folder} is full ({free}); free 1 GB, or {way_out}"
+        raise InputError(f"{what}, and start again") from error
