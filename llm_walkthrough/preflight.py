@@ -1,6 +1,6 @@
 """What a model's files say before it is loaded: does it run here, and what it costs.
 
-Reads no weights: graph and small files, or a GGUF header. Knows nothing of downloads.
+Reads no weights: a graph, which it opens, or a GGUF header. Knows no downloads.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def inspect(path: str | Path) -> Card:
 
 
 def _open_unread(graph: Graph) -> None:
-    """Open it as `open_model` does, but with its weights mapped and not read."""
+    """Open it as `open_model` does, with its weights mapped and not read."""
     options, providers = session_options(1, None)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.disable_prepacking", "1")

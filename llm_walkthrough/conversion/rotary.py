@@ -37,7 +37,7 @@ def _turns(model: GgufModel) -> Turns:
     if model.has(ROPE_FACTORS):
         factors = model.dense(ROPE_FACTORS)
         if not (factors > 0).all():
-            raise model.wrong(ROPE_FACTORS, "above 0", factors.min())
+            raise model.wrong(ROPE_FACTORS, "above 0", float(factors.min()))
         turns = turns / factors
     if model.rope_scaling == "none":
         return turns
