@@ -54,8 +54,7 @@ def convert(
     kit = KITS[variant]
     storage.require_room(folder, model.num_bytes(kit.bytes_per_weight))
     refusals = storage.refusals_explained(folder.parent)
-    quiet = np.errstate(all="ignore")  # what is no number is refused
-    with refusals, quiet, storage.replacement(folder) as complete:
+    with refusals, np.errstate(all="ignore"), storage.replacement(folder) as complete:
         for name, make in SMALL_FILES.items():  # soon done, and often refused
             (complete / name).write_bytes(make(model).encode())
         with OnnxWriter(complete) as onnx:
