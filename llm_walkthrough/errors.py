@@ -19,7 +19,7 @@ class InputError(ValueError):
     """A value, file or model that was handed in cannot be used; nothing was changed."""
 
     def __str__(self) -> str:
-        return harmless(super().__str__())
+        return harmless(super().__str__()).replace("\n", " ")
 
     def _render_traceback_(self) -> list[str]:
         """Tell IPython to show the sentence alone, without a traceback."""

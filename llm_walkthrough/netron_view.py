@@ -26,9 +26,6 @@ from llm_walkthrough.views import BORDER
 _SHOWN = {".css", ".html", ".ico", ".js", ".json", ".png"}
 _GRAPH = "model.onnx"
 _QUIET = "quiet.js"  # a file: the page itself forbids scripts in line
-_CONSENT_NOT_NEEDED = """\
-Object.defineProperty(document, "cookie", {get: () => "consent=1", set: () => {}});
-"""
 _DATE_AND_VERSION = re.compile(r'<meta name="(date|version)"[^>]*>')
 _ELSEWHERE = (
     "save model.onnx from the model folder and drop it on https://netron.app, which "
@@ -93,7 +90,7 @@ def serve(graph: bytes, *, is_proxied: bool = False) -> LoopbackServer:
     shown = (f for f in Path(spec.origin).parent.iterdir() if f.suffix in _SHOWN)
     files = {file.name: file.read_bytes for file in shown}
     files |= {"index.html": _page(files["index.html"]().decode()).encode}
-    own = {_QUIET: _CONSENT_NOT_NEEDED.encode, _GRAPH: lambda: graph}
+    own = {_QUIET: Path(__file__).with_suffix(".js").read_bytes, _GRAPH: lambda: graph}
     server = LoopbackServer({**files, **own}, is_proxied=is_proxied)
     Thread(target=server.serve_forever, name="netron", daemon=True).start()
     return server

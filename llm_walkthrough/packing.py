@@ -45,17 +45,16 @@ def _save(graph: Graph, file: Path) -> None:
 
 
 def in_background(graph: Graph, after: float = SECONDS_BEFORE) -> Timer:
-    """Have the copy made `after` so many seconds, if it can be; returns at once."""
+    """Have the copy made `after` so many seconds, unless it is there or cannot be."""
     timer = Timer(after, _make, [graph])
     timer.daemon = True  # a process that ends does not wait for it
-    timer.start()
+    can_write = os.access(graph.path.parent, os.W_OK)
+    if can_write and not packed.is_off() and not packed.find(graph):
+        timer.start()
     return timer
 
 
 def _make(graph: Graph) -> None:
-    can_write = os.access(graph.path.parent, os.W_OK)
-    if packed.is_off() or not can_write or packed.find(graph):
-        return
     command = [sys.executable, "-P", "-m", __name__, str(graph.path)]
     with (
         suppress(OSError, psutil.Error),  # then this machine goes on without

@@ -1,10 +1,11 @@
 """What a model's files say before it is loaded: does it run here, and what it costs.
 
-Reads no weights: graph and small files, or a GGUF header. Knows nothing of downloads.
+Reads no weights: a graph, which it opens, or a GGUF header. Knows no downloads.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections import Counter
@@ -18,15 +19,19 @@ from typing import TypeVar
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 
 from llm_walkthrough.constraints.matcher import GrammarVocabulary
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
-from llm_walkthrough.exports.limits import disagreements
+from llm_walkthrough.exports.limits import disagreements, known_differences
 from llm_walkthrough.exports.which_file import find_onnx_file
 from llm_walkthrough.graph import Graph, graph_of
 from llm_walkthrough.guards.small_file import is_file
 from llm_walkthrough.inside import why_not
 from llm_walkthrough.machine.facts import cores, memory
+from llm_walkthrough.machine.providers import session_options
+from llm_walkthrough.model import new_session
+from llm_walkthrough.model_files.chat_template import ChatTemplate
 from llm_walkthrough.model_files.model_config import ModelConfig, read_model_config
 from llm_walkthrough.model_files.onnx_file import read_structure, weight_faults
 from llm_walkthrough.tokenizer import Tokenizer, open_tokenizer
@@ -39,6 +44,7 @@ TOKENS = 4_096  # in the cache for which memory is counted
 PACKED = 1.3  # Mistral-7B, 1.4 with that of SmolLM2-135M
 GB = 1e9
 _READ_BYTES, _READ_SECONDS = 2**27, 0.2
+GREETING = [{"role": "user", "content": "Hello"}]
 _item = partial(fill, width=78, initial_indent="• ", subsequent_indent="  ")
 _SIZES = {  # what is said of a model, and where settings say so
     "layers": "num_hidden_layers n_layer n_layers",
@@ -105,21 +111,33 @@ def inspect(path: str | Path) -> Card:
     named = config.entry("filename")
     onnx_file = card.attempt(lambda: find_onnx_file(path, named))
     proto = card.attempt(lambda: read_structure(onnx_file)) if onnx_file else None
-    graph = None
+    graph = missing = None
     if proto is not None and onnx_file:
-        card.attempt(lambda: card.faults.extend(weight_faults(onnx_file, proto.graph)))
+        missing = card.attempt(lambda: [*weight_faults(onnx_file, proto.graph)])
+        card.faults += missing or []
+        card.notes += known_differences(proto.producer_name, config)
         if said:  # else it would be blamed for what is not said
             graph = card.attempt(lambda: graph_of(proto.graph, onnx_file, said))
+    if graph and (own := tokenizer):
+        tokenizer = card.attempt(lambda: own.for_vocab(graph.vocab)) or own
     _compare(card, graph, config, tokenizer)
     if tokenizer and tokenizer.template:
         card.works["chat template"] = f"yes, from {tokenizer.template.origin.name}"
-        card.attempt(lambda: tokenizer.chat([{"role": "user", "content": "Hello"}]))
+        card.attempt(lambda: tokenizer.encode(tokenizer.chat(GREETING)))
     if graph and proto:
-        if tokenizer:
-            card.attempt(lambda: tokenizer.for_vocab(graph.vocab))
         _try_out(card, graph, proto, tokenizer)
         card.attempt(lambda: _count_all_costs(card, graph, proto.graph))
+        if missing == []:  # they are all there
+            card.attempt(lambda: _open_unread(graph))
     return card
+
+
+def _open_unread(graph: Graph) -> None:
+    """Open it as `open_model` does, with its weights mapped and not read."""
+    options, providers = session_options(1, None)
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    new_session(graph, graph.path, options, providers)
 
 
 def _look_at_gguf(card: Card, path: Path) -> None:
@@ -131,8 +149,12 @@ def _look_at_gguf(card: Card, path: Path) -> None:
     cached = model.num_layers, model.kv_heads, model.head_dim
     sizes = *cached, model.vocab, model.context_length
     card.says = [*zip(_SIZES, sizes, strict=True)]
-    for make in convert.SMALL_FILES.values():
-        card.attempt(partial(make, model))
+    made = {
+        n: card.attempt(partial(it, model)) for n, it in convert.SMALL_FILES.items()
+    }
+    named = json.loads(made["tokenizer_config.json"] or "{}")
+    if program := named.get("chat_template"):
+        card.attempt(partial(ChatTemplate(program, path, named).render, GREETING))
     card.attempt(lambda: rotary.rotary_tables(model, positions=1))
     ends = card.attempt(lambda: convert.end_tokens(model)) or []
     card.ends = [(model.tokens[end], end, path.name) for end in ends]

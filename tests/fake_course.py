@@ -26,6 +26,9 @@ FILES = (
     "pyproject.toml",
     "models/catalogue.toml",
     "llm_walkthrough/conversion/record.py",
+    "llm_walkthrough/errors.py",
+    "llm_walkthrough/guards/__init__.py",
+    "llm_walkthrough/guards/small_file.py",
     "llm_walkthrough/machine/pythons.py",
     "tools/pack.py",
 )

@@ -16,6 +16,7 @@ def test_no_sign_in_a_sentence_gives_an_order() -> None:
     orders = "\x1b]0;title\a\x9b31m\r\u202e\u2066"
     shown = "<0x1B>]0;title<0x07><U+009B>31m<0x0D><U+202E><U+2066>"
     assert str(InputError(f"the name {orders} is new")) == f"the name {shown} is new"
+    assert str(InputError("the folder a\nb is new")) == "the folder a b is new"
     assert harmless("Größe\t🙂‍↔️\n日本語\u200d\xa0") == "Größe\t🙂‍↔️\n日本語\u200d\xa0"
 
 

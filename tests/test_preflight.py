@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -18,6 +19,7 @@ from llm_walkthrough import preflight
 from llm_walkthrough.command_line import cli
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.machine.facts import Memory
+from llm_walkthrough.model import open_model
 from llm_walkthrough.preflight import Card, bandwidth, inspect, memory_warning
 
 CACHE = 2 * 2 * 2 * 16 * 4 * 4_096  # (key, value), layers, kv_heads, head_dim, bytes
@@ -122,6 +124,69 @@ def test_weights_of_a_type_that_does_not_exist_are_a_fault(tiny: Path) -> None:
     assert any("of an unknown type 99" in text for text in inspect(tiny).faults)
 
 
+def has_no_such_operator(model: onnx.ModelProto) -> None:
+    next(n for n in model.graph.node if n.op_type == "Tanh").op_type = "Fancy"
+
+
+def is_of_a_later_onnx(model: onnx.ModelProto) -> None:
+    model.opset_import[0].version = 99
+
+
+def is_of_a_later_file_format(model: onnx.ModelProto) -> None:
+    model.ir_version = 99
+
+
+def has_a_mask_of_fractions(model: onnx.ModelProto) -> None:
+    mask = next(port for port in model.graph.input if port.name == "attention_mask")
+    mask.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+
+
+def has_one_token_at_a_time(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        has_no_such_operator,
+        is_of_a_later_onnx,
+        is_of_a_later_file_format,
+        has_a_mask_of_fractions,
+        has_one_token_at_a_time,
+    ],
+)
+def test_a_graph_that_cannot_be_opened_cannot_run(
+    tiny: Path, change: Callable[[onnx.ModelProto], None]
+) -> None:
+    write_model(tiny, LAYOUTS["grouped, positions"], change=change)
+    with pytest.raises(InputError):
+        open_model(tiny)
+    assert len(inspect(tiny).faults) == 1
+
+
+def test_an_export_that_was_found_to_differ_is_told_by_its_exporter(tiny: Path) -> None:
+    def built(model: onnx.ModelProto) -> None:
+        model.producer_name = "onnxruntime-genai"
+
+    write_model(tiny, change=built)
+    assert not any("PyTorch" in note for note in inspect(tiny).notes)
+    config = json.loads((tiny / "genai_config.json").read_text("utf-8"))
+    config["model"]["type"] = "olmo"
+    (tiny / "genai_config.json").write_text(json.dumps(config), encoding="utf-8")
+    card = inspect(tiny)
+    assert card.faults == []
+    assert any("2.1 off PyTorch in a logit for olmo" in note for note in card.notes)
+
+
+def test_a_tokenizer_without_the_end_token_is_shown_as_far_as_it_goes(
+    tiny: Path,
+) -> None:
+    content = json.loads((tiny / "tokenizer.json").read_text("utf-8"))
+    content["model"]["vocab"], content["added_tokens"] = {"a": 0}, []
+    (tiny / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    assert next(end[:2] for end in inspect(tiny).ends) == ("<no text 3>", 3)
+
+
 def test_what_of_the_course_does_not_work_is_told_with_the_reason(tiny: Path) -> None:
     write_model(tiny, PLAIN)
     card = inspect(tiny)
@@ -139,7 +204,12 @@ def test_a_gguf_file_is_read_by_its_header(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"llama.rope.freq_base": 0.0}, {"tokenizer.ggml.eos_token_id": 999}]
+    "fields",
+    [
+        {"llama.rope.freq_base": 0.0},
+        {"tokenizer.ggml.eos_token_id": 999},
+        {"tokenizer.chat_template": 5},
+    ],
 )
 def test_a_gguf_file_that_cannot_be_converted_cannot_run(
     tmp_path: Path, fields: dict[str, object]
@@ -147,6 +217,13 @@ def test_a_gguf_file_that_cannot_be_converted_cannot_run(
     file = write_tiny_gguf(tmp_path / "tiny.gguf", fields=fields)
     assert inspect(file).faults
     assert cli.main(["models", "convert", str(file), str(tmp_path / "new")]) == 2
+
+
+def test_the_chat_template_of_a_gguf_file_is_tried(tmp_path: Path) -> None:
+    fields = {"tokenizer.chat_template": "{% if %}"}
+    file = write_tiny_gguf(tmp_path / "tiny.gguf", fields=fields)
+    (fault,) = inspect(file).faults
+    assert f"the chat template in {file} cannot write" in fault
 
 
 def test_a_gguf_file_without_an_end_token_cannot_run(tmp_path: Path) -> None:

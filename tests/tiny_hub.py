@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from time import sleep
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "c0ffee" + "0" * 34
@@ -30,6 +31,7 @@ class TinyHub:
     error_code: str = ""  # as the real one names it, with every answer of `status`
     status: int = 0  # of every answer, if any
     lists: dict[str, bytes] = field(default_factory=dict)  # instead of what it sends
+    drips: float = 0.0  # seconds between two bytes of a description, if any
     about: bytes = b""  # instead of the description of a repository
     claims: dict[str, object] = field(default_factory=dict)  # of each file, untrue
     cut: list[int] = field(default_factory=list)  # bytes after which answers break off
@@ -84,6 +86,13 @@ class _Handler(BaseHTTPRequestHandler):
         files = self.hub.repositories[name] | self.hub.lists
         siblings = [_sibling(path, it) | self.hub.claims for path, it in files.items()]
         tags = ["onnx", "license:apache-2.0"]
+        if self.hub.drips:
+            self._send(200, {}, b"", 1_000)
+            with suppress(OSError):  # nobody listens any more
+                for _ in range(1_000):
+                    self.wfile.write(b" ")
+                    sleep(self.hub.drips)
+            return None
         if self.hub.about:
             return self._send(200, {}, self.hub.about)
         about = {"id": name, "sha": self.hub.commit, "siblings": siblings, "tags": tags}

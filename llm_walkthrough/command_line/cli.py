@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from llm_walkthrough.command_line import commands, terminal
@@ -16,18 +16,6 @@ from llm_walkthrough.conversion.download import RULE
 from llm_walkthrough.errors import InputError
 
 TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-RUN: dict[str, Callable[[argparse.Namespace], int]] = {
-    "ask": commands.ask,
-    "step": commands.step,
-    "models list": commands.list_models,
-    "models fetch": commands.fetch_models,
-    "models convert": commands.convert_model,
-    "models check": commands.check_models,
-    "models pack": commands.pack_models,
-    "models inspect": commands.inspect_model,
-    "models where": commands.show_folder,
-    "doctor": commands.doctor,
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,10 +59,11 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             allow_abbrev=False,
             argument_default=argparse.SUPPRESS,  # defaults belong to `Settings`
         )
-        if full_name not in RUN:
+        run = getattr(commands, full_name.replace(" ", "_"), None)  # "models list"
+        if run is None:
             groups[name] = command.add_subparsers(title="actions", required=True)
             continue
-        command.set_defaults(run=RUN[full_name])
+        command.set_defaults(run=run)
         command.register("type", "int", int)
         command.register("type", "path", Path)
         for option in (dict(one) for one in TABLES["option"] if full_name in one["of"]):

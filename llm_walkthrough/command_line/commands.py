@@ -61,7 +61,7 @@ def hand_over(word: str, *arguments: str) -> int:
     return OK
 
 
-def list_models(options: Namespace) -> int:
+def models_list(options: Namespace) -> int:
     """Show which models can be fetched by name, and which are there."""
     from llm_walkthrough.views import Table
 
@@ -84,7 +84,7 @@ def list_models(options: Namespace) -> int:
     return OK
 
 
-def fetch_models(options: Namespace) -> int:
+def models_fetch(options: Namespace) -> int:
     """Fetch models, and write the folder of each; errors as `catalogue.fetch`."""
     for name in options.names or [catalogue.entries()[0].name]:
         try:
@@ -97,7 +97,7 @@ def fetch_models(options: Namespace) -> int:
     return OK
 
 
-def convert_model(options: Namespace) -> int:
+def models_convert(options: Namespace) -> int:
     """Convert a GGUF file, and write the folder; errors as `convert.convert`."""
     from llm_walkthrough.conversion.convert import convert
 
@@ -111,7 +111,7 @@ def convert_model(options: Namespace) -> int:
     return OK
 
 
-def check_models(options: Namespace) -> int:
+def models_check(options: Namespace) -> int:
     """Read every byte of the models that are there; PROBLEM if one is damaged."""
     from llm_walkthrough.views import Table
 
@@ -129,7 +129,7 @@ def check_models(options: Namespace) -> int:
     return PROBLEM if any(found.values()) else OK
 
 
-def pack_models(options: Namespace) -> int:
+def models_pack(options: Namespace) -> int:
     """Make packed copies, and write the folder of each; errors as `packing.pack`."""
     from llm_walkthrough.graph import read_graph
     from llm_walkthrough.packing import pack
@@ -139,7 +139,7 @@ def pack_models(options: Namespace) -> int:
     return OK
 
 
-def inspect_model(options: Namespace) -> int:
+def models_inspect(options: Namespace) -> int:
     """Tell what a model's files say; PROBLEM if it cannot run here."""
     from llm_walkthrough.preflight import inspect
 
@@ -154,7 +154,7 @@ def inspect_model(options: Namespace) -> int:
     return PROBLEM if card.faults else OK
 
 
-def show_folder(options: Namespace) -> int:
+def models_where(options: Namespace) -> int:
     """Write where a model lies, or where all of them do; errors as `catalogue.find`."""
     is_named = "name" in options
     _write(str(catalogue.find(options.name) if is_named else catalogue.models_folder()))

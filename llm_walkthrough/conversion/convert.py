@@ -10,10 +10,12 @@ Knows nothing of downloads. Beside the graph (`decoder_graph`) the folder holds
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from gguf import TokenType
 from jinja2 import Template
 
@@ -28,12 +30,8 @@ from llm_walkthrough.machine import storage
 
 Variant = Literal["int4", "float32"]
 KITS: dict[Variant, type[Kit]] = {"int4": Int4Kit, "float32": Float32Kit}
-END_ROLES = ("eos", "eot", "eom")  # end of a text, a turn, a message to a tool
-# control tokens that end an answer, even where the metadata names only one of them
-END_TEXTS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>")
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 TEMPLATE = Path(__file__).with_name("genai_config.json.jinja")
-# names of the special tokens on the Hugging Face hub, and in a GGUF file
-ROLES = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
 
 
 def convert(
@@ -56,7 +54,7 @@ def convert(
     kit = KITS[variant]
     storage.require_room(folder, model.num_bytes(kit.bytes_per_weight))
     refusals = storage.refusals_explained(folder.parent)
-    with refusals, storage.replacement(folder) as complete:
+    with refusals, np.errstate(all="ignore"), storage.replacement(folder) as complete:
         for name, make in SMALL_FILES.items():  # soon done, and often refused
             (complete / name).write_bytes(make(model).encode())
         with OnnxWriter(complete) as onnx:
@@ -71,16 +69,19 @@ def convert(
 def _tokenizer_config(model: GgufModel) -> str:
     named = {
         f"{role}_token": model.tokens[token_id]
-        for role, key in ROLES.items()
+        for role, key in _TABLES["roles"].items()
         if (token_id := model.token(f"tokenizer.ggml.{key}_token_id")) is not None
     }
+    chat_template = model.field("tokenizer.chat_template")
+    if not isinstance(chat_template, str | None):
+        raise model.wrong("tokenizer.chat_template", "a text", chat_template)
     config = {
         "tokenizer_class": gguf_tokenizer.splitting_of(model).tokenizer_class,
         "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
         "model_max_length": model.context_length,
         **named,
-        "chat_template": model.field("tokenizer.chat_template"),
+        "chat_template": chat_template,
     }
     return _json(config)
 
@@ -100,13 +101,15 @@ SMALL_FILES: dict[str, Callable[[GgufModel], str]] = {
 
 def end_tokens(model: GgufModel) -> list[int]:
     """Ids that end an answer, those of the metadata first; InputError without any."""
-    named = [model.token(f"tokenizer.ggml.{role}_token_id") for role in END_ROLES]
+    named = [
+        model.token(f"tokenizer.ggml.{role}_token_id") for role in _TABLES["end_roles"]
+    ]
     known = gguf_tokenizer.tokens_of_kind(model, TokenType.CONTROL)
-    ends = [*named, *(known[text] for text in known if text in END_TEXTS)]
+    ends = [*named, *(known[text] for text in known if text in _TABLES["end_texts"])]
     unique = [*dict.fromkeys(token for token in ends if token is not None)]
     if not unique:
-        name = model.path.name
-        raise InputError(f"{name}: no token ends an answer; take another one")
+        key = "tokenizer.ggml.eos_token_id"
+        raise model.wrong(key, "a token that ends an answer", None)
     return unique
 
 

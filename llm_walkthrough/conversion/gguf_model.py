@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ from llm_walkthrough.model_files.model_config import is_whole
 if TYPE_CHECKING:
     from jaxtyping import Float32, Shaped
 
+    Numbers = Float32[np.ndarray, "..."]
+
 Own = Any  # as the gguf library has it
 Metadata = Any  # text, a number, a truth value or a list of them: the file decides
 
@@ -37,17 +40,10 @@ ROPE_FACTORS = "rope_freqs.weight"  # of Llama 3: slower turns, pair by pair
 PIECE = 2**24  # bytes of a matrix that are taken apart at once
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 SCALINGS = ("none", "linear", "yarn")  # of the rotary embedding
-# what the metadata may say, if anything, under these keys: other nodes would be needed
-NEUTRAL = {
-    0: "expert_count attention.sliding_window attention.scale attention.clamp_kqv "
-    "attention.max_alibi_bias attn_logit_softcapping final_logit_softcapping "
-    "rope.scaling.yarn_log_multiplier",
-    1: "attention.causal embedding_scale residual_scale logit_scale rope.scale_linear "
-    "rope.scaling.attn_factor rope.scaling.yarn_attn_factor "
-    "rope.scaling.yarn_ext_factor",
-}
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 MOST = 2**20  # layers, heads, columns, or tokens of a context; none has more
 MOST_ENTRIES = 65_536  # fields or tensors; the largest models have some thousands
+MOST_LETTERS = 4_096  # of a token; each of its parts is looked up
 MOST_ITEMS = 1_000_000  # in all lists; the largest vocabularies have 300,000 tokens
 
 
@@ -64,9 +60,8 @@ class GgufModel:
         self.architecture = self._require("general.architecture", *ARCHITECTURES)
         scaling = self._require(self._key("rope.scaling.type"), None, *SCALINGS)
         self.rope_scaling = scaling or "none"
-        for value, keys in NEUTRAL.items():
-            for key in keys.split():
-                self._require(self._key(key), None, value)
+        for key, value in _TABLES["neutral"].items():
+            self._require(self._key(key), None, value)
         self.num_layers = self._count("block_count", most=len(self._tensors))
         self.hidden = self._count("embedding_length")
         self.num_heads = self._count("attention.head_count")
@@ -81,6 +76,9 @@ class GgufModel:
         for key in ("attention.value_length", "rope.dimension_count"):
             self._require(self._key(key), None, self.head_dim)
         self.tokens = self.texts("tokenizer.ggml.tokens")
+        if (longest := max(map(len, self.tokens))) > MOST_LETTERS:
+            wanted = f"texts of at most {MOST_LETTERS:,} letters"
+            raise self.wrong("tokenizer.ggml.tokens", wanted, longest)
         self.vocab = len(self.tokens)
         self.ids = {text: token for token, text in enumerate(self.tokens)}
         self.context_length = self._count("context_length")
@@ -92,28 +90,28 @@ class GgufModel:
         try:
             return self._fields[key].contents() if key in self._fields else default
         except Exception as error:  # of many classes, as for a text that is not UTF-8
-            raise self._wrong(key, "readable", error) from error
+            raise self.wrong(key, "readable", error) from error
 
     def texts(self, key: str) -> list[str]:
         """Return the list of texts under `key`, or raise InputError if it is none."""
         found = self.field(key)
         if isinstance(found, list) and found and isinstance(found[0], str):
             return found  # all items of a list are of one type
-        raise self._wrong(key, "a list of texts", found)
+        raise self.wrong(key, "a list of texts", found)
 
     def token(self, key: str) -> int | None:
         """Return the token id under `key`, None if nothing is; InputError as above."""
         found = self.field(key)
         if found is None or (is_whole(found) and 0 <= found < self.vocab):
             return found
-        raise self._wrong(key, f"a token id below {self.vocab:,}", found)
+        raise self.wrong(key, f"a token id below {self.vocab:,}", found)
 
     def number(self, key: str, default: float | None = None, above: float = 0) -> float:
         """Return the number under a key of the architecture; InputError as above."""
         number = self.field(full := self._key(key), default)
         if isinstance(number, float | int) and above < number < math.inf:
             return float(number)
-        raise self._wrong(full, f"a number above {above:g}", number)
+        raise self.wrong(full, f"a number above {above:g}", number)
 
     def has(self, name: str) -> bool:
         """Is there a tensor of this name?"""
@@ -129,19 +127,27 @@ class GgufModel:
         shares = [bytes_per_weight(one.tensor_type.name) for one in matrices]
         return int(np.dot([one.n_elements for one in matrices], shares))
 
-    def dense(self, name: str) -> Float32[np.ndarray, "..."]:
+    def dense(self, name: str) -> Numbers:
         """Tensor `name` in float32: exact; scale * code + minimum is rounded once."""
         kind = self._tensors[name].tensor_type
-        return gguf.dequantize(self._rows(name), kind).astype(np.float32, copy=False)
+        found = gguf.dequantize(self._rows(name), kind).astype(np.float32, copy=False)
+        self._require_finite([name], found)
+        return found
 
     def blocks(self, names: Sequence[str]) -> Blocks:
         """The matrices `names`, all of one block type, one below the other."""
         kind = self.kind(names[0])
-        return block_types.stacked(
+        blocks = block_types.stacked(
             block_types.read_blocks(kind, rows)
             for matrix in map(self._rows, names)
             for rows in np.array_split(matrix, -(-matrix.nbytes // PIECE))
         )
+        self._require_finite(names, blocks.scales)
+        return blocks
+
+    def _require_finite(self, names: Sequence[str], numbers: Numbers) -> None:
+        if not np.isfinite(numbers.sum()):
+            raise self.wrong(" or ".join(names), "finite numbers", "NaN or infinity")
 
     def _rows(self, name: str) -> Shaped[np.ndarray, "rows ..."]:
         """The stored bytes or numbers, rows in the order of the original model."""
@@ -168,13 +174,14 @@ class GgufModel:
         number = self.field(full := self._key(key), default)
         if is_whole(number) and 1 <= number <= most:
             return int(number)
-        raise self._wrong(full, f"a whole number from 1 to {most:,}", number)
+        raise self.wrong(full, f"a whole number from 1 to {most:,}", number)
 
     def _require_whole(self, key: str, number: int, parts: int) -> None:
         if number % parts:
-            raise self._wrong(self._key(key), f"a multiple of {parts:,}", number)
+            raise self.wrong(self._key(key), f"a multiple of {parts:,}", number)
 
-    def _wrong(self, key: str, wanted: str, found: object) -> InputError:
+    def wrong(self, key: str, wanted: str, found: object) -> InputError:
+        """Make the error of a file that says something else than is `wanted`."""
         what = f"{self.path.name}: {key} must be {wanted}, got {found!r:.60}"
         return InputError(f"{what}; fetch the file again, or take another one")
 
@@ -190,7 +197,7 @@ class GgufModel:
                 raise InputError(f"{what}; only {', '.join(known)} can be converted")
             if shapes[name] != (shape := tuple(tensor.shape[::-1].tolist())):
                 wanted = str(shapes[name])
-                raise self._wrong(f"the shape of tensor {name}", wanted, shape)
+                raise self.wrong(f"the shape of tensor {name}", wanted, shape)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the tensors that the file must have, each with [rows,] columns."""

@@ -54,9 +54,8 @@ def make_tokenizer(model: GgufModel) -> Tokenizer:
     except InputError:
         raise
     except Exception as error:  # the library raises no narrower class
-        what = f"{model.path.name}: its merges do not fit its tokens ({error})"
-        way_out = "fetch the file again, or take another one"
-        raise InputError(f"{what}; {way_out}") from error
+        wanted = "pairs that fit its tokens"
+        raise model.wrong("tokenizer.ggml.merges", wanted, error) from error
     for kind in (TokenType.CONTROL, TokenType.USER_DEFINED):
         special, texts = kind == TokenType.CONTROL, tokens_of_kind(model, kind)
         added = [AddedToken(one, special=special, normalized=False) for one in texts]
@@ -83,8 +82,8 @@ def _numbers(model: GgufModel, name: str) -> list[float]:
     found = model.field(f"tokenizer.ggml.{name}")
     if isinstance(found, list) and len(found) == model.vocab:
         return found
-    what = f"{model.path.name}: tokenizer.ggml.{name} must be a list of {model.vocab:,}"
-    raise InputError(f"{what} numbers, one for each token; fetch the file again")
+    wanted = f"a list of {model.vocab:,} numbers, one for each token"
+    raise model.wrong(f"tokenizer.ggml.{name}", wanted, found)
 
 
 def splitting_of(model: GgufModel) -> Splitting:

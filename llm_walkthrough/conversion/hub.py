@@ -11,11 +11,14 @@ import logging
 import os
 import re
 import shutil
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from threading import Thread
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -31,32 +34,17 @@ from llm_walkthrough.conversion.download import RULE, Repository
 from llm_walkthrough.conversion.record import sha256, trouble, write_record
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.machine import storage
-from llm_walkthrough.model_files.onnx_file import read_structure
+from llm_walkthrough.model_files.onnx_file import bytes_needed, read_structure
 
 if TYPE_CHECKING:
-    from huggingface_hub.hf_api import RepoSibling
+    from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
-_MARKS = {  # in names, from best to worst
-    ".onnx": ("int4|q4", "fp16", "fp32|(?<!_)model(?=[.]onnx)"),
-    ".gguf": ("q4_k_m", "q8_0"),
-}
-_OTHER_DEVICES = re.compile("cuda|directml|dml|gpu|npu|qnn|openvino")
-_SMALL_FILES = re.compile(
-    r"((genai_|generation_|tokenizer_)?config|tokenizer|special_tokens_map"
-    r"|added_tokens)\.json|chat_template\.jinja"
-)
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+_REFUSALS = {getattr(errors, name): said for name, said in _TABLES["refusals"].items()}
+_OTHER_DEVICES, _SMALL_FILES = map(re.compile, _TABLES["names"].values())
 _HASH = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
-_SECONDS = 10.0  # without a word from the hub
+_SECONDS, _MOST_SECONDS = 10.0, 60.0  # without a word from the hub, and in all
 _ROOM = {"int4": 2.5, "float32": 9.0}  # times a GGUF file, for it and what it becomes
-_REFUSALS = (  # what the library raises, the narrower class first
-    (errors.GatedRepoError, "wants its terms accepted on its page, and your HF_TOKEN"),
-    (errors.RepositoryNotFoundError, "is not there, or private and wants an HF_TOKEN"),
-    (errors.RevisionNotFoundError, "has no such revision: name a branch or a commit"),
-    (errors.EntryNotFoundError, "lacks a file that it lists: fetch it again later"),
-    (errors.OfflineModeIsEnabled, "is not asked, as HF_HUB_OFFLINE is set: unset it"),
-    (errors.HFValidationError, "is not asked: name a repository as OWNER/NAME"),
-    (errors.HfHubHTTPError, "was refused: try again later, or with another HF_TOKEN"),
-)
 
 
 Show = Callable[[str, float], None]  # hears what is being done, and the share of it
@@ -71,8 +59,7 @@ def make_folder(source: Repository, folder: Path, variant: Variant, show: Show) 
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # we say it ourselves
     revision = source.revision or None
     with _explained(source.name):
-        ask = partial(HfApi().model_info, files_metadata=True, timeout=_SECONDS)
-        info = ask(source.name, revision=revision)
+        info = _listed(source.name, revision)
         files = {one.rfilename: one for one in info.siblings or () if _is_sound(one)}
     waiting = folder.parent / "downloads"
     snapshot = _Snapshot(source.name, str(info.sha), files, waiting, show)
@@ -91,6 +78,21 @@ def make_folder(source: Repository, folder: Path, variant: Variant, show: Show) 
         for part in parts:
             part.replace(complete / part.name)
         write_record(complete, is_as_published=True, **origin)
+
+
+def _listed(name: str, revision: str | None) -> ModelInfo:
+    """Ask what is in a repository; who answers byte by byte is not heard to the end."""
+    told: Future[ModelInfo] = Future()
+    ask = partial(HfApi().model_info, name, revision=revision, files_metadata=True)
+
+    def hear() -> None:
+        try:
+            told.set_result(ask(timeout=_SECONDS))
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            told.set_exception(error)
+
+    Thread(target=hear, daemon=True).start()
+    return told.result(_MOST_SECONDS)
 
 
 def choose(paths: Iterable[str], repository: str, wanted: str = "") -> str:
@@ -115,7 +117,7 @@ def choose(paths: Iterable[str], repository: str, wanted: str = "") -> str:
 
 def _rank(path: str) -> tuple[bool, bool, int, bool]:
     """Return how far a file is from the one to take."""
-    name, marks = path.lower(), _MARKS[path[-5:]]
+    name, marks = path.lower(), _TABLES["marks"][path[-5:]]
     has = [re.search(f"(?<![a-z0-9])({mark})(?![a-z0-9])", name) for mark in marks]
     place = next((place for place, found in enumerate(has) if found), len(marks))
     is_elsewhere, is_slow = _OTHER_DEVICES.search(name), "acc-level-4" not in name
@@ -137,8 +139,7 @@ def _small_files(files: Iterable[str], chosen: str) -> list[str]:
 
 def _weight_files(files: Iterable[str], chosen: str, graph: Path) -> list[str]:
     """Name the files in which a graph keeps its weights; it may keep them itself."""
-    tensors = read_structure(graph).graph.initializer
-    places = {p.value for t in tensors for p in t.external_data if p.key == "location"}
+    places = bytes_needed(graph, read_structure(graph).graph)
     beside = PurePosixPath(chosen).parent
     for place in places:  # all become files of one folder, where JSON has its own names
         near = "/" not in place and not place.endswith(".json")
@@ -234,7 +235,7 @@ def _explained(name: str) -> Iterator[None]:
     except Exception as error:  # the library raises anything for a wrong answer
         reason = " ".join(str(error).split()) or type(error).__name__
         why = f"cannot be reached ({reason:.200}): check the network and HF_ENDPOINT"
-        known = [text for kind, text in _REFUSALS if isinstance(error, kind)]
+        known = [text for kind, text in _REFUSALS.items() if isinstance(error, kind)]
         is_of_disk = isinstance(error, OSError) and error.errno is not None
         if isinstance(error, InputError) or (is_of_disk and not known):
             raise

@@ -22,13 +22,7 @@ GRAPH_FILE = "model.onnx"
 DATA_FILE = "model.onnx.data"
 
 MICROSOFT = "com.microsoft"  # whose operators onnxruntime adds to the standard ones
-MICROSOFT_OPERATORS = {
-    "GatherBlockQuantized",
-    "GroupQueryAttention",
-    "FusedMatMul",
-    "MatMulNBits",
-    "SkipSimplifiedLayerNormalization",
-}
+UNLISTED = "SimplifiedLayerNormalization"  # in the standard set all the same
 OPERATOR_SETS = (("", 21), (MICROSOFT, 1))
 IR_VERSION = 10  # the file format that goes with operator set 21
 
@@ -68,7 +62,8 @@ class OnnxWriter(AbstractContextManager["OnnxWriter"]):
     ) -> str:
         """Add a node; returns its first output, called {name}/output_0 unless named."""
         outputs = outputs or [f"{name}/output_0"]
-        domain = MICROSOFT if operator in MICROSOFT_OPERATORS else ""
+        is_standard = onnx.defs.has(operator) or operator == UNLISTED
+        domain = "" if is_standard else MICROSOFT
         node = helper.make_node(operator, inputs, outputs, name=name, domain=domain)
         for key, value in attributes.items():  # `make_node` would sort them by name
             node.attribute.append(helper.make_attribute(key, value))

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from llm_walkthrough.guards.small_file import read_json
+
 VERSION = 1
 """Raised when a converted folder changes, so that older ones are made again."""
 
@@ -43,7 +45,7 @@ def trouble(folder: Path, *, anew: bool = False, **wanted: str) -> str:
     last right, or `anew`. `wanted` stands in the record, such as `gguf_sha256="…"`.
     """
     try:
-        record = _read(folder / RECORD_FILE)
+        record = read_json(folder / RECORD_FILE)
         maker = {} if record.get("is_as_published") else {"version": VERSION}
         if {**record, **wanted, **maker} != record:
             return "it was made from another file or by another version"
@@ -70,7 +72,7 @@ def _stamps(folder: Path, hashes: dict[str, str]) -> dict[str, list[object]]:
 
 def _verified(folder: Path) -> dict[str, Any]:
     with suppress(OSError, ValueError, TypeError):
-        return _read(folder / VERIFIED_FILE)
+        return read_json(folder / VERIFIED_FILE)
     return {}
 
 
@@ -80,15 +82,3 @@ def _note(folder: Path, stamps: dict[str, list[object]]) -> None:
     with suppress(OSError):
         scratch.write_text(json.dumps(stamps), encoding="utf-8")
         scratch.replace(folder / VERIFIED_FILE)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    if file.exists() and not file.is_file():  # a pipe would be waited for
-        raise OSError("it is no file")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except RecursionError as error:  # too many "["
-        raise ValueError("it is nested too deeply") from error
-    if not isinstance(content, dict):
-        raise TypeError("it holds no object")
-    return content

@@ -35,7 +35,10 @@ def _turns(model: GgufModel) -> Turns:
     theta = model.number("rope.freq_base", 10_000.0, above=1)
     turns: Turns = theta ** (-2.0 * np.arange(model.head_dim // 2) / model.head_dim)
     if model.has(ROPE_FACTORS):
-        turns = turns / model.dense(ROPE_FACTORS)
+        factors = model.dense(ROPE_FACTORS)
+        if not (factors > 0).all():
+            raise model.wrong(ROPE_FACTORS, "above 0", float(factors.min()))
+        turns = turns / factors
     if model.rope_scaling == "none":
         return turns
     slower = turns / model.number("rope.scaling.factor")

@@ -16,6 +16,8 @@ from llm_walkthrough.model_files import model_config
 from llm_walkthrough.model_files.chat_template import special_text
 from llm_walkthrough.model_files.model_config import ModelConfig, is_whole, nested
 
+_DIGITS = 10  # no id has as many
+
 
 class EndToken(NamedTuple):
     """An id that ends an answer, and the files that say so."""
@@ -62,7 +64,7 @@ def _of_tokenizer(path: Path) -> Iterator[tuple[str, int]]:
 
 def _id_of(text: str, config: dict[str, Any], file: Path) -> int | None:
     for number, entry in nested(config, "added_tokens_decoder").items():
-        if special_text(entry) == text and number.isdecimal():
+        if special_text(entry) == text and number.isdecimal() and len(number) < _DIGITS:
             return int(number)
     tokenizer = read_json(file) if is_file(file) else {}
     added = tokenizer.get("added_tokens")

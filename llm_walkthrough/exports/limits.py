@@ -7,9 +7,11 @@ before it. Knows nothing of sessions; what only a run can prove, `model` proves.
 
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_walkthrough.model_files.model_config import MOST, ModelConfig
@@ -23,14 +25,7 @@ if TYPE_CHECKING:
 
 _FUSED = {"GroupQueryAttention", "MultiHeadAttention", "Attention"}
 _INTEGERS = (6, 7)  # ONNX's numbers for int32 and int64
-_SWITCHES = """\
-the model turns later keys by other factors (LongRoPE), and those in the cache would \
-be wrong"""
-_LOOKS_BACK = "the model looks back no further (sliding_window), but this graph does"
-_DROPS = "layers with a window drop what an undo needs"
-_LAST_ROW = """\
-a run returns logits for its last token only, so nothing works that looks at those of \
-every token in the prompt"""
+_WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 
 @dataclass(frozen=True)
@@ -50,8 +45,8 @@ def read_limits(
     nodes = all_nodes(graph)
     numbers = dict(_whole_numbers(graph, nodes))
     ends = {
-        _SWITCHES: _switch(nodes, numbers, config),
-        _LOOKS_BACK: _lost_window(nodes, numbers, config),
+        _WORDS["switches"]: _switch(nodes, numbers, config),
+        _WORDS["looks_back"]: _lost_window(nodes, numbers, config),
     }
     notes = [
         f"the context ends at {end:,} of {longest:,} tokens: {why}"
@@ -62,9 +57,9 @@ def read_limits(
     least = max((_number(node, "local_window_size") for node in sliding), default=0)
     if least:
         buffer = f"the cache is one buffer for {least:,} tokens or more"
-        notes.append(f"{buffer}: in a smaller one, {_DROPS}")
+        notes.append(f"{buffer}: in a smaller one, {_WORDS['drops']}")
     if logits.shape[1:2] == (1,):  # [batch, sequence, vocab]
-        notes.append(_LAST_ROW)
+        notes.append(_WORDS["last_row"])
     return Limits(min(longest, *ends.values()), least, tuple(notes))
 
 
@@ -76,6 +71,14 @@ def disagreements(config: ModelConfig, seen: Mapping[str, int]) -> Iterator[str]
             what = f"the configuration has {said:,} for {keys.split()[0]}"
             used = f"the graph {size:,}, which is used"
             yield f"{what} and {used}; see that both are of the same model"
+
+
+def known_differences(producer: str, config: ModelConfig) -> Iterator[str]:
+    """Yield what a graph cannot show: its exporter gets this architecture wrong."""
+    kind = config.entry("model_type") or config.entry("type")  # as genai_config says it
+    for known in _WORDS["known"]:
+        if (kind, producer) == (known["type"], known["producer"]):
+            yield _WORDS["differs"].format(**known)
 
 
 def can_share_buffers(

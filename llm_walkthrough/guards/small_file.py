@@ -48,7 +48,8 @@ def read_text(file: Path) -> str:
     why: object = "it is no file"
     if is_file(file):
         try:
-            if (size := file.stat().st_size) <= MOST_BYTES:
+            size = file.stat().st_size
+            if size <= MOST_BYTES:
                 return file.read_text(encoding="utf-8")
             why = f"{size:,} bytes are more than such a file has"
         except (OSError, ValueError) as error:

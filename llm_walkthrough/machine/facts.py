@@ -13,30 +13,15 @@ import platform
 import shutil
 import sys
 import sysconfig
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-_ARCHITECTURES = dict.fromkeys(("amd64", "x86_64"), "x64")
-_ARCHITECTURES |= dict.fromkeys(("arm64", "aarch64"), "Arm64")
-_ARCHITECTURES |= dict.fromkeys(("win32", "i386", "i686"), "x86")
-# what int4 and int8 products are fast with: name in /proc/cpuinfo, name in sysctl,
-# PF_…_INSTRUCTIONS_AVAILABLE in winnt.h; None where it cannot be read
-_INSTRUCTIONS: dict[str, tuple[str, str | None, int | None]] = {
-    "AVX2": ("avx2", "hw.optional.avx2_0", 40),
-    "AVX512_VNNI": ("avx512_vnni", None, None),
-    "AVX_VNNI": ("avx_vnni", None, None),
-    "dotprod": ("asimddp", "hw.optional.arm.FEAT_DotProd", 43),
-    "i8mm": ("i8mm", "hw.optional.arm.FEAT_I8MM", None),
-}
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+_INSTRUCTIONS: dict[str, dict[str, Any]] = _TABLES["instructions"]
 _WINDOWS_MACHINES = {0x8664: "x64", 0xAA64: "Arm64", 0x014C: "x86"}
-_PLACES = {
-    "COLAB_RELEASE_TAG": "Google Colab",
-    "KAGGLE_KERNEL_RUN_TYPE": "Kaggle",
-    "BINDER_SERVICE_HOST": "Binder",
-    "CODESPACES": "GitHub Codespaces",
-    "JUPYTERHUB_API_URL": "JupyterHub",
-}
 
 
 @dataclass(frozen=True)
@@ -72,7 +57,7 @@ def architecture_of(build: str, machine: str, *, bits: int) -> str:
     """
     name = build.rpartition("-")[2].lower()
     name = machine.lower() if name.startswith("universal") else name
-    architecture = _ARCHITECTURES.get(name, name)
+    architecture = str(_TABLES["architectures"].get(name, name))
     return "x86" if (architecture, bits) == ("x64", 32) else architecture
 
 
@@ -91,7 +76,9 @@ def host_architecture() -> str:
         return "Arm64"
     if "VirtualApple" in processor_name():  # an x64 container on an Apple processor
         return "Arm64"
-    return _ARCHITECTURES.get(platform.machine().lower(), platform.machine())
+    return str(
+        _TABLES["architectures"].get(platform.machine().lower(), platform.machine())
+    )
 
 
 def processor_name() -> str:
@@ -112,13 +99,16 @@ def instruction_sets() -> tuple[str, ...]:
     """Name the instructions that small integers profit from, as far as can be read."""
     if sys.platform == "win32":
         has = ctypes.WinDLL("kernel32").IsProcessorFeaturePresent
-        return tuple(name for name, (*_, n) in _INSTRUCTIONS.items() if n and has(n))
+        return tuple(name for name, n in _known_as("windows") if has(n))
     if sys.platform == "darwin":
-        known = {name: entry for name, (_, entry, _) in _INSTRUCTIONS.items() if entry}
-        return tuple(name for name in known if _sysctl_number(known[name]))
+        return tuple(name for name, n in _known_as("sysctl") if _sysctl_number(n))
     cpuinfo = _cpuinfo()
     flags = cpuinfo.get("flags", cpuinfo.get("Features", "")).split()
-    return tuple(name for name, (flag, *_) in _INSTRUCTIONS.items() if flag in flags)
+    return tuple(name for name, flag in _known_as("cpuinfo") if flag in flags)
+
+
+def _known_as(source: str) -> Iterator[tuple[str, Any]]:
+    return ((n, its[source]) for n, its in _INSTRUCTIONS.items() if source in its)
 
 
 def cores() -> Cores:
@@ -146,7 +136,8 @@ def free_disk(folder: Path) -> int:
 
 def place(variables: Mapping[str, str] = os.environ) -> str:
     """Name the service that runs this Python, "" on a machine of one's own."""
-    return next((name for key, name in _PLACES.items() if key in variables), "")
+    names: dict[str, str] = _TABLES["places"]
+    return next((name for key, name in names.items() if key in variables), "")
 
 
 # --- container limits ---------------------------------------------------------------

@@ -27,10 +27,6 @@ INSTALL = WORDS["packages: wrong"]["way_out"]
 # what int4 weights are fast with; the keys are what onnxruntime is built for
 FAST_INSTRUCTIONS = {"x64": "AVX2", "Arm64": "dotprod"}
 
-# releases of onnxruntime-qnn, and the onnxruntime that each is compiled against
-_QNN_BUILT_FOR = dict.fromkeys(("2.0", "2.1", "2.2", "2.3"), "1.24")
-_QNN_BUILT_FOR |= {"2.4": "1.26", "2.5": "1.26", "2.7": "1.29"}
-
 
 class Severity(StrEnum):
     """How much a row matters."""
@@ -167,7 +163,7 @@ def judge_npu(
     if not qnn and "Qualcomm" not in processor and "Snapdragon" not in processor:
         return Row("NPU", "not looked for: no Qualcomm processor")
     found = f"onnxruntime-qnn {qnn or 'missing'}; {', '.join(devices) or 'no device'}"
-    built_for = _QNN_BUILT_FOR.get((qnn or "")[:3], "a release not known here")
+    built_for = WORDS["qnn built for"].get((qnn or "")[:3], "a release not known here")
     lacks = {
         ": elsewhere": place not in ("Windows Arm64", "Linux Arm64"),
         ": no plug-in": not qnn,

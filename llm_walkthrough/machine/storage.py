@@ -78,13 +78,11 @@ def refusals_explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno not in (*FULL, *FORBIDDEN):
+            raise
+        way_out = "set LLM_WALKTHROUGH_MODELS to a folder elsewhere"
+        what = f"{folder} is read-only; {way_out}"
         if error.errno in FULL:
-            free = shutil.disk_usage(folder).free / 1e6
-            what = f"the disk of {folder} is full ({free:.0f} MB free)"
-            way_out = "free 1 GB, or set LLM_WALKTHROUGH_MODELS to a folder elsewhere"
-            raise InputError(f"{what}; {way_out}, and start again") from error
-        if error.errno in FORBIDDEN:
-            way_out = "set LLM_WALKTHROUGH_MODELS to a folder that you may write"
-            what = f"{folder} is read-only; {way_out}"
-            raise InputError(f"{what}, or have the model put there") from error
-        raise
+            free = f"{shutil.disk_usage(folder).free / 1e6:.0f} MB free"
+            what = f"the disk of {folder} is full ({free}); free 1 GB, or {way_out}"
+        raise InputError(f"{what}, and start again") from error

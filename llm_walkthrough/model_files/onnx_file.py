@@ -60,7 +60,8 @@ def read_structure(file: Path) -> onnx.ModelProto:
     places = (place for tensor in graph.initializer for place in tensor.external_data)
     names += [text for place in places for text in (place.key, place.value)]
     for name in names:
-        if isinstance(name, bytes):  # so protobuf hands out what is no UTF-8
+        # protobuf hands out bytes for what is no UTF-8
+        if isinstance(name, bytes) or not name.isprintable():
             raise InputError(f"{file} has a damaged name {name!r}; {FETCH_AGAIN}")
     return proto
 

@@ -101,7 +101,7 @@ def _port(value: onnx.ValueInfoProto, roles: Mapping[str, str]) -> Port:
         dtype = str(tensor_dtype_to_np_dtype(tensor.elem_type).name)
     except KeyError:  # a sequence, a map, or a type newer than this onnx
         dtype = "unknown type"
-    for number in re.finditer(r"\d+", value.name):
+    for number in re.finditer(r"\d{1,9}", value.name):
         before, after = value.name[: number.start()], value.name[number.end() :]
         if role := roles.get(f"{before}%d{after}"):
             return Port(value.name, dtype, shape, role, int(number[0]))

@@ -86,6 +86,31 @@ def test_what_cannot_be_converted_is_named(tmp_path: Path, said: str) -> None:
         GgufModel(path)
 
 
+def test_a_token_that_is_too_long_to_be_split_is_refused(
+    tmp_path: Path,
+) -> None:
+    tokens = ["a" * 5_000, *(f"t{number}" for number in range(263))]
+    fields = {"tokenizer.ggml.tokens": tokens}
+    file = write_tiny_gguf(tmp_path / "a.gguf", tokens=tokens, fields=fields)
+    with pytest.raises(InputError, match=r"texts of at most 4,096 letters, got 5000"):
+        GgufModel(file)
+
+
+@pytest.mark.parametrize("kind", ["Q4_1", "F16"])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, kind: str) -> None:
+    usual = GGMLQuantizationType[kind]
+    file = write_tiny_gguf(tmp_path / "a.gguf", usual=usual)
+    name = "blk.0.attn_v.weight"
+    tensors = {one.name: one for one in gguf.GGUFReader(file).tensors}
+    place = int(tensors[name].data_offset)
+    content = bytearray(file.read_bytes())
+    content[place : place + 2] = np.float16(np.nan).tobytes()
+    file.write_bytes(content)
+    model = GgufModel(file)
+    with pytest.raises(InputError, match=f"{name} must be finite numbers, got"):
+        model.blocks([name]) if kind == "Q4_1" else model.dense(name)
+
+
 def test_matrices_are_stacked_in_their_order(tmp_path: Path) -> None:
     model = GgufModel(write_tiny_gguf(tmp_path / "tiny.gguf"))
     names = [f"blk.0.{part}.weight" for part in ("attn_q", "attn_k", "attn_v")]

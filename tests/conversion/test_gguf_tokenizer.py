@@ -169,7 +169,7 @@ def test_pieces_begin_with_bos_and_a_space_unless_the_file_says_otherwise(
         ({"pre": "chameleon"}, "splits text as 'chameleon'; only SentencePiece"),
         ({"model": "t5"}, "its tokenizer 't5' splits text as"),
         ({"model": "llama"}, "scores must be a list of 264 numbers"),
-        ({"merges": ["zz qq"]}, "its merges do not fit its tokens"),
+        ({"merges": ["zz qq"]}, "merges must be pairs that fit its tokens"),
     ],
 )
 def test_what_is_not_known_is_named(

@@ -222,6 +222,16 @@ def test_a_hub_that_talks_nonsense_is_named_in_one_sentence(
     assert "check the network and HF_ENDPOINT" in refusal("me/tiny-GGUF")
 
 
+def test_a_hub_that_answers_byte_by_byte_is_not_heard_to_the_end(
+    hub: TinyHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.drips = 0.1
+    monkeypatch.setattr("llm_walkthrough.conversion.hub._MOST_SECONDS", 0.5)
+    began = time.monotonic()
+    assert "cannot be reached" in refusal("me/tiny-GGUF")
+    assert time.monotonic() - began < 20
+
+
 @pytest.mark.parametrize("name", ["../x", "me/..", "me/x.git"])
 def test_a_name_that_no_repository_can_have_is_not_asked_for(
     hub: TinyHub, name: str

@@ -66,7 +66,8 @@ def test_the_text_in_the_tokenizers_own_file_is_looked_up(
 def test_a_text_that_is_no_token_ends_nothing(
     tmp_path: Path, tokenizer: dict[str, Any]
 ) -> None:
-    config = {"eos_token": "<|end|>", "added_tokens_decoder": {"x": {}, "8": 4}}
+    entries = {"x": {}, "8": 4, "9" * 5_000: {"content": "<|end|>"}}
+    config = {"eos_token": "<|end|>", "added_tokens_decoder": entries}
     plain = {**hf_config(), "eos_token_id": None}
     assert ends(tmp_path, config=plain, tokenizer_config=config) == ()
     assert ends(tmp_path, tokenizer=tokenizer) == ()

@@ -103,6 +103,58 @@ def widen_layer_1(value: onnx.ValueInfoProto) -> None:
         value.type.tensor_type.shape.dim[1].dim_value = 4
 
 
+def fix(name: str, axis: int, size: int) -> Callable[[onnx.ValueInfoProto], None]:
+    """Give an axis of this port a fixed size."""
+
+    def change(value: onnx.ValueInfoProto) -> None:
+        if value.name == name:
+            value.type.tensor_type.shape.dim[axis].dim_value = size
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "axis", "size"),
+    [
+        ("input_ids", 1, 1),
+        ("input_ids", 0, 2),
+        ("attention_mask", 1, 96),
+        ("past_key_values.0.key", 0, 2),
+        ("past_key_values.1.value", 2, 95),
+        ("logits", 1, 5),
+    ],
+)
+def test_a_graph_for_texts_of_one_length_or_for_several_is_refused(
+    name: str, axis: int, size: int
+) -> None:
+    model = build()
+    for value in (*model.graph.input, *model.graph.output):
+        fix(name, axis, size)(value)
+    with pytest.raises(InputError, match=f"'{name}' of shape .* with dynamic axes"):
+        check(model)
+
+
+@pytest.mark.parametrize("name", ["input_ids", "logits", "past_key_values.0.key"])
+def test_a_batch_of_one_may_be_fixed_and_a_shape_be_left_out(name: str) -> None:
+    model = build()
+    for value in (*model.graph.input, *model.graph.output):
+        fix(name, 0, 1)(value)
+    check(model)
+    if not name.startswith("past"):
+        for value in (*model.graph.input, *model.graph.output):
+            if value.name == name:
+                value.type.tensor_type.ClearField("shape")
+        check(model)
+
+
+def test_a_port_on_the_wrong_side_is_not_known() -> None:
+    model = build()
+    for name in ("logits", "present.0.key"):
+        model.graph.input.append(onnx.helper.make_tensor_value_info(name, FLOAT, [1]))
+    with pytest.raises(InputError, match=r"not known here: logits, present\.0\.key;"):
+        check(model)
+
+
 def typed(name: str, kind: str) -> Callable[[onnx.ValueInfoProto], None]:
     """Give the ports with this name, or beginning, another type."""
 
@@ -118,7 +170,7 @@ def typed(name: str, kind: str) -> Callable[[onnx.ValueInfoProto], None]:
     ("change", "fault"),
     [
         (drop_the_batch, r"past_key_values\.0\.key' of shape \(2, 'pa"),
-        (widen_layer_1, r"past_key_values\.1\.key' .* alike in all"),
+        (widen_layer_1, r"past_key_values\.1\.key' .* all layers alike"),
         (typed("p", "BFLOAT16"), r"s\.0\.key' of bfloat16"),
         (typed("p", "INT8"), r"s\.0\.key' of int8"),
         (typed("logits", "BFLOAT16"), "has 'logits' of bfloat16"),

@@ -21,7 +21,12 @@ from launcher.workshop import explain, explain_refusal
 from llm_walkthrough.machine import pythons
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = ["conversion/record.py", "machine/pythons.py"]
+SHARED = [
+    "errors.py",
+    "guards/small_file.py",
+    "conversion/record.py",
+    "machine/pythons.py",
+]
 LAUNCHER = [
     ROOT / "run.py",
     *sorted((ROOT / "launcher").glob("*.py")),

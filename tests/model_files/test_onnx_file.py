@@ -56,6 +56,20 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path, name: bytes) -> None:
         load_structure(file)
 
 
+@pytest.mark.parametrize("place", ["a\0b", "a\nb"])
+def test_a_place_with_a_sign_that_no_name_has_is_refused(
+    tmp_path: Path, place: str
+) -> None:
+    def move(model: onnx.ModelProto) -> None:
+        tensor = model.graph.initializer[0]
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=place)
+
+    file = write_model(tmp_path, change=move) / "model.onnx"
+    with pytest.raises(InputError, match="damaged name 'a"):
+        load_structure(file)
+
+
 @pytest.mark.parametrize("length", [0, 1, 100, 10_000])
 def test_random_bytes_are_not_taken_for_a_graph(tmp_path: Path, length: int) -> None:
     file = tmp_path / "model.onnx"
