@@ -10,7 +10,6 @@ the picture; tokens are given as visible pieces. Knows nothing of models.
 from __future__ import annotations
 
 import base64
-import html
 import io
 import re
 import warnings
@@ -25,6 +24,8 @@ import matplotlib.colors
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from llm_walkthrough.guards.markup import filled
 
 INK, MUTED, CARD = "#1b1f24", "#5b6673", "#fbfcfd"
 ACCENT, HIGHLIGHT = "#1769c4", "#b5500b"
@@ -70,10 +71,7 @@ class Plot:
 
     def _repr_html_(self) -> str:
         picture = base64.b64encode(self.svg.encode()).decode()
-        source = f'src="data:image/svg+xml;base64,{picture}"'
-        style = 'style="max-width:100%;border-radius:6px"'
-        image = f'<img alt="{html.escape(self.text)}" {style} {source}>'
-        return f'<figure style="margin:.5em 0">{image}</figure>'
+        return filled("plots.html", plot=self, picture=picture)
 
     def __repr__(self) -> str:
         return self.text

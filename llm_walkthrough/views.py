@@ -8,7 +8,6 @@ Knows nothing of widgets, and does not run the model.
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from abc import ABC, abstractmethod
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from llm_walkthrough.arrays import Logits, TokenIds
+from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.machine.judgements import Row
 from llm_walkthrough.model_files.ports import folded
 from llm_walkthrough.model_files.token_text import visible as visible  # noqa: PLC0414 - notebooks show texts by it
@@ -31,10 +31,7 @@ if TYPE_CHECKING:
     Cell = str | float | bool | np.number | None
     Side = Literal["left", "right"]
 
-_GREY = "rgba(128,128,128,.35)"  # half transparent: seen on white and on black
-BORDER = f"1px solid {_GREY}"
-_MONOSPACE = "font-family:ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace"
-_UNBROKEN = 20  # characters; a text up to this length stays on one line
+BORDER = "1px solid rgba(128,128,128,.35)"  # grey that is seen on white and on black
 _NONE = "—"
 _SIGNS = {"ok": "✓", "note": "•", "problem": "✗"}  # so that colour need not say it
 _NUMBER = re.compile(rf"[-+]?\d[\d,.]*( ?[%A-Za-z/]{{1,5}})?|{_NONE}")  # "1,200 kB"
@@ -52,15 +49,10 @@ class _Captioned(ABC):
     caption: str
 
     def _repr_html_(self) -> str:
-        style, caption = "margin:.3em 0", html.escape(self.caption)
-        above = f'<div style="{style}"><b>{caption}</b></div>' if caption else ""
-        return above + self._html()
+        return filled("views.html", view=self, border=BORDER)
 
     def __repr__(self) -> str:
         return f"{self.caption}\n{self._text()}" if self.caption else self._text()
-
-    @abstractmethod
-    def _html(self) -> str: ...
 
     @abstractmethod
     def _text(self) -> str: ...
@@ -86,30 +78,26 @@ class Table(_Captioned):
     rows: Sequence[Sequence[Cell]]  # each as long as `columns`
     caption: str = ""
 
-    def _html(self) -> str:
-        sides = self._sides()
-        boxes = zip(map(_box, sides), map(html.escape, self.columns), strict=True)
-        head = "".join(f'<th style="{box}">{name}</th>' for box, name in boxes)
-        body = "".join(
-            f"<tr>{''.join(map(_html_cell, row, sides))}</tr>" for row in self.rows
-        )
-        style = "border-collapse:collapse;margin:.6em 0"
-        return f'<table style="{style}"><tr>{head}</tr>{body}</table>'
-
-    def _text(self) -> str:
-        sides = self._sides()
-        lines = [list(self.columns), *(list(map(_cell_text, r)) for r in self.rows)]
-        widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
-        lines.insert(1, ["─" * width for width in widths])
-        cells = [map(_aligned, line, widths, sides) for line in lines]
-        return "\n".join("  ".join(line).rstrip() for line in cells)
-
-    def _sides(self) -> list[Side]:
-        """Return on which side each column stands."""
+    @property
+    def sides(self) -> list[Side]:
+        """On which side of its column each cell stands."""
         if not self.rows:
             return ["left"] * len(self.columns)
         columns = zip(*self.rows, strict=True)
         return ["right" if all(map(_is_number, cells)) else "left" for cells in columns]
+
+    @property
+    def cells(self) -> list[list[tuple[str, bool]]]:
+        """What is written in each cell, row by row, and whether it is code."""
+        return [[(_written(c), isinstance(c, Code)) for c in row] for row in self.rows]
+
+    def _text(self) -> str:
+        sides = self.sides
+        lines = [list(self.columns), *([text for text, _ in row] for row in self.cells)]
+        widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+        lines.insert(1, ["─" * width for width in widths])
+        cells = [map(_aligned, line, widths, sides) for line in lines]
+        return "\n".join("  ".join(line).rstrip() for line in cells)
 
 
 @dataclass(frozen=True, repr=False)
@@ -118,13 +106,6 @@ class Chips(_Captioned):
 
     pieces: Sequence[str]
     caption: str = ""
-
-    def _html(self) -> str:
-        frame = f"border:{BORDER};border-radius:4px;padding:.1em .3em"
-        style = f"{frame};margin-right:.2em;{_MONOSPACE}"
-        pieces = map(html.escape, self.pieces)
-        chips = "".join(f'<span style="{style}">{piece}</span> ' for piece in pieces)
-        return f'<div style="line-height:2">{chips}</div>'
 
     def _text(self) -> str:
         return " ".join(self.pieces)
@@ -136,11 +117,6 @@ class Passage(_Captioned):
 
     text: str  # is wrapped between words where a page is too narrow for a line
     caption: str = ""
-
-    def _html(self) -> str:
-        style = f"border-left:3px solid {_GREY};padding:.2em .8em"
-        lines = "<br>".join(map(html.escape, self.text.split("\n")))
-        return f'<div style="{style}">{lines}</div>'
 
     def _text(self) -> str:
         return self.text
@@ -239,7 +215,7 @@ def candidates_table(tokenizer: Vocabulary, logits: Logits, count: int = 10) -> 
     return Table(("rank", "id", "token", "logit", "probability"), rows)
 
 
-def _cell_text(cell: Cell) -> str:
+def _written(cell: Cell) -> str:
     if cell is None:
         return _NONE
     if isinstance(cell, bool):
@@ -252,18 +228,6 @@ def _is_number(cell: Cell) -> bool:
         # a token such as "365" is no number, though it looks like one
         return not isinstance(cell, Code) and bool(_NUMBER.fullmatch(cell))
     return cell is None or (isinstance(cell, Real) and not isinstance(cell, bool))
-
-
-def _box(side: Side) -> str:
-    return f"text-align:{side};padding:.2em .7em;border-bottom:{BORDER}"
-
-
-def _html_cell(cell: Cell, side: Side) -> str:
-    text, is_code = _cell_text(cell), isinstance(cell, Code)
-    is_short = len(text) <= _UNBROKEN
-    space = "pre" if is_code else "nowrap" if is_short else "normal"
-    style = f"{_box(side)};white-space:{space}{f';{_MONOSPACE}' if is_code else ''}"
-    return f'<td style="{style};vertical-align:top">{html.escape(text)}</td>'
 
 
 def _width(text: str) -> int:

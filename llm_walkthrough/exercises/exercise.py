@@ -20,7 +20,6 @@ of the exercises: they are the `check_…` in the file of their notebook.
 
 from __future__ import annotations
 
-import html
 import inspect
 import string
 import tomllib
@@ -35,9 +34,9 @@ import numpy as np
 
 from llm_walkthrough.exercises import when
 from llm_walkthrough.exercises.when import Attempt, When, alike, first_difference
+from llm_walkthrough.guards.markup import filled
 
 _SIGNS = {True: "✓ Right.", False: "✗ Not yet.", None: "… Not answered yet."}
-_COLOURS = {True: "#1769c4", False: "#c2570c", None: "#808080"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,9 +50,8 @@ class Verdict:
         return f"{_SIGNS[self.is_right]} {self.message}"
 
     def _repr_html_(self) -> str:
-        edge = f"border-left:4px solid {_COLOURS[self.is_right]};padding:.2em .8em"
-        sign, message = _SIGNS[self.is_right], html.escape(self.message)
-        return f'<div style="{edge}"><b>{sign}</b> {message}</div>'
+        sign = _SIGNS[self.is_right]
+        return filled("exercises/verdict.html", verdict=self, sign=sign)
 
 
 NOT_ANSWERED = Verdict(None, "Fill in the cell above, then run this one again.")
