@@ -27,6 +27,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,16 @@ class Texts:
     fault: str = ""  # of the answer that is handed out, if it has one
 
 
-def texts_beside(module: str) -> dict[str, Texts]:
-    """Read the texts of a module's exercises from the TOML file beside it."""
-    file = Path(module).with_suffix(".toml")
-    tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    return {name: Texts(**table) for name, table in tables.items()}
+def texts_of(name: str) -> Texts:
+    """Read what an exercise says: "graph.unpack" is the table unpack in graph.toml."""
+    file, _, table = name.partition(".")
+    return Texts(**_tables(file)[table])
+
+
+@cache
+def _tables(file: str) -> dict[str, Any]:
+    path = Path(__file__).with_name(f"{file}.toml")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def _call(answer: Any, *arguments: object) -> object:  # noqa: ANN401 - as `right`

@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from llm_walkthrough.exercises import when
-from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, texts_beside
+from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, texts_of
 from llm_walkthrough.exercises.when import Attempt, When
 from llm_walkthrough.graph import Graph
-
-TEXTS = texts_beside(__file__)
 
 
 @ExerciseOn
@@ -24,7 +22,7 @@ def check_input_shapes(graph: Graph) -> Exercise:
     `cached` tokens are in the cache, `new` ones are fed, and the batch is 1.
     """
     return Exercise(
-        TEXTS["input_shapes"],
+        texts_of("graph.input_shapes"),
         right=_input_shapes,
         cases=[(graph, 0, 5), (graph, 5, 1), (graph, 7, 3)],
         also=lambda t: {"num_mine": np.size(t.mine)},  # an int is no tuple
@@ -71,7 +69,7 @@ def _first_wrong_code(t: Attempt) -> dict[str, Any]:
 
 
 check_unpack = Exercise(
-    TEXTS["unpack"],
+    texts_of("graph.unpack"),
     right=_unpack,
     cases=[
         (np.array([0x21, 0x43, 0xF0, 0x0F], np.uint8),),
@@ -97,7 +95,7 @@ def _dequantise(codes: np.ndarray, scale: float, offset: float) -> np.ndarray:
 
 
 check_dequantise = Exercise(
-    TEXTS["dequantise"],
+    texts_of("graph.dequantise"),
     right=_dequantise,
     cases=[(np.arange(16, dtype=np.uint8), np.float32(0.5), np.float32(3.25))],
     hints={
