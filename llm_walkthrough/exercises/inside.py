@@ -19,9 +19,9 @@ _RANDOM = np.random.default_rng(9)
 _PAIR = tuple(_RANDOM.normal(0, 2, (2, 4, 3)))  # [tokens, head_dim], and not square
 
 
-def _softmax(scores: Array, axis: int = -1) -> Array:
+def _softmax(scores: Array) -> Array:
     parts = np.exp(scores)
-    return np.asarray(parts / parts.sum(axis, keepdims=True))
+    return np.asarray(parts / parts.sum(-1, keepdims=True))
 
 
 def _scores(queries: Array, keys: Array) -> Array:
