@@ -131,7 +131,11 @@ def how_many(unseen: int, runs: Sequence[Run]) -> int:
 
 
 def costs(lengths: np.ndarray, runs: Sequence[Run]) -> np.ndarray:
-    """Return what runs of so many tokens cost: lines between the times of others."""
+    """Return the seconds [n] that runs of `lengths` [n] tokens take, from earlier runs.
+
+    Lines between the fastest times, and from the longest on `HOPED` for each token. As
+    long as no time is known, a run of one counts as 1.
+    """
     fastest: dict[int, float] = {}
     for run in runs:
         if run.start:  # the first run of all also wakes up the machine

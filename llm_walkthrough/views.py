@@ -127,7 +127,6 @@ class Vocabulary(Protocol):
 
     def piece(self, token: int) -> str:
         """Show one token such that nothing in it is invisible."""
-        ...
 
 
 def byte_count(count: float) -> str:
@@ -206,7 +205,7 @@ def token_chips(tokenizer: Vocabulary, tokens: TokenIds, caption: str = "") -> C
 
 
 def candidates_table(tokenizer: Vocabulary, logits: Logits, count: int = 10) -> Table:
-    """Return the likeliest next tokens that no filter has removed (logit -inf)."""
+    """Return the likeliest tokens by logits [vocab]; -inf: a filter has removed it."""
     probabilities, rows = softmax(logits), []
     likeliest = likeliest_first(probabilities)[:count].tolist()
     for rank, token in enumerate(likeliest, start=1):
