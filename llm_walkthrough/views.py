@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -43,7 +42,7 @@ class Code(str):
     __slots__ = ()
 
 
-class _Captioned(ABC):
+class _Captioned:
     """Something that is shown under a caption, if it has one."""
 
     caption: str
@@ -54,8 +53,8 @@ class _Captioned(ABC):
     def __repr__(self) -> str:
         return f"{self.caption}\n{self._text()}" if self.caption else self._text()
 
-    @abstractmethod
-    def _text(self) -> str: ...
+    def _text(self) -> str:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, repr=False)

@@ -48,10 +48,6 @@ def _input_shapes(graph: Graph, cached: int, new: int) -> dict[str, tuple[int, .
     }
 
 
-def _unpack(packed: np.ndarray) -> np.ndarray:
-    return _halves(packed).ravel()
-
-
 def _halves(packed: np.ndarray) -> np.ndarray:
     """Return the lower and the upper four bits of each byte [bytes, 2]."""
     return np.stack([packed & 15, packed >> 4], axis=-1)
@@ -70,7 +66,7 @@ def _first_wrong_code(t: Attempt) -> dict[str, Any]:
 
 check_unpack = Exercise(
     texts_of("graph.unpack"),
-    right=_unpack,
+    right=lambda packed: _halves(packed).ravel(),
     cases=[
         (np.array([0x21, 0x43, 0xF0, 0x0F], np.uint8),),
         (np.random.default_rng(0).integers(0, 256, 16).astype(np.uint8),),
