@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from llm_walkthrough.arrays import Logits, TokenIds
-from llm_walkthrough.guards.markup import filled
 from llm_walkthrough.machine.judgements import Row
 from llm_walkthrough.model_files.ports import folded
 from llm_walkthrough.model_files.token_text import visible as visible  # noqa: PLC0414 - notebooks show texts by it
@@ -48,6 +47,8 @@ class _Captioned:
     caption: str
 
     def _repr_html_(self) -> str:
+        from llm_walkthrough.guards.markup import filled  # noqa: PLC0415 - takes a while, and a terminal needs none
+
         return filled("views.html", view=self, border=BORDER)
 
     def __repr__(self) -> str:
