@@ -1,9 +1,9 @@
 """Tables, chips and passages, as HTML for a page and as plain text for a terminal.
 
 Every function here is pure: it takes values and returns something that Jupyter shows by
-itself when it is the last line of a cell. The HTML holds no script, no style sheet and
-no background colour, so it reads the same on a page without a kernel, light or dark.
-Knows nothing of widgets, and does not run the model.
+itself when it is the last line of a cell. The HTML, written by `views.html`, holds no
+script, style sheet or background, so it reads the same on a page without a kernel,
+light or dark. Knows nothing of widgets, and does not run the model.
 """
 
 from __future__ import annotations
