@@ -89,8 +89,7 @@ class Choice:
 
 def models_folder() -> Path:
     """Where models lie: as the environment says, else in the clone, else at home."""
-    named = os.environ.get(MODELS_VARIABLE)
-    if named:
+    if named := os.environ.get(MODELS_VARIABLE):
         return from_home(named).absolute()
     is_clone = (REPOSITORY_MODELS / CATALOGUE).is_file()
     return REPOSITORY_MODELS if is_clone else USER_MODELS
