@@ -192,7 +192,7 @@ def fetch(
         gguf = fetch_gguf(name, show)
         make = partial(convert, gguf, folder, variant=choice.variant, progress=tell)
     with _working_alone(show):
-        if revision or choice.trouble():  # or another process made it meanwhile
+        if revision or choice.trouble():  # else another process made it meanwhile
             make()
     return folder
 
