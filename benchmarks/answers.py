@@ -7,7 +7,7 @@ answer is judged: `questions` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -21,6 +21,7 @@ from benchmarks.questions import (
     has_repetition,
     is_in_language,
 )
+from benchmarks.report import Show
 from llm_walkthrough.answer import chat_prompt, load
 from llm_walkthrough.sampling import Processor, Sampling
 from llm_walkthrough.views import Table
@@ -168,23 +169,15 @@ class Answers:
 
 def measure(
     path: Path,
-    show: Callable[[str, float], None],
+    show: Show,
     rounds: int = 3,
     threads: int | None = None,
     plan: Plan = Plan(),
 ) -> Answers:
-    """Ask every question with every setting; takes several minutes.
+    """Ask every question with every setting of `plan`; takes several minutes.
 
-    Args:
-        path: a model folder.
-        show: told what is being done, and the share of it that is done.
-        rounds: seeds for each setting that draws.
-        threads: of the model (default: one for each core).
-        plan: what is asked, and how.
-
-    Raises:
-        InputError: the model cannot be opened, has no chat template, or cannot share
-            the buffers of its cache.
+    `rounds` are the seeds of each setting that draws. The model needs a chat template,
+    and a cache whose buffers can be shared.
     """
     model, tokenizer = load(path, threads)
     tries = [

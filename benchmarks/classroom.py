@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -24,7 +24,7 @@ import psutil
 from jupyter_client.manager import KernelManager
 
 from benchmarks.engines import memory_kind
-from benchmarks.report import Bar, Report, Row
+from benchmarks.report import Bar, Report, Row, Show
 from llm_walkthrough.catalogue import entries, find
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.graph import read_graph
@@ -38,7 +38,6 @@ AT_ONCE = (1, 12)  # kernels that step at the same time, besides all of them
 ROOM = 0.2e9  # bytes that must be free for each kernel
 PATIENCE = 600  # seconds for whatever a kernel is asked to do
 BAR = Bar("at most", 6)  # GB, of thirty kernels together
-Show = Callable[[str, float], None]
 
 # what a kernel on a hub finds in its environment
 HUB = {"JUPYTERHUB_API_URL": "http://127.0.0.1"}
@@ -140,13 +139,8 @@ def together(kernels: Sequence[Kernel], code: str, **names: object) -> list[floa
 def measure(path: Path, show: Show, kernels: int = 30) -> Report:
     """Measure a class of so many kernels; takes a few minutes.
 
-    Args:
-        path: not used; a lesson opens the default model.
-        show: told what is being done, and the share of it that is done.
-        kernels: how many open and step at the same time.
-
-    Raises:
-        InputError: there is too little memory, or a kernel cannot do its lesson.
+    A lesson opens the default model, so `path` is not used; there must be memory for
+    all kernels.
     """
     del path
     wanted, free = kernels * ROOM, psutil.virtual_memory().available

@@ -202,6 +202,11 @@ class PlainLoop:
 # --- what is timed ------------------------------------------------------------------
 
 
+def one_per_core() -> int:
+    """Return how many threads an engine gets unless it is told: one for each core."""
+    return psutil.cpu_count(logical=False) or 1
+
+
 def seconds(work: Callable[[], object], times: int = 1) -> float:
     """Return how long the work takes, done so many times over."""
     began = now()

@@ -17,12 +17,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import numpy as np
-import psutil
 
 from benchmarks import engines
 from benchmarks.engines import Pair
 from benchmarks.random_gguf import NUMBERS, Shape, q4_k_m, write_random_gguf
-from benchmarks.report import Bar, Report, Row, compared
+from benchmarks.report import Bar, Report, Row, Show, compared
 from benchmarks.speed import RATE, EngineProcess
 from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.catalogue import fetch_gguf
@@ -55,21 +54,11 @@ class LlamaCpp:
 
 
 def measure(
-    path: Path,
-    show: Callable[[str, float], None],
-    rounds: int = 5,
-    threads: int | None = None,
+    path: Path, show: Show, rounds: int = 5, threads: int | None = None
 ) -> Report:
     """Measure everything; takes some minutes, and 3 GB of disk while it runs.
 
-    Args:
-        path: not used; the files are made here.
-        show: told what is being done, and the share of it that is done.
-        rounds: how often everything is measured, in turn.
-        threads: of each engine (default: one for each core).
-
-    Raises:
-        InputError: llama.cpp is not installed.
+    The files are made here, so `path` is not used. Needs llama.cpp.
     """
     if find_spec("xllamacpp") is None:
         raise InputError(
@@ -77,7 +66,7 @@ def measure(
             "`pip install xllamacpp`"
         )
     del path
-    threads = threads or psutil.cpu_count(logical=False) or 1
+    threads = threads or engines.one_per_core()
     kinds: dict[str, tuple[Shape, Callable[..., str]]] = {"Q4_K_M": (MIXED, q4_k_m)}
     kinds |= {kind: (OF_ONE_TYPE, partial(_always, kind)) for kind in NUMBERS}
     rows: list[Row] = []

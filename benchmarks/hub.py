@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
@@ -36,14 +36,13 @@ from benchmarks.hub_site import (
     python_for_all,
     started,
 )
-from benchmarks.report import Bar, Report, Row
+from benchmarks.report import Bar, Report, Row, Show
 from llm_walkthrough.catalogue import entries
 from llm_walkthrough.command_line import terminal
 
 LESSONS = sorted((ROOT / "notebooks").glob("0[3-6]_*.ipynb"))
 NONE = Bar("at most", 0)
 SECONDS_BETWEEN = 3  # two looks at the memory
-Show = Callable[[str, float], None]
 
 # Prints which of these doors open for the learner in whose kernel it runs.
 DOORS = """
@@ -72,15 +71,9 @@ OWN_DOORS = 6  # of them open for the learner whose home it is
 
 
 def measure(path: Path, show: Show, learners: int = 12) -> Report:
-    """Have so many learners run four notebooks at the same time; takes ten minutes.
+    """Have so many learners, at least 2, run four notebooks at once; takes ten minutes.
 
-    Args:
-        path: not used; the notebooks open the default model.
-        show: told what is being done, and the share of it that is done.
-        learners: how many there are, 2 or more.
-
-    Raises:
-        InputError: something that is needed is missing, or does not start.
+    The notebooks open the default model, so `path` is not used.
     """
     del path
     python = python_for_all()

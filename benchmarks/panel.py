@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -20,7 +20,7 @@ from playwright.sync_api import Page, ViewportSize, sync_playwright
 from playwright.sync_api import TimeoutError as NotThere
 
 from benchmarks.lab import FLAGS, find_chromium, run_all_cells, started_lab
-from benchmarks.report import Bar, Report, Row
+from benchmarks.report import Bar, Report, Row, Show
 from llm_walkthrough.errors import InputError
 
 SCRIPT = (Path(__file__).parent / "panel.js").read_text(encoding="utf-8")
@@ -46,22 +46,11 @@ NEVER = Bar("at most", 0)
 
 
 def measure(
-    path: Path,
-    show: Callable[[str, float], None],
-    rounds: int = 5,
-    threads: int | None = None,
+    path: Path, show: Show, rounds: int = 5, threads: int | None = None
 ) -> Report:
-    """Measure the panel; takes about a minute.
+    """Measure the panel; takes about a minute, and needs a browser and JupyterLab.
 
-    Args:
-        path: a model folder.
-        show: told what is being done, and the share of it that is done.
-        rounds: how often Step is pressed, in units of 40 times.
-        threads: of the model (default: one for each core).
-
-    Raises:
-        InputError: there is no browser, JupyterLab does not start, the panel does not
-            appear, or a press is not answered.
+    Step is pressed 40 times in each of the `rounds`.
     """
     browser, count = find_chromium(), rounds * PRESSES
     show("opening JupyterLab", 0)

@@ -7,7 +7,7 @@ long anything takes: `speculation` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.engines import GREEDY, SAMPLED
 from benchmarks.questions import OPEN
-from benchmarks.report import Bar, Report, Row
+from benchmarks.report import Bar, Report, Row, Show
 from llm_walkthrough.answer import chat_prompt, load
 from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.constraints.matcher import GrammarVocabulary
@@ -71,22 +71,15 @@ COUNT = 200  # new tokens of each text; with a grammar it may end sooner
 
 def measure(
     path: Path,
-    show: Callable[[str, float], None],
+    show: Show,
     rounds: int = 1,
     prompts: Sequence[str] = PROMPTS,
     count: int = COUNT,
 ) -> Report:
     """Compare all texts of a model; takes some ten minutes.
 
-    Args:
-        path: a model folder.
-        show: told what is being done, and the share of it that is done.
-        rounds: how many seeds.
-        prompts: what is asked.
-        count: how many tokens each text has, if no grammar ends it.
-
-    Raises:
-        InputError: the model cannot be opened.
+    Each of the `prompts` is answered with as many seeds as there are `rounds`, in at
+    most `count` tokens, fewer where a grammar ends the text.
     """
     model, tokenizer = load(path)
     asked = [tokenizer.encode(chat_prompt(tokenizer, text)) for text in prompts]

@@ -6,16 +6,14 @@ of how one engine is driven: `engines` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from benchmarks import engines
 from benchmarks.engines import Ours, Pair
-from benchmarks.report import Report, compared
+from benchmarks.report import Report, Show, compared
 from benchmarks.speed import RATE, TEXT, EngineProcess, Sizes
 from llm_walkthrough.machine.providers import placement
 from llm_walkthrough.model import open_model
@@ -35,25 +33,17 @@ class On:
 
 def measure(
     path: Path,
-    show: Callable[[str, float], None],
+    show: Show,
     rounds: int = 5,
     threads: int | None = None,
     provider: str = "cpu",
 ) -> Report:
     """Measure prefill and decode on a provider, and on the CPU.
 
-    Args:
-        path: a model folder.
-        show: told what is being done, and the share of it that is done.
-        rounds: how often both are measured, in turn.
-        threads: of each side (default: one for each core).
-        provider: as `open_model` takes it.
-
-    Raises:
-        InputError: there is no such provider, or the model cannot be opened with it.
+    `provider` is a name, as `open_model` takes it.
     """
     nodes = placement(open_model(path, threads=threads, provider=provider).session)
-    threads = threads or psutil.cpu_count(logical=False) or 1
+    threads = threads or engines.one_per_core()
     prompt = np.resize(open_tokenizer(path).encode(TEXT), Sizes.prompt)
     what = engines.time_answer, prompt, Sizes.new, engines.GREEDY
     measured: list[tuple[Pair, Pair]] = []

@@ -6,13 +6,16 @@ Medians, ratios and bars. Knows nothing of how anything was measured: `speed` an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, Literal, Protocol
 
 from benchmarks.engines import Pair
 from llm_walkthrough.views import Table
+
+Show = Callable[[str, float], None]
+"""Told what is being done, and the share of it that is done, 0 … 1."""
 
 HEADINGS = ("", "ours", "theirs", "unit", "against", "ours/theirs", "bar")
 

@@ -12,19 +12,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter as now
 
 import numpy as np
-import psutil
 from onnx import TensorProto
 
 from benchmarks import engines
 from benchmarks.engines import Ours
-from benchmarks.report import Bar, Report, Row, compared
+from benchmarks.report import Bar, Report, Row, Show, compared
 from benchmarks.speed import EngineProcess
 from llm_walkthrough.catalogue import models_folder
 from llm_walkthrough.conversion.onnx_writer import OnnxWriter
@@ -39,7 +38,6 @@ BARS = {
     "memory": Bar("at most", 1.3),
     "one step": Bar("at most", 1.01),
 }
-Show = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -61,20 +59,13 @@ def measure(
 ) -> Report:
     """Write the folder, measure it, delete it; takes several minutes.
 
-    Args:
-        path: not used; the folder is made.
-        show: told what is being done, and the share of it that is done.
-        rounds: how often inspecting and stepping are measured.
-        threads: of the model (default: one for each core).
-
-    Raises:
-        InputError: there is no room for it.
+    `path` is not used; there must be room on the disk.
     """
     del path
     home = models_folder()
     if shutil.disk_usage(home).free < ROOM:
         raise InputError(f"{home} needs {ROOM / 1e9:.0f} GB of free disk; make room")
-    threads = threads or psutil.cpu_count(logical=False) or 1
+    threads = threads or engines.one_per_core()
     with tempfile.TemporaryDirectory(dir=home, prefix="mistral-shape-") as name:
         folder = Path(name)
         write_folder(folder, show)

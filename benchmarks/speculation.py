@@ -10,18 +10,16 @@ tokens are the same: `proof` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from benchmarks import engines
 from benchmarks.engines import GREEDY, Pair, seconds
 from benchmarks.proof import JSON, SCHEMA, STORY
-from benchmarks.report import Bar, Report, compared
+from benchmarks.report import Bar, Report, Show, compared
 from benchmarks.speed import GENAI, RATE, EngineProcess
 from llm_walkthrough.answer import chat_prompt
 from llm_walkthrough.arrays import Logits, TokenIds
@@ -53,24 +51,13 @@ PLAIN, TOGETHER = "plain loop", "forced together"
 
 def measure(
     path: Path,
-    show: Callable[[str, float], None],
+    show: Show,
     rounds: int = 5,
     threads: int | None = None,
     count: int = COUNT,
 ) -> Report:
-    """Measure everything; takes some minutes.
-
-    Args:
-        path: a model folder.
-        show: told what is being done, and the share of it that is done.
-        rounds: how often everything is measured, in turn.
-        threads: of each engine (default: one for each core).
-        count: how many tokens a text has at most.
-
-    Raises:
-        InputError: the model cannot be opened, or is not of the kind that is measured.
-    """
-    threads = threads or psutil.cpu_count(logical=False) or 1
+    """Measure everything with texts of at most `count` tokens; takes some minutes."""
+    threads = threads or engines.one_per_core()
     tokenizer = open_tokenizer(path)
     prompts = {
         name: tokenizer.encode(chat_prompt(tokenizer, text))

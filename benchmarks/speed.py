@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import psutil
 
 from benchmarks import engines
 from benchmarks.engines import Engine, Pair
-from benchmarks.report import Bar, Report, Row, compared
+from benchmarks.report import Bar, Report, Row, Show, compared
 from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.graph import read_graph
@@ -69,30 +68,21 @@ class Sizes:
 
 def measure(
     path: Path,
-    show: Callable[[str, float], None],
+    show: Show,
     rounds: int = 5,
     threads: int | None = None,
     sizes: Sizes = Sizes(),
 ) -> Report:
-    """Measure everything; takes a minute or two.
+    """Measure everything, with texts of these `sizes`; takes a minute or two.
 
-    Args:
-        path: a model folder.
-        show: told what is being done, and the share of it that is done.
-        rounds: how often everything is measured, in turn.
-        threads: of each engine (default: one for each core).
-        sizes: how many tokens are read and made.
-
-    Raises:
-        InputError: the model cannot be opened or is not of the kind that is measured
-            here, its context is too short, or onnxruntime-genai is not installed.
+    Needs onnxruntime-genai, and a context that has room for the sizes.
     """
     if find_spec("onnxruntime_genai") is None:
         raise InputError(
             "bench measures against onnxruntime-genai, which is not installed; run "
             '`python3 run.py bench`, or `pip install "llm-walkthrough[test]"`'
         )
-    threads = threads or psutil.cpu_count(logical=False) or 1
+    threads = threads or engines.one_per_core()
     words = open_tokenizer(path).encode(TEXT)
     room = read_graph(path).context_length - sizes.turns - 1
     sizes = replace(sizes, contexts=tuple(n for n in sizes.contexts if n < room))

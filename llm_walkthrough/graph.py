@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import onnx
 
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
 from llm_walkthrough.exports.end_tokens import EndToken, read_end_tokens
@@ -26,9 +27,6 @@ from llm_walkthrough.model_files.model_config import (
 )
 from llm_walkthrough.model_files.onnx_file import bytes_needed, load_structure
 from llm_walkthrough.model_files.ports import Port, cache_ports, read_ports
-
-if TYPE_CHECKING:
-    import onnx
 
 _KEYS = {  # what the configurations call the sizes that a graph may leave open
     "kv_heads": "num_key_value_heads num_attention_heads n_head n_heads",

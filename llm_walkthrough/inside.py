@@ -127,6 +127,7 @@ class Inside:
         feed |= self._switches(cache.length, len(tokens), off, patch)
         present = [port.name for port in self.model.graph.present]
         found = self._session.run(["logits", *present, *self._outputs], feed)
+        # they are taken off one by one, in the order in which they were asked for
         arrays = iter(one.astype(np.float32, copy=False) for one in found)
         layers = range(self.num_layers)
         logits, *cached = (next(arrays)[0] for _ in ("logits", *present))

@@ -34,7 +34,7 @@ RIGHT: dict[str, Part] = {
         name: outputs[name.replace("past_key_values", "present")] for name in past
     },
     "cut": lambda array, head, _: array[:, :, :head],
-    "penalise": lambda logits, said, x: RepetitionPenalty(x)(logits, np.array(said)),
+    "penalise": lambda logits, said, by: RepetitionPenalty(by)(logits, np.array(said)),
     "reshape": lambda logits, t, p: TopP(p)(logits / np.float32(t), _NO_CONTEXT),
     "is_end": lambda library, token: token == library.token_to_id("<|im_end|>"),
     "stream": lambda tokenizer, tokens: [tokenizer.decode(tokens)],

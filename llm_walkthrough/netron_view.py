@@ -7,12 +7,11 @@ an old netron, and reports nothing to anybody. Knows nothing of what the nodes c
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from os import environ
 from pathlib import Path
 from threading import Thread
 
@@ -62,14 +61,12 @@ def part_of(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
     return onnx.helper.make_model(cut, opset_imports=model.opset_import)
 
 
-def open_netron(
-    model: onnx.ModelProto, environment: Mapping[str, str] = os.environ
-) -> NetronView:
+def open_netron(model: onnx.ModelProto) -> NetronView:
     """Show a graph, without external data, in the JupyterLab page of this kernel."""
-    if "JPY_SESSION_NAME" not in environment:  # set by the server for its kernels
+    if "JPY_SESSION_NAME" not in environ:  # set by the server for its kernels
         reason = "In JupyterLab netron opens here; elsewhere,"
         return NetronView(None, f"{reason} {_ELSEWHERE}")
-    hub = environment.get("JUPYTERHUB_SERVICE_PREFIX")
+    hub = environ.get("JUPYTERHUB_SERVICE_PREFIX")
     if hub is not None and find_spec("jupyter_server_proxy") is None:
         reason = "This hub has no jupyter-server-proxy, which netron needs;"
         return NetronView(None, f"{reason} {_ELSEWHERE}")

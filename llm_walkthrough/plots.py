@@ -10,7 +10,6 @@ the picture; tokens are given as visible pieces. Knows nothing of models.
 from __future__ import annotations
 
 import base64
-import html
 import io
 import re
 import warnings
@@ -25,6 +24,8 @@ import matplotlib.colors
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from llm_walkthrough.guards.markup import filled
 
 INK, MUTED, CARD = "#1b1f24", "#5b6673", "#fbfcfd"
 ACCENT, HIGHLIGHT = "#1769c4", "#b5500b"
@@ -70,10 +71,7 @@ class Plot:
 
     def _repr_html_(self) -> str:
         picture = base64.b64encode(self.svg.encode()).decode()
-        source = f'src="data:image/svg+xml;base64,{picture}"'
-        style = 'style="max-width:100%;border-radius:6px"'
-        image = f'<img alt="{html.escape(self.text)}" {style} {source}>'
-        return f'<figure style="margin:.5em 0">{image}</figure>'
+        return filled("plots.html", plot=self, picture=picture)
 
     def __repr__(self) -> str:
         return self.text
@@ -90,8 +88,9 @@ def candidate_bars(
 ) -> Plot:
     """Draw the probabilities of the likeliest tokens, also after processing.
 
-    The tokens come likeliest first, their probabilities are 0 to 1. `before` is a frame
-    if there is an `after`, in which 0 is out. The token that was `chosen` is marked.
+    `tokens` come likeliest first; `before` are their probabilities, 0 to 1, as bars. If
+    there are others `after` processing, these are the bars and `before` an empty frame;
+    a token that is 0 `after` was filtered out, and says so. The `chosen` one is marked.
     """
     was = [100 * p for p in before]
     now = was if after is None else [100 * p for p in after]
@@ -123,7 +122,8 @@ def lines(
 ) -> Plot:
     """Draw one line for each series over the same x, each labelled at its end.
 
-    `x` ascends, each of at most five series has as many values; labels name the units.
+    `x` ascends, and each of at most five series, by its name, has as many values. The
+    labels say what x and the values are, with their units.
     """
     figure, axes = _card(title, height=3.4)
     for values in series.values():
@@ -161,13 +161,13 @@ def stacked_bar(parts: Mapping[str, float], *, title: str, unit: str) -> Plot:
 
 
 @_styled
-def cumulative_bar(
-    tokens: Texts, probabilities: Numbers, u: float, *, title: str = "Where u falls"
-) -> Plot:
+def cumulative_bar(tokens: Texts, probabilities: Numbers, u: float) -> Plot:
     """Draw the bar on which the tokens lie end to end, and where `u` falls.
 
-    The tokens come likeliest first; what they lack to 1 stays empty; `u` is in [0, 1).
+    `tokens` come likeliest first, each as wide as its probability, 0 to 1. What they
+    lack to 1 together stays empty at the right; `u` is in [0, 1).
     """
+    title = "Where u falls"
     figure, axes = _card(title, height=1.7)
     hit = "a token that is not named here"
     start = 0.0
@@ -193,7 +193,8 @@ def cumulative_bar(
 def token_columns(tokens: Texts, values: Numbers, *, title: str, y_label: str) -> Plot:
     """Draw one column for each token of a text, such as its surprise.
 
-    The values are at least 0; `y_label` names their unit. The three highest are marked.
+    `values` are at least 0, one for each token; `y_label` says what they are, with
+    their unit. The three highest stand out, and their values are written above them.
     """
     highest = sorted(range(len(tokens)), key=lambda place: -values[place])[:3]
     figure, axes = _columns(tokens, values, highest, 0)
@@ -217,7 +218,8 @@ def count_columns(
 ) -> Plot:
     """Draw one column for each token of a text, such as how many might have come.
 
-    The scale goes by powers of ten, from 1, which is a stub in another colour.
+    `counts` are 1 or more, one for each token, on a scale that goes by powers of ten; a
+    count of 1 is a stub in another colour. `y_label` says what is counted.
     """
     foot = 0.6  # on this scale a column from 1 to 1 has no height
     alone = [place for place, count in enumerate(counts) if count == 1]
@@ -239,7 +241,8 @@ def share_grid(
 ) -> Plot:
     """Draw a table of shares as squares, each the darker the larger its share.
 
-    The shares are 0 to 1, row by row; at most 60 are written in, all a fifth or more.
+    `shares` are 0 to 1, row by row, each row as long as `columns`. The largest are
+    written in, in percent: those of a fifth or more, but no more than 60 of them.
     """
     figure, axes = _card(title, height=1.6 + 0.24 * len(rows))
     ink = matplotlib.colors.to_rgb(ACCENT)

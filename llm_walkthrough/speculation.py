@@ -95,23 +95,23 @@ def guesses_after(
     Where a processor says that only one token may come, that one is the guess. What
     the guesser returns must be token ids, else InputError.
     """
-    seen, length = branch.cache.length, len(branch.tokens)
-    room = branch.cache.capacity - length - 1  # the last token needs no row
-    most = min(room, how_many(length - seen, branch.runs[-TIMED:]))
-    context, expected = branch.tokens, NO_GUESSES
-    for number in range(most):
+    length, capacity = len(branch.tokens), branch.cache.capacity
+    wanted = how_many(length - branch.cache.length, branch.runs[-TIMED:])
+    most = min(capacity - length - 1, wanted)  # the last token needs no row
+    context = branch.tokens
+    expected = _asked(guesser, context, most, vocab) if most > 0 else NO_GUESSES
+    while len(expected):
+        context, expected = np.append(context, expected[0]), expected[1:]
+        left = length + most - len(context)
+        if left == 0:
+            break
         try:
-            forced = forced_token(context, processors) if number else None
+            forced = forced_token(context, processors)
         except InputError:
             return context[length:-1]  # the newest guess is against the grammar
-        if number == 0 or (forced is not None and expected[:1].tolist() != [forced]):
-            known = [] if forced is None else [forced]
-            asked = np.append(context, np.array(known, np.int64))
-            more = _asked(guesser, asked, most - number - len(known), vocab)
-            expected = np.array([*known, *more], np.int64)
-        if len(expected) == 0:
-            break
-        context, expected = np.append(context, expected[0]), expected[1:]
+        if forced is not None and expected[:1].tolist() != [forced]:
+            more = _asked(guesser, np.append(context, forced), left - 1, vocab)
+            expected = np.append(forced, more)
     return context[length:]
 
 
@@ -131,7 +131,11 @@ def how_many(unseen: int, runs: Sequence[Run]) -> int:
 
 
 def costs(lengths: np.ndarray, runs: Sequence[Run]) -> np.ndarray:
-    """Return what runs of so many tokens cost: lines between the times of others."""
+    """Return the seconds [n] that runs of `lengths` [n] tokens take, from earlier runs.
+
+    Lines between the fastest times, and from the longest on `HOPED` for each token. As
+    long as no time is known, a run of one counts as 1.
+    """
     fastest: dict[int, float] = {}
     for run in runs:
         if run.start:  # the first run of all also wakes up the machine
@@ -144,13 +148,14 @@ def costs(lengths: np.ndarray, runs: Sequence[Run]) -> np.ndarray:
     return cost
 
 
-def _asked(guesser: Guesser, tokens: TokenIds, most: int, vocab: int) -> list[int]:
+def _asked(guesser: Guesser, tokens: TokenIds, most: int, vocab: int) -> TokenIds:
+    """Return at most so many tokens that the guesser gives; InputError if it cannot."""
     guessed = guesser(tokens, most)
     try:
-        empty = len(guessed) == 0
-        ids: list[int] = [] if empty else checked_tokens(guessed, vocab).tolist()
+        if len(guessed) == 0:
+            return NO_GUESSES
+        return checked_tokens(guessed, vocab)[:most].astype(np.int64)
     except (TypeError, InputError) as error:
         what = f"the guesser {guesser!r:.60} guessed what is no token ({error})"
         way_out = "return a list of ids of this model's vocabulary"
         raise InputError(f"{what}; {way_out}") from error
-    return ids[:most]

@@ -8,9 +8,9 @@ grammar is followed (`constraints.matcher`) or ended (`constraints.completion`).
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from threading import RLock
 from typing import ClassVar
 
 import numpy as np
@@ -42,15 +42,16 @@ class GrammarMask:
     start: int  # tokens before the text, usually those of the prompt
     max_new_tokens: int | None = None  # that the text may have
     label: ClassVar[str] = "grammar"  # of this processor, where it masks a token
+    _lock: RLock = field(default_factory=RLock, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.start < 0:
             what = f"the text must start at position 0 or later, got {self.start}"
             raise InputError(f"{what}; give the length of the prompt")
         limit = self.max_new_tokens
-        if limit is None or self._spots.first.ending is not None:
+        if limit is None or self._spots[b""].ending is not None:
             return
-        longer = completion(self._spots.first.state, FURTHER * limit + HORIZON)
+        longer = completion(self._spots[b""].state, FURTHER * limit + HORIZON)
         if longer is not None:
             what = f"{limit} new tokens are too few for the {self.grammar.kind}"
             found = f"the shortest text that was found takes {len(longer)}"
@@ -58,23 +59,23 @@ class GrammarMask:
 
     def __call__(self, logits: Logits, context: TokenIds, /) -> Logits:
         """Return logits [vocab] float32, -inf for all that may not come."""
-        with self._spots.lock:
+        with self._lock:
             allowed = self._allowed(logits, context)
         return np.where(allowed, logits, np.float32(-np.inf))
 
     def forced(self, context: TokenIds) -> int | None:
         """Return the only token that may come next; None where there is a choice."""
-        with self._spots.lock:
+        with self._lock:
             return next(iter(self._spot_at(context).state.forced), None)
 
     def is_complete(self, context: TokenIds) -> bool:
         """Tell whether the text may end after these tokens, or has ended."""
-        with self._spots.lock:
+        with self._lock:
             return self._spot_at(context).state.is_complete
 
     def reason(self, token: int, context: TokenIds) -> str | None:
         """Say in a sentence why a token may not come next; None if it may."""
-        with self._spots.lock:
+        with self._lock:
             spot = self._spot_at(context)
             if not spot.state.allowed[token]:
                 return self._reason_of(token, spot.state, context)
@@ -90,9 +91,10 @@ class GrammarMask:
     # --- how it is done --------------------------------------------------------------
 
     @cached_property
-    def _spots(self) -> _Spots:
+    def _spots(self) -> dict[bytes, Spot]:
+        """The first spot and the newest, by their tokens; looked up under the lock."""
         state, limit = self.vocabulary.start(self.grammar), self.max_new_tokens
-        return _Spots(Spot(state, None if limit is None else completion(state, limit)))
+        return {b"": Spot(state, None if limit is None else completion(state, limit))}
 
     def _spot_at(self, context: TokenIds) -> Spot:
         """Return where the text is, followed from the nearest spot that is known."""
@@ -126,7 +128,7 @@ class GrammarMask:
         if self.max_new_tokens is None:
             return None
         left = self.start + self.max_new_tokens - length
-        shortest = len(self._spots.first.ending or ())
+        shortest = len(self._spots[b""].ending or ())
         return left if 0 < left <= HORIZON + 2 * shortest else None
 
     def _allowed(self, logits: Logits, context: TokenIds) -> TokenMask:
@@ -161,11 +163,3 @@ class GrammarMask:
             return f"only {tokenizer.piece(state.forced[0])} may come here"
         before = "".join(tokenizer.piece(int(t)) for t in context[self.start :][-12:])
         return f"…{before[-24:]}{tokenizer.piece(token)} is not allowed by the {kind}"
-
-
-class _Spots(dict[bytes, Spot]):
-    """The first spot and the newest, by their tokens; looked up under the lock."""
-
-    def __init__(self, first: Spot) -> None:
-        super().__init__({b"": first})
-        self.first, self.lock = first, threading.RLock()

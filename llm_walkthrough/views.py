@@ -1,17 +1,15 @@
 """Tables, chips and passages, as HTML for a page and as plain text for a terminal.
 
 Every function here is pure: it takes values and returns something that Jupyter shows by
-itself when it is the last line of a cell. The HTML holds no script, no style sheet and
-no background colour, so it reads the same on a page without a kernel, light or dark.
-Knows nothing of widgets, and does not run the model.
+itself when it is the last line of a cell. The HTML, written by `views.html`, holds no
+script, style sheet or background, so it reads the same on a page without a kernel,
+light or dark. Knows nothing of widgets, and does not run the model.
 """
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -31,10 +29,7 @@ if TYPE_CHECKING:
     Cell = str | float | bool | np.number | None
     Side = Literal["left", "right"]
 
-_GREY = "rgba(128,128,128,.35)"  # half transparent: seen on white and on black
-BORDER = f"1px solid {_GREY}"
-_MONOSPACE = "font-family:ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace"
-_UNBROKEN = 20  # characters; a text up to this length stays on one line
+BORDER = "1px solid rgba(128,128,128,.35)"  # grey that is seen on white and on black
 _NONE = "—"
 _SIGNS = {"ok": "✓", "note": "•", "problem": "✗"}  # so that colour need not say it
 _NUMBER = re.compile(rf"[-+]?\d[\d,.]*( ?[%A-Za-z/]{{1,5}})?|{_NONE}")  # "1,200 kB"
@@ -46,24 +41,21 @@ class Code(str):
     __slots__ = ()
 
 
-class _Captioned(ABC):
+class _Captioned:
     """Something that is shown under a caption, if it has one."""
 
     caption: str
 
     def _repr_html_(self) -> str:
-        style, caption = "margin:.3em 0", html.escape(self.caption)
-        above = f'<div style="{style}"><b>{caption}</b></div>' if caption else ""
-        return above + self._html()
+        from llm_walkthrough.guards.markup import filled  # noqa: PLC0415 - takes a while, and a terminal needs none
+
+        return filled("views.html", view=self, border=BORDER)
 
     def __repr__(self) -> str:
         return f"{self.caption}\n{self._text()}" if self.caption else self._text()
 
-    @abstractmethod
-    def _html(self) -> str: ...
-
-    @abstractmethod
-    def _text(self) -> str: ...
+    def _text(self) -> str:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,30 +78,26 @@ class Table(_Captioned):
     rows: Sequence[Sequence[Cell]]  # each as long as `columns`
     caption: str = ""
 
-    def _html(self) -> str:
-        sides = self._sides()
-        boxes = zip(map(_box, sides), map(html.escape, self.columns), strict=True)
-        head = "".join(f'<th style="{box}">{name}</th>' for box, name in boxes)
-        body = "".join(
-            f"<tr>{''.join(map(_html_cell, row, sides))}</tr>" for row in self.rows
-        )
-        style = "border-collapse:collapse;margin:.6em 0"
-        return f'<table style="{style}"><tr>{head}</tr>{body}</table>'
-
-    def _text(self) -> str:
-        sides = self._sides()
-        lines = [list(self.columns), *(list(map(_cell_text, r)) for r in self.rows)]
-        widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
-        lines.insert(1, ["─" * width for width in widths])
-        cells = [map(_aligned, line, widths, sides) for line in lines]
-        return "\n".join("  ".join(line).rstrip() for line in cells)
-
-    def _sides(self) -> list[Side]:
-        """Return on which side each column stands."""
+    @property
+    def sides(self) -> list[Side]:
+        """On which side of its column each cell stands."""
         if not self.rows:
             return ["left"] * len(self.columns)
         columns = zip(*self.rows, strict=True)
         return ["right" if all(map(_is_number, cells)) else "left" for cells in columns]
+
+    @property
+    def cells(self) -> list[list[tuple[str, bool]]]:
+        """What is written in each cell, row by row, and whether it is code."""
+        return [[(_written(c), isinstance(c, Code)) for c in row] for row in self.rows]
+
+    def _text(self) -> str:
+        sides = self.sides
+        lines = [list(self.columns), *([text for text, _ in row] for row in self.cells)]
+        widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+        lines.insert(1, ["─" * width for width in widths])
+        cells = [map(_aligned, line, widths, sides) for line in lines]
+        return "\n".join("  ".join(line).rstrip() for line in cells)
 
 
 @dataclass(frozen=True, repr=False)
@@ -118,13 +106,6 @@ class Chips(_Captioned):
 
     pieces: Sequence[str]
     caption: str = ""
-
-    def _html(self) -> str:
-        frame = f"border:{BORDER};border-radius:4px;padding:.1em .3em"
-        style = f"{frame};margin-right:.2em;{_MONOSPACE}"
-        pieces = map(html.escape, self.pieces)
-        chips = "".join(f'<span style="{style}">{piece}</span> ' for piece in pieces)
-        return f'<div style="line-height:2">{chips}</div>'
 
     def _text(self) -> str:
         return " ".join(self.pieces)
@@ -137,11 +118,6 @@ class Passage(_Captioned):
     text: str  # is wrapped between words where a page is too narrow for a line
     caption: str = ""
 
-    def _html(self) -> str:
-        style = f"border-left:3px solid {_GREY};padding:.2em .8em"
-        lines = "<br>".join(map(html.escape, self.text.split("\n")))
-        return f'<div style="{style}">{lines}</div>'
-
     def _text(self) -> str:
         return self.text
 
@@ -151,7 +127,6 @@ class Vocabulary(Protocol):
 
     def piece(self, token: int) -> str:
         """Show one token such that nothing in it is invisible."""
-        ...
 
 
 def byte_count(count: float) -> str:
@@ -230,7 +205,7 @@ def token_chips(tokenizer: Vocabulary, tokens: TokenIds, caption: str = "") -> C
 
 
 def candidates_table(tokenizer: Vocabulary, logits: Logits, count: int = 10) -> Table:
-    """Return the likeliest next tokens that no filter has removed (logit -inf)."""
+    """Return the likeliest tokens by logits [vocab]; -inf: a filter has removed it."""
     probabilities, rows = softmax(logits), []
     likeliest = likeliest_first(probabilities)[:count].tolist()
     for rank, token in enumerate(likeliest, start=1):
@@ -239,7 +214,7 @@ def candidates_table(tokenizer: Vocabulary, logits: Logits, count: int = 10) -> 
     return Table(("rank", "id", "token", "logit", "probability"), rows)
 
 
-def _cell_text(cell: Cell) -> str:
+def _written(cell: Cell) -> str:
     if cell is None:
         return _NONE
     if isinstance(cell, bool):
@@ -252,18 +227,6 @@ def _is_number(cell: Cell) -> bool:
         # a token such as "365" is no number, though it looks like one
         return not isinstance(cell, Code) and bool(_NUMBER.fullmatch(cell))
     return cell is None or (isinstance(cell, Real) and not isinstance(cell, bool))
-
-
-def _box(side: Side) -> str:
-    return f"text-align:{side};padding:.2em .7em;border-bottom:{BORDER}"
-
-
-def _html_cell(cell: Cell, side: Side) -> str:
-    text, is_code = _cell_text(cell), isinstance(cell, Code)
-    is_short = len(text) <= _UNBROKEN
-    space = "pre" if is_code else "nowrap" if is_short else "normal"
-    style = f"{_box(side)};white-space:{space}{f';{_MONOSPACE}' if is_code else ''}"
-    return f'<td style="{style};vertical-align:top">{html.escape(text)}</td>'
 
 
 def _width(text: str) -> int:

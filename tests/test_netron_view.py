@@ -85,8 +85,11 @@ def test_two_graphs_have_two_servers_and_one_graph_has_one() -> None:
     assert get(serve(b"another"), "model.onnx")[1] == b"another"
 
 
-def test_on_ones_own_machine_the_frame_shows_the_server_itself() -> None:
-    view = open_netron(chain(), LAB)
+def test_on_ones_own_machine_the_frame_shows_the_server_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(netron_view, "environ", LAB)
+    view = open_netron(chain())
     assert view.address == served(chain()).address
     assert f'<iframe title="netron" src="{view.address}"' in view._repr_html_()
 
@@ -94,12 +97,13 @@ def test_on_ones_own_machine_the_frame_shows_the_server_itself() -> None:
 def test_behind_a_hub_the_frame_goes_through_the_proxy_or_another_way_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(netron_view, "environ", HUB)
     server = served(chain(), is_proxied=True)
     monkeypatch.setattr(netron_view, "find_spec", lambda name: name)
-    address = open_netron(chain(), HUB).address
+    address = open_netron(chain()).address
     assert address == f"/user/ann/proxy/{server.port}/{server.word}/"
     monkeypatch.setattr(netron_view, "find_spec", lambda _name: None)
-    view = open_netron(chain(), HUB)
+    view = open_netron(chain())
     assert view.address is None
     assert "jupyter-server-proxy" in repr(view)
     assert "netron.app" in view._repr_html_()
@@ -112,8 +116,9 @@ def test_without_a_page_that_could_show_it_nothing_is_started(
     def refuse(_graph: bytes) -> LoopbackServer:
         raise AssertionError("started a server")
 
+    monkeypatch.setattr(netron_view, "environ", {})
     monkeypatch.setattr(netron_view, "serve", refuse)
-    assert open_netron(chain(), {}).address is None
+    assert open_netron(chain()).address is None
 
 
 def test_a_missing_netron_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

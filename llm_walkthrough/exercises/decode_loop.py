@@ -13,7 +13,7 @@ import numpy as np
 
 from llm_walkthrough.arrays import KeyOrValue, TokenIds
 from llm_walkthrough.branch import Run
-from llm_walkthrough.exercises.exercise import Exercise, texts_beside
+from llm_walkthrough.exercises.exercise import Exercise, texts_of
 from llm_walkthrough.exercises.practice_session import (
     PAST,
     PRESENT,
@@ -28,7 +28,6 @@ WITHOUT_POSITIONS = ("input_ids", "attention_mask")
 WITH_POSITIONS = (*WITHOUT_POSITIONS, "position_ids")
 PROMPT = np.array([5, 11, 2, 40], dtype=np.int64)
 LIMIT = 8
-TEXTS = texts_beside(__file__)
 
 
 # --- the dictionary ---------------------------------------------------------------
@@ -46,7 +45,7 @@ def _feed(
 
 
 check_feed = Exercise(
-    TEXTS["feed"],
+    texts_of("decode_loop.feed"),
     right=_feed,
     cases=[
         ([*PAST, *WITHOUT_POSITIONS], PROMPT, past_of(0)),
@@ -81,7 +80,7 @@ def _num_tokens(runs: Sequence[Run]) -> int:
 
 
 check_speed = Exercise(
-    TEXTS["speed"],
+    texts_of("decode_loop.speed"),
     right=lambda runs: len(_decode(runs)) / _seconds(_decode(runs)),
     cases=[
         (_runs([40, 1, 1, 1], [0.5, 0.02, 0.03, 0.05]),),
@@ -147,7 +146,7 @@ def _first_wrong(t: Attempt) -> dict[str, int]:
 
 
 check_decode = Exercise(
-    TEXTS["decode"],
+    texts_of("decode_loop.decode"),
     right=_loop,
     cases=[
         (WITHOUT_POSITIONS, _UNUSED),

@@ -6,7 +6,7 @@ Asks about machines that readers have. Knows nothing of the one that it runs on.
 from __future__ import annotations
 
 from llm_walkthrough.exercises import when
-from llm_walkthrough.exercises.exercise import Exercise, texts_beside
+from llm_walkthrough.exercises.exercise import Exercise, texts_of
 from llm_walkthrough.exercises.when import When
 
 CPU = "CPUExecutionProvider"
@@ -16,7 +16,6 @@ BUILT_FOR = {
 }
 """Names that `sysconfig.get_platform()` gives, by the processor they stand for."""
 
-TEXTS = texts_beside(__file__)
 _CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 _OTHER = {"x64": "Arm64", "Arm64": "x64"}
 _NATIVE = [(build, host) for host, builds in BUILT_FOR.items() for build in builds]
@@ -37,7 +36,7 @@ def _says_as_much(given: tuple[str, str, str], right: tuple[str, str, str]) -> b
 
 
 check_disk_row = Exercise(
-    TEXTS["disk_row"],
+    texts_of("environment.disk_row"),
     right=_disk_row,
     cases=[(3 * _GB, _GB), (300 * _MB, _GB), (_GB, _GB), (3_221_225_472, _GB)],
     same=_says_as_much,
@@ -61,7 +60,7 @@ def _is_native(build: str, host: str) -> bool:
 
 
 check_is_native = Exercise(
-    TEXTS["is_native"],
+    texts_of("environment.is_native"),
     right=_is_native,
     cases=[*_NATIVE, *((build, _OTHER[host]) for build, host in _NATIVE)],
     also=lambda t: {"other": _OTHER[t.host]},
@@ -81,7 +80,7 @@ def _choose(wanted: list[str], available: list[str]) -> list[str]:
 
 
 check_choose_providers = Exercise(
-    TEXTS["choose_providers"],
+    texts_of("environment.choose_providers"),
     right=_choose,
     cases=[
         ([_CUDA, CPU], [CPU]),

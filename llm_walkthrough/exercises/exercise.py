@@ -20,7 +20,6 @@ of the exercises: they are the `check_…` in the file of their notebook.
 
 from __future__ import annotations
 
-import html
 import inspect
 import string
 import tomllib
@@ -28,6 +27,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,9 @@ import numpy as np
 
 from llm_walkthrough.exercises import when
 from llm_walkthrough.exercises.when import Attempt, When, alike, first_difference
+from llm_walkthrough.guards.markup import filled
 
 _SIGNS = {True: "✓ Right.", False: "✗ Not yet.", None: "… Not answered yet."}
-_COLOURS = {True: "#1769c4", False: "#c2570c", None: "#808080"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,9 +51,8 @@ class Verdict:
         return f"{_SIGNS[self.is_right]} {self.message}"
 
     def _repr_html_(self) -> str:
-        edge = f"border-left:4px solid {_COLOURS[self.is_right]};padding:.2em .8em"
-        sign, message = _SIGNS[self.is_right], html.escape(self.message)
-        return f'<div style="{edge}"><b>{sign}</b> {message}</div>'
+        sign = _SIGNS[self.is_right]
+        return filled("exercises/verdict.html", verdict=self, sign=sign)
 
 
 NOT_ANSWERED = Verdict(None, "Fill in the cell above, then run this one again.")
@@ -70,11 +69,16 @@ class Texts:
     fault: str = ""  # of the answer that is handed out, if it has one
 
 
-def texts_beside(module: str) -> dict[str, Texts]:
-    """Read the texts of a module's exercises from the TOML file beside it."""
-    file = Path(module).with_suffix(".toml")
-    tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    return {name: Texts(**table) for name, table in tables.items()}
+def texts_of(name: str) -> Texts:
+    """Read what an exercise says: "graph.unpack" is the table unpack in graph.toml."""
+    file, _, table = name.partition(".")
+    return Texts(**_tables(file)[table])
+
+
+@cache
+def _tables(file: str) -> dict[str, Any]:
+    path = Path(__file__).with_name(f"{file}.toml")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def _call(answer: Any, *arguments: object) -> object:  # noqa: ANN401 - as `right`

@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from llm_walkthrough.exercises import when
-from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, texts_beside
+from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, texts_of
 from llm_walkthrough.exercises.when import Attempt, When
 from llm_walkthrough.graph import Graph
-
-TEXTS = texts_beside(__file__)
 
 
 @ExerciseOn
@@ -24,7 +22,7 @@ def check_input_shapes(graph: Graph) -> Exercise:
     `cached` tokens are in the cache, `new` ones are fed, and the batch is 1.
     """
     return Exercise(
-        TEXTS["input_shapes"],
+        texts_of("graph.input_shapes"),
         right=_input_shapes,
         cases=[(graph, 0, 5), (graph, 5, 1), (graph, 7, 3)],
         also=lambda t: {"num_mine": np.size(t.mine)},  # an int is no tuple
@@ -50,10 +48,6 @@ def _input_shapes(graph: Graph, cached: int, new: int) -> dict[str, tuple[int, .
     }
 
 
-def _unpack(packed: np.ndarray) -> np.ndarray:
-    return _halves(packed).ravel()
-
-
 def _halves(packed: np.ndarray) -> np.ndarray:
     """Return the lower and the upper four bits of each byte [bytes, 2]."""
     return np.stack([packed & 15, packed >> 4], axis=-1)
@@ -71,8 +65,8 @@ def _first_wrong_code(t: Attempt) -> dict[str, Any]:
 
 
 check_unpack = Exercise(
-    TEXTS["unpack"],
-    right=_unpack,
+    texts_of("graph.unpack"),
+    right=lambda packed: _halves(packed).ravel(),
     cases=[
         (np.array([0x21, 0x43, 0xF0, 0x0F], np.uint8),),
         (np.random.default_rng(0).integers(0, 256, 16).astype(np.uint8),),
@@ -97,7 +91,7 @@ def _dequantise(codes: np.ndarray, scale: float, offset: float) -> np.ndarray:
 
 
 check_dequantise = Exercise(
-    TEXTS["dequantise"],
+    texts_of("graph.dequantise"),
     right=_dequantise,
     cases=[(np.arange(16, dtype=np.uint8), np.float32(0.5), np.float32(3.25))],
     hints={

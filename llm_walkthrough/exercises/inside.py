@@ -11,18 +11,17 @@ import numpy as np
 
 from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.exercises import when
-from llm_walkthrough.exercises.exercise import Exercise, texts_beside
+from llm_walkthrough.exercises.exercise import Exercise, texts_of
 from llm_walkthrough.exercises.when import When
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-TEXTS = texts_beside(__file__)
 _RANDOM = np.random.default_rng(9)
 _PAIR = tuple(_RANDOM.normal(0, 2, (2, 4, 3)))  # [tokens, head_dim], and not square
 
 
-def _softmax(scores: Array, axis: int = -1) -> Array:
+def _softmax(scores: Array) -> Array:
     parts = np.exp(scores)
-    return np.asarray(parts / parts.sum(axis, keepdims=True))
+    return np.asarray(parts / parts.sum(-1, keepdims=True))
 
 
 def _scores(queries: Array, keys: Array) -> Array:
@@ -34,7 +33,7 @@ def _masked(scores: Array) -> Array:
 
 
 check_head_weights = Exercise(
-    TEXTS["head_weights"],
+    texts_of("inside.head_weights"),
     right=lambda queries, keys: _softmax(_masked(_scores(queries, keys))),
     cases=[_PAIR],
     hints={
@@ -64,7 +63,7 @@ _IDS = np.array([7, 3, 5, 7, 2, 3, 7], np.int64)
 _SHARES = _softmax(_masked(_RANDOM.normal(0, 1.5, (len(_IDS), len(_IDS)))))
 
 check_induction = Exercise(
-    TEXTS["induction"],
+    texts_of("inside.induction"),
     right=_induction,
     cases=[(_SHARES, _IDS), (_SHARES[:6, :6], _IDS[:6])],
     hints={
@@ -85,7 +84,7 @@ def _normed(rows: Array, axis: int | None = -1) -> Array:
 
 
 check_my_lens = Exercise(
-    TEXTS["my_lens"],
+    texts_of("inside.my_lens"),
     right=lambda rows, gain, matrix: _normed(rows) * gain @ matrix.T,
     cases=[(*_PAIR[:1], np.array([0.5, 1.0, 2.0]), _RANDOM.normal(size=(5, 3)))],
     hints={

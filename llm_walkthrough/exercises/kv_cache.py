@@ -12,15 +12,14 @@ import numpy as np
 
 from llm_walkthrough.arrays import KeyOrValue, TokenIds
 from llm_walkthrough.exercises import when
-from llm_walkthrough.exercises.exercise import Exercise, texts_beside
+from llm_walkthrough.exercises.exercise import Exercise, texts_of
 from llm_walkthrough.exercises.when import Attempt, When
 
 Arrays = dict[str, np.ndarray]
 
-TEXTS = texts_beside(__file__)
 
 check_cache_bytes = Exercise(
-    TEXTS["cache_bytes"],
+    texts_of("kv_cache.cache_bytes"),
     right=lambda num_layers, kv_heads, head_dim, length, number_bytes: (
         2 * num_layers * kv_heads * head_dim * length * number_bytes
     ),
@@ -42,7 +41,7 @@ def _is_whole(head: object) -> bool:
 
 
 check_kv_head_of = Exercise(
-    TEXTS["kv_head_of"],
+    texts_of("kv_cache.kv_head_of"),
     right=lambda head, num_heads, kv_heads: head // (num_heads // kv_heads),
     cases=[(h, n, k) for n, k in ((9, 3), (32, 8), (6, 6), (4, 1)) for h in range(n)],
     same=lambda given, right: _is_whole(given) and given == right,
@@ -75,7 +74,7 @@ def _but(**wrong: Callable[[TokenIds, int], TokenIds]) -> Callable[..., Arrays]:
 
 
 check_small_feed = Exercise(
-    TEXTS["small_feed"],
+    texts_of("kv_cache.small_feed"),
     right=_small_feed,
     cases=[(np.array([7, 3, 11, 5, 2, 13], np.int64), n) for n in (0, 5, 4)],
     also=lambda t: {
@@ -121,7 +120,7 @@ _ARRAYS = {  # [batch, kv_heads, past, head_dim], no two lengths alike
 }
 
 check_cut_back = Exercise(
-    TEXTS["cut_back"],
+    texts_of("kv_cache.cut_back"),
     right=_slices(lambda array, length: array[:, :, :length]),
     cases=[(_ARRAYS, 4), (_ARRAYS, 0), (_ARRAYS, 5)],
     also=_cut_axes,

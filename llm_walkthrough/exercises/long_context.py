@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 
 from llm_walkthrough.arrays import TokenIds
-from llm_walkthrough.exercises.exercise import Exercise, texts_beside
+from llm_walkthrough.exercises.exercise import Exercise, texts_of
 from llm_walkthrough.exercises.when import Attempt, When
-
-TEXTS = texts_beside(__file__)
 
 
 def _chunk_lengths(t: Attempt) -> dict[str, Any]:
@@ -28,7 +26,7 @@ def _chunk_lengths(t: Attempt) -> dict[str, Any]:
 
 
 check_chunks = Exercise(
-    TEXTS["chunks"],
+    texts_of("long_context.chunks"),
     right=lambda tokens, size: [
         tokens[start : start + size] for start in range(0, len(tokens), size)
     ],
@@ -55,7 +53,7 @@ _DOCUMENT = np.arange(20, 32, dtype=np.int64)
 _PROMPT = np.append(_DOCUMENT, [1, 2, 3, 9])
 
 check_reusable = Exercise(
-    TEXTS["reusable"],
+    texts_of("long_context.reusable"),
     right=_reusable,
     cases=[
         (_PROMPT, np.append(_DOCUMENT, [4, 3, 7, 9, 9])),
@@ -83,7 +81,7 @@ def _kept_turns(turns: list[int], capacity: int, answer_room: int) -> list[int]:
 
 
 check_kept_turns = Exercise(
-    TEXTS["kept_turns"],
+    texts_of("long_context.kept_turns"),
     right=_kept_turns,
     cases=[
         ([10, 40, 30, 20, 25], capacity, room)

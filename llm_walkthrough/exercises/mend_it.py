@@ -12,11 +12,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, texts_beside
+from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, texts_of
 from llm_walkthrough.exercises.sampling import penalty_each_time
 from llm_walkthrough.mending import RIGHT, SMALL, WRONG, Decoded, Part, parts
 
-TEXTS = texts_beside(__file__)
+TEXTS = {name: texts_of(f"mend_it.{name}") for name in RIGHT}
 Loop = Callable[[SimpleNamespace], Decoded]
 
 

@@ -9,12 +9,11 @@ import numpy as np
 
 from llm_walkthrough.arrays import LogitsRows, TokenIds
 from llm_walkthrough.exercises import when
-from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, texts_beside
+from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, texts_of
 from llm_walkthrough.exercises.when import When
 from llm_walkthrough.model import Model
 from llm_walkthrough.sampling import log_probability, softmax
 
-TEXTS = texts_beside(__file__)
 _NUM_CACHE_AXES = 4  # batch, kv_heads, past, head_dim
 _PROMPT = np.array([1, 2, 3, 2, 1], np.int64)
 
@@ -23,7 +22,7 @@ _PROMPT = np.array([1, 2, 3, 2, 1], np.int64)
 def check_feed(model: Model) -> Exercise:
     """Judge a function (tokens, graph) -> the dictionary that the first run takes."""
     return Exercise(
-        TEXTS["feed"],
+        texts_of("prefill.feed"),
         right=lambda tokens, graph: model.feed(tokens, model.new_grown_cache()),  # noqa: ARG005
         cases=[(_PROMPT, model.graph), (_PROMPT[:1], model.graph)],
         also=lambda t: {"is_in_shape": np.shape(t.mine) == np.shape(t.wanted)},
@@ -54,7 +53,7 @@ _SMALL = np.random.default_rng(0).normal(0, 2, (4, 7)).astype(np.float32)
 _LARGE = 1000  # exp() of it is infinite
 
 check_softmax_rows = Exercise(
-    TEXTS["softmax_rows"],
+    texts_of("prefill.softmax_rows"),
     right=lambda rows: np.stack([softmax(row) for row in rows]),
     cases=[(_SMALL,), (_SMALL + np.float32(_LARGE),)],
     hints={
@@ -83,7 +82,7 @@ _RANDOM = np.random.default_rng(1)
 _ROWS = _RANDOM.normal(0, 3, (6, 9)).astype(np.float32)
 
 check_surprises = Exercise(
-    TEXTS["surprises"],
+    texts_of("prefill.surprises"),
     right=_surprises,
     cases=[(_ROWS, _RANDOM.permutation(9)[:6].astype(np.int64))],
     hints={

@@ -11,7 +11,7 @@ import numpy as np
 
 from llm_walkthrough.arrays import Logits, Probabilities, TokenIds
 from llm_walkthrough.exercises import when
-from llm_walkthrough.exercises.exercise import Exercise, texts_beside
+from llm_walkthrough.exercises.exercise import Exercise, texts_of
 from llm_walkthrough.exercises.when import Attempt, When
 from llm_walkthrough.sampling import (
     RepetitionPenalty,
@@ -24,7 +24,6 @@ from llm_walkthrough.sampling import (
 PROBABILITIES = np.array([0.125, 0.5, 0.0, 0.25, 0.125])  # exact in binary
 LOGITS = np.array([0.5, 2.5, -1.0, 2.0, -3.0, 1.5], dtype=np.float32)
 CONTEXT = np.array([2, 1, 3, 1], dtype=np.int64)  # token 1 twice, token 2 negative
-TEXTS = texts_beside(__file__)
 _ENDS = np.cumsum(np.sort(PROBABILITIES)[::-1])
 
 
@@ -34,7 +33,7 @@ def _pick_from(p: Probabilities, order: TokenIds, u: float) -> int:
 
 
 check_pick = Exercise(
-    TEXTS["pick"],
+    texts_of("sampling.pick"),
     right=pick,
     cases=[(PROBABILITIES, n / 40) for n in range(40)],  # every border among them
     hints={
@@ -62,7 +61,7 @@ def _top_p_details(t: Attempt) -> dict[str, Any]:
 
 
 check_top_p = Exercise(
-    TEXTS["top_p"],
+    texts_of("sampling.top_p"),
     right=lambda logits, p: TopP(p)(logits, CONTEXT),
     cases=[(LOGITS, p) for p in (0.75, 0.2, 0.5, 0.9, 0.99)],
     also=_top_p_details,
@@ -92,7 +91,7 @@ def penalty_each_time(logits: Logits, context: TokenIds, penalty: float) -> Logi
 
 
 check_penalty = Exercise(
-    TEXTS["penalty"],
+    texts_of("sampling.penalty"),
     right=_penalty,
     cases=[(LOGITS, CONTEXT, 1.5)],
     also=lambda t: {
@@ -111,7 +110,7 @@ check_penalty = Exercise(
 )
 
 check_order = Exercise(
-    TEXTS["order"],
+    texts_of("sampling.order"),
     right={
         "penalty, temperature": True,  # both multiply, and neither changes a sign
         "temperature, top-k": True,  # ranks stay

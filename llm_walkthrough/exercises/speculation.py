@@ -11,10 +11,8 @@ from itertools import takewhile
 import numpy as np
 
 from llm_walkthrough.arrays import LogitsRows
-from llm_walkthrough.exercises.exercise import Exercise, texts_beside
+from llm_walkthrough.exercises.exercise import Exercise, texts_of
 from llm_walkthrough.exercises.when import When
-
-TEXTS = texts_beside(__file__)
 
 
 def _kept(rows: LogitsRows, guess: Sequence[int]) -> int:
@@ -30,7 +28,7 @@ def _matches(rows: LogitsRows, guess: Sequence[int]) -> int:
 _ROWS = np.eye(9, dtype=np.float32)[[4, 7, 2, 2, 5]]  # these are the likeliest tokens
 
 check_kept = Exercise(
-    TEXTS["kept"],
+    texts_of("speculation.kept"),
     right=_kept,
     cases=[
         (_ROWS, guess)
@@ -57,7 +55,7 @@ def _followers(tokens: Sequence[int], which: int, most: int) -> list[int]:
 
 
 check_guesses = Exercise(
-    TEXTS["guesses"],
+    texts_of("speculation.guesses"),
     right=lambda tokens, most: _followers(tokens, -1, most),
     cases=[
         ([5, 8, 2, 5, 3, 9, 4, 5], 2),
@@ -84,7 +82,7 @@ def _made(share: float, costs: Sequence[float], first: int = 0) -> np.ndarray:
 
 
 check_number = Exercise(
-    TEXTS["number"],
+    texts_of("speculation.number"),
     right=lambda share, costs: int(np.argmax(_made(share, costs) / costs)),
     cases=[
         (0.5, [1.0, 1.1, 1.3, 1.5, 1.7]),

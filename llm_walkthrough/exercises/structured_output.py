@@ -8,11 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from llm_walkthrough.exercises import when
-from llm_walkthrough.exercises.exercise import Exercise, texts_beside
+from llm_walkthrough.exercises.exercise import Exercise, texts_of
 from llm_walkthrough.exercises.when import When
 
 END = "<end>"
-TEXTS = texts_beside(__file__)
 _WANTED = ["cat", "cat cow", "child", "cobra"]
 _BEGUN = ("", "c", "ca", "cat", "cat ", "cat cow", "child")
 _TOKENS = ("c", "ca", "cat", "cow", "t", " ", " cow", "h", "child", "at", "dog", END)
@@ -25,7 +24,7 @@ def _may_come(text: str, token: str, wanted: list[str]) -> bool:
 
 
 check_may_come = Exercise(
-    TEXTS["may_come"],
+    texts_of("structured_output.may_come"),
     right=_may_come,
     cases=[(text, token, _WANTED) for text in _BEGUN for token in _TOKENS],
     also=lambda t: {"grown": t.text + t.token},
@@ -40,7 +39,7 @@ check_may_come = Exercise(
 )
 
 check_masked = Exercise(
-    TEXTS["masked"],
+    texts_of("structured_output.masked"),
     right=lambda logits, allowed: np.where(allowed, logits, -np.inf),
     cases=[
         (np.array([2.0, -3.0, 0.0, 5.0], np.float32), np.array(allowed))
@@ -57,7 +56,7 @@ check_masked = Exercise(
 
 
 check_retried = Exercise(
-    TEXTS["retried"],
+    texts_of("structured_output.retried"),
     right=lambda first, good: np.multiply(first, good) / np.dot(first, good),
     cases=[
         # the model's probability of each first token, how often it ends well

@@ -11,7 +11,7 @@ from os.path import commonprefix
 from typing import Any
 
 from llm_walkthrough.arrays import TokenIds
-from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, texts_beside
+from llm_walkthrough.exercises.exercise import Exercise, ExerciseOn, texts_of
 from llm_walkthrough.exercises.when import Attempt, When
 from llm_walkthrough.tokenizer import TextStream, Tokenizer
 
@@ -24,7 +24,6 @@ ROUTINE = {
 }
 """What the product wants to receive, as Python holds it."""
 
-TEXTS = texts_beside(__file__)
 _CHAT = [
     {"role": "system", "content": "You are an experienced yoga teacher."},
     {"role": "user", "content": "Is Cat-Cow good for the lower back?"},
@@ -40,7 +39,7 @@ def check_chat(tokenizer: Tokenizer) -> Exercise:
     """Judge a function from messages to the text that the chat template writes."""
     turns = partial(tokenizer.chat, add_generation_prompt=False)
     return Exercise(
-        TEXTS["chat"],
+        texts_of("tokenizer.chat"),
         right=tokenizer.chat,
         cases=[(_CHAT[:2],), (_CHAT,)],
         also=_first_chat_difference,
@@ -79,7 +78,7 @@ def _first_chat_difference(t: Attempt) -> dict[str, Any]:
 def check_stream(tokenizer: Tokenizer) -> Exercise:
     """Judge a function from tokens to the text that each of them adds to the screen."""
     return Exercise(
-        TEXTS["stream"],
+        texts_of("tokenizer.stream"),
         right=_stream,
         cases=[(tokenizer, tokenizer.encode(text)) for text in _STREAMED],
         also=lambda t: {"text": "".join(t.right), "joined": "".join(t.given)},
@@ -118,7 +117,7 @@ def check_tokens_saved(tokenizer: Tokenizer) -> Exercise:
     num_indented, num_spaced, num_compact = (len(tokenizer.encode(x)) for x in texts)
     saved = num_indented - num_compact
     return Exercise(
-        TEXTS["tokens_saved"],
+        texts_of("tokenizer.tokens_saved"),
         right=saved,
         also=lambda _: {
             "num_indented": num_indented,

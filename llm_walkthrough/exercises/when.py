@@ -50,15 +50,13 @@ def first_difference(given: object, right: Mapping[str, Any]) -> dict[str, Any]:
     right, with `mine`, `wanted` and `its_kind`.
     """
     held = given if isinstance(given, dict) else {}
-    pairs = {n: (held[n], right[n]) for n in right if n in held}
-    off = [name for name, pair in pairs.items() if not _fits(*pair)]
-    name = (*off, "")[0]
-    mine, wanted = pairs.get(name, (None, None))
+    off = (n for n in right if n in held and not _fits(held[n], right[n]))
+    name = next(off, "")
+    mine = held[name] if name else None
     missing = [name for name in right if name not in held]
     extra = [name for name in held if name not in right]
-    first = {"name": name, "mine": mine, "wanted": wanted}
-    kind = type(mine).__name__
-    return {"missing": missing, "extra": extra, **first, "its_kind": kind}
+    first = {"name": name, "mine": mine, "its_kind": type(mine).__name__}
+    return {"missing": missing, "extra": extra, **first, "wanted": right.get(name)}
 
 
 class Attempt(SimpleNamespace):

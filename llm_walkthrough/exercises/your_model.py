@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from llm_walkthrough.exercises.exercise import Exercise, texts_beside
-
-TEXTS = texts_beside(__file__)
+from llm_walkthrough.exercises.exercise import Exercise, texts_of
 
 check_one_bos = Exercise(
-    TEXTS["one_bos"],
+    texts_of("your_model.one_bos"),
     right=lambda ids, bos: [bos, *(one for one in ids if one != bos)],
     cases=[
         ([1, 733, 16], 1),
@@ -29,7 +27,7 @@ check_one_bos = Exercise(
 )
 
 check_rate = Exercise(
-    TEXTS["rate"],
+    texts_of("your_model.rate"),
     right=lambda times: (len(times) - 1) / (times[-1] - times[0]),
     cases=[([2.0, 2.25, 3.0],), ([10.0, 10.25, 10.5, 10.75, 11.0],), ([0.5, 0.75],)],
     hints={

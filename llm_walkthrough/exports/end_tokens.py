@@ -57,9 +57,10 @@ def _of_tokenizer(path: Path) -> Iterator[tuple[str, int]]:
     for folder in filter(lambda one: is_file(one / name), folders):
         config = read_json(folder / name)
         text = special_text(config.get("eos_token"))
-        if text is not None:
-            token = _id_of(text, config, folder / "tokenizer.json")
-            yield from [] if token is None else [(name, token)]
+        file = folder / "tokenizer.json"
+        token = None if text is None else _id_of(text, config, file)
+        if token is not None:
+            yield name, token
 
 
 def _id_of(text: str, config: dict[str, Any], file: Path) -> int | None:

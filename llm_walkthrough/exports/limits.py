@@ -12,19 +12,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import onnx
 
 from llm_walkthrough.model_files.model_config import MOST, ModelConfig
 from llm_walkthrough.model_files.onnx_file import all_nodes
+from llm_walkthrough.model_files.ports import Port
 
-if TYPE_CHECKING:
-    import onnx
-
-    Nodes = list[onnx.NodeProto]
-    from llm_walkthrough.model_files.ports import Port
+Nodes = list[onnx.NodeProto]
 
 _FUSED = {"GroupQueryAttention", "MultiHeadAttention", "Attention"}
-_INTEGERS = (6, 7)  # ONNX's numbers for int32 and int64
+_INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 _WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 

@@ -23,7 +23,7 @@ _TYPES = MimeTypes()  # without what this machine's own tables say
 _ONLY_FROM_HERE = "default-src 'self' data: blob: 'unsafe-inline'"
 
 
-class Answer(BaseHTTPRequestHandler):
+class Reply(BaseHTTPRequestHandler):
     """What one request gets; its path is what follows the secret word."""
 
     protocol_version = "HTTP/1.1"  # one connection for many requests
@@ -78,7 +78,7 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
     What is asked for through a proxy comes under a name of the proxy's own.
     """
 
-    answers: type[Answer] = Answer
+    replies: type[Reply] = Reply
     daemon_threads = True
     allow_reuse_address = sys.platform != "win32"  # there two servers would share it
 
@@ -88,7 +88,7 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
         self.files, self.is_proxied = files, is_proxied
         self.word = secrets.token_urlsafe(16)
         try:
-            super().__init__((LOOPBACK, port), self.answers)
+            super().__init__((LOOPBACK, port), self.replies)
         except (OSError, OverflowError) as error:
             what = f"port {port} cannot be used ({error})"
             raise InputError(f"{what}; name another one, or none") from error

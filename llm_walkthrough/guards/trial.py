@@ -17,9 +17,9 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
 from time import monotonic
 from typing import IO, cast
 
@@ -81,8 +81,7 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
 
 
 def _called(function: str, arguments: Iterable[object]) -> str:
-    module, _, name = function.partition(":")
-    returned: str = getattr(import_module(module), name)(*arguments)
+    returned: str = resolve_name(function)(*arguments)
     return returned
 
 
@@ -133,11 +132,8 @@ class Process:
         process, self._running = self._running, None
         if process is None or self._owner != os.getpid():
             return
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+        with process:  # which closes the pipes, and waits for its end
+            process.kill()
 
 
 def _sent(process: subprocess.Popen[str], request: str) -> str:

@@ -9,14 +9,14 @@ import json
 from http import HTTPStatus
 from pathlib import Path
 
-from llm_walkthrough.guards.loopback import Answer, LoopbackServer
+from llm_walkthrough.guards.loopback import LoopbackServer, Reply
 from llm_walkthrough.panel.board import Board
 
 _FILES = ("alone.js", "panel.css", "panel.js", "shell.js")
 LARGEST = 2**24  # bytes of an event; a saved run has fewer than a tenth of them
 
 
-class _Answer(Answer):
+class _Reply(Reply):
     server: BoardServer
 
     def do_POST(self) -> None:  # noqa: N802 - as http.server calls it
@@ -41,7 +41,7 @@ class _Answer(Answer):
 class BoardServer(LoopbackServer):
     """Serves one board; as `LoopbackServer`."""
 
-    answers = _Answer
+    replies = _Reply
 
     def __init__(self, board: Board, port: int = 0) -> None:
         self.board, here = board, Path(__file__).parent
