@@ -89,7 +89,7 @@ def test_equal_panels_draw_equal_pages_and_a_small_picture_beside_them(
         first.board.engine.act("step")  # without a page for each
     data = stored(first)
     assert VIEW in data
-    assert "Run this notebook in a kernel" in data["text/html"]
+    assert "run its cell in Jupyter" in data["text/html"]
     assert "class=" not in data["text/html"]
     assert "0x7" not in data["text/plain"]
     assert len(data["text/html"]) < 60_000

@@ -102,6 +102,7 @@ class Exercise:
         task = self.texts.task
         object.__setattr__(self, "__doc__", f"Judge {task}.")  # for `check_…?`
 
+    @np.errstate(all="ignore")  # the hint says it; a warning above would hide it
     def __call__(self, answer: object) -> Verdict:
         """Judge a learner's answer."""
         if _is_unanswered(answer):
@@ -165,8 +166,7 @@ class Exercise:
             with suppress(Exception):
                 return bool(row.holds(attempt))
             return False
-        with np.errstate(all="ignore"):  # no warning of what the learner did not write
-            wrong = self._try(row)[0]
+        wrong = self._try(row)[0]
         pairs = zip(attempt.all, wrong, strict=False)
         off = [pair for pair in pairs if not alike(pair[1].given, pair[1].right)]
         is_here = any(mine is attempt for mine, _ in off)  # or it is another mistake

@@ -31,6 +31,7 @@ check_cache_bytes = Exercise(
         "is_one_layer": lambda _, k, d, t, b: 2 * k * d * t * b,
         "is_one_head": lambda n, _, d, t, b: 2 * n * d * t * b,
         "misses_head_dim": lambda n, k, _, t, b: 2 * n * k * t * b,
+        "is_float32_only": lambda n, k, d, t, _: 2 * n * k * d * t * 4,
         "is_twice_too_much": lambda n, k, d, t, b: 4 * n * k * d * t * b,
     },
 )
@@ -92,8 +93,8 @@ check_small_feed = Exercise(
             _but(input_ids=lambda tokens, length: tokens[-1 if length else 0 :]),
         ],
         "feeds_the_seen_only": _but(input_ids=lambda tokens, length: tokens[:length]),
-        "feeds_others": When(lambda t: t.name == "input_ids"),
         "has_a_large_batch": When(lambda t: len(t.mine) != 1),
+        "feeds_others": When(lambda t: t.name == "input_ids"),
         "hides_a_token": When(lambda t: t.too_long == 0),
         "covers_past_only": _but(attention_mask=lambda x, n: np.ones_like(x[:n])),
         "covers_new_only": _but(attention_mask=lambda x, n: np.ones_like(x[n:])),

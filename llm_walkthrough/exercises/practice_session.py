@@ -68,8 +68,7 @@ class PracticeSession:
             raise InputError(mistake)
         self._num_runs += 1
         if self._num_runs > MOST_RUNS:
-            what = f"{MOST_RUNS} runs were made"
-            raise InputError(f"{what}; does the loop come to an end?")
+            raise InputError(f"{MOST_RUNS} runs were made: does the loop ever end?")
         self.num_fed += feed["input_ids"].size
         outputs = _outputs(feed)
         return [outputs[n] for n in names or [port.name for port in self.get_outputs()]]
@@ -78,7 +77,7 @@ class PracticeSession:
 def mistake_in(feed: object, wanted: Sequence[str]) -> str | None:
     """Say what is wrong with a feed for inputs of these names, or return None."""
     if not isinstance(feed, dict):
-        return f"a feed is a dictionary from input name to array, not {type(feed)}"
+        return f"a feed is a dictionary of arrays, not a {type(feed).__name__}"
     mistakes = chain(_off_names(feed, wanted), _off_shapes(feed), _off_numbers(feed))
     return next(mistakes, None)  # each relies on those before it having passed
 
@@ -88,6 +87,8 @@ def _off_names(feed: Mapping[str, object], wanted: Sequence[str]) -> Iterator[st
         yield f"the graph has an input {name}, which is not in the feed"
     for name in (name for name in feed if name not in wanted):
         yield f"the graph has no input {name}; it refuses names it does not know"
+    for name in (name for name in feed if not hasattr(feed[name], "dtype")):
+        yield f"{name} must be an array, not a {type(feed[name]).__name__}"
 
 
 def _off_shapes(feed: Mapping[str, np.ndarray]) -> Iterator[str]:
@@ -112,8 +113,8 @@ def _off_numbers(feed: Mapping[str, np.ndarray]) -> Iterator[str]:
         if feed[name].dtype != np.int64:
             yield f"{name} has the dtype {feed[name].dtype}; wanted is int64"
     for name, right, must in (
-        ("attention_mask", [1] * (past + new), "it covers both, with a 1 for each"),
-        ("position_ids", range(past, past + new), "they go on where the past ends"),
+        ("attention_mask", [1] * (past + new), "it must cover both, a 1 for each"),
+        ("position_ids", range(past, past + new), "they must go on where it ends"),
     ):
         mine = feed.get(name, np.array([right])).tolist()
         if mine != [[*right]]:

@@ -43,7 +43,7 @@ check_pick = Exercise(
         "turns_equals_round": lambda p, u: _pick_from(
             p, np.argsort(p, kind="stable")[::-1], u
         ),
-        "is_wrong_at_a_border": When(lambda t: t.u in _ENDS),
+        "is_wrong_at_a_border": When(lambda t: t.u in _ENDS[:2]),
     },
 )
 
@@ -101,6 +101,7 @@ check_penalty = Exercise(
     },
     hints={
         "changes_its_argument": when.CHANGES_ITS_ARGUMENT,
+        "has_another_length": when.HAS_WRONG_SHAPE,
         "lifts_a_negative": When(
             lambda t: any(t.given[t.logits < 0] > t.logits[t.logits < 0])
         ),

@@ -31,9 +31,7 @@ check_may_come = Exercise(
     hints={
         "ends_too_early": When(lambda t: t.token == END and t.given),
         "does_not_end": When(lambda t: t.token == END),
-        "looks_inside": When(
-            lambda t: t.given and any(t.token in whole for whole in t.wanted)
-        ),
+        "looks_inside": When(lambda t: t.given and t.token in "\n".join(t.wanted)),
         "lets_others_come": When(lambda t: t.given),
     },
 )
@@ -50,7 +48,7 @@ check_masked = Exercise(
         "has_another_length": when.HAS_WRONG_SHAPE,
         "gives_0": When(lambda t: not np.any(t.given[~t.allowed])),
         "is_turned_round": lambda logits, allowed: np.where(allowed, -np.inf, logits),
-        "leaves_a_chance": When(lambda t: np.isfinite(t.given[~t.allowed]).any()),
+        "leaves_a_chance": When(lambda t: any(t.given[~t.allowed] != -np.inf)),
     },
 )
 

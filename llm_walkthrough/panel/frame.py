@@ -37,7 +37,7 @@ class View(Protocol):
 def picture(*views: View, between: str = "\n\n") -> tuple[str, str]:
     """Return views as HTML without scripts or style sheets, and the same in words."""
     drawn = "".join(view._repr_html_() for view in views)
-    live = "Run this notebook in a kernel to step through it; this is a picture of it."
+    live = "This is a picture of the panel: run its cell in Jupyter to use it."
     drawn += f'<div style="margin:.3em 0"><i>{live}</i></div>'
     return drawn, between.join(map(repr, views))
 

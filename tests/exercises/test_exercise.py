@@ -231,6 +231,7 @@ EXAMPLES: dict[Exercise | ExerciseOn, dict[str, Callable[..., object]]] = {
     },
     sampling.check_penalty: {
         "changes_its_argument": overwrites,
+        "has_another_length": lambda right, _, context, __: right[context],
         "lifts_a_negative": lambda right, x, *_: np.where(x < 0, x / 2, right),
         "hits_others": lambda right, x, *_: np.where(right == x, x - 1, right),
         "otherwise": lambda y, x, *_: np.where(y == x, x, y - 1),
@@ -473,6 +474,16 @@ def test_the_line_is_that_of_the_learners_cell() -> None:
         "It stopped at line 3, `return logits[9]`, with IndexError: list index "
         "out of range"
     )
+
+
+def test_no_warning_of_numpy_stands_above_a_hint(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    verdict = prefill.check_softmax_rows(
+        lambda rows: np.exp(rows) / np.exp(rows).sum(axis=1, keepdims=True)
+    )
+    assert "exp overflows" in verdict.message
+    assert not recwarn.list
 
 
 def test_an_answer_of_no_use_is_told_without_a_line_of_ours() -> None:

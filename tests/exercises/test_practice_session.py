@@ -71,11 +71,11 @@ def test_the_outputs_come_in_the_order_that_was_asked_for() -> None:
         (
             "attention_mask",
             lambda mask: mask[:, 1:],
-            "2 tokens in the past and 3 new; it covers both",
+            "2 tokens in the past and 3 new; it must cover both",
         ),
-        ("attention_mask", lambda mask: mask * 0, "with a 1 for each"),
-        ("position_ids", lambda places: places - 2, "go on where the past ends"),
-        ("position_ids", lambda places: places[0], "go on where the past ends"),
+        ("attention_mask", lambda mask: mask * 0, "a 1 for each"),
+        ("position_ids", lambda places: places - 2, "go on where it ends"),
+        ("position_ids", lambda places: places[0], "go on where it ends"),
         (KEY, lambda array: array[:, :, 1:], "different numbers"),
         (KEY, lambda array: array[0], "as the session's inputs say"),
     ],
@@ -102,5 +102,5 @@ def test_a_loop_without_an_end_is_stopped() -> None:
     session = PracticeSession(NAMES[len(PAST) :])
     for _ in range(MOST_RUNS):
         session.run(["logits"], feed(PROMPT, EMPTY))
-    with pytest.raises(InputError, match="come to an end"):
+    with pytest.raises(InputError, match="ever end"):
         session.run(["logits"], feed(PROMPT, EMPTY))

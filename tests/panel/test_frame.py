@@ -95,7 +95,7 @@ def test_script_and_style_ask_nothing_of_the_network() -> None:
 def test_a_picture_joins_views_and_says_how_to_get_the_live_panel() -> None:
     shown, words = picture(Passage("one", "first"), Chips(["two"]))
     assert Reader(shown).text.startswith("firstonetwo")
-    assert "Run this notebook in a kernel" in shown
+    assert "run its cell in Jupyter" in shown
     assert words == "first\none\n\ntwo"
 
 

@@ -29,7 +29,7 @@ from llm_walkthrough.speculation import NGrams
 from llm_walkthrough.stepper import EndTokens, Stepper
 from llm_walkthrough.tokenizer import Tokenizer
 
-DELAYS = {"slow": 1000, "to read along": 250, "fast": 0}  # milliseconds between steps
+DELAYS = {"slow": 1000, "reading speed": 250, "fast": 0}  # milliseconds between steps
 LIMITS = {"to the end": None, "5 tokens": 5, "10 tokens": 10, "50 tokens": 50}
 ASKS = ("a question", "a text to continue")  # put into the chat template, or as it is
 _PAGE = {"name": "step.html", "type": "text/html"}
@@ -49,7 +49,7 @@ class Guesses:
 class Desk(Knobs):
     """What the learner has set; never changes, each action makes the next."""
 
-    speed: str = "to read along"  # a name of `DELAYS`
+    speed: str = "reading speed"  # a name of `DELAYS`
     limit: str = "to the end"  # a name of `LIMITS`
     remaining: int | None = None  # the steps that a run has left, None for no limit
     asks: str = ASKS[0]  # one of them
