@@ -4,6 +4,8 @@ Knows nothing of the modules that raise. A message names the culprit, the value,
 was wanted and the way out, in one sentence; the command line prints it as it is.
 """
 
+from __future__ import annotations
+
 import re
 
 FETCH_AGAIN = "fetch or convert the model again"
