@@ -36,8 +36,7 @@ class _Texts:
             self._binding.bind_ortvalue_input(past.name, value)
             self._binding.bind_ortvalue_output(present.name, value)
         self._small = [port for port in model.graph.inputs if port.layer is None]
-        (logits,) = [port for port in model.graph.outputs if port.role == "logits"]
-        self._logits = logits
+        self._logits = model.graph.logits
 
     def run(self, tokens: Sequence[int]) -> LogitsRows:
         """Run one token [text] more of each text; returns logits [text, vocab]."""

@@ -57,8 +57,12 @@ class Graph:
     @cached_property
     def has_last_row_only(self) -> bool:
         """Whether a run returns logits for its last token alone."""
-        logits = next(port for port in self.outputs if port.role == "logits")
-        return logits.shape[1:2] == (1,)  # [batch, sequence, vocab]
+        return self.logits.shape[1:2] == (1,)  # [batch, sequence, vocab]
+
+    @cached_property
+    def logits(self) -> Port:
+        """The output that scores the tokens to come."""
+        return next(port for port in self.outputs if port.role == "logits")
 
     @cached_property
     def past(self) -> tuple[Port, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -37,6 +38,7 @@ _ONE_BY_ONE = (
     "a token sees the ones after it in the same run, so each is fed in a run of its "
     "own and a long prompt takes its time"
 )
+_SIGNATURE = re.compile(r"\S*/onnxruntime_src/\S+ .*?\) ")  # of a function in C++
 # of the largest number: where int8 activations of a run share a scale, a later token
 # moves the ones before it by 0.02 or so, and one that is seen by 0.4 and more
 _ROUNDING = 0.1
@@ -56,7 +58,7 @@ class Model:
         self.graph = graph
         self.session = session
         self._small_ports = tuple(port for port in graph.inputs if port.layer is None)
-        self._logits = next(port for port in graph.outputs if port.role == "logits")
+        self._logits = graph.logits
         self.sees_ahead = not graph.can_share_buffers and self._is_seen_ahead()
 
     @property
@@ -375,10 +377,12 @@ def _told(graph: Graph, doing: str) -> Iterator[None]:
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
         if not frames[-1].f_globals.get("__name__", "").startswith("onnxruntime"):
             raise  # it is from a signal handler that ran meanwhile
-        reason = " ".join(str(error).split())
+        reason = _SIGNATURE.sub("", " ".join(str(error).split()))
+        other = "see that its configuration is of the same model"
+        way_out = other if doing == "run" else "export it for this version"
         raise InputError(
             f"onnxruntime {ort.__version__} cannot {doing} {graph.path} ({reason}); "
-            f"see that its configuration is of the same model, or {FETCH_AGAIN}"
+            f"{way_out}, or {FETCH_AGAIN}"
         ) from error
 
 

@@ -488,7 +488,8 @@ def _contenders(logits: Logits, k: int) -> TokenIds:
     table = logits[: len(logits) // columns * columns].reshape(-1, columns)
     highest = table.max(axis=0, initial=-np.inf)
     highest.partition(-k)
-    return (logits >= highest[-k]).nonzero()[0]
+    contenders: TokenIds = (logits >= highest[-k]).nonzero()[0]
+    return contenders
 
 
 def _spread(logits: Logits, ids: TokenIds, vocab: int) -> Logits:

@@ -20,6 +20,7 @@ import numpy as np
 
 from llm_walkthrough.arrays import TokenIds
 from llm_walkthrough.errors import InputError
+from llm_walkthrough.guards.growth import check_growth
 from llm_walkthrough.guards.small_file import is_file, read_text, way_out
 from llm_walkthrough.model_files.chat_template import (
     ChatTemplate,
@@ -52,6 +53,7 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     template = read_chat_template(folder)
     try:
         library = _shared_library(read_text(file))
+        check_growth(library.normalizer, library.decoder)
         tokenizer = Tokenizer(folder, library, token_text(library.decoder), template)
         if tokenizer.vocab > MOST_TOKENS:  # worked out once
             raise ValueError(f"it has a token id {tokenizer.vocab - 1:,}")  # noqa: TRY301 - as below

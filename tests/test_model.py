@@ -478,6 +478,7 @@ def test_what_onnxruntime_cannot_open_is_one_sentence(
     with pytest.raises(InputError, match=r"cannot open .*model\.onnx") as refused:
         open_model(folder)
     assert "Gathering" in str(refused.value)
+    assert "export it for this version" in str(refused.value)
     assert "\n" not in str(refused.value)
     assert capfd.readouterr() == ("", "")
 
