@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,13 @@ LONGEST = 160
 
 def test_the_readme_is_read_in_a_few_minutes() -> None:
     assert len(README.splitlines()) <= LONGEST
+
+
+def test_each_part_of_the_page_stands_in_it_with_its_licence() -> None:
+    parts = tomllib.loads((ROOT / "tools/build_site/parts.toml").read_text("utf-8"))
+    (row,) = re.findall(r"^\| (onnxruntime-web, .+?) \| (.+?) \|", README, re.MULTILINE)
+    named = dict(zip(*(cell.split(", ") for cell in row), strict=True))
+    assert named == {part["name"]: part["licence"] for part in parts["npm"]}
 
 
 @pytest.mark.model

@@ -127,7 +127,7 @@ def write(path: Path, text: str) -> None:
 
 def main(arguments: list[str]) -> int:
     """Write the pack into the folder that is named; returns the exit status."""
-    if len(arguments) != 1:
+    if len(arguments) != 1 or arguments[0].startswith("-"):
         raise Stop("`pack` wants one folder: python3 run.py pack FOLDER")
     return write_pack(Path(arguments[0]))
 

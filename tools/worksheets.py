@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import ArgumentParser
 from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -191,5 +192,6 @@ def write_all(folder: Path, above: str = "") -> list[Path]:
 
 
 if __name__ == "__main__":
+    ArgumentParser("worksheets", description=__doc__.partition("\n")[0]).parse_args()
     *_, last = write_all(ROOT / "worksheets")
     sys.stdout.write(f"The pages are in {last.parent}: open and print them.\n")
