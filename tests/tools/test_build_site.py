@@ -286,6 +286,11 @@ def test_a_package_with_another_hash_is_refused(
     assert not [*(tmp_path / "kept").glob("npm-*")]
 
 
+def test_the_lock_of_npm_names_no_registry() -> None:
+    for name in panel.NPM:
+        assert "://" not in (HERE / name).read_text("utf-8"), name
+
+
 def test_a_part_that_npm_cannot_get_is_named_in_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
