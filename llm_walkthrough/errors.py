@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 
-FETCH_AGAIN = "fetch or convert the model again"
-"""The way out where a file of a model is damaged."""
+FETCH_AGAIN = "fetch or convert the model again"  # where a file of it is damaged
 
 # Control characters but tab and newline, and those that reorder the text beside them.
 _ORDERS = re.compile(

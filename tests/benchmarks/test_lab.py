@@ -44,7 +44,7 @@ def test_a_lab_that_does_not_start_shows_what_it_said(
 
     monkeypatch.setattr(subprocess, "Popen", broken)
     with (
-        pytest.raises(InputError, match="does not start; it said:\nno port"),
+        pytest.raises(InputError, match="does not start; it said: no port"),
         started_lab(tmp_path, tmp_path),
     ):
         pass
