@@ -23,8 +23,9 @@ DATA_FILE = "model.onnx.data"
 
 MICROSOFT = "com.microsoft"  # whose operators onnxruntime adds to the standard ones
 UNLISTED = "SimplifiedLayerNormalization"  # in the standard set all the same
-OPERATOR_SETS = (("", 21), (MICROSOFT, 1))
-IR_VERSION = 10  # the file format that goes with operator set 21
+STANDARD = 21  # the operator set; its operators are settled for good
+OPERATOR_SETS = (("", STANDARD), (MICROSOFT, 1))
+IR_VERSION = 10  # the file format that goes with this operator set
 
 PAGE = 4096  # bytes; a large weight that starts on a page can be mapped as it is
 CACHE_LINE = 64  # bytes
@@ -62,7 +63,7 @@ class OnnxWriter(AbstractContextManager["OnnxWriter"]):
     ) -> str:
         """Add a node; returns its first output, called {name}/output_0 unless named."""
         outputs = outputs or [f"{name}/output_0"]
-        is_standard = onnx.defs.has(operator) or operator == UNLISTED
+        is_standard = onnx.defs.has(operator, STANDARD, "") or operator == UNLISTED
         domain = "" if is_standard else MICROSOFT
         node = helper.make_node(operator, inputs, outputs, name=name, domain=domain)
         for key, value in attributes.items():  # `make_node` would sort them by name
