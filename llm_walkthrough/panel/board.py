@@ -48,7 +48,8 @@ class Board:
                 return None  # asked for by a page that is not shown any more
             try:
                 self.engine.act(action, event.get("value"))
-                self.redraw()
+                if not event.get("more") or self.engine.now.file:
+                    self.redraw()  # else the next event, which waits already, will
             except BaseException:  # an unanswered page would wait for ever
                 self.engine.act("stop")
                 self.redraw()

@@ -40,3 +40,18 @@ def test_a_file_is_given_to_the_event_that_asks_for_it_and_to_no_other() -> None
     assert shown is not None
     assert board.page in shown["text"]
     assert board.state() == {"page": board.page, "frame": 7, "heard": ("v", 7)}
+
+
+def test_no_page_is_drawn_for_an_event_behind_which_another_one_waits() -> None:
+    one = walk()
+    board = Board(one, page, twin, tokenizer())
+    before = board.page
+    for number in (1, 2):
+        board.hear({"action": "step", "view": "v", "number": number, "more": True})
+        assert board.state() == {"page": before, "frame": 0, "heard": ("v", number)}
+    shown = board.hear({"action": "export", "more": True})  # a file is of its moment
+    assert shown is not None
+    assert board.page != before
+    assert board.page in shown["text"]
+    board.hear({"action": "step", "more": False})
+    assert (len(made(one)), board.frame) == (3, 2)

@@ -632,6 +632,28 @@ def test_after_a_second_of_silence_it_is_said_and_gone_with_the_answer(
     assert bare.steps() == 1
 
 
+def test_a_tab_may_take_longer_than_a_step(bare: Bare) -> None:
+    bare.slow(1500)
+    bare.panel.get_by_role("tab", name="Text").click(delay=PRESS)
+    bare.page.wait_for_timeout(1200)
+    expect(bare.root.locator(".lw-waiting")).to_be_empty()
+    bare.settle()
+
+
+def test_clicks_behind_an_answer_that_was_lost_are_still_heard(bare: Bare) -> None:
+    bare.die()
+    for _ in range(3):
+        bare.action("step").click(delay=10)
+    bare.page.evaluate("() => { bare.isDead = false }")
+    assert len(bare.sent()) == 1
+    bare.page.wait_for_function("() => bare.answers === 2")
+    assert bare.steps() == bare.shown_step() == 2
+    bare.action("step").click(delay=10)
+    bare.page.wait_for_function("() => bare.answers === 3")
+    assert bare.shown_step() == 3
+    expect(bare.root.locator(".lw-waiting")).to_be_empty()
+
+
 def test_a_kernel_that_is_gone_is_said_and_the_sentence_stays(bare: Bare) -> None:
     bare.die()
     bare.action("step").click()
