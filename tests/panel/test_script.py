@@ -949,6 +949,28 @@ COLUMNS = """\
 """
 
 
+@pytest.mark.parametrize("width", [330, 360, 390])
+def test_on_a_phone_each_row_of_buttons_is_one_row_and_the_box_has_its_own(
+    bare: Bare, width: int
+) -> None:
+    bare.page.set_viewport_size({"width": width, "height": 800})
+    bare.press("step", 3)
+    tops = "(all) => new Set(all.map((node) => node.getBoundingClientRect().top)).size"
+    right = "(node) => node.getBoundingClientRect().right"
+    ends = bare.panel.evaluate(right)
+    for row in (
+        ".lw-head > div > :is(button, details)",
+        ".lw-tab:not([aria-selected=true])",
+    ):
+        buttons = bare.panel.locator(row)
+        assert buttons.evaluate_all(tops) == 1, row
+        assert buttons.last.evaluate(right) < ends, row
+    box = bare.panel.locator("textarea").bounding_box()
+    assert box is not None
+    assert box["width"] > 0.85 * width
+    bare.page.set_viewport_size(WIDE)
+
+
 def test_a_wider_panel_shows_every_column_that_a_narrower_one_shows(bare: Bare) -> None:
     bare.act("side", "Branches")
     found = bare.page.evaluate(COLUMNS)
