@@ -28,7 +28,7 @@ function patch(old, fresh) {
     if (!there) old.append(node);
     else if (!there.isEqualNode(node)) {
       if (there.nodeName !== node.nodeName) there.replaceWith(node);
-      else if (node.nodeType === Node.ELEMENT_NODE) patch(there, node);
+      else if (node.nodeType === Node.ELEMENT_NODE) "later" in node.dataset || patch(there, node);
       else there.data = node.data;
     }
     there = after;
@@ -106,7 +106,7 @@ function render({ model, el }) {
   }
 
   // One at a time, so that the kernel knows when more is to come: after quick clicks only
-  // the last page is drawn, which may take longer than a step.
+  // the last page has what takes longer than a step.
   function post() {
     const event = waiting.shift();
     if (!event) return;

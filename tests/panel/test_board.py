@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from fake_inside import FakeInside, fake_inside
 from walking import made, tokenizer, walk
 
 from llm_walkthrough.panel.board import Board
@@ -42,16 +43,21 @@ def test_a_file_is_given_to_the_event_that_asks_for_it_and_to_no_other() -> None
     assert board.state() == {"page": board.page, "frame": 7, "heard": ("v", 7)}
 
 
-def test_no_page_is_drawn_for_an_event_behind_which_another_one_waits() -> None:
+def test_nobody_looks_inside_for_a_page_behind_which_another_event_waits() -> None:
     one = walk()
     board = Board(one, page, twin, tokenizer())
-    before = board.page
-    for number in (1, 2):
-        board.hear({"action": "step", "view": "v", "number": number, "more": True})
-        assert board.state() == {"page": before, "frame": 0, "heard": ("v", number)}
-    shown = board.hear({"action": "export", "more": True})  # a file is of its moment
-    assert shown is not None
-    assert board.page != before
-    assert board.page in shown["text"]
-    board.hear({"action": "step", "more": False})
-    assert (len(made(one)), board.frame) == (3, 2)
+    with fake_inside():
+        board.hear({"action": "side", "value": "Inside", "more": True})
+        board.hear({"action": "step", "more": True})
+        assert FakeInside.looked == []
+        assert "data-later" in board.page
+        shown = board.hear(
+            {"action": "export", "more": True}
+        )  # a file is of its moment
+        assert shown is not None
+        assert "lw-lens" in shown["text"]
+        board.hear({"action": "step", "more": True})
+        board.redraw()
+        assert "lw-lens" in board.page
+        board.hear({"action": "step", "more": False})
+        assert len(FakeInside.looked) == len(made(one)) == 3

@@ -147,6 +147,7 @@ def test_quick_steps_are_all_taken_and_only_the_newest_is_looked_at(bare: Bare) 
     bare.settle()
     assert bare.steps() == bare.shown_step() == 36
     assert len(FakeInside.looked) - before == 2  # the first, when none was waiting
+    assert bare.kernel.frame >= 6  # each step is seen nevertheless
     expect(bare.panel.locator(LOOKS)).to_have_count(39)
 
 
