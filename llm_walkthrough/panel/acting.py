@@ -43,6 +43,7 @@ class Acting(Generic[Now]):
     def __init__(self, first: Now, lock: threading.RLock | None = None) -> None:
         self.lock = threading.RLock() if lock is None else lock
         self._first = self._now = first
+        self.is_hurried = False  # whether the next event waits for the snapshot
         self._actions = self.actions()
         self.settle()
 

@@ -33,9 +33,10 @@ class Board:
         """Return what the page is told."""
         return {"page": self.page, "frame": self.frame, "heard": self.heard}
 
-    def redraw(self) -> None:
-        """Draw the page anew."""
+    def redraw(self, *, is_hurried: bool = False) -> None:
+        """Draw the page anew; without what takes long, if another event waits."""
         with self.lock:
+            self.engine.is_hurried = is_hurried
             self.page = self._drawn()
             self.frame += 1
 
@@ -48,7 +49,8 @@ class Board:
                 return None  # asked for by a page that is not shown any more
             try:
                 self.engine.act(action, event.get("value"))
-                self.redraw()
+                more = event.get("more") and not self.engine.now.file
+                self.redraw(is_hurried=bool(more))
             except BaseException:  # an unanswered page would wait for ever
                 self.engine.act("stop")
                 self.redraw()

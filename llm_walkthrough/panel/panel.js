@@ -3,6 +3,7 @@
 // and a press that is still under way. Nothing here knows what a token is.
 
 const PATIENCE = 1000; // milliseconds without an answer before it is said
+const SLOW = 5; // times longer, where more than a step is to be done
 const SILENT =
   "No answer for a second: the kernel is busy with another cell, or it was restarted. " +
   "The panel goes on by itself when that cell ends; after a restart, run the panel's cell again.";
@@ -27,7 +28,7 @@ function patch(old, fresh) {
     if (!there) old.append(node);
     else if (!there.isEqualNode(node)) {
       if (there.nodeName !== node.nodeName) there.replaceWith(node);
-      else if (node.nodeType === Node.ELEMENT_NODE) patch(there, node);
+      else if (node.nodeType === Node.ELEMENT_NODE) "later" in node.dataset || patch(there, node);
       else there.data = node.data;
     }
     there = after;
@@ -86,8 +87,10 @@ function render({ model, el }) {
 
   const view = Math.random().toString(36).slice(2); // there may be several of one panel
   const silent = model.get("silent") ?? SILENT; // where there is no kernel
-  let sent = 0; // messages
+  let sent = 0; // messages that the learner's doings have made
+  let posted = 0; // those of them that were handed over
   let heard = 0; // those of them that the kernel has dealt with
+  const waiting = []; // those that were not handed over yet
   let timer, tick;
   let isGone = false;
   let pressed = null; // the slider under the pointer
@@ -98,17 +101,30 @@ function render({ model, el }) {
   function send(action, value) {
     if (isGone) return; // while a file was read
     sent += 1;
-    wait();
+    waiting.push({ action, value, frame: model.get("frame"), view, number: sent });
+    if (posted === heard || said.textContent) post(); // an answer may have been lost
+  }
+
+  // One at a time, so that the kernel knows when more is to come: after quick clicks only
+  // the last page has what takes longer than a step.
+  function post() {
+    const event = waiting.shift();
+    if (!event) return;
+    posted = event.number;
+    wait(event.action === "side" ? SLOW : 1); // a tab may open the model once more
     try {
-      model.send({ action, value, frame: model.get("frame"), view, number: sent });
+      model.send({ ...event, more: waiting.length > 0 });
     } catch {
       said.textContent = silent; // after a restart there is nobody to send it to
     }
   }
 
-  function wait() {
+  function wait(times) {
     clearTimeout(timer);
-    timer = setTimeout(() => (said.textContent = silent), PATIENCE);
+    timer = setTimeout(() => {
+      said.textContent = silent;
+      while (waiting.length) post();
+    }, times * PATIENCE);
   }
 
   // Not every message is followed by a page: a tick that came too late is not.
@@ -117,8 +133,9 @@ function render({ model, el }) {
     if (whose !== view || number === heard) return;
     heard = number;
     said.textContent = "";
-    if (sent > heard) wait();
-    else clearTimeout(timer);
+    clearTimeout(timer);
+    if (posted > heard) wait(1);
+    else post();
     sendMoved();
   }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from fake_inside import FakeInside, fake_inside
 from walking import made, tokenizer, walk
 
 from llm_walkthrough.panel.board import Board
@@ -40,3 +41,23 @@ def test_a_file_is_given_to_the_event_that_asks_for_it_and_to_no_other() -> None
     assert shown is not None
     assert board.page in shown["text"]
     assert board.state() == {"page": board.page, "frame": 7, "heard": ("v", 7)}
+
+
+def test_nobody_looks_inside_for_a_page_behind_which_another_event_waits() -> None:
+    one = walk()
+    board = Board(one, page, twin, tokenizer())
+    with fake_inside():
+        board.hear({"action": "side", "value": "Inside", "more": True})
+        board.hear({"action": "step", "more": True})
+        assert FakeInside.looked == []
+        assert "data-later" in board.page
+        shown = board.hear(
+            {"action": "export", "more": True}
+        )  # a file is of its moment
+        assert shown is not None
+        assert "lw-lens" in shown["text"]
+        board.hear({"action": "step", "more": True})
+        board.redraw()
+        assert "lw-lens" in board.page
+        board.hear({"action": "step", "more": False})
+        assert len(FakeInside.looked) == len(made(one)) == 3

@@ -632,6 +632,28 @@ def test_after_a_second_of_silence_it_is_said_and_gone_with_the_answer(
     assert bare.steps() == 1
 
 
+def test_a_tab_may_take_longer_than_a_step(bare: Bare) -> None:
+    bare.slow(1500)
+    bare.panel.get_by_role("tab", name="Text").click(delay=PRESS)
+    bare.page.wait_for_timeout(1200)
+    expect(bare.root.locator(".lw-waiting")).to_be_empty()
+    bare.settle()
+
+
+def test_clicks_behind_an_answer_that_was_lost_are_still_heard(bare: Bare) -> None:
+    bare.die()
+    for _ in range(3):
+        bare.action("step").click(delay=10)
+    bare.page.evaluate("() => { bare.isDead = false }")
+    assert len(bare.sent()) == 1
+    bare.page.wait_for_function("() => bare.answers === 2")
+    assert bare.steps() == bare.shown_step() == 2
+    bare.action("step").click(delay=10)
+    bare.page.wait_for_function("() => bare.answers === 3")
+    assert bare.shown_step() == 3
+    expect(bare.root.locator(".lw-waiting")).to_be_empty()
+
+
 def test_a_kernel_that_is_gone_is_said_and_the_sentence_stays(bare: Bare) -> None:
     bare.die()
     bare.action("step").click()
@@ -925,6 +947,28 @@ COLUMNS = """\
   return found;
 }
 """
+
+
+@pytest.mark.parametrize("width", [330, 360, 390])
+def test_on_a_phone_each_row_of_buttons_is_one_row_and_the_box_has_its_own(
+    bare: Bare, width: int
+) -> None:
+    bare.page.set_viewport_size({"width": width, "height": 800})
+    bare.press("step", 3)
+    tops = "(all) => new Set(all.map((node) => node.getBoundingClientRect().top)).size"
+    right = "(node) => node.getBoundingClientRect().right"
+    ends = bare.panel.evaluate(right)
+    for row in (
+        ".lw-head > div > :is(button, details)",
+        ".lw-tab:not([aria-selected=true])",
+    ):
+        buttons = bare.panel.locator(row)
+        assert buttons.evaluate_all(tops) == 1, row
+        assert buttons.last.evaluate(right) < ends, row
+    box = bare.panel.locator("textarea").bounding_box()
+    assert box is not None
+    assert box["width"] > 0.85 * width
+    bare.page.set_viewport_size(WIDE)
 
 
 def test_a_wider_panel_shows_every_column_that_a_narrower_one_shows(bare: Bare) -> None:

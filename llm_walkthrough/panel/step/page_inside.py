@@ -23,7 +23,8 @@ def inside_section(shot: Snapshot, tokenizer: Tokenizer) -> str:
     look, desk = shot.look, shot.desk
     if not isinstance(look, Look):
         why = str(look or "") if isinstance(look, InputError | None) else repr(look)
-        return f'<section class="lw-why">{html.escape(why)}</section>'
+        later = "" if look else " data-later"  # the page keeps what stands there
+        return f'<section class="lw-why"{later}>{html.escape(why)}</section>'
     shares = look.shares(desk.layer, desk.head)
     most, place = max((share if i else 0.0, i) for i, share in enumerate(shares))
     start = max(0, len(shares) - _SHOWN)  # from here on there are chips

@@ -138,7 +138,8 @@ class Walk(Turning[Desk], Stepping[Desk]):
             branches = self._model.scores, *self._branches.look()
             feeds = tuple(map(self._model.feed_of, runs[-2:]))
             graph = watched.cache_facts(stepper.cache), feeds, runs
-            look = self._looking.look(stepper, self.now.side)
+            is_seen = not self.is_hurried  # long enough for a look
+            look = self._looking.look(stepper, self.now.side) if is_seen else None
             step = self._step[1] if self._step else None, self._rest_of_step
             shown = *tokens, *branches, found, why_none, *graph, look, *step
             return Snapshot(self.title, self.now, *shown)

@@ -139,6 +139,45 @@ def test_a_run_with_the_tab_open_looks_after_each_step_and_stops(bare: Bare) -> 
     expect(bare.panel.locator(LOOKS)).to_have_count(bare.steps() + 3)
 
 
+def test_quick_steps_are_all_taken_and_only_the_newest_is_looked_at(bare: Bare) -> None:
+    before = len(FakeInside.looked)
+    bare.slow(200)
+    for _ in range(6):
+        bare.action("step").click(delay=10)
+    bare.settle()
+    assert bare.steps() == bare.shown_step() == 36
+    assert len(FakeInside.looked) - before == 2  # the first, when none was waiting
+    assert bare.kernel.frame >= 6  # each step is seen nevertheless
+    expect(bare.panel.locator(LOOKS)).to_have_count(39)
+
+
+def test_on_each_branch_the_look_is_that_of_its_own_newest_token(bare: Bare) -> None:
+    def is_shown(steps: int) -> bool:
+        looks = bare.panel.locator(LOOKS)
+        expect(looks).to_have_count(3 + steps)
+        newest = bare.kernel.stepper.tokens[-1:].tolist()
+        piece = bare.kernel.walk.tokenizer.piece(newest[0])
+        tip = looks.last.get_attribute("data-tip") or ""
+        return FakeInside.looked[-1] == (2 + steps, newest) and tip.startswith(piece)
+
+    assert is_shown(30)
+    bare.press("back", 3)
+    assert is_shown(27)
+    candidates = bare.action("take")
+    candidates.nth(2).click(delay=PRESS)  # parts here from what was taken back
+    bare.settle()
+    assert is_shown(28)
+    bare.press("step", 4)
+    assert is_shown(32)
+    for steps in (30, 32, 30):
+        bare.panel.get_by_role("tab", name="Branches 2").click(delay=PRESS)
+        bare.panel.locator('.lw-branch[aria-pressed="false"]').click(delay=PRESS)
+        bare.panel.get_by_role("tab", name="Inside").click(delay=PRESS)
+        bare.settle()
+        assert is_shown(steps)
+    expect(bare.panel.locator(".lw-problem")).to_have_count(0)
+
+
 def test_the_numbers_stand_on_the_saved_page_without_a_script(
     bare: Bare, chromium: Browser, tmp_path: Path
 ) -> None:
