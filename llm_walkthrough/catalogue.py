@@ -25,7 +25,7 @@ from llm_walkthrough.conversion.download import (
 )
 from llm_walkthrough.conversion.record import RECORD_FILE, sha256, trouble
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.guards.small_file import from_home, is_there, read_text
+from llm_walkthrough.guards.small_file import from_home, is_file, is_there, read_text
 from llm_walkthrough.machine import storage
 from llm_walkthrough.machine.facts import PACKED
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # onnx and gguf are slow to load
 MODELS_VARIABLE = "LLM_WALKTHROUGH_MODELS"
 REPOSITORY_MODELS = Path(__file__).resolve().parent.parent / "models"
 INSTALLED_SHARE = Path(sys.prefix, "share", "llm-walkthrough")
-USER_MODELS = Path.home() / ".cache" / "llm-walkthrough" / "models"
+USER_MODELS = from_home("~/.cache/llm-walkthrough/models")
 INTRODUCED = USER_MODELS.parent / "introduced"  # there once `ask` has said what answers
 CATALOGUE = "catalogue.toml"
 DAMAGED = (LookupError, TypeError, ValueError, AttributeError)
@@ -159,6 +159,9 @@ def find(name_or_path: str | Path | None = None) -> Path:
         if not is_there(path):
             which = f"one of the catalogue, which has {_short_names()}"
             raise InputError(f"there is no model {name}: neither a folder nor {which}")
+        if is_file(path) and path.suffix != ".onnx":
+            what = f"{path} is neither a model folder nor an .onnx file; if it is GGUF"
+            raise InputError(f"{what}, run `llm-walkthrough models convert {path}`")
         wrong = trouble(path) if is_there(path / RECORD_FILE) else ""
         subject, way_out = str(path), "convert the model again"
     if wrong:

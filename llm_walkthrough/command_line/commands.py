@@ -42,7 +42,9 @@ def doctor(options: Namespace) -> int:
     """Show whether this machine is ready; PROBLEM if something will not work."""
     from llm_walkthrough.environment import check, to_text
 
-    rows = check()
+    leave = partial(os._exit, INTERRUPTED)  # a library makes another error of Ctrl-C
+    with terminal.first_ctrl_c(leave):
+        rows = check()
     _write([asdict(row) for row in rows] if options.json else to_text(rows))
     return OK if all(row.is_ok for row in rows) else PROBLEM
 
@@ -78,7 +80,10 @@ def models_list(options: Namespace) -> int:
         rows.append((name, size, *costs, entry.licence, state))
         uses[entry.short_name] = entry.good_for
     columns = ("model", "parameters", "download", "memory", "licence", "state")
-    models = Table(columns, rows, "Memory: about, with a cache of 4,096 tokens.")
+    others = [one.name for one in catalogue.here() if one not in catalogue.listed()]
+    note = "Memory: about, with a cache of 4,096 tokens."
+    note += f" Also here: {', '.join(others)}." * bool(others)
+    models = Table(columns, rows, note)
     good_for = Table(("model", "good for"), [*uses.items()])
     _write(records if options.json else f"{models!r}\n\n{good_for!r}")
     return OK
@@ -115,17 +120,21 @@ def models_check(options: Namespace) -> int:
     """Read every byte of the models that are there; PROBLEM if one is damaged."""
     from llm_walkthrough.views import Table
 
-    meant = [*map(catalogue.named, options.names)] or catalogue.here()
-    folders = {one.folder: one for one in meant}  # each once, whatever it is called
+    known = {one.name: one for one in catalogue.here()}
+    meant = [known.get(name) or catalogue.named(name) for name in options.names]
+    # each once, whatever it is called
+    folders = {one.folder: one for one in meant or known.values()}
     there = [one for folder, one in folders.items() if is_there(folder)]
     found = {one.folder.name: one.trouble(anew=True) for one in there}
     if not found:
-        what = f"none of these models is in {catalogue.models_folder()}"
-        raise InputError(f"{what}; run `llm-walkthrough models fetch`")
+        raise _nothing_there()
     rows = [(name, wrong or "every file is unchanged") for name, wrong in found.items()]
     _write(repr(Table(("model", "state"), rows)))
     for name in (name for name, wrong in found.items() if wrong):
-        terminal.note(f"run `llm-walkthrough models fetch {name}`")
+        is_fetched = name in catalogue.choices() or "--" in name
+        again = f"convert FILE.gguf {catalogue.models_folder() / name}"
+        way_out = f"fetch {name}" if is_fetched else again
+        terminal.note(f"run `llm-walkthrough models {way_out}`")
     return PROBLEM if any(found.values()) else OK
 
 
@@ -134,9 +143,17 @@ def models_pack(options: Namespace) -> int:
     from llm_walkthrough.graph import read_graph
     from llm_walkthrough.packing import pack
 
-    for name in options.names or [one.name for one in catalogue.here()]:
+    names = options.names or [one.name for one in catalogue.here()]
+    if not names:
+        raise _nothing_there()
+    for name in names:
         _write(str(pack(read_graph(catalogue.find(name))).parent))
     return OK
+
+
+def _nothing_there() -> InputError:
+    what = f"none of these models is in {catalogue.models_folder()}"
+    return InputError(f"{what}; run `llm-walkthrough models fetch`")
 
 
 def models_inspect(options: Namespace) -> int:

@@ -5,6 +5,7 @@ A folder may hold one model in several precisions. Knows nothing of what is in a
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from llm_walkthrough.errors import InputError
@@ -27,6 +28,9 @@ def find_onnx_file(path: Path, named: object = None, file: str | None = None) ->
     if not path.is_dir():
         what = f"there is no model folder {path}"
         raise InputError(f"{what}; see `llm-walkthrough models list`")
+    if not os.access(path, os.R_OK | os.X_OK):
+        way_out = "ask whoever owns it, or name another folder"
+        raise InputError(f"{path} may not be read; {way_out}")
     usual = [f"{stem}{kind}.onnx" for kind in PRECISIONS for stem in STEMS]
     wanted = [file] if file else [str(named or "model.onnx"), *usual]
     for name in wanted:
