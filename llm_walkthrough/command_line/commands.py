@@ -80,10 +80,9 @@ def models_list(options: Namespace) -> int:
         rows.append((name, size, *costs, entry.licence, state))
         uses[entry.short_name] = entry.good_for
     columns = ("model", "parameters", "download", "memory", "licence", "state")
-    others = [one.name for one in catalogue.here() if one not in catalogue.listed()]
-    note = "Memory: about, with a cache of 4,096 tokens."
-    note += f" Also here: {', '.join(others)}." * bool(others)
-    models = Table(columns, rows, note)
+    own = [one for one in catalogue.here() if one not in catalogue.listed()]
+    rows += [(one.name, *"————", one.trouble() or "ready") for one in own]
+    models = Table(columns, rows, "Memory: about, with a cache of 4,096 tokens.")
     good_for = Table(("model", "good for"), [*uses.items()])
     _write(records if options.json else f"{models!r}\n\n{good_for!r}")
     return OK
@@ -122,19 +121,18 @@ def models_check(options: Namespace) -> int:
 
     known = {one.name: one for one in catalogue.here()}
     meant = [known.get(name) or catalogue.named(name) for name in options.names]
-    # each once, whatever it is called
-    folders = {one.folder: one for one in meant or known.values()}
+    folders = {one.folder: one for one in meant or known.values()}  # each once
     there = [one for folder, one in folders.items() if is_there(folder)]
     found = {one.folder.name: one.trouble(anew=True) for one in there}
     if not found:
-        raise _nothing_there()
+        what = f"none of these models is in {catalogue.models_folder()}"
+        raise InputError(f"{what}; run `llm-walkthrough models fetch`")
     rows = [(name, wrong or "every file is unchanged") for name, wrong in found.items()]
     _write(repr(Table(("model", "state"), rows)))
     for name in (name for name, wrong in found.items() if wrong):
-        is_fetched = name in catalogue.choices() or "--" in name
-        again = f"convert FILE.gguf {catalogue.models_folder() / name}"
-        way_out = f"fetch {name}" if is_fetched else again
-        terminal.note(f"run `llm-walkthrough models {way_out}`")
+        is_own = not (name in catalogue.choices() or "--" in name)
+        again = f"convert FILE.gguf {known[name].folder}" if is_own else f"fetch {name}"
+        terminal.note(f"run `llm-walkthrough models {again}`")
     return PROBLEM if any(found.values()) else OK
 
 
@@ -144,16 +142,9 @@ def models_pack(options: Namespace) -> int:
     from llm_walkthrough.packing import pack
 
     names = options.names or [one.name for one in catalogue.here()]
-    if not names:
-        raise _nothing_there()
-    for name in names:
+    for name in names or [None]:  # the default, of which it is said that it is missing
         _write(str(pack(read_graph(catalogue.find(name))).parent))
     return OK
-
-
-def _nothing_there() -> InputError:
-    what = f"none of these models is in {catalogue.models_folder()}"
-    return InputError(f"{what}; run `llm-walkthrough models fetch`")
 
 
 def models_inspect(options: Namespace) -> int:

@@ -23,14 +23,7 @@ from types import SimpleNamespace
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the library loads
 
-from huggingface_hub import (
-    HfApi,
-    constants,
-    errors,
-    hf_hub_url,
-    snapshot_download,
-    try_to_load_from_cache,
-)
+from huggingface_hub import HfApi, constants, errors, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.file_download import http_get
 from huggingface_hub.hf_api import ModelInfo, RepoSibling
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
@@ -47,7 +40,6 @@ _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 _REFUSALS = {getattr(errors, name): said for name, said in _TABLES["refusals"].items()}
 _OTHER_DEVICES, _SMALL_FILES = map(re.compile, _TABLES["names"].values())
 _HASH = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
-_GIT_HASH = 40  # signs
 _SECONDS, _MOST_SECONDS = 10.0, 60.0  # without a word from the hub, and in all
 _ROOM = {"int4": 2.5, "float32": 9.0}  # times a GGUF file, for it and what it becomes
 
@@ -100,20 +92,13 @@ def _listed(name: str, revision: str | None) -> ModelInfo:
 
 def _cached(name: str, revision: str | None) -> ModelInfo:
     """List what other programs have brought of a repository, as the hub would."""
-    some: list[str] = []  # else it must be all
-    folder = Path(
-        snapshot_download(
-            name, revision=revision, allow_patterns=some, local_files_only=True
-        )
-    )
+    bring = partial(HfApi().snapshot_download, local_files_only=True)
+    folder = Path(bring(name, revision=revision, allow_patterns=[]))  # else all of it
     siblings = []
     for file in filter(Path.is_file, folder.rglob("*")):
-        named, size = file.resolve().name, file.stat().st_size  # a link to its hash
-        sha = named if _HASH.fullmatch(named) else sha256(file)  # Windows: no link
-        lfs = {"sha256": sha, "size": size, "pointerSize": 0}
-        about = {"blobId": sha} if len(sha) == _GIT_HASH else {"lfs": lfs}
+        lfs = {"sha256": sha256(file), "size": file.stat().st_size, "pointerSize": 0}
         path = file.relative_to(folder).as_posix()
-        siblings.append({"rfilename": path, "size": size, **about})
+        siblings.append({"rfilename": path, "size": lfs["size"], "lfs": lfs})
     return ModelInfo(id=name, sha=folder.name, siblings=siblings)  # type: ignore[no-untyped-call]
 
 

@@ -25,12 +25,9 @@ def find_onnx_file(path: Path, named: object = None, file: str | None = None) ->
     """
     if is_file(path):
         return path
-    if not path.is_dir():
-        what = f"there is no model folder {path}"
+    if not (path.is_dir() and os.access(path, os.R_OK | os.X_OK)):
+        what = f"there is no model folder {path} that may be read"
         raise InputError(f"{what}; see `llm-walkthrough models list`")
-    if not os.access(path, os.R_OK | os.X_OK):
-        way_out = "ask whoever owns it, or name another folder"
-        raise InputError(f"{path} may not be read; {way_out}")
     usual = [f"{stem}{kind}.onnx" for kind in PRECISIONS for stem in STEMS]
     wanted = [file] if file else [str(named or "model.onnx"), *usual]
     for name in wanted:

@@ -76,7 +76,7 @@ def exclusive(folder: Path, tell: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def refusals_explained(folder: Path) -> Iterator[None]:
-    """A full disk a file in the way, or no right to write becomes an `InputError`."""
+    """A full disk, a file in the way or no right to write becomes an `InputError`."""
     try:
         yield
     except OSError as error:

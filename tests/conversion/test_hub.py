@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
@@ -17,7 +16,7 @@ import pytest
 from huggingface_hub import constants
 from huggingface_hub._tree_cache import TreeCacheEntry, write_tree_cache
 from tiny_gguf import write_tiny_gguf
-from tiny_hub import COMMIT, LARGE, TinyHub, tiny_hub
+from tiny_hub import COMMIT, TinyHub, tiny_hub
 
 from llm_walkthrough import answer
 from llm_walkthrough.catalogue import fetch, find, here
@@ -175,10 +174,9 @@ def test_what_another_program_has_downloaded_is_taken_from_its_cache(
     assert hub.bytes_asked == []
 
 
-@pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("name", ["me/tiny-GGUF", "me/tiny-ONNX"])
 def test_offline_a_model_is_made_from_what_another_program_has_downloaded(
-    hub: TinyHub, monkeypatch: pytest.MonkeyPatch, name: str, *, links: bool
+    hub: TinyHub, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "is not in its cache, and HF_HUB_OFFLINE is set: unset it" in refusal(name)
@@ -186,14 +184,7 @@ def test_offline_a_model_is_made_from_what_another_program_has_downloaded(
     for path, content in hub.repositories[name].items():
         place = cache / "snapshots" / COMMIT / path
         place.parent.mkdir(parents=True, exist_ok=True)
-        if links:
-            large = hashlib.sha256(content).hexdigest()
-            blob = cache / "blobs" / (large if path.endswith(LARGE) else git(content))
-            blob.parent.mkdir(exist_ok=True)
-            blob.write_bytes(content)
-            place.symlink_to(blob)
-        else:  # as on Windows
-            place.write_bytes(content)
+        place.write_bytes(content)
     (cache / "refs").mkdir()
     (cache / "refs" / "main").write_text(COMMIT)
     left_out = {"other.bin": TreeCacheEntry(1, "a" * 40, None, None, None)}
@@ -202,11 +193,6 @@ def test_offline_a_model_is_made_from_what_another_program_has_downloaded(
     assert hub.asked == []
     assert record(folder)["commit"] == COMMIT
     assert answer.load(folder)[0].graph.num_layers == 2
-
-
-def git(content: bytes) -> str:
-    about = b"blob %d\0%b" % (len(content), content)
-    return hashlib.sha1(about, usedforsecurity=False).hexdigest()
 
 
 def test_a_token_is_sent_and_without_one_the_way_out_is_named(
