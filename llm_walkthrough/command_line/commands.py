@@ -40,10 +40,10 @@ SECONDS_TO_END = 2  # a step takes a tenth of them, a long prompt may take a min
 
 def doctor(options: Namespace) -> int:
     """Show whether this machine is ready; PROBLEM if something will not work."""
-    from llm_walkthrough.environment import check, to_text
-
     leave = partial(os._exit, INTERRUPTED)  # a library makes another error of Ctrl-C
     with terminal.first_ctrl_c(leave):
+        from llm_walkthrough.environment import check, to_text
+
         rows = check()
     _write([asdict(row) for row in rows] if options.json else to_text(rows))
     return OK if all(row.is_ok for row in rows) else PROBLEM
