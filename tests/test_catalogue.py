@@ -111,6 +111,15 @@ def test_an_absent_or_damaged_model_names_the_command_that_makes_it(
     assert (models / "tiny-model-int4" / "model.onnx.data").read_bytes() == whole
 
 
+@pytest.mark.usefixtures("models")
+def test_a_file_that_is_to_be_converted_first_names_the_command(tmp_path: Path) -> None:
+    file = tmp_path / "llama.gguf"
+    file.touch()
+    with pytest.raises(InputError, match="run `llm-walkthrough models convert ") as it:
+        find(file)
+    assert str(it.value).endswith(f"{file}`")
+
+
 @pytest.mark.parametrize(
     "damage", [b"", b"\xff", b"[[model]]\nname = 3", b"model = 1", DEEP]
 )
@@ -190,7 +199,7 @@ def test_a_read_only_folder_works_with_the_model_and_without_says_what_to_do(
     monkeypatch.setattr(FileLock, "acquire", refuse_to_lock)
     assert fetch("tiny") == find("tiny") == folder
     assert fetch_gguf("tiny").is_file()
-    with pytest.raises(InputError, match="read-only; set LLM_WALKTHROUGH_MODELS"):
+    with pytest.raises(InputError, match="read-only; name a folder elsewhere"):
         fetch("tiny-float32")
 
 

@@ -37,6 +37,18 @@ def change(file: Path, **entries: object) -> None:
     file.write_text(json.dumps(content), encoding="utf-8")
 
 
+@pytest.mark.parametrize("key", ["n_ctx", "seq_length", "max_seq_len"])
+def test_the_longest_context_is_read_wherever_a_graph_takes_it_from(
+    tiny: Path, key: str
+) -> None:
+    (tiny / "config.json").write_text(json.dumps({key: CONTEXT}))
+    config = tiny / "genai_config.json"
+    settings = json.loads(config.read_text("utf-8"))
+    del settings["model"]["context_length"]
+    config.write_text(json.dumps(settings))
+    assert ("longest context", None, CONTEXT, None) in inspect(tiny).says
+
+
 def test_a_sound_folder_has_no_fault_and_all_sources_agree(tiny: Path) -> None:
     card = inspect(tiny)
     assert card.faults == []

@@ -40,9 +40,11 @@ SECONDS_TO_END = 2  # a step takes a tenth of them, a long prompt may take a min
 
 def doctor(options: Namespace) -> int:
     """Show whether this machine is ready; PROBLEM if something will not work."""
-    from llm_walkthrough.environment import check, to_text
+    leave = partial(os._exit, INTERRUPTED)  # a library makes another error of Ctrl-C
+    with terminal.first_ctrl_c(leave):
+        from llm_walkthrough.environment import check, to_text
 
-    rows = check()
+        rows = check()
     _write([asdict(row) for row in rows] if options.json else to_text(rows))
     return OK if all(row.is_ok for row in rows) else PROBLEM
 
@@ -78,6 +80,8 @@ def models_list(options: Namespace) -> int:
         rows.append((name, size, *costs, entry.licence, state))
         uses[entry.short_name] = entry.good_for
     columns = ("model", "parameters", "download", "memory", "licence", "state")
+    own = [one for one in catalogue.here() if one not in catalogue.listed()]
+    rows += [(one.name, *"————", one.trouble() or "ready") for one in own]
     models = Table(columns, rows, "Memory: about, with a cache of 4,096 tokens.")
     good_for = Table(("model", "good for"), [*uses.items()])
     _write(records if options.json else f"{models!r}\n\n{good_for!r}")
@@ -115,8 +119,9 @@ def models_check(options: Namespace) -> int:
     """Read every byte of the models that are there; PROBLEM if one is damaged."""
     from llm_walkthrough.views import Table
 
-    meant = [*map(catalogue.named, options.names)] or catalogue.here()
-    folders = {one.folder: one for one in meant}  # each once, whatever it is called
+    known = {one.name: one for one in catalogue.here()}
+    meant = [known.get(name) or catalogue.named(name) for name in options.names]
+    folders = {one.folder: one for one in meant or known.values()}  # each once
     there = [one for folder, one in folders.items() if is_there(folder)]
     found = {one.folder.name: one.trouble(anew=True) for one in there}
     if not found:
@@ -125,7 +130,9 @@ def models_check(options: Namespace) -> int:
     rows = [(name, wrong or "every file is unchanged") for name, wrong in found.items()]
     _write(repr(Table(("model", "state"), rows)))
     for name in (name for name, wrong in found.items() if wrong):
-        terminal.note(f"run `llm-walkthrough models fetch {name}`")
+        is_own = not (name in catalogue.choices() or "--" in name)
+        again = f"convert FILE.gguf {known[name].folder}" if is_own else f"fetch {name}"
+        terminal.note(f"run `llm-walkthrough models {again}`")
     return PROBLEM if any(found.values()) else OK
 
 
@@ -134,7 +141,8 @@ def models_pack(options: Namespace) -> int:
     from llm_walkthrough.graph import read_graph
     from llm_walkthrough.packing import pack
 
-    for name in options.names or [one.name for one in catalogue.here()]:
+    names = options.names or [one.name for one in catalogue.here()]
+    for name in names or [None]:  # the default, of which it is said that it is missing
         _write(str(pack(read_graph(catalogue.find(name))).parent))
     return OK
 

@@ -22,6 +22,7 @@ from llm_walkthrough.guards.small_file import from_home
 from llm_walkthrough.machine.storage import scratch_folder
 
 Progress = Callable[[float], None]
+Show = Callable[[str, float], None]  # hears what is being done, and the share of it
 
 RULE = (
     "without FILE, the best of its kind: an ONNX file in int4 or q4, else fp16, else "

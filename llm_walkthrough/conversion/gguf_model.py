@@ -273,4 +273,4 @@ def _open(path: Path) -> CheckedReader:
         return CheckedReader(path)
     except Exception as error:  # what the library raises depends on the damage
         what = f"{path} is not a complete GGUF file ({error})"
-        raise InputError(f"{what}; fetch it again") from error
+        raise InputError(f"{what}; fetch it again, or name another file") from error

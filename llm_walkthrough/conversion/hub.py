@@ -20,24 +20,21 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from threading import Thread
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the library loads
 
 from huggingface_hub import HfApi, constants, errors, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.file_download import http_get
+from huggingface_hub.hf_api import ModelInfo, RepoSibling
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from huggingface_hub.utils.sha import git_hash
 
 from llm_walkthrough.conversion.convert import Variant, convert
-from llm_walkthrough.conversion.download import RULE, Repository
+from llm_walkthrough.conversion.download import RULE, Repository, Show
 from llm_walkthrough.conversion.record import sha256, trouble, write_record
 from llm_walkthrough.errors import InputError
 from llm_walkthrough.machine import storage
 from llm_walkthrough.model_files.onnx_file import bytes_needed, read_structure
-
-if TYPE_CHECKING:
-    from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
 _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 _REFUSALS = {getattr(errors, name): said for name, said in _TABLES["refusals"].items()}
@@ -45,9 +42,6 @@ _OTHER_DEVICES, _SMALL_FILES = map(re.compile, _TABLES["names"].values())
 _HASH = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _SECONDS, _MOST_SECONDS = 10.0, 60.0  # without a word from the hub, and in all
 _ROOM = {"int4": 2.5, "float32": 9.0}  # times a GGUF file, for it and what it becomes
-
-
-Show = Callable[[str, float], None]  # hears what is being done, and the share of it
 
 
 def make_folder(source: Repository, folder: Path, variant: Variant, show: Show) -> None:
@@ -59,7 +53,8 @@ def make_folder(source: Repository, folder: Path, variant: Variant, show: Show) 
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # we say it ourselves
     revision = source.revision or None
     with _explained(source.name):
-        info = _listed(source.name, revision)
+        ask = _cached if constants.HF_HUB_OFFLINE else _listed
+        info = ask(source.name, revision)
         files = {one.rfilename: one for one in info.siblings or () if _is_sound(one)}
     waiting = folder.parent / "downloads"
     snapshot = _Snapshot(source.name, str(info.sha), files, waiting, show)
@@ -93,6 +88,18 @@ def _listed(name: str, revision: str | None) -> ModelInfo:
 
     Thread(target=hear, daemon=True).start()
     return told.result(_MOST_SECONDS)
+
+
+def _cached(name: str, revision: str | None) -> ModelInfo:
+    """List what other programs have brought of a repository, as the hub would."""
+    bring = partial(HfApi().snapshot_download, local_files_only=True)
+    folder = Path(bring(name, revision=revision, allow_patterns=[]))  # else all of it
+    siblings = []
+    for file in filter(Path.is_file, folder.rglob("*")):
+        lfs = {"sha256": sha256(file), "size": file.stat().st_size, "pointerSize": 0}
+        path = file.relative_to(folder).as_posix()
+        siblings.append({"rfilename": path, "size": lfs["size"], "lfs": lfs})
+    return ModelInfo(id=name, sha=folder.name, siblings=siblings)  # type: ignore[no-untyped-call]
 
 
 def choose(paths: Iterable[str], repository: str, wanted: str = "") -> str:

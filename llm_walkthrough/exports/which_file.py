@@ -5,6 +5,7 @@ A folder may hold one model in several precisions. Knows nothing of what is in a
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from llm_walkthrough.errors import InputError
@@ -24,8 +25,8 @@ def find_onnx_file(path: Path, named: object = None, file: str | None = None) ->
     """
     if is_file(path):
         return path
-    if not path.is_dir():
-        what = f"there is no model folder {path}"
+    if not (path.is_dir() and os.access(path, os.R_OK | os.X_OK)):
+        what = f"there is no model folder {path} that may be read"
         raise InputError(f"{what}; see `llm-walkthrough models list`")
     usual = [f"{stem}{kind}.onnx" for kind in PRECISIONS for stem in STEMS]
     wanted = [file] if file else [str(named or "model.onnx"), *usual]

@@ -21,6 +21,8 @@ from typing import Any
 
 _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 _INSTRUCTIONS: dict[str, dict[str, Any]] = _TABLES["instructions"]
+# onnxruntime's copy of the weights in memory, in times their files: measured 1.26 with
+PACKED = 1.3  # the shape of Mistral-7B, 1.4 with that of SmolLM2-135M
 _WINDOWS_MACHINES = {0x8664: "x64", 0xAA64: "Arm64", 0x014C: "x86"}
 
 

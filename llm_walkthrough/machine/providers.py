@@ -13,10 +13,9 @@ from functools import cache
 from typing import Any
 
 import onnxruntime as ort
-import psutil
 
 from llm_walkthrough.errors import InputError
-from llm_walkthrough.machine.facts import cpu_quota, place
+from llm_walkthrough.machine.facts import cores, place
 
 CPU = "CPUExecutionProvider"
 _FATAL_ONLY = 4  # onnxruntime's log severity; what is an error is raised as well
@@ -78,10 +77,9 @@ def _threads() -> int:
 
     onnxruntime counts the machine's: in a container threads would wait for each other.
     """
-    cores = psutil.cpu_count() or 1  # not every system tells
-    mine = getattr(psutil.Process(), "cpu_affinity", None)
-    ours = min(len(mine()) if mine else cores, math.ceil(cpu_quota() or cores))
-    return ours if ours < cores else 0
+    here = cores()
+    ours = min(here.usable, math.ceil(here.quota or here.usable))
+    return ours if ours < here.logical else 0
 
 
 def placement(session: Any) -> str:  # noqa: ANN401 - onnxruntime has no types

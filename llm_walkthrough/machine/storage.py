@@ -21,6 +21,8 @@ from llm_walkthrough.machine.facts import free_disk
 SCRATCH = ".partial"  # at the end of a name
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR)
+_ELSEWHERE = "name a folder elsewhere (as LLM_WALKTHROUGH_MODELS does)"
 
 
 @contextmanager
@@ -48,8 +50,8 @@ def require_room(folder: Path, num_bytes: int) -> None:
     """Raise InputError if the disk of a folder to come has less room than that."""
     if (free := free_disk(folder)) < num_bytes:
         what = f"{folder} will take {num_bytes / 1e6:,.0f} MB, but its disk has only"
-        way_out = "name a folder elsewhere (as LLM_WALKTHROUGH_MODELS does)"
-        raise InputError(f"{what} {free / 1e6:,.0f} MB free; free some, or {way_out}")
+        what += f" {free / 1e6:,.0f} MB free"
+        raise InputError(f"{what}; free some, or {_ELSEWHERE}")
 
 
 @contextmanager
@@ -74,15 +76,16 @@ def exclusive(folder: Path, tell: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def refusals_explained(folder: Path) -> Iterator[None]:
-    """A full disk or a folder that may not be written becomes an `InputError`."""
+    """A full disk, a file in the way or no right to write becomes an `InputError`."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (*FULL, *FORBIDDEN):
+        if error.errno not in (*FULL, *FORBIDDEN, *IN_THE_WAY):
             raise
-        way_out = "set LLM_WALKTHROUGH_MODELS to a folder elsewhere"
-        what = f"{folder} is read-only; {way_out}"
+        what = f"{folder} is read-only; {_ELSEWHERE}"
         if error.errno in FULL:
             free = f"{shutil.disk_usage(folder).free / 1e6:.0f} MB free"
-            what = f"the disk of {folder} is full ({free}); free 1 GB, or {way_out}"
+            what = f"the disk of {folder} is full ({free}); free 1 GB, or {_ELSEWHERE}"
+        if error.errno in IN_THE_WAY:
+            what = f"a file stands in the way of {folder}; move it, or {_ELSEWHERE}"
         raise InputError(f"{what}, and start again") from error

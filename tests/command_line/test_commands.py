@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from tiny_folder import END_TOKENS, write_tiny_folder
+from tiny_gguf import write_tiny_gguf
 from tokenizers import processors
 
 from llm_walkthrough import answer, catalogue, environment
@@ -292,6 +294,43 @@ def test_a_thousand_flipped_bits_are_no_answer_but_a_damaged_file(
     written = capsys.readouterr()
     assert written.out == ""
     assert "model.onnx is damaged; convert the model again" in written.err
+
+
+def test_ctrl_c_ends_doctor_even_where_a_library_makes_another_error_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def check() -> list[Row]:
+        with contextlib.suppress(KeyboardInterrupt):  # as a module in C does
+            signal.raise_signal(signal.SIGINT)
+        return []
+
+    ends: list[int] = []
+    monkeypatch.setattr(environment, "check", check)
+    monkeypatch.setattr("os._exit", ends.append)
+    cli.main(["doctor"])
+    assert ends == [130]
+
+
+def test_a_model_of_ones_own_is_listed_and_checked_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("LLM_WALKTHROUGH_MODELS", str(tmp_path))
+    for word, said in (("pack", "is not there; run"), ("check", "none of these")):
+        assert cli.main(["models", word]) == 2
+        assert said in capsys.readouterr().err
+    gguf = write_tiny_gguf(tmp_path / "own.gguf")
+    assert cli.main(["models", "convert", str(gguf)]) == 0
+    capsys.readouterr()
+    assert cli.main(["models", "list"]) == 0
+    assert re.search("own-int4 +—.* ready", capsys.readouterr().out)
+    assert cli.main(["models", "check", "own-int4"]) == 0
+    folder = tmp_path / "own-int4"
+    (folder / "model.onnx.data").write_bytes(b"damaged")
+    assert cli.main(["models", "check", "own-int4"]) == 1
+    way_out = f"run `llm-walkthrough models convert FILE.gguf {folder}`"
+    assert way_out in capsys.readouterr().err
+    assert cli.main(["models", "convert", str(gguf), str(folder)]) == 0
+    assert cli.main(["models", "check"]) == 0
 
 
 @pytest.mark.parametrize("severity", Severity)

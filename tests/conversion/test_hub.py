@@ -14,6 +14,7 @@ from pathlib import Path
 import onnx
 import pytest
 from huggingface_hub import constants
+from huggingface_hub._tree_cache import TreeCacheEntry, write_tree_cache
 from tiny_gguf import write_tiny_gguf
 from tiny_hub import COMMIT, TinyHub, tiny_hub
 
@@ -171,6 +172,27 @@ def test_what_another_program_has_downloaded_is_taken_from_its_cache(
     (cache / name).write_bytes(hub.repositories["me/tiny-GGUF"][name])
     assert fetch("me/tiny-GGUF").is_dir()
     assert hub.bytes_asked == []
+
+
+@pytest.mark.parametrize("name", ["me/tiny-GGUF", "me/tiny-ONNX"])
+def test_offline_a_model_is_made_from_what_another_program_has_downloaded(
+    hub: TinyHub, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert "is not in its cache, and HF_HUB_OFFLINE is set: unset it" in refusal(name)
+    cache = Path(constants.HF_HUB_CACHE, f"models--{name.replace('/', '--')}")
+    for path, content in hub.repositories[name].items():
+        place = cache / "snapshots" / COMMIT / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text(COMMIT)
+    left_out = {"other.bin": TreeCacheEntry(1, "a" * 40, None, None, None)}
+    write_tree_cache(str(cache), COMMIT, left_out)
+    folder = fetch(name)
+    assert hub.asked == []
+    assert record(folder)["commit"] == COMMIT
+    assert answer.load(folder)[0].graph.num_layers == 2
 
 
 def test_a_token_is_sent_and_without_one_the_way_out_is_named(

@@ -76,3 +76,11 @@ def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
 def test_a_folder_that_is_absent_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no model folder .*absent"):
         find_onnx_file(tmp_path / "absent")
+
+
+def test_a_folder_that_may_not_be_read_is_not_called_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)  # who runs this may read all
+    with pytest.raises(InputError, match=r"no model folder .* that may be read"):
+        find_onnx_file(tmp_path)

@@ -170,10 +170,10 @@ def test_a_process_that_may_use_fewer_cores_takes_no_more_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cores = range(8)
-    monkeypatch.setattr(psutil, "cpu_count", lambda: len(cores))
+    monkeypatch.setattr(psutil, "cpu_count", lambda **_: len(cores))
     monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda _: cores, raising=False)
     assert session_options(None, None)[0].intra_op_num_threads == 0  # one per core
     cores = range(3)
-    monkeypatch.setattr(psutil, "cpu_count", lambda: 8)
+    monkeypatch.setattr(psutil, "cpu_count", lambda **_: 8)
     assert session_options(None, None)[0].intra_op_num_threads == len(cores)
     assert session_options(5, None)[0].intra_op_num_threads == 5

@@ -69,8 +69,10 @@ def test_a_second_process_waits_and_a_killed_one_frees_the_lock(
     ("number", "sentence"),
     [
         (errno.ENOSPC, r"disk of .* is full .*free 1 GB"),
-        (errno.EROFS, "is read-only; set LLM_WALKTHROUGH_MODELS"),
-        (errno.EACCES, "is read-only; set LLM_WALKTHROUGH_MODELS"),
+        (errno.EROFS, "is read-only; name a folder elsewhere .as LLM_WALK"),
+        (errno.EACCES, "is read-only; name a folder elsewhere .as LLM_WALK"),
+        (errno.EEXIST, "a file stands in the way of .*; move it"),
+        (errno.ENOTDIR, "a file stands in the way of .*; move it"),
     ],
 )
 def test_a_refusal_of_the_system_says_what_to_do(
