@@ -84,8 +84,8 @@ class StepPanel(Panel):
     """Step through a model token by token, go back, choose differently, look inside.
 
     Begins with `prompt` [sequence] int64 and the settings `sampling` and `seed`. Before
-    their processors come `processors`, such as a grammar; the model is called `title`,
-    by default as its folder. `tour` is the line of the tour to begin with, from 0 on.
+    their processors come `processors`, such as a grammar. `tour` is the line of the
+    tour to begin with, from 0 on; None: none.
     InputError if the prompt is empty or too long, or no token is left to be drawn.
     """
 
@@ -98,13 +98,12 @@ class StepPanel(Panel):
         sampling: Sampling | None = None,
         seed: int = 0,
         processors: Sequence[Processor] = (),
-        title: str | None = None,
         tour: int | None = None,
     ) -> None:
         desk = Desk(sampling=sampling or Sampling(), seed=seed, tour=tour)
         begin = partial(Walk, model, tokenizer, prompt, desk, processors=processors)
-        name = model.graph.path.parent.name if title is None else title
-        self.walk = begin(title=name, end_tokens=model.graph.end_tokens)
+        title, end_tokens = model.graph.path.parent.name, model.graph.end_tokens
+        self.walk = begin(title=title, end_tokens=end_tokens)
         super().__init__(Board(self.walk, page, twin, self.walk.tokenizer))
 
     @property

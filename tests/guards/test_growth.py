@@ -10,16 +10,16 @@ from llm_walkthrough.guards.growth import check_growth
 
 def test_what_multiplies_beyond_measure_is_refused() -> None:
     doubling = [normalizers.Replace("a", "aa")] * 10
-    with pytest.raises(ValueError, match=r"1,024 letters of one"):
+    with pytest.raises(ValueError, match="more than 1,000 letters"):
         check_growth(normalizers.Sequence(doubling))
 
 
 def test_it_is_found_in_a_sequence_of_sequences_and_in_a_decoder() -> None:
     inner = normalizers.Sequence([normalizers.Replace("a", "a" * 40)])
-    with pytest.raises(ValueError, match=r"1,600 letters"):
+    with pytest.raises(ValueError, match="more than 1,000 letters"):
         check_growth(None, normalizers.Sequence([inner, normalizers.NFC(), inner]))
     step = decoders.Replace("a", "a" * 2_000)
-    with pytest.raises(ValueError, match=r"2,000 letters"):
+    with pytest.raises(ValueError, match="more than 1,000 letters"):
         check_growth(None, decoders.Sequence([decoders.Fuse(), step]))
 
 
