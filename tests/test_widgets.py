@@ -179,10 +179,10 @@ def test_an_interrupt_outside_of_an_action_ends_a_run_and_the_page_is_answered(
     panel, errors = make(), [KeyboardInterrupt]
     usual = getattr(panel.board, when)
 
-    def interrupted_once(*given: object) -> Any:  # noqa: ANN401 - as the other
+    def interrupted_once(*given: object, **named: object) -> Any:  # noqa: ANN401 - as the other
         if errors:
             raise errors.pop()
-        return usual(*given)
+        return usual(*given, **named)
 
     monkeypatch.setattr(panel.board, when, interrupted_once)
     with pytest.raises(KeyboardInterrupt):
