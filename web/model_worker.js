@@ -61,6 +61,7 @@ async function run(/** @type {{tokens: number[], id: number, length: number}} */
     pieces = [...pieces.filter(({ start }) => start < piece.start), piece]; // without what was undone
     logits ??= new Float32Array(tokens.length * rows.dims[2]);
     logits.set(rows.data, at * rows.dims[2]);
+    letGo(rows.data);
   }
   runs.set(++numRuns, pieces);
   return transfer({ id: numRuns, logits, ms: performance.now() - began }, [logits.buffer]);

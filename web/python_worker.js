@@ -5,7 +5,7 @@ import { letGo } from "./weights.js";
 
 const FOLDER = "smollm2-135m-instruct-float32"; // in package.zip
 const here = (name) => new URL(name, import.meta.url).href;
-let python, panel;
+let python, panel, answer;
 
 /** Open the model, and Python meanwhile; ask the model something, and return the first page. */
 async function open({ parts, sizes, request, seed }, told) {
@@ -20,7 +20,8 @@ async function open({ parts, sizes, request, seed }, told) {
   const free = (run) => void model.free(run);
   const ask = async (wanted) => {
     const { id, logits, ms } = await model.run(JSON.parse(wanted));
-    const answer = python.toPy([id, logits, ms]);
+    answer?.destroy(); // Python has long read it, and would keep it until the collector comes by
+    answer = python.toPy([id, logits, ms]);
     letGo(logits); // they were copied
     return answer;
   };
