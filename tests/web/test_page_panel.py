@@ -99,6 +99,24 @@ def test_each_event_is_answered_with_the_next_page(page: Page) -> None:
     assert "there is no action" in page.read.text
 
 
+def test_an_event_waits_for_the_one_before_which_waits_for_a_run(page: Page) -> None:
+    page.tell("step")
+    acts: list[dict[str, Any]] = [{"action": "step"}, {"action": "back", "value": 1}]
+    events = [
+        json.dumps({**act, "frame": page.now["frame"], "view": "v", "number": number})
+        for number, act in enumerate(acts, start=2)
+    ]
+
+    async def both() -> list[str]:
+        return await asyncio.gather(*map(page.panel.hear, events))
+
+    answers = []
+    for answer in asyncio.run(both()):
+        page.now = json.loads(answer)
+        answers.append((page.now["heard"], steps(page)))
+    assert answers == [(["v", 2], 2), (["v", 3], 1)]
+
+
 def test_a_tick_of_an_old_page_is_answered_but_not_done(page: Page) -> None:
     page.tell("run")
     frame = page.now["frame"]

@@ -6,6 +6,7 @@ how the model runs: `page_model` does.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from contextlib import suppress
@@ -37,7 +38,7 @@ class PagePanel:
     """A panel, which the page begins before it hands over each event."""
 
     def __init__(self, folder: str, ask: Ask, free: Free, encode: Encode) -> None:
-        self._folder = Path(folder)
+        self._folder, self._turn = Path(folder), asyncio.Lock()
         self._config = read_json(self._folder / "genai_config.json")["model"]
         self._tokenizer = open_tokenizer(self._folder, encode)
         self._model: Any = PageModel(self._config, ask, free)
@@ -65,9 +66,14 @@ class PagePanel:
     async def hear(self, text: str) -> str:
         """Deal with an event as `Board.hear`; returns the next page, and maybe a file.
 
-        Action and page are done apart, since either may have to be done again.
+        It waits for those before it: the page does not, where a run takes long.
         """
-        event, board, file = json.loads(text), self._board, None
+        async with self._turn:
+            return await self._answered(json.loads(text))
+
+    async def _answered(self, event: dict[str, Any]) -> str:
+        """Do action and page apart, since either may have to be done again."""
+        board, file = self._board, None
         action, value = event["action"], event.get("value")
         board.heard = (event["view"], event["number"])
         if action != "tick" or event["frame"] == board.frame:  # else it came too late
